@@ -1,0 +1,42 @@
+PYTHON ?= python3
+BIN = .venv/bin
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock"
+
+.DELETE_ON_ERROR:
+.PHONY: help run test lint lock clean
+
+help:  ## list what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+run: .venv/run  ## start the service; PORT=5055 make run for another port
+	@exec $(BIN)/flask up
+
+test: .venv/dev  ## run the tests; make test ARGS="-k devices" for some
+	$(BIN)/pytest $(ARGS)
+
+lint: .venv/dev  ## run every check that a commit must pass
+	PATH="$(CURDIR)/$(BIN):$$PATH" pre-commit run --all-files --show-diff-on-failure
+
+lock: .venv/dev  ## choose versions anew, for every platform
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+clean:  ## remove what was made: environment and caches, not instance/
+	rm -rf .venv .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/run: .venv/bin/pip requirements.txt
+	$(INSTALL) -r requirements.txt
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,161 @@
+"""The fixtures that every test uses: real stores, and a transaction rolled back."""
+
+import threading
+from base64 import b64encode
+
+import jsonschema_rs
+import pytest
+from flask import current_app, request
+from flask_migrate import upgrade
+from flask_restx import Resource
+from sqlalchemy.engine import make_url
+from werkzeug.serving import make_server
+
+from myapp import create_app
+from myapp.db import redis_store, sql, unit_of_work
+from myapp.processes import start_redis
+from myapp.users.models import User
+
+PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
+THERMOSTAT = {
+    "name": "Kitchen Thermostat",
+    "location": "Kitchen",
+    "type": "Thermostat",
+    "model": "Acova TAFFETAS2",
+    "serial_number": "ACOV-09494",
+}
+
+
+def basic(username, password):
+    """The Authorization header of these credentials."""
+    return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
+
+
+def as_account(app, username):
+    """A test client that signs in with HTTP Basic."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = basic(username, PASSWORDS[username])
+    return client
+
+
+@pytest.fixture(scope="session")
+def redis_url():
+    with start_redis() as (_process, url):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def make_app(redis_url, tmp_path_factory):
+    """Make an application with settings of its own, on a database with the accounts."""
+    uri = database_uri(tmp_path_factory.mktemp("sql") / "shared.sqlite3")
+
+    def make(**settings):
+        settings = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url, **settings}
+        return create_app("testing", **settings)
+
+    fill(make())
+    yield make
+
+
+def database_uri(path):
+    return f"sqlite:///{path}"
+
+
+def fill(app):
+    """Create the tables and the two accounts."""
+    with app.app_context():
+        upgrade()
+        with unit_of_work():
+            for username, password in PASSWORDS.items():
+                User.register(username, password)
+
+
+@pytest.fixture(scope="session")
+def shared_app(make_app):
+    app = make_app()
+    app.after_request(as_documented)
+    with app.app_context():
+        sql.session.configure(join_transaction_mode="create_savepoint")
+    return app
+
+
+@pytest.fixture
+def app(shared_app):
+    """The application; whatever a test does to the stores is undone after it."""
+    app = shared_app
+    settings = dict(app.config)
+    redis_store.init_app(app)
+    redis_store.flushdb()
+    app.extensions["guard"].accounts.clear()
+    with app.app_context():
+        engine = sql.engine
+        connection = engine.connect()
+        transaction = connection.begin()
+        sql.engines[None] = connection
+    yield app
+    with app.app_context():
+        sql.engines[None] = engine
+    transaction.rollback()
+    connection.close()
+    app.config.clear()
+    app.config.update(settings)
+
+
+def as_documented(response):
+    """Hold each answer against what the documents say of its verb and status."""
+    function = current_app.view_functions.get(request.endpoint)
+    view = getattr(function, "view_class", None)
+    if view is None or not issubclass(view, Resource) or request.method == "OPTIONS":
+        return response
+    method = "get" if request.method == "HEAD" else request.method.lower()
+    responses = getattr(view, method).operation["responses"]
+    documented = responses.get(str(response.status_code))
+    general = {404} if request.view_args else set()
+    if documented is None:
+        assert response.status_code in general | {413, 503}, "an undocumented status"
+        return response
+    content = documented.get("content", {})
+    assert response.mimetype in content or response.status_code in (204, 304)
+    if response.mimetype == "application/json":
+        schema = content["application/json"]["schema"]
+        jsonschema_rs.validate(schema, response.json, validate_formats=True)
+    return response
+
+
+@pytest.fixture
+def client(app):
+    """A client that is signed in as pythonista."""
+    return as_account(app, "pythonista")
+
+
+@pytest.fixture
+def engineer(app):
+    """A client that is signed in as engineer, who owns none of pythonista's things."""
+    return as_account(app, "engineer")
+
+
+@pytest.fixture
+def stranger(app):
+    """A client without credentials."""
+    return app.test_client()
+
+
+@pytest.fixture
+def device(client):
+    """A device of pythonista's, as the service shows it."""
+    return client.post("/api/v1/devices/", json=THERMOSTAT).json
+
+
+@pytest.fixture
+def live_server(redis_url, tmp_path):
+    """The address of a service that really listens, on a database of its own."""
+    uri = database_uri(tmp_path / "live.sqlite3")
+    app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=redis_url)
+    fill(app)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,0 +1,48 @@
+"""The settings: a class for each environment, chosen by FLASK_CONFIG.
+
+`instance/config.py` overrides them, and `MYAPP_<NAME>` in the environment or in `.env`
+overrides both. What a setting's value is here also says what type it has there.
+"""
+
+
+class Config:
+    SECRET_KEY = None  # signs what the service hands out for itself to read, as cursors
+    JWT_SECRET_KEY = None  # signs access tokens
+    JWT_TTL = 15  # minutes that an access token lives
+    SQLALCHEMY_DATABASE_URI = None  # None: SQLite in the instance folder
+    REDIS_URL = None  # None: the embedded server, on a socket in the instance folder
+    API_PREFIX = "/api/v1"  # where the slices hang; "" is allowed
+    CORS_ORIGINS = []  # other origins that may call from a browser; ["*"] for any
+    USE_TOKEN_AUTH = False  # True: Basic works at auth/request-token alone
+    REQUIRE_IF_MATCH = False  # True: changing a thing without If-Match is refused
+    PRESENCE_TTL = 300  # seconds without a heartbeat until a device counts as away
+    MAX_CONTENT_LENGTH = 1024 * 1024  # bytes of a request's body
+    AUTH_USERNAME1 = None  # the two demo accounts
+    AUTH_PASSWORD1 = None
+    AUTH_USERNAME2 = None
+    AUTH_PASSWORD2 = None
+    PORT = 5000  # where the development server listens
+
+
+class DevelopmentConfig(Config):
+    SECRET_KEY = "known to everybody, good for nothing but development"
+    JWT_SECRET_KEY = "as well known, and good for nothing but development"
+    AUTH_USERNAME1 = "pythonista"
+    AUTH_PASSWORD1 = "I<3testing"
+    AUTH_USERNAME2 = "engineer"
+    AUTH_PASSWORD2 = "Muh5devices"
+
+
+class TestingConfig(DevelopmentConfig):
+    TESTING = True
+
+
+class ProductionConfig(Config):
+    pass
+
+
+CONFIGS = {
+    "development": DevelopmentConfig,
+    "testing": TestingConfig,
+    "production": ProductionConfig,
+}

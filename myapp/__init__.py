@@ -1,0 +1,65 @@
+"""A registry of the smart devices in people's homes, and a house to build APIs in.
+
+A folder here is a feature; a file is something that features share.
+"""
+
+import os
+
+from flask import Flask
+from flask_cors import CORS
+from werkzeug.routing import IntegerConverter
+
+__version__ = "0.1.0"
+
+from . import cli, db, docs, guard, problems, settings, trace  # noqa: E402
+from .auth import auth  # noqa: E402
+from .devices import devices  # noqa: E402
+from .presence import presence  # noqa: E402
+from .status import status  # noqa: E402
+from .users.models import look_up  # noqa: E402
+
+FEATURES = (status, auth, devices, presence)
+
+
+class Id(IntegerConverter):
+    """An id in a path: a positive integer that a database can hold."""
+
+    regex = "[0-9]{1,19}"
+
+    def __init__(self, url_map):
+        super().__init__(url_map, min=1, max=2**63 - 1)
+
+
+def create_app(config=None, **overrides):
+    """The application.
+
+    `config`: development (the default, unless FLASK_CONFIG says otherwise), testing or
+    production. `overrides`: settings that go before all others. Raises SettingError.
+    """
+    app = Flask(
+        __name__,
+        instance_relative_config=True,
+        instance_path=os.environ.get("INSTANCE_PATH"),
+        static_folder=None,
+    )
+    name = config or os.environ.get("FLASK_CONFIG", "development")
+    settings.load(app, name, overrides)
+    os.makedirs(app.instance_path, exist_ok=True)
+
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
+    app.url_map.converters["int"] = Id
+
+    trace.init_app(app)
+    problems.init_app(app)
+    db.init_app(app)
+    guard.init_app(app, look_up)
+    if app.config["CORS_ORIGINS"]:
+        CORS(app, origins=app.config["CORS_ORIGINS"])
+
+    app.register_blueprint(docs.docs)
+    for feature in FEATURES:
+        feature.mount(app)
+    app.extensions["features"] = FEATURES
+    docs.check(app)
+    cli.init_app(app)
+    return app

@@ -1,0 +1,64 @@
+"""FeatureApi: one Flask-RESTX Api for each slice, all alike.
+
+This is the only file that knows the insides of Flask-RESTX; tests/test_restx.py holds what
+it relies on.
+"""
+
+import flask_restx
+from flask import Blueprint, current_app, request
+
+from .db import unit_of_work
+from .docs import swagger_response, ui_page
+from .model import Changed
+
+
+class Resource(flask_restx.Resource):
+    """What answers at one address, a method for each verb. One request, one transaction:
+    it commits after the answer is built and before it is sent."""
+
+    def dispatch_request(self, *args, **kwargs):
+        for attempt in range(ATTEMPTS):
+            try:
+                with unit_of_work(writes=request.method not in ("GET", "HEAD")):
+                    return super().dispatch_request(*args, **kwargs)
+            except Changed:
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+
+ATTEMPTS = 5  # times that a request runs anew when another one was quicker
+
+
+class FeatureApi(flask_restx.Api):
+    """The API of one slice, on a blueprint of the slice's name, with documents of its own.
+
+    `name`: the slice's, which is its address below API_PREFIX, too. `at_root`: whether it
+    stands at the root instead.
+    """
+
+    def __init__(self, name, description, at_root=False):
+        self.name = name
+        self.at_root = at_root
+        super().__init__(title=name.capitalize(), description=description)
+        self.init_app(Blueprint(name, __name__), add_specs=False)
+
+    def mount(self, app):
+        """Hang the slice into `app`."""
+        prefix = "" if self.at_root else app.config["API_PREFIX"]
+        app.register_blueprint(self.blueprint, url_prefix=f"{prefix}/{self.name}")
+
+    def error_router(self, original_handler, error):
+        # Flask-RESTX would answer in three forms of its own; problems.py has the one.
+        return original_handler(error)
+
+    def _register_apidoc(self, app):
+        # Swagger UI comes from docs.py, newer than the one that Flask-RESTX brings.
+        pass
+
+    def _register_doc(self, blueprint):
+        # Flask-RESTX would put a 404 at the blueprint's root, where our collection is.
+        blueprint.add_url_rule("/", "root", build_only=True)
+        blueprint.add_url_rule("/docs", "docs", lambda: ui_page(self))
+        blueprint.add_url_rule(
+            "/swagger.json", "swagger", lambda: swagger_response(current_app, self)
+        )

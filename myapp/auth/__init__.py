@@ -1,0 +1,5 @@
+"""Signing in."""
+
+from .endpoints import auth
+
+__all__ = ["auth"]

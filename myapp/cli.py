@@ -1,0 +1,57 @@
+"""The command line: `flask init-db`, and what processes.py adds."""
+
+import csv
+from pathlib import Path
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+from flask_migrate import upgrade
+
+from . import processes
+from .db import sql, unit_of_work
+from .devices.models import Device
+from .presence.models import Presence
+from .users.models import User
+
+DEMO_DEVICES = Path(__file__).parent.parent / "data" / "smart-devices.csv"
+
+
+def init_app(app):
+    """Give `app` its commands, and `flask shell` its names."""
+    app.cli.add_command(init_db)
+    processes.init_app(app)
+    app.shell_context_processor(
+        lambda: {"sql": sql, "User": User, "Device": Device, "Presence": Presence}
+    )
+
+
+@click.command("init-db")
+@with_appcontext
+def init_db():
+    """Create the tables; fill empty ones with the demo accounts and devices."""
+    upgrade()
+    with unit_of_work():
+        if sql.session.scalar(sql.select(User.id).limit(1)) is None:
+            fill()
+        for model in (User, Device):
+            count = sql.session.scalar(sql.select(sql.func.count(model.id)))
+            click.echo(f"{count} {model.__tablename__}")
+
+
+def fill():
+    """Let the demo accounts in; the first of them owns the demo devices."""
+    owners = [User.register(*account) for account in demo_accounts(current_app.config)]
+    if owners:
+        with DEMO_DEVICES.open(encoding="utf-8", newline="") as file:
+            bodies = map(Device.body.check, csv.DictReader(file))
+            Device.create_many(bodies, owner_id=owners[0].id)
+
+
+def demo_accounts(config):
+    """The names and passwords of the demo accounts that the settings name."""
+    pairs = (
+        (config[f"AUTH_USERNAME{number}"], config[f"AUTH_PASSWORD{number}"])
+        for number in (1, 2)
+    )
+    return [pair for pair in pairs if all(pair)]

@@ -1,0 +1,136 @@
+"""The two stores, and the unit of work.
+
+One request, one transaction: a model flushes and never commits; the unit of work commits
+once, at its end, or rolls everything back. Commands and background tasks use the same.
+"""
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from pathlib import Path
+
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask_migrate import Migrate
+from flask_redis import FlaskRedis
+from flask_sqlalchemy import SQLAlchemy
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from sqlalchemy import MetaData, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase
+
+BUSY_TIMEOUT = 5  # seconds that a writer on SQLite waits for the one before it
+
+
+class Base(DeclarativeBase):
+    # Constraints need names, or a migration on SQLite cannot change them.
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+# Whether the unit of work that is going on may change anything.
+_writes = ContextVar("writes", default=True)
+
+sql = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
+migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
+
+# A server that is gone must fail a call at once: by default the client tries for seconds.
+redis_store = FlaskRedis(
+    retry=Retry(NoBackoff(), 0),
+    socket_connect_timeout=0.3,
+    socket_timeout=0.5,
+)
+
+
+def init_app(app):
+    """Bind both stores to `app`; nothing is connected yet."""
+    options = app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {})
+    if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
+        options.setdefault("connect_args", {}).setdefault("timeout", BUSY_TIMEOUT)
+    sql.init_app(app)
+    migrate.init_app(app, sql)
+    redis_store.init_app(app)
+    with app.app_context():
+        if sql.engine.dialect.name == "sqlite":
+            event.listen(sql.engine, "connect", _prepare_sqlite)
+            event.listen(sql.engine, "begin", _begin_sqlite)
+
+
+def _prepare_sqlite(connection, _record):
+    # The driver's own idea of when a transaction begins breaks savepoints; we say BEGIN.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")  # readers go on while one writes
+    cursor.execute(
+        "PRAGMA synchronous = FULL"
+    )  # what is acknowledged survives the power
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection):
+    # A writer takes its place in the queue at once: one that has read first, and would
+    # write then, cannot wait and fails.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes.get() else "BEGIN")
+
+
+@contextmanager
+def unit_of_work(writes=True):
+    """Everything inside happens, or nothing does.
+
+    `writes`: whether it may change anything; one that only reads never waits for a writer.
+    """
+    token = _writes.set(writes)
+    try:
+        yield
+        sql.session.commit()
+    except BaseException:
+        sql.session.rollback()
+        raise
+    finally:
+        _writes.reset(token)
+
+
+def check_database():
+    """`ok`, or why the database is of no use now."""
+    try:
+        with unit_of_work(writes=False):
+            sql.session.execute(sql.text("SELECT 1"))
+    except SQLAlchemyError:
+        return "does not answer"
+    return "ok"
+
+
+def check_migrations():
+    """`ok`, or what is to be done about the tables."""
+    try:
+        with unit_of_work(writes=False):
+            context = MigrationContext.configure(sql.session.connection())
+            current = set(context.get_current_heads())
+    except SQLAlchemyError:
+        return "unknown: the database does not answer"
+    return "ok" if current == wanted_heads() else "pending: run `flask db upgrade`"
+
+
+@lru_cache
+def wanted_heads():
+    """The newest migrations that this release knows."""
+    return set(ScriptDirectory(MIGRATIONS).get_heads())
+
+
+def check_redis():
+    """`ok`, or why Redis is of no use now."""
+    try:
+        redis_store.ping()
+    except RedisError:
+        return "does not answer"
+    return "ok"

@@ -1,0 +1,5 @@
+"""Smart devices in people's homes."""
+
+from .endpoints import devices
+
+__all__ = ["devices"]

@@ -1,0 +1,72 @@
+"""`{prefix}/devices/`: the devices that I own."""
+
+from ..api import FeatureApi, Resource
+from ..etags import must_match
+from ..guard import requires
+from ..paging import paged
+from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
+from ..schema import answers_file
+from .models import Device
+
+devices = FeatureApi("devices", "Smart devices in people's homes.")
+
+
+@devices.route("/")
+class Devices(Resource):
+    @requires()
+    @paged(Device)
+    def get(self, page):
+        """List your devices."""
+        return Device.page(page, **Device.readable())
+
+    @requires()
+    @accepts(Device)
+    @answers(Device, 201)
+    def post(self, body):
+        """Register a device."""
+        return Device.create(**Device.writable(), **body)
+
+
+@devices.route("/<int:id>")
+class OneDevice(Resource):
+    @requires()
+    @answers(Device)
+    def get(self, id):
+        """Read a device."""
+        return Device.get_or_404(id, **Device.readable())
+
+    @requires()
+    @accepts(Device)
+    @answers(Device)
+    def put(self, id, body):
+        """Replace a device."""
+        found = Device.lock_or_404(id, **Device.writable())
+        must_match(found)
+        return found.update(**body)
+
+    @requires()
+    @accepts_patch(Device)
+    @answers(Device)
+    def patch(self, id, patch):
+        """Change some properties of a device."""
+        found = Device.lock_or_404(id, **Device.writable())
+        must_match(found)
+        return found.update(**merged(found, patch))
+
+    @requires()
+    @answers_nothing
+    def delete(self, id):
+        """Forget a device."""
+        found = Device.lock_or_404(id, **Device.writable())
+        must_match(found)
+        found.delete()
+
+
+@devices.route("/<int:id>/report")
+class Report(Resource):
+    @requires()
+    @answers_file("text/plain")
+    def get(self, id):
+        """Download a device as text."""
+        found = Device.get_or_404(id, **Device.readable())
+        return f"{found.name}.txt", Device.report(found)

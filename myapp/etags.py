@@ -1,0 +1,137 @@
+"""Answers with their ETag, and the preconditions of RFC 9110 §13.
+
+A strong ETag is a hash of what is sent and of the version of the thing, so it changes
+when, and only when, the thing does.
+"""
+
+from datetime import UTC
+from hashlib import blake2b
+
+import orjson
+from flask import Response, current_app, request
+from werkzeug.http import http_date
+
+from .docs import describes, problem_response
+from .problems import Problem
+
+CONDITIONS = (
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_UNMODIFIED_SINCE",
+)
+
+
+def dumps(data):
+    """`data` as JSON bytes; naive datetimes are UTC, written with a Z."""
+    return orjson.dumps(data, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+
+
+def answer(data, status=200, version=0, modified=None, headers=()):
+    """The response with `data` as JSON and its ETag; 304 or 412 where that is due."""
+    response = respond(dumps(data), status, version, modified, headers=headers)
+    if status == 201:
+        response.headers["Location"] = data["url"]
+    return response
+
+
+def respond(
+    body,
+    status=200,
+    version=0,
+    modified=None,
+    content_type="application/json",
+    headers=(),
+):
+    """The response with these bytes and their ETag; 304 or 412 where that is due.
+
+    `version`: the thing's counter, which tells apart two states that look alike.
+    `modified`: its naive UTC datetime, for Last-Modified.
+    """
+    tag = etag(body, version)
+    response = Response(body, status, headers, content_type=content_type)
+    # A shared cache must not keep what belongs to one account; the client may, and asks.
+    response.headers.setdefault("Cache-Control", "private, no-cache")
+    response.headers["Vary"] = "Authorization"
+    response.headers["ETag"] = f'"{tag}"'
+    if modified:
+        response.headers["Last-Modified"] = http_date(modified.replace(tzinfo=UTC))
+    if request.method in ("GET", "HEAD") and precondition(tag, modified) == 304:
+        response.status_code = 304
+        response.set_data(b"")
+        del response.headers["Content-Type"], response.headers["Content-Length"]
+    return response
+
+
+def answer_item(model, record, status=200):
+    """`answer` for one record of a model."""
+    return answer(model.as_json(record), status, record.version, record.updated_at)
+
+
+def etag(body, version):
+    """The opaque tag, without its quotes, of these bytes in this version."""
+    return blake2b(b"%d:%b" % (version, body), digest_size=12).hexdigest()
+
+
+def must_match(found):
+    """Go on only if the request's preconditions hold for what it is about to change.
+
+    `found`: a record, or None where there is nothing yet. Raises 412; 428 where
+    REQUIRE_IF_MATCH asks for a condition and there is none.
+    """
+    if current_app.config["REQUIRE_IF_MATCH"] and not request.if_match:
+        if found or not request.if_none_match:
+            raise Problem(428)
+    if found:
+        tag = etag(dumps(found.as_json(found)), found.version)
+        precondition(tag, found.updated_at)
+    elif request.if_match:
+        raise Problem(412)
+
+
+def precondition(tag, modified):
+    """304 where the client has this already, else None (RFC 9110 §13.2.2).
+
+    Raises 412 where a condition does not hold.
+    """
+    if not any(name in request.environ for name in CONDITIONS):
+        return None
+    reads = request.method in ("GET", "HEAD")
+    if "HTTP_IF_MATCH" in request.environ:
+        if tag not in request.if_match:
+            raise Problem(412)
+    elif request.if_unmodified_since and modified:
+        if modified.replace(tzinfo=UTC) > request.if_unmodified_since:
+            raise Problem(412)
+    if "HTTP_IF_NONE_MATCH" in request.environ:
+        if request.if_none_match.contains_weak(tag):
+            if reads:
+                return 304
+            raise Problem(412)
+    elif reads and request.if_modified_since and modified:
+        if modified.replace(tzinfo=UTC) <= request.if_modified_since:
+            return 304
+    return None
+
+
+def conditional(verb):
+    """Document the preconditions that `answer` and `must_match` hold."""
+
+    def header(name, description):
+        return {
+            "name": name,
+            "in": "header",
+            "description": description,
+            "schema": {"type": "string"},
+        }
+
+    if verb.__name__ == "post":
+        return verb
+    parameters = [header("If-Match", "Go on only if this is still the ETag.")]
+    responses = {"412": problem_response("It has changed since.")}
+    if verb.__name__ == "get":
+        parameters.append(header("If-None-Match", "The ETag that you have already."))
+        responses["304"] = {"description": "You have it already."}
+    else:
+        responses["428"] = problem_response("If-Match is required here.")
+    return describes(verb, parameters=parameters, responses=responses)

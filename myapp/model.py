@@ -1,0 +1,489 @@
+"""The model protocol, in two forms: SqlModel and RedisModel.
+
+Both know the same words, so an endpoint need not know which one it talks to:
+
+    get_or_404(id, **scope)   a record to read
+    lock_or_404(id, **scope)  a record to change; nobody changes it in between
+    create(**values)          a new record
+    page(page, **scope)       a Found: the records of a page
+    as_json(record)           what a client reads, by `read_schema`
+    record.update(**values)   change it
+    record.delete()           be rid of it
+
+A scope is what a record must be equal in, as `owner_id=5`. A slice says `write_schema`,
+`sortable`, and its name as `__tablename__` or `keyspace`; the rest follows from these.
+"""
+
+import time
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+
+import orjson
+from flask import abort, current_app, g, has_request_context, request
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, ForeignKey, Index
+from sqlalchemy import (
+    Integer,
+    String,
+    Text,
+    and_,
+    column,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy import table, tuple_
+from sqlalchemy.dialects.mysql import DATETIME
+from sqlalchemy.orm import column_property, declared_attr
+from sqlalchemy.orm.attributes import set_committed_value
+
+from .db import redis_store, sql
+from .etags import dumps
+from .paging import MOST_COUNTED, OWN, Found
+from .schema import BIGGEST, Body, as_datetime, integer, is_optional, kinds, moment
+from .schema import reading, text
+
+KEY = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up there
+MOMENT = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
+
+URL = {"type": "string", "format": "uri", "description": "Where this stands."}
+ID = integer(1, BIGGEST, "Never given twice.", 7)
+OWNER = text(1, 64, "The account that this belongs to.", "pythonista")
+CREATED_AT = moment("When it came.")
+UPDATED_AT = moment("When it last changed.")
+
+
+class Changed(Exception):
+    """Somebody else was quicker; the request may run anew, and see what is there now."""
+
+
+def now():
+    """This second, as a naive UTC datetime."""
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+
+
+def folded(*texts):
+    """Text made alike for a search without regard to case or Unicode form."""
+    return unicodedata.normalize("NFKC", "\n".join(filter(None, texts))).casefold()
+
+
+def item_url(collection, id):
+    """The absolute address of an item; outside a request, the path alone."""
+    if "items_at" not in g:
+        root = request.root_url.rstrip("/") if has_request_context() else ""
+        g.items_at = root + current_app.config["API_PREFIX"]
+    return f"{g.items_at}/{collection}/{id}"
+
+
+class Described:
+    """What both forms draw from `write_schema`.
+
+    `read_schema`: what is written, with url, id, owner (where there is one) and times.
+    `filters`: the properties that a query may filter by, with their schemas.
+    """
+
+    sortable = ("id",)
+    read_only = {}  # more properties that a client reads and does not write
+
+    @classmethod
+    def describe(cls):
+        cls.body = Body(cls.write_schema)
+        cls.read_schema = reading(
+            cls.__name__,
+            url=URL,
+            id=ID,
+            **{
+                name: {k: v for k, v in schema.items() if k != "default"}
+                for name, schema in cls.write_schema["properties"].items()
+            },
+            **cls.read_only,
+            created_at=CREATED_AT,
+            updated_at=UPDATED_AT,
+        )
+        cls.shown = tuple(
+            name for name in cls.read_schema["properties"] if name != "url"
+        )
+        cls.filters = {
+            name: schema
+            for name, schema in cls.read_schema["properties"].items()
+            if name != "url" and not {"object", "array"} & set(kinds(schema))
+        }
+        cls.texts = tuple(
+            name
+            for name, schema in cls.write_schema["properties"].items()
+            if "string" in kinds(schema) and "format" not in schema
+        )
+        cls._values = attrgetter(*cls.shown)
+        unknown = set(cls.sortable) - set(cls.shown)
+        clash = set(cls.filters) & set(OWN)
+        if unknown or clash:
+            raise TypeError(
+                f"{cls.__name__} cannot sort or filter by {unknown | clash}"
+            )
+
+    @classmethod
+    def as_json(cls, record):
+        """What a client reads; `record` is an instance, or a row of its columns."""
+        return {
+            "url": item_url(cls.collection, record.id),
+            **dict(zip(cls.shown, cls._values(record))),
+        }
+
+
+class SqlModel(Described, sql.Model):
+    """A model in the SQL database: a column for each property of `write_schema`.
+
+    Reading selects rows of just the columns that are shown; `lock_or_404` loads an
+    instance.
+    """
+
+    __abstract__ = True
+    __table_args__ = {
+        "sqlite_autoincrement": True,  # an id must not come back after a deletion
+        "mysql_charset": "utf8mb4",
+        "mysql_collate": "utf8mb4_nopad_bin",
+    }
+
+    hidden = ("version",)  # what reading selects beside what is shown
+
+    id = Column(KEY, primary_key=True)
+    version = Column(Integer, nullable=False, default=1)
+    created_at = Column(MOMENT, nullable=False, default=now)
+    updated_at = Column(MOMENT, nullable=False, default=now, onupdate=now)
+    search = Column(Text, nullable=False, default="")
+
+    @declared_attr.directive
+    def __mapper_args__(cls):
+        return {"version_id_col": cls.version}
+
+    def __init_subclass__(cls, **kwargs):
+        if not cls.__dict__.get("__abstract__"):
+            cls.collection = cls.__tablename__
+            cls.describe()
+            for name, schema in cls.write_schema["properties"].items():
+                if hasattr(cls, name):
+                    raise TypeError(f"{cls.__name__}.{name} is taken: name it otherwise")
+                setattr(cls, name, column_for(schema))
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def columns(cls):
+        """What reading selects."""
+        return [getattr(cls, name) for name in (*cls.shown, *cls.hidden)]
+
+    @classmethod
+    def within(cls, scope):
+        """The conditions of a scope."""
+        return [getattr(cls, name) == value for name, value in scope.items()]
+
+    @classmethod
+    def get_or_404(cls, id, **scope):
+        statement = select(*cls.columns()).where(cls.id == id, *cls.within(scope))
+        return sql.session.execute(statement).first() or abort(404)
+
+    @classmethod
+    def lock_or_404(cls, id, **scope):
+        statement = select(cls).where(cls.id == id, *cls.within(scope))
+        statement = statement.with_for_update(of=cls)
+        return sql.session.scalars(statement).first() or abort(404)
+
+    @classmethod
+    def create(cls, **values):
+        record = cls(**values)
+        record.search = record.searchable()
+        sql.session.add(record)
+        sql.session.flush()
+        return record
+
+    @classmethod
+    def create_many(cls, bodies, **values):
+        """New records from an iterable of bodies, all with the same `values` beside."""
+        rows = [{**body, **values} for body in bodies]
+        for row in rows:
+            row["search"] = folded(*(row[name] for name in cls.texts))
+        sql.session.execute(insert(cls), rows)
+
+    def update(self, **values):
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.search = self.searchable()
+        sql.session.flush()
+        return self
+
+    def delete(self):
+        sql.session.delete(self)
+        sql.session.flush()
+
+    def searchable(self):
+        """The text that `q` looks through."""
+        return folded(*(getattr(self, name) for name in self.texts))
+
+    @classmethod
+    def page(cls, page, **scope):
+        where = cls.within({**scope, **page.filters})
+        if page.words:
+            where.append(cls.search.contains(folded(page.words), autoescape=True))
+        total, exact = cls._count(where, page.count)
+        if exact and page.offset >= total:
+            return Found([], False, total, exact)
+        statement = select(*cls.columns()).where(*where)
+        if page.place and page.place.values is not None:
+            statement = statement.where(cls._beyond(page))
+        for name, descends in page.sort:
+            field = getattr(cls, name)
+            downwards = descends is not page.backward
+            statement = statement.order_by(field.desc() if downwards else field)
+        statement = statement.limit(page.limit + 1).offset(page.offset or None)
+        rows = sql.session.execute(statement).all()
+        more = len(rows) > page.limit
+        rows = rows[: page.limit]
+        if page.backward:
+            rows.reverse()
+        return Found(rows, more, total, exact)
+
+    @classmethod
+    def _count(cls, where, how):
+        if how == "none":
+            return None, False
+        if how == "exact":
+            statement = select(func.count()).select_from(cls).where(*where)
+            return sql.session.scalar(statement), True
+        some = select(literal(1)).select_from(cls).where(*where).limit(MOST_COUNTED + 1)
+        total = sql.session.scalar(select(func.count()).select_from(some.subquery()))
+        return min(total, MOST_COUNTED), total <= MOST_COUNTED
+
+    @classmethod
+    def _beyond(cls, page):
+        """The condition that a row lies beyond the cursor's place."""
+        fields = [getattr(cls, name) for name, _ in page.sort]
+        values = page.place.values
+        downwards = [descends is not page.backward for _, descends in page.sort]
+        if len(set(downwards)) == 1 and sql.engine.dialect.name in (
+            "postgresql",
+            "sqlite",
+        ):
+            # A comparison of rows is a range of the index; the databases know that.
+            row = tuple_(*fields)
+            place = tuple_(*(literal(v, f.type) for f, v in zip(fields, values)))
+            return row < place if downwards[0] else row > place
+        condition = None
+        for field, value, down in reversed(list(zip(fields, values, downwards))):
+            past = field < value if down else field > value
+            if condition is None:
+                condition = past
+            else:
+                condition = or_(past, and_(field == value, condition))
+        first, value = fields[0], values[0]
+        return and_(first <= value if downwards[0] else first >= value, condition)
+
+
+def column_for(schema):
+    """The column that keeps a property of this schema."""
+    kind = next(kind for kind in kinds(schema) if kind != "null")
+    if kind == "string":
+        if schema.get("format") == "date-time":
+            form = MOMENT
+        else:
+            longest = schema["maxLength"]
+            # Names are compared by their characters, whatever the server's locale.
+            form = String(longest).with_variant(
+                String(longest, collation="C"), "postgresql"
+            )
+    else:
+        form = {"integer": BigInteger, "number": Float, "boolean": Boolean}[kind]()
+    return Column(form, nullable="null" in kinds(schema))
+
+
+class Owned:
+    """A mixin for an SqlModel whose records belong to an account each."""
+
+    read_only = {"owner": OWNER}
+    hidden = ("version", "owner_id")
+
+    @declared_attr.directive
+    def __table_args__(cls):
+        # The owner comes first in each: nobody sorts or filters but within an account.
+        fields = [name for name in cls.filters if name not in ("id", "owner")]
+        indexes = [Index(None, "owner_id", name, "id") for name in fields]
+        return (Index(None, "owner_id", "id"), *indexes, SqlModel.__table_args__)
+
+    @declared_attr
+    def owner_id(cls):
+        return Column(KEY, ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
+
+    @declared_attr
+    def owner(cls):
+        users = table("users", column("id"), column("username"))
+        name = select(users.c.username).where(users.c.id == cls.owner_id)
+        return column_property(name.scalar_subquery())
+
+    @classmethod
+    def readable(cls):
+        """The scope of what the caller may read."""
+        return {"owner_id": g.caller.id}
+
+    @classmethod
+    def writable(cls):
+        """The scope of what the caller may change."""
+        return {"owner_id": g.caller.id}
+
+    @classmethod
+    def create(cls, **values):
+        record = super().create(**values)
+        caller = g.get("caller")
+        if caller and caller.id == record.owner_id:
+            set_committed_value(record, "owner", caller.username)  # no need to look
+        return record
+
+
+class RedisModel(Described):
+    """A model in Redis: records that live for `ttl()` seconds after their last change.
+
+    A record is a string of JSON below its id. Beside it stands an index for each scope in
+    `scopes`: a sorted set of ids, by the second in which they expire, so that what has
+    expired can be dropped from it at any time without a race.
+    """
+
+    scopes = ((),)
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.collection = cls.keyspace
+        cls.describe()
+        cls._kept = {"id", "created_at", "updated_at", "expires_at"}
+        cls._kept.update(cls.write_schema["properties"], *cls.scopes)
+
+    version = 0
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+    @classmethod
+    def ttl(cls):
+        """Seconds that a record lives."""
+        raise NotImplementedError
+
+    @classmethod
+    def get(cls, id, **scope):
+        """The record, or None."""
+        return cls._loaded(redis_store.get(cls._key(id)), scope)
+
+    @classmethod
+    def get_or_404(cls, id, **scope):
+        return cls.get(id, **scope) or abort(404)
+
+    # Nothing is held: a change goes through only if the record is still as it was read.
+    lock_or_404 = get_or_404
+
+    @classmethod
+    def create(cls, **values):
+        record = cls(created_at=now(), **values)
+        record._stored = b""
+        return record._store()
+
+    def update(self, **values):
+        self.__dict__.update(values)
+        return self._store()
+
+    def delete(self):
+        self._swap(b"")
+
+    @classmethod
+    def page(cls, page, **scope):
+        ids = cls._living(scope)
+        if page.filters or page.words:
+            ids = [record.id for record in cls._load(ids) if cls._fits(record, page)]
+        total = None if page.count == "none" else len(ids)
+        downwards = page.sort[0][1] is not page.backward
+        if page.place and page.place.values is not None:
+            place = page.place.values[0]
+            ids = [id for id in ids if (id < place if downwards else id > place)]
+        ids = (ids[::-1] if downwards else ids)[page.offset :]
+        records = cls._load(ids[: page.limit])
+        if page.backward:
+            records.reverse()
+        return Found(records, len(ids) > page.limit, total, total is not None)
+
+    def searchable(self):
+        """The text that `q` looks through."""
+        return folded(*(getattr(self, name) for name in self.texts))
+
+    @classmethod
+    def _fits(cls, record, page):
+        return folded(page.words) in record.searchable() and all(
+            getattr(record, name) == value for name, value in page.filters.items()
+        )
+
+    @classmethod
+    def _key(cls, id):
+        return f"{cls.keyspace}:{id}"
+
+    @classmethod
+    def _index(cls, scope):
+        names = "".join(f":{name}={value}" for name, value in sorted(scope.items()))
+        return f"{cls.keyspace}:index{names}"
+
+    @classmethod
+    def _living(cls, scope):
+        """The ids in a scope, in order."""
+        index = cls._index(scope)
+        pipe = redis_store.pipeline()
+        pipe.zremrangebyscore(index, "-inf", int(time.time()))
+        pipe.zrange(index, 0, -1)
+        return sorted(int(id) for id in pipe.execute()[1])
+
+    @classmethod
+    def _load(cls, ids):
+        if not ids:
+            return []
+        stored = redis_store.mget([cls._key(id) for id in ids])
+        return [record for text in stored if (record := cls._loaded(text, {}))]
+
+    @classmethod
+    def _loaded(cls, stored, scope):
+        if stored is None:
+            return None
+        record = cls(**orjson.loads(stored))
+        record._stored = stored
+        for name, schema in cls.read_schema["properties"].items():
+            if schema.get("format") == "date-time" and name in record.__dict__:
+                value = record.__dict__[name]
+                record.__dict__[name] = value and as_datetime(value)
+        fits = all(getattr(record, name) == value for name, value in scope.items())
+        return record if fits else None
+
+    def _store(self):
+        self.updated_at = now()
+        self.expires_at = self.updated_at + timedelta(seconds=self.ttl())
+        self._stored = self._swap(dumps({n: getattr(self, n) for n in self._kept}))
+        return self
+
+    def _swap(self, new):
+        """Put `new` in the place of what was read, in one step; b"" is nothing.
+
+        Raises Changed where something else stands there by now.
+        """
+        keys = [self._key(self.id)]
+        for names in self.scopes:
+            keys.append(self._index({name: getattr(self, name) for name in names}))
+        expires = int(self.expires_at.replace(tzinfo=UTC).timestamp())
+        if not redis_store.eval(
+            SWAP, len(keys), *keys, self._stored, new, expires, self.id
+        ):
+            raise Changed
+        return new
+
+
+SWAP = """
+local key, read, new, expires, id = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if (redis.call('GET', key) or '') ~= read then return 0 end
+if new == '' then redis.call('DEL', key)
+else redis.call('SET', key, new, 'EXAT', expires) end
+for i = 2, #KEYS do
+  if new == '' then redis.call('ZREM', KEYS[i], id)
+  else redis.call('ZADD', KEYS[i], expires, id) end
+end
+return 1
+"""

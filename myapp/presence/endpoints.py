@@ -1,0 +1,51 @@
+"""`{prefix}/presence/`: which of my devices are online."""
+
+from ..api import FeatureApi, Resource
+from ..devices.models import Device
+from ..etags import must_match
+from ..guard import requires
+from ..paging import paged
+from ..schema import accepts, answers, answers_nothing
+from .models import Presence
+
+presence = FeatureApi("presence", "Heartbeats: which devices are online now.")
+
+
+@presence.route("/")
+class Heartbeats(Resource):
+    @requires()
+    @paged(Presence)
+    def get(self, page):
+        """List your devices that are online."""
+        return Presence.page(page, **Device.readable())
+
+
+@presence.route("/<int:device_id>")
+class OneHeartbeat(Resource):
+    @requires()
+    @answers(Presence)
+    def get(self, device_id):
+        """Read the last heartbeat of a device."""
+        device = Device.get_or_404(device_id, **Device.readable())
+        return Presence.get_or_404(device.id)
+
+    @requires()
+    @accepts(Presence)
+    @answers(Presence, 200, 201)
+    def put(self, device_id, body):
+        """Send a heartbeat."""
+        device = Device.get_or_404(device_id, **Device.writable())
+        found = Presence.get(device.id)
+        must_match(found)
+        if found:
+            return found.update(**body)
+        return Presence.create(id=device.id, owner_id=device.owner_id, **body), 201
+
+    @requires()
+    @answers_nothing
+    def delete(self, device_id):
+        """Sign a device off."""
+        device = Device.get_or_404(device_id, **Device.writable())
+        found = Presence.lock_or_404(device.id)
+        must_match(found)
+        found.delete()

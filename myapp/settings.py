@@ -1,0 +1,115 @@
+"""Settings: a class of default_config, then instance/config.py, then the environment."""
+
+import os
+
+import default_config
+
+from .processes import embedded_redis_url
+
+PREFIX = "MYAPP_"
+PLAIN = {
+    "DATABASE_URL": "SQLALCHEMY_DATABASE_URI",
+    "REDIS_URL": "REDIS_URL",
+    "PORT": "PORT",
+}
+SHORTEST_SECRET = 32  # bytes; RFC 7518 §3.2 asks as much of a key for HS256
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off", ""}
+
+
+class SettingError(RuntimeError):
+    """A setting is missing or makes no sense; the message says which, and what to do."""
+
+
+def load(app, name, overrides):
+    """Fill `app.config`.
+
+    `name`: development, testing or production. Testing reads nothing of this machine's
+    own. `overrides` go last. Raises SettingError.
+    """
+    if name not in default_config.CONFIGS:
+        known = ", ".join(default_config.CONFIGS)
+        raise SettingError(f"FLASK_CONFIG is {name!r}; it must be one of: {known}.")
+    app.config.from_object(default_config.CONFIGS[name])
+    if name != "testing":
+        app.config.from_pyfile("config.py", silent=True)
+        app.config.update(from_environment(app.config, os.environ))
+    app.config.update(overrides, CONFIG_NAME=name)
+    if name == "production":
+        require_secrets(app.config)
+    complete(app)
+
+
+def from_environment(config, environ):
+    """The settings found in `environ`, each as the type that its default has."""
+    found = {}
+    for plain, name in PLAIN.items():
+        if environ.get(plain):
+            found[name] = typed(plain, environ[plain], config[name])
+    for key, text in environ.items():
+        if key.startswith(PREFIX):
+            name = key.removeprefix(PREFIX)
+            if name not in config:
+                raise SettingError(f"{key} is set, but there is no setting {name}.")
+            found[name] = typed(key, text, config[name])
+    return found
+
+
+def typed(key, text, default):
+    """`text` as the type of `default`: bool, int, list (commas between), else str."""
+    if isinstance(default, bool):
+        if text.lower() not in TRUE | FALSE:
+            raise SettingError(f"{key} is {text!r}; it must be true or false.")
+        return text.lower() in TRUE
+    if isinstance(default, int):
+        if not text.isdecimal():
+            raise SettingError(f"{key} is {text!r}; it must be a whole number.")
+        return int(text)
+    if isinstance(default, list):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def require_secrets(config):
+    """Production starts with secrets of its own, long enough, or not at all."""
+    known = vars(default_config.DevelopmentConfig).values()
+    for name in ("SECRET_KEY", "JWT_SECRET_KEY"):
+        secret = config[name] or ""
+        if len(secret.encode()) < SHORTEST_SECRET or secret in known:
+            raise SettingError(
+                f"{name} must be a secret of at least {SHORTEST_SECRET} bytes, your own. "
+                "Make one with: "
+                'python3 -c "import secrets; print(secrets.token_urlsafe(48))" '
+                f"and set it as {PREFIX}{name} in the environment or in .env."
+            )
+
+
+def complete(app):
+    """Settle what depends on the instance folder, and check what has a form."""
+    config = app.config
+    config["REDIS_EMBEDDED"] = not config["REDIS_URL"]
+    if config["REDIS_EMBEDDED"]:
+        config["REDIS_URL"] = embedded_redis_url(app.instance_path)
+    config["SQLALCHEMY_DATABASE_URI"] = database_uri(
+        config["SQLALCHEMY_DATABASE_URI"]
+        or "sqlite:///" + os.path.join(app.instance_path, "myapp.sqlite3")
+    )
+    prefix = config["API_PREFIX"].rstrip("/")
+    if prefix and not prefix.startswith("/"):
+        raise SettingError(f"API_PREFIX is {prefix!r}; it must begin with a slash.")
+    config["API_PREFIX"] = prefix
+    config["RESTX_ERROR_404_HELP"] = False
+    config["RESTX_MASK_HEADER"] = ""
+
+
+def database_uri(uri):
+    """`uri` with the driver we use named, whatever short form a host hands out."""
+    for short, driver in (
+        ("postgres://", "postgresql+psycopg://"),
+        ("postgresql://", "postgresql+psycopg://"),
+        ("mysql://", "mysql+pymysql://"),
+        ("mariadb://", "mariadb+pymysql://"),
+    ):
+        if uri.startswith(short):
+            return driver + uri.removeprefix(short)
+    return uri

@@ -1,0 +1,19 @@
+// Swagger UI over the document that the page names. It stores nothing and asks no other host.
+SwaggerUIBundle({
+  url: document.body.dataset.spec,
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  filter: true,
+  tryItOutEnabled: true,
+  displayRequestDuration: true,
+  persistAuthorization: false,
+  validatorUrl: null,
+  docExpansion: document.body.dataset.spec.endsWith("swagger.json") ? "list" : "none",
+  defaultModelsExpandDepth: 0,
+});
+
+// Swagger UI has dark colours, and leaves it to the page when to show them.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", paint);
+paint();

@@ -1,0 +1,35 @@
+"""`/status/`: open to all, and cheap."""
+
+import time
+
+from .. import __version__
+from ..api import FeatureApi, Resource
+from ..db import check_database, check_migrations, check_redis
+from ..schema import NO_STORE, answers
+from .models import liveness, readiness
+
+STARTED = time.monotonic()
+
+status = FeatureApi("status", "Is the service there, and can it work?", at_root=True)
+
+
+@status.route("/")
+class Liveness(Resource):
+    @answers(liveness, headers=NO_STORE)
+    def get(self):
+        """Tell that the service is there."""
+        uptime = round(time.monotonic() - STARTED, 3)
+        return {"online": True, "uptime": uptime, "version": __version__}
+
+
+@status.route("/ready")
+class Readiness(Resource):
+    @answers(readiness, 200, 503, headers=NO_STORE)
+    def get(self):
+        """Tell whether each part that the service needs does its work."""
+        parts = {
+            "database": check_database(),
+            "migrations": check_migrations(),
+            "redis": check_redis(),
+        }
+        return parts, 200 if set(parts.values()) == {"ok"} else 503
