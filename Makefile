@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN = .venv/bin
-INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+INSTALL = $(BIN)/pip install -qq --disable-pip-version-check --require-hashes
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock"
@@ -20,9 +20,9 @@ test: .venv/dev  ## run the tests; make test ARGS="-k devices" for some
 lint: .venv/dev  ## run every check that a commit must pass
 	PATH="$(CURDIR)/$(BIN):$$PATH" pre-commit run --all-files --show-diff-on-failure
 
-lock: .venv/dev  ## choose versions anew, for every platform
-	$(COMPILE) requirements.in -o requirements.txt
-	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+lock: .venv/dev  ## write the lock files; make lock ARGS=--upgrade for newer versions
+	$(COMPILE) $(ARGS) requirements.in -o requirements.txt
+	$(COMPILE) $(ARGS) requirements-dev.in -o requirements-dev.txt
 
 clean:  ## remove what was made: environment and caches, not instance/
 	rm -rf .venv .pytest_cache .hypothesis

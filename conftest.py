@@ -1,5 +1,6 @@
 """The fixtures that every test uses: real stores, and a transaction rolled back."""
 
+import os
 import threading
 from base64 import b64encode
 
@@ -8,7 +9,6 @@ import pytest
 from flask import current_app, request
 from flask_migrate import upgrade
 from flask_restx import Resource
-from sqlalchemy.engine import make_url
 from werkzeug.serving import make_server
 
 from myapp import create_app
@@ -47,7 +47,8 @@ def redis_url():
 @pytest.fixture(scope="session")
 def make_app(redis_url, tmp_path_factory):
     """Make an application with settings of its own, on a database with the accounts."""
-    uri = database_uri(tmp_path_factory.mktemp("sql") / "shared.sqlite3")
+    uri = os.environ.get("TEST_DATABASE_URL")
+    uri = uri or database_uri(tmp_path_factory.mktemp("sql") / "shared.sqlite3")
 
     def make(**settings):
         settings = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url, **settings}
@@ -62,8 +63,11 @@ def database_uri(path):
 
 
 def fill(app):
-    """Create the tables and the two accounts."""
+    """Create the tables, from nothing, and the two accounts."""
     with app.app_context():
+        sql.drop_all()
+        with sql.engine.begin() as connection:
+            connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
         upgrade()
         with unit_of_work():
             for username, password in PASSWORDS.items():

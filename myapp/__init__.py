@@ -9,14 +9,13 @@ from flask import Flask
 from flask_cors import CORS
 from werkzeug.routing import IntegerConverter
 
-__version__ = "0.1.0"
-
-from . import cli, db, docs, guard, problems, settings, trace  # noqa: E402
-from .auth import auth  # noqa: E402
-from .devices import devices  # noqa: E402
-from .presence import presence  # noqa: E402
-from .status import status  # noqa: E402
-from .users.models import look_up  # noqa: E402
+from . import cli, db, docs, guard, problems, settings, trace
+from .auth import auth
+from .devices import devices
+from .presence import presence
+from .status import status
+from .users.models import look_up
+from .version import __version__  # noqa: F401
 
 FEATURES = (status, auth, devices, presence)
 

@@ -41,17 +41,11 @@ def init_db():
 
 def fill():
     """Let the demo accounts in; the first of them owns the demo devices."""
-    owners = [User.register(*account) for account in demo_accounts(current_app.config)]
+    owners = [
+        User.register(*account)
+        for account in processes.demo_accounts(current_app.config)
+    ]
     if owners:
         with DEMO_DEVICES.open(encoding="utf-8", newline="") as file:
             bodies = map(Device.body.check, csv.DictReader(file))
             Device.create_many(bodies, owner_id=owners[0].id)
-
-
-def demo_accounts(config):
-    """The names and passwords of the demo accounts that the settings name."""
-    pairs = (
-        (config[f"AUTH_USERNAME{number}"], config[f"AUTH_PASSWORD{number}"])
-        for number in (1, 2)
-    )
-    return [pair for pair in pairs if all(pair)]

@@ -17,10 +17,11 @@ from flask import render_template, request, send_file, url_for
 from flask_restx import Resource
 
 from .swagger import downgrade, inside
+from .version import __version__
 
 TITLE = "Smart device registry"
 DESCRIPTION = """\
-Registers smart devices, hears their heartbeats and keeps the household's to-dos.
+Registers smart devices and hears their heartbeats.
 
 Sign in with a username and a password (HTTP Basic), or with an access token (Bearer).
 Every error is a problem (RFC 9457); quote its `request_id` when you ask for help.
@@ -95,12 +96,13 @@ def describes(verb, *, parameters=(), request_body=None, responses=None, **other
 
 def joined(one, other):
     """Two descriptions of a response as one: both reasons, all headers and bodies."""
-    both = one | other
+    both = other | one
     for part in ("headers", "content"):
         if part in both:
             both[part] = one.get(part, {}) | other.get(part, {})
-    reasons = dict.fromkeys((one["description"], other["description"]))
-    return both | {"description": " ".join(reasons)}
+    if other["description"] not in one["description"]:
+        both["description"] = f"{one['description']} {other['description']}"
+    return both
 
 
 def problem_response(description):
@@ -117,18 +119,16 @@ def openapi(app):
 
     Raises ValueError where two operations share an id, or two schemas a title.
     """
-    return document(app, app.extensions["features"])
+    return document(app, app.extensions["features"], TITLE)
 
 
 def swagger(app, feature):
     """One slice as a Swagger 2.0 document, a dict."""
-    return downgrade(document(app, [feature]))
+    return downgrade(document(app, [feature], f"{TITLE}: {feature.name}"))
 
 
-def document(app, features):
+def document(app, features, title):
     """These features of an app as an OpenAPI 3.1 document; see `openapi`."""
-    from . import __version__  # here, since the package is not ready any earlier
-
     paths, schemas, ids = {}, {}, set()
     for path, verb, operation in operations(app, features):
         if operation["operationId"] in ids:
@@ -137,7 +137,7 @@ def document(app, features):
         paths.setdefault(path, {})[verb] = with_references(operation, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": TITLE, "description": DESCRIPTION, "version": __version__},
+        "info": {"title": title, "description": DESCRIPTION, "version": __version__},
         "servers": [{"url": "/"}],
         "tags": [
             {"name": feature.name, "description": feature.description}
@@ -160,27 +160,23 @@ def operations(app, features):
         for verb in VERBS:
             function = getattr(view, verb, None)
             if hasattr(function, "operation"):
-                told = function.operation
-                summary, _, details = (inspect.getdoc(function) or "").partition("\n")
-                yield path, verb, told | {
+                yield path, verb, function.operation | {
                     "tags": [name],
-                    "summary": summary.rstrip("."),
-                    "description": details.strip(),
                     "operationId": operation_id(app, verb, path),
-                    "parameters": path_parameters(rule) + told["parameters"],
-                    "responses": dict(sorted(told["responses"].items())),
+                    **wording(function),
+                    **addressed(rule, function.operation),
                 }
 
 
-def operation_id(app, verb, path):
-    """A name for generated clients, as `get_devices_by_id_report`."""
-    below = path.removeprefix(app.config["API_PREFIX"])
-    return "_".join([verb, *re.findall(r"\w+", below.replace("{", "by_"))])
+def wording(function):
+    """The first line of a docstring as an operation's summary, the rest beside it."""
+    summary, _, details = (inspect.getdoc(function) or "").partition("\n")
+    return {"summary": summary.rstrip("."), "description": details.strip()}
 
 
-def path_parameters(rule):
-    """The variables in the address of a Werkzeug rule, as OpenAPI parameters."""
-    return [
+def addressed(rule, operation):
+    """The parameters and responses of an operation with those that its address adds."""
+    variables = [
         {
             "name": variable["name"],
             "in": "path",
@@ -189,10 +185,23 @@ def path_parameters(rule):
         }
         for variable in VARIABLE.finditer(rule.rule)
     ]
+    responses = operation["responses"]
+    if variables:
+        responses = {"404": problem_response("There is no such thing.")} | responses
+    return {
+        "parameters": variables + operation["parameters"],
+        "responses": dict(sorted(responses.items())),
+    }
+
+
+def operation_id(app, verb, path):
+    """A name for generated clients, as `get_devices_by_id_report`."""
+    below = path.removeprefix(app.config["API_PREFIX"])
+    return "_".join([verb, *re.findall(r"\w+", below.replace("{", "by_"))])
 
 
 def with_references(part, schemas):
-    """A copy of part of an operation; titled schemas move to `schemas`, a $ref stays."""
+    """A copy of part of an operation, its titled schemas moved to `schemas`."""
     if isinstance(part, list):
         return [with_references(each, schemas) for each in part]
     if not isinstance(part, dict):
@@ -229,8 +238,8 @@ FILES = {
     "docs.css": OURS,
     "docs.svg": OURS,
 }
-STAMP = sha256(b"".join((FILES[name] / name).read_bytes() for name in FILES))
-STAMP = STAMP.hexdigest()[:12]
+CONTENTS = b"".join((FILES[name] / name).read_bytes() for name in FILES)
+STAMP = sha256(CONTENTS).hexdigest()[:12]
 YEAR = 365 * 24 * 60 * 60  # seconds
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

@@ -42,7 +42,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from .db import redis_store, sql
 from .etags import dumps
 from .paging import MOST_COUNTED, OWN, Found
-from .schema import BIGGEST, Body, as_datetime, integer, is_optional, kinds, moment
+from .schema import BIGGEST, Body, as_datetime, integer, kinds, moment
 from .schema import reading, text
 
 KEY = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up there
@@ -164,7 +164,9 @@ class SqlModel(Described, sql.Model):
             cls.describe()
             for name, schema in cls.write_schema["properties"].items():
                 if hasattr(cls, name):
-                    raise TypeError(f"{cls.__name__}.{name} is taken: name it otherwise")
+                    raise TypeError(
+                        f"{cls.__name__}.{name} is taken: name it otherwise"
+                    )
                 setattr(cls, name, column_for(schema))
         super().__init_subclass__(**kwargs)
 

@@ -234,11 +234,9 @@ def wait_for_change():
 @with_appcontext
 def up():
     """Start everything that Procfile.dev names, and end it together."""
-    from .cli import init_db  # cli knows this module
-
     die_with_parent()
     require_free(current_app.config["PORT"])
-    click.get_current_context().invoke(init_db)
+    click.get_current_context().invoke(current_app.cli.commands["init-db"])
     children = list(start_children())
     for child in children:  # not before all are started: a fork wants no threads about
         child.output.start()
@@ -249,9 +247,7 @@ def up():
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        for child in reversed(
-            children
-        ):  # Redis last: the others may need it to the end
+        for child in reversed(children):  # Redis last: the others may need it
             child.stop()
 
 
@@ -331,10 +327,17 @@ def readiness(port):
         connection.close()
 
 
+def demo_accounts(config):
+    """The name and password of each demo account that the settings name."""
+    pairs = (
+        (config[f"AUTH_USERNAME{number}"], config[f"AUTH_PASSWORD{number}"])
+        for number in (1, 2)
+    )
+    return [pair for pair in pairs if all(pair)]
+
+
 def announce(state):
     """Print where the service is, and how to try it."""
-    from .cli import demo_accounts
-
     config = current_app.config
     address = f"http://{HOST}:{config['PORT']}"
     accounts = demo_accounts(config)

@@ -28,7 +28,6 @@ def downgrade(document):
     return {
         "swagger": "2.0",
         "info": document["info"],
-        "basePath": document["servers"][0]["url"],
         "tags": document["tags"],
         "paths": {
             path: {verb: _operation(operation) for verb, operation in verbs.items()}

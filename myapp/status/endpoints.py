@@ -2,10 +2,10 @@
 
 import time
 
-from .. import __version__
 from ..api import FeatureApi, Resource
 from ..db import check_database, check_migrations, check_redis
 from ..schema import NO_STORE, answers
+from ..version import __version__
 from .models import liveness, readiness
 
 STARTED = time.monotonic()

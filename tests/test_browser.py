@@ -1,0 +1,169 @@
+"""Swagger UI in a real browser, against a service that really listens."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+from conftest import PASSWORDS, THERMOSTAT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+CHROMEDRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--window-size=1280,1000"
+)
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER), reason="needs Chromium and its driver"
+)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    options = Options()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
+    logs = {"browser": "ALL", "performance": "ALL"}
+    options.set_capability("goog:loggingPrefs", logs)
+    # Without the driver's path Selenium would look for one on the network.
+    driver = webdriver.Chrome(options, Service(CHROMEDRIVER))
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """What a person does on the page."""
+
+    def __init__(self, driver, url):
+        self.driver = driver
+        driver.get(url)
+        self.find(".info .title")
+
+    def find(self, css, within=None):
+        """The element, once it shows."""
+
+        def shown(_):
+            found = (within or self.driver).find_elements(By.CSS_SELECTOR, css)
+            return next((each for each in found if each.is_displayed()), None)
+
+        return WebDriverWait(self.driver, 10).until(shown, f"{css} does not show")
+
+    def click(self, css, within=None):
+        element = self.find(css, within)
+        self.driver.execute_script("arguments[0].scrollIntoView(false)", element)
+        element.click()
+
+    def write(self, css, text, within=None):
+        element = self.find(css, within)
+        element.send_keys(Keys.CONTROL, "a")
+        element.send_keys(text)
+
+    def authorize(self, username, password):
+        self.click("button.authorize")
+        dialog = self.find(".dialog-ux")
+        self.write("input[name=username]", username, dialog)
+        self.write("input[name=password]", password, dialog)
+        self.shoot("authorize")
+        self.click("button.modal-btn.authorize", dialog)
+        self.click("button.btn-done", dialog)
+
+    def execute(self, operation_id, body=None, **parameters):
+        """Try an operation out; returns the status and the body that the page shows."""
+        tag = operation_id.split("_")[1]
+        if not self.driver.find_elements(
+            By.CSS_SELECTOR, f"#operations-tag-{tag}[data-is-open=true]"
+        ):
+            self.click(f"#operations-tag-{tag}")
+        block = self.find(f"#operations-{tag}-{operation_id}")
+        self.click(".opblock-summary-control", block)
+        for name, value in parameters.items():
+            self.write(f"[data-param-name={name}] input", value, block)
+        if body is not None:
+            self.write("textarea.body-param__text", json.dumps(body), block)
+        self.click("button.execute", block)
+        answer = self.find(".live-responses-table .response", block)
+        status = int(self.find(".response-col_status", answer).text.split()[0])
+        self.shoot(operation_id)
+        shown = answer.find_elements(By.CSS_SELECTOR, ".highlight-code code")
+        shown = shown[0].text if status != 204 else "null"
+        self.click(".opblock-summary-control", block)
+        return status, json.loads(shown)
+
+    def shoot(self, name):
+        """Keep a picture, where SCREENSHOTS names a directory."""
+        if os.environ.get("SCREENSHOTS"):
+            directory = Path(os.environ["SCREENSHOTS"])
+            self.driver.save_screenshot(str(directory / f"{name}.png"))
+
+
+def test_a_device_lives_its_life_through_the_documents(browser, live_server):
+    page = Page(browser, f"{live_server}/docs/")
+    page.shoot("docs")
+    page.authorize("pythonista", PASSWORDS["pythonista"])
+
+    status, device = page.execute("post_devices", body=THERMOSTAT)
+    assert (status, device["name"]) == (201, THERMOSTAT["name"])
+    id = str(device["id"])
+
+    status, found = page.execute("get_devices", type=THERMOSTAT["type"])
+    assert (status, found["items"]) == (200, [device])
+    status, found = page.execute("get_devices_by_id", id=id)
+    assert (status, found) == (200, device)
+
+    change = {"location": "Hall"}
+    status, changed = page.execute("patch_devices_by_id", id=id, body=change)
+    assert (status, changed["location"]) == (200, "Hall")
+
+    heartbeat = {"battery": 87}
+    status, presence = page.execute(
+        "put_presence_by_device_id", device_id=id, body=heartbeat
+    )
+    assert (status, presence["battery"], presence["online"]) == (201, 87, True)
+
+    assert page.execute("delete_devices_by_id", id=id) == (204, None)
+    assert faults(browser) == []
+    assert hosts(browser) == {urlsplit(live_server).netloc}
+
+
+@pytest.mark.parametrize("slice", ["/status", "/api/v1/devices", "/api/v1/presence"])
+def test_each_slice_has_a_page_of_its_own(browser, live_server, slice):
+    page = Page(browser, f"{live_server}{slice}/docs")
+    page.find(".opblock")
+    page.shoot(slice.rpartition("/")[2])
+    assert page.find("nav [aria-current]").text == slice.rpartition("/")[2]
+    assert faults(browser) == []
+    assert hosts(browser) == {urlsplit(live_server).netloc}
+
+
+def faults(browser):
+    """What the console complains of: scripts, styles and requests that failed or that
+    the Content-Security-Policy forbade."""
+    entries = browser.get_log("browser")
+    return [each["message"] for each in entries if each["level"] == "SEVERE"]
+
+
+def hosts(browser):
+    """The hosts that the page has asked for anything."""
+    messages = [
+        json.loads(entry["message"])["message"]
+        for entry in browser.get_log("performance")
+    ]
+    urls = [
+        urlsplit(message["params"]["request"]["url"])
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+    return {url.netloc for url in urls if url.scheme in ("http", "https", "ws", "wss")}

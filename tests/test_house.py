@@ -1,0 +1,313 @@
+"""The rules of the house: what holds for every slice and every address."""
+
+import re
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+import pytest
+from conftest import THERMOSTAT, as_account
+from flask_restx import Resource
+from test_problems import assert_problem
+
+import myapp
+from myapp import FEATURES, create_app
+
+API = "/api/v1"
+OPEN = re.compile(
+    r"/|/status/.*|/docs.*|/openapi\.json|/metrics"
+    rf"|{API}/auth/(register|login)|{API}/[a-z]+/(docs|swagger\.json)"
+)
+CHANGING = {"PUT", "PATCH", "DELETE"}
+KNOWN_VERBS = {"GET", "POST", *CHANGING}
+
+
+class Verb(NamedTuple):
+    """A verb at an address; `path` holds its variables as {name}."""
+
+    method: str
+    path: str
+    function: Callable
+
+    def __str__(self):
+        return f"{self.method} {self.path}"
+
+    @property
+    def operation(self):
+        return self.function.operation
+
+    @property
+    def schema(self):
+        """The schema of the body that it takes, or None."""
+        body = self.operation.get("requestBody")
+        return body and body["content"]["application/json"]["schema"]
+
+
+def routes(app):
+    """Every address that a client may call, with its verbs and its view."""
+    found = {}
+    for rule in app.url_map.iter_rules():
+        if not rule.build_only:
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            methods, _ = found.get(path, (set(), None))
+            view = app.view_functions[rule.endpoint]
+            found[path] = (methods | rule.methods, getattr(view, "view_class", view))
+    return found
+
+
+def verbs(routes):
+    """Every verb of every Resource."""
+    for path, (methods, view) in routes.items():
+        if isinstance(view, type) and issubclass(view, Resource):
+            for method in sorted(methods & KNOWN_VERBS):
+                yield Verb(method, path, getattr(view, method.lower()))
+
+
+def example(schema):
+    """A valid body: the examples of what is required, or of all where nothing is."""
+    names = schema.get("required") or schema["properties"]
+    return {name: example_of(schema["properties"][name]) for name in names}
+
+
+def example_of(schema):
+    return schema["examples"][0] if "examples" in schema else schema.get("default")
+
+
+def furnish(client):
+    """Make one thing of each kind; returns what finds the address of a path."""
+    ids = {}
+    for verb in VERBS:
+        if verb.method == "POST" and verb.path.endswith("/"):
+            made = client.post(verb.path, json=example(verb.schema))
+            ids[verb.path] = made.json["id"]
+    ids[f"{API}/presence/"] = ids[f"{API}/devices/"]
+    client.put(f"{API}/presence/{ids[f'{API}/presence/']}", json={})
+
+    def address(path):
+        return re.sub("{.*?}", lambda _: str(ids[path.partition("{")[0]]), path)
+
+    return address
+
+
+def with_ones(path):
+    """The address of a path, whatever stands there."""
+    return re.sub("{.*?}", "1", path)
+
+
+def parametrize(name, values):
+    return pytest.mark.parametrize(name, values, ids=str)
+
+
+ROUTES = routes(
+    create_app("testing", SQLALCHEMY_DATABASE_URI="sqlite://", REDIS_URL="unix:///no")
+)
+PAIRS = [
+    (method, path)
+    for path, (methods, _view) in ROUTES.items()
+    for method in sorted(methods & KNOWN_VERBS)
+]
+VERBS = list(verbs(ROUTES))
+BODIES = [verb for verb in VERBS if verb.operation.get("requestBody")]
+CHANGES = [verb for verb in VERBS if verb.method in CHANGING]
+CREATIONS = [verb for verb in VERBS if "201" in verb.operation["responses"]]
+READABLE = [path for path in ROUTES if "{stamp}" not in path]
+COLLECTIONS = [path for path in READABLE if path.endswith("/") and path != "/"]
+
+
+@pytest.fixture
+def address(client):
+    return furnish(client)
+
+
+# The slices
+
+
+@parametrize("name", [feature.name for feature in FEATURES])
+def test_every_slice_has_the_same_files(name):
+    folder = Path(myapp.__file__).parent / name
+    files = {file.name for file in folder.glob("*.py")}
+    assert files >= {"__init__.py", "endpoints.py", "models.py", f"test_{name}.py"}
+    assert files <= {
+        "__init__.py",
+        "endpoints.py",
+        "models.py",
+        "tasks.py",
+        f"test_{name}.py",
+    }
+
+
+def test_every_slice_with_endpoints_is_a_feature():
+    folders = Path(myapp.__file__).parent.glob("*/endpoints.py")
+    names = {file.parent.name for file in folders}
+    assert names == {feature.name for feature in FEATURES}
+
+
+# Every verb
+
+
+@parametrize("verb", VERBS)
+def test_every_verb_says_what_it_does(verb):
+    summary = (verb.function.__doc__ or "").partition("\n")[0]
+    assert re.fullmatch(r"[A-Z].{5,}\.", summary)
+
+
+@parametrize("verb", VERBS)
+def test_every_verb_is_guarded_or_open_by_contract(verb):
+    guarded = getattr(verb.function, "guarded", False)
+    assert guarded is not bool(OPEN.fullmatch(verb.path))
+
+
+@parametrize("verb", VERBS)
+def test_every_verb_documents_its_answers(verb):
+    responses = verb.operation["responses"]
+    assert any(status.startswith("2") for status in responses)
+    assert all(response["description"] for response in responses.values())
+    if getattr(verb.function, "guarded", False):
+        assert "401" in responses
+        assert verb.operation["security"]
+
+
+@parametrize("verb", [verb for verb in BODIES if str(verb).startswith("POST")])
+def test_every_post_to_a_collection_creates(verb):
+    creates = {"201", "202"} & verb.operation["responses"].keys()
+    assert creates or not verb.path.endswith("/")
+
+
+# Strangers
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [pair for pair in PAIRS if not OPEN.fullmatch(pair[1])],
+)
+def test_a_stranger_is_refused_alike_everywhere(stranger, method, path):
+    response = stranger.open(with_ones(path), method=method)
+    problem = assert_problem(response, 401)
+    assert problem["detail"] == "Valid credentials are needed here."
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [pair for pair in PAIRS if OPEN.fullmatch(pair[1])],
+)
+def test_what_the_contract_opens_is_open(stranger, method, path):
+    assert stranger.open(with_ones(path), method=method).status_code != 401
+
+
+@parametrize("verb", [verb for verb in VERBS if "{" in verb.path])
+def test_a_thing_of_somebody_else_is_not_there(address, engineer, verb):
+    body = {"json": example(verb.schema)} if verb.schema else {}
+    response = engineer.open(address(verb.path), method=verb.method, **body)
+    assert_problem(response, 404)
+
+
+# Changing and creating
+
+
+@parametrize("verb", CHANGES)
+def test_a_wrong_etag_changes_nothing(address, client, verb):
+    url = address(verb.path)
+    before = client.get(url)
+    body = {"json": example(verb.schema)} if verb.schema else {}
+    headers = {"If-Match": '"of-another-state"'}
+    response = client.open(url, method=verb.method, headers=headers, **body)
+    assert_problem(response, 412)
+    after = client.get(url)
+    assert after.data == before.data
+    assert after.headers["ETag"] == before.headers["ETag"]
+
+
+@parametrize("verb", CHANGES)
+def test_the_right_etag_lets_a_change_through(address, client, verb):
+    url = address(verb.path)
+    headers = {"If-Match": client.get(url).headers["ETag"]}
+    body = {"json": example(verb.schema)} if verb.schema else {}
+    response = client.open(url, method=verb.method, headers=headers, **body)
+    assert response.status_code == (204 if verb.method == "DELETE" else 200)
+
+
+@parametrize("verb", CREATIONS)
+def test_what_creates_answers_201_with_the_things_address(client, device, verb):
+    url = verb.path.replace("{device_id}", str(device["id"]))
+    made = client.open(url, method=verb.method, json=example(verb.schema))
+    assert made.status_code == 201
+    assert made.headers["Location"] == made.json["url"]
+    assert made.json["url"].startswith("http://localhost/")
+    read = client.get(made.json["url"])
+    assert read.json == made.json
+    assert read.headers["ETag"] == made.headers["ETag"]
+
+
+# HEAD, OPTIONS, and verbs that are not there
+
+
+@parametrize("path", READABLE)
+def test_head_answers_as_get(address, client, path):
+    got, head = client.get(address(path)), client.head(address(path))
+    assert got.status_code in (200, 302)
+    assert head.status_code == got.status_code
+    assert head.data == b""
+    assert lasting(head.headers) == lasting(got.headers)
+
+
+def lasting(headers):
+    """The headers that are the same in each answer, and the names of the others."""
+    fleeting = {"Date", "X-Request-ID"}
+    if "no-store" in headers.get("Cache-Control", ""):  # it tells the time, or a token
+        fleeting |= {"Content-Length", "ETag"}
+    return {name: name in fleeting or value for name, value in headers}
+
+
+@parametrize("path", ROUTES)
+def test_options_tells_everybody_which_verbs_there_are(stranger, path):
+    response = stranger.options(with_ones(path))
+    assert response.status_code == 200
+    assert allowed(response) == ROUTES[path][0]
+
+
+@parametrize("path", ROUTES)
+def test_a_verb_that_is_not_there_is_405_with_allow(client, path):
+    there = ROUTES[path][0]
+    for method in {*KNOWN_VERBS, "TRACE", "BREW"} - there:
+        response = client.open(with_ones(path), method=method)
+        assert_problem(response, 405)
+        assert allowed(response) == there
+
+
+def allowed(response):
+    return set(response.headers["Allow"].split(", "))
+
+
+# Addresses
+
+
+@parametrize("path", COLLECTIONS)
+def test_a_collection_answers_with_and_without_trailing_slash(client, path):
+    with_slash, without = client.get(path), client.get(path.rstrip("/"))
+    assert with_slash.status_code == without.status_code == 200
+    assert with_slash.mimetype == without.mimetype
+
+
+@pytest.mark.parametrize("prefix", ["", "/api/v1.0"])
+def test_the_slices_hang_below_any_prefix(make_app, prefix):
+    client = as_account(make_app(API_PREFIX=prefix), "pythonista")
+    made = client.post(f"{prefix}/devices/", json=THERMOSTAT)
+    try:
+        assert made.headers["Location"].startswith(f"http://localhost{prefix}/devices/")
+        assert client.get(made.headers["Location"]).json == made.json
+        listed = client.get(f"{prefix}/devices").json
+        assert listed["meta"]["first"] == f"http://localhost{prefix}/devices"
+        assert made.json in listed["items"]
+    finally:
+        client.delete(made.headers["Location"])
+
+
+@pytest.mark.parametrize("prefix", ["", "/api/v1.0"])
+def test_the_documents_know_the_prefix(make_app, prefix):
+    client = make_app(API_PREFIX=prefix).test_client()
+    expected = {path.replace(API, prefix) for path in (verb.path for verb in VERBS)}
+    assert client.get("/openapi.json").json["paths"].keys() == expected
+    assert client.get(f"{prefix}/devices/swagger.json").status_code == 200
+    assert client.get(f"{prefix}/devices/docs").status_code == 200
+    assert client.get("/status/").status_code == 200
+    assert client.get(f"{API}/devices/").status_code == 404

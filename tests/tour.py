@@ -1,0 +1,114 @@
+"""The README's tour: its commands run against a fresh service, and what they answer.
+
+`make tour` writes the answers into the page; test_readme.py holds the page to them.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+ADDRESS = "127.0.0.1:5000"
+BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+COMMAND = re.compile(r"^\$ .*(?:\n(?:    |  done).*)*", re.MULTILINE)
+MARK = "-- end of answer --"
+
+# What differs from one run to the next.
+VARYING = (
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-11-21T07:40:00Z"),
+    (r'("expires_at":)"[^"]*"', r'\1"2026-11-21T07:45:00Z"'),
+    (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "Sat, 21 Nov 2026 07:40:00 GMT"),
+    (r'(?i)(etag: )"[0-9a-f]+"', r'\1"5c4f2d9a7f3b1e60c8d2a914"'),
+    (r'(?i)("request_id": ?"|x-request-id: )[0-9a-f]+', r"\g<1>9f86d081884c7d65"),
+    (r"Server: .*", "Server: Werkzeug"),
+    (r"(cursor=)[\w-]+", r"\1WyItbmFtZS"),
+)
+
+
+def commands(block):
+    """The commands in a block, without the prompt."""
+    return [found[2:] for found in COMMAND.findall(block)]
+
+
+@contextmanager
+def service():
+    """The address of a service that `flask up` has started on demo data of its own."""
+    port = free_port()
+    folder = tempfile.mkdtemp(prefix="tour-")
+    environment = {**os.environ, "INSTANCE_PATH": folder, "PORT": str(port)}
+    environment["FLASK_APP"] = "myapp"
+    environment.pop("REDIS_URL", None)
+    environment.pop("DATABASE_URL", None)
+    flask = Path(sys.executable).parent / "flask"
+    process = subprocess.Popen(
+        [flask, "up"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}/status/ready")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+        shutil.rmtree(folder)
+
+
+def free_port():
+    """One of four digits, so that the answers are as long as on the page."""
+    while True:
+        port = random.SystemRandom().randrange(5001, 9999)
+        with suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
+
+
+def wait_until_ready(url):
+    for _ in range(300):
+        try:
+            return urlopen(url).close()
+        except URLError:
+            time.sleep(0.1)
+    raise TimeoutError(f"{url} does not answer")
+
+
+def played(blocks, address):
+    """The blocks with what their commands answer now, in one shell for all of them."""
+    script = "".join(
+        f"{command}\necho\necho '{MARK}'\n".replace(ADDRESS, address)
+        for block in blocks
+        for command in commands(block)
+    )
+    done = subprocess.run(
+        ["bash"], input=script, capture_output=True, text=True, check=True, timeout=60
+    )
+    answers = iter(done.stdout.replace(address, ADDRESS).split(f"\n{MARK}\n"))
+    return ["".join(shown(c, next(answers)) for c in commands(b)) for b in blocks]
+
+
+def shown(command, answer):
+    answer = answer.replace("\r", "").rstrip("\n")
+    for pattern, replacement in VARYING:
+        answer = re.sub(pattern, replacement, answer)
+    return f"$ {command}\n" + (f"{answer}\n" if answer else "")
+
+
+def rewritten(page):
+    """The page with today's answers in it."""
+    with service() as address:
+        blocks = iter(played(BLOCK.findall(page), address))
+    return BLOCK.sub(lambda _: next(blocks), page)
+
+
+if __name__ == "__main__":
+    README.write_text(rewritten(README.read_text()))
