@@ -1,5 +1,8 @@
 """A device: what it is, where it stands, whose it is."""
 
+import orjson
+
+from ..etags import dumps
 from ..model import Owned, SqlModel
 from ..schema import text, writing
 
@@ -21,7 +24,10 @@ class Device(Owned, SqlModel):
 
     @classmethod
     def report(cls, record):
-        """The device as a few lines of text."""
-        fields = cls.as_json(record)
-        width = max(map(len, fields))
-        return "".join(f"{name:<{width}}  {value}\n" for name, value in fields.items())
+        """The device as text, a line for each property."""
+        shown = orjson.loads(dumps(cls.as_json(record)))  # times as everywhere
+        width = max(map(len, shown))
+        return "".join(
+            f"{name:<{width}}  {' '.join(str(value).splitlines())}\n"
+            for name, value in shown.items()
+        )
