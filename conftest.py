@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 from myapp import create_app
 from myapp.db import redis_store, sql, unit_of_work
 from myapp.processes import start_redis
+from myapp.roles.models import Role
 from myapp.users.models import User
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
@@ -70,8 +71,9 @@ def fill(app):
             connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
         upgrade()
         with unit_of_work():
+            Role.build_in()
             for username, password in PASSWORDS.items():
-                User.register(username, password)
+                User.create(username, password)
 
 
 @pytest.fixture(scope="session")

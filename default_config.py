@@ -8,12 +8,15 @@ overrides both. What a setting's value is here also says what type it has there.
 class Config:
     SECRET_KEY = None  # signs what the service hands out for itself to read, as cursors
     JWT_SECRET_KEY = None  # signs access tokens
+    JWT_FORMER_SECRET_KEYS = []  # those before; their tokens hold good until they die
+    JWT_ISSUER = "smart-device-registry"  # another deployment has another one
     JWT_TTL = 15  # minutes that an access token lives
     SQLALCHEMY_DATABASE_URI = None  # None: SQLite in the instance folder
     REDIS_URL = None  # None: the embedded server, on a socket in the instance folder
     API_PREFIX = "/api/v1"  # where the slices hang; "" is allowed
     CORS_ORIGINS = []  # other origins that may call from a browser; ["*"] for any
     USE_TOKEN_AUTH = False  # True: Basic works at auth/request-token alone
+    REGISTRATION_OPEN = True  # whether anybody may sign up
     REQUIRE_IF_MATCH = False  # True: changing a thing without If-Match is refused
     PRESENCE_TTL = 300  # seconds without a heartbeat until a device counts as away
     MAX_CONTENT_LENGTH = 1024 * 1024  # bytes of a request's body

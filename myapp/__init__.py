@@ -10,14 +10,19 @@ from flask_cors import CORS
 from werkzeug.routing import IntegerConverter
 
 from . import cli, db, docs, guard, problems, settings, trace
+from .account import account
+from .audit import audit
 from .auth import auth
+from .auth.models import look_up as by_session
 from .devices import devices
 from .presence import presence
+from .roles import roles
 from .status import status
-from .users.models import look_up
+from .users import users
+from .users.models import look_up as by_username
 from .version import __version__  # noqa: F401
 
-FEATURES = (status, auth, devices, presence)
+FEATURES = (status, auth, account, users, roles, audit, devices, presence)
 
 
 class Id(IntegerConverter):
@@ -51,7 +56,7 @@ def create_app(config=None, **overrides):
     trace.init_app(app)
     problems.init_app(app)
     db.init_app(app)
-    guard.init_app(app, look_up)
+    guard.init_app(app, by_username, by_session)
     if app.config["CORS_ORIGINS"]:
         CORS(app, origins=app.config["CORS_ORIGINS"])
 

@@ -16,10 +16,12 @@ class Resource(flask_restx.Resource):
     """What answers at one address, a method for each verb. One request, one transaction:
     it commits after the answer is built and before it is sent."""
 
+    writes = False  # whether reading here changes something, too
+
     def dispatch_request(self, *args, **kwargs):
         for attempt in range(ATTEMPTS):
             try:
-                with unit_of_work(writes=request.method not in ("GET", "HEAD")):
+                with unit_of_work(self.writes or request.method not in ("GET", "HEAD")):
                     return super().dispatch_request(*args, **kwargs)
             except Changed:
                 if attempt == ATTEMPTS - 1:

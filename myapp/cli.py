@@ -12,6 +12,8 @@ from . import processes
 from .db import sql, unit_of_work
 from .devices.models import Device
 from .presence.models import Presence
+from .roles.models import Role, has_admin
+from .users import commands
 from .users.models import User
 
 DEMO_DEVICES = Path(__file__).parent.parent / "data" / "smart-devices.csv"
@@ -20,6 +22,8 @@ DEMO_DEVICES = Path(__file__).parent.parent / "data" / "smart-devices.csv"
 def init_app(app):
     """Give `app` its commands, and `flask shell` its names."""
     app.cli.add_command(init_db)
+    app.cli.add_command(deploy)
+    commands.init_app(app)
     processes.init_app(app)
     app.shell_context_processor(
         lambda: {"sql": sql, "User": User, "Device": Device, "Presence": Presence}
@@ -32,6 +36,7 @@ def init_db():
     """Create the tables; fill empty ones with the demo accounts and devices."""
     upgrade()
     with unit_of_work():
+        Role.build_in()
         if sql.session.scalar(sql.select(User.id).limit(1)) is None:
             fill()
         for model in (User, Device):
@@ -39,11 +44,35 @@ def init_db():
             click.echo(f"{count} {model.__tablename__}")
 
 
+@click.command()
+@with_appcontext
+def deploy():
+    """Bring the database up to date: migrations, built-in roles, the first admin.
+
+    The first admin is AUTH_USERNAME1 with AUTH_PASSWORD1, where the settings name them
+    and nobody is there yet who may do everything.
+    """
+    upgrade()
+    with unit_of_work():
+        Role.build_in()
+        if has_admin():
+            click.echo("Ready.")
+        elif accounts := processes.demo_accounts(current_app.config):
+            name, password = accounts[0]
+            found = User.find(name)
+            if found:
+                found.update(found.username, role="admin", status=found.status)
+            else:
+                User.create(name, password, role="admin")
+            click.echo(f"Ready. {name} is the first admin.")
+        else:
+            click.echo("Ready, without an admin: flask adduser NAME --role admin")
+
+
 def fill():
     """Let the demo accounts in; the first of them owns the demo devices."""
     owners = [
-        User.register(*account)
-        for account in processes.demo_accounts(current_app.config)
+        User.create(*account) for account in processes.demo_accounts(current_app.config)
     ]
     if owners:
         with DEMO_DEVICES.open(encoding="utf-8", newline="") as file:

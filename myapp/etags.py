@@ -73,17 +73,18 @@ def etag(body, version):
     return blake2b(b"%d:%b" % (version, body), digest_size=12).hexdigest()
 
 
-def must_match(found):
+def must_match(found, model=None):
     """Go on only if the request's preconditions hold for what it is about to change.
 
-    `found`: a record, or None where there is nothing yet. Raises 412; 428 where
+    `found`: a record, or None where there is nothing yet; `model`: what it is shown as,
+    if not as itself. Raises 412; 428 where
     REQUIRE_IF_MATCH asks for a condition and there is none.
     """
     if current_app.config["REQUIRE_IF_MATCH"] and not request.if_match:
         if found or not request.if_none_match:
             raise Problem(428)
     if found:
-        tag = etag(dumps(found.as_json(found)), found.version)
+        tag = etag(dumps((model or found).as_json(found)), found.version)
         precondition(tag, found.updated_at)
     elif request.if_match:
         raise Problem(412)

@@ -1,12 +1,13 @@
-"""Who is calling, and whether they may.
+"""Who is calling, and what they may do.
 
 HTTP Basic, or Bearer with an access token. The slice that owns accounts hands this file a
 look-up (`init_app`); it knows no table. What decides who may do what is remembered for a
-second at most.
+second at most, in each process, so that it is felt everywhere without Redis.
 """
 
 import secrets
 import time
+import unicodedata
 from functools import wraps
 from hashlib import blake2b
 from typing import NamedTuple
@@ -14,107 +15,144 @@ from typing import NamedTuple
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from flask import current_app, g, request
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
 
 from .db import unit_of_work
 from .docs import describes, problem_response
 from .problems import Problem
+from .slowdown import Slowdown
+from .tokens import ACCESS, REFRESH, Tokens
 
 TRUSTED = 1.0  # seconds for which an account is taken to be as it was read
 REMEMBERED = 300.0  # seconds for which a password that was right is not hashed again
 MOST = 10_000  # entries of a cache; more, and it starts afresh
-AUDIENCE = "access"
 CHALLENGES = ('Bearer realm="devices"', 'Basic realm="devices", charset="UTF-8"')
+
+PERMISSIONS = (
+    "devices:read_all",
+    "devices:write_all",
+    "todos:read_all",
+    "todos:write_all",
+    "users:read",
+    "users:write",
+    "roles:read",
+    "roles:write",
+)
 
 hasher = PasswordHasher()  # argon2id with the library's parameters (RFC 9106 §4)
 
 
+def hashed(password):
+    """The argon2id hash of a password."""
+    return hasher.hash(composed(password))
+
+
+def verified(password_hash, password):
+    """Whether the password is the one of this hash."""
+    try:
+        return hasher.verify(password_hash, composed(password))
+    except VerificationError:
+        return False
+
+
+def composed(password):
+    """The one form of text that looks the same (NIST SP 800-63B §5.1.1.2)."""
+    return unicodedata.normalize("NFC", password)
+
+
 class Account(NamedTuple):
-    """What the guard knows of an account."""
+    """What the guard knows of an account that may come in.
+
+    `session_id`: of the session that its token belongs to, where there is one.
+    """
 
     id: int
     username: str
     password_hash: str
+    generation: int
+    permissions: frozenset
+    session_id: int | None = None
 
 
 class Guard:
-    """The look-up and the caches of one application."""
+    """The look-up, the tokens and the caches of one application."""
 
-    def __init__(self, look_up, secret):
-        self.look_up = look_up
-        self.key = OctKey.import_key(secret)
+    def __init__(self, app, by_username, by_session):
+        self.look_up = {"username": by_username, "session_id": by_session}
+        self.tokens = Tokens(
+            app.config["JWT_SECRET_KEY"],
+            app.config["JWT_FORMER_SECRET_KEYS"],
+            app.config["JWT_ISSUER"],
+        )
+        self.slowdown = Slowdown(app.config["REDIS_URL"])
         self.accounts = {}
         self.passwords = {}
-        self.tokens = {}
+        self.claims = {}
         self.pepper = secrets.token_bytes(32)
         # An unknown name costs what a wrong password costs.
-        self.decoy = hasher.hash(secrets.token_hex(16))
+        self.decoy = hashed(secrets.token_hex(16))
 
     def account(self, **by):
-        """The account with this `id` or `username`, or None; a second old at most."""
+        """The account with this `username`, or with this live `session_id`; None if there
+        is none that may come in. A second old at most."""
         (wanted,) = by.items()
         now = time.monotonic()
         known = self.accounts.get(wanted)
         if known and now - known[0] < TRUSTED:
             return known[1]
         with unit_of_work(writes=False):
-            account = self.look_up(**by)
+            account = self.look_up[wanted[0]](wanted[1])
         remember(self.accounts, wanted, (now, account))
         return account
 
     def by_password(self, username, password):
-        """The account whose credentials these are, or None."""
-        account = self.account(username=username)
-        hashed = account.password_hash if account else self.decoy
+        """The account whose credentials these are, or None. Raises 429 after failures."""
+        account = self.account(username=username.lower())
+        known = account.password_hash if account else self.decoy
         # Not the password is kept, but a keyed hash that is worth nothing elsewhere; a
-        # changed password changes `hashed`, so what was remembered counts no more.
+        # changed password changes `known`, so what was remembered counts no more.
         proof = blake2b(password.encode(), key=self.pepper, digest_size=32)
-        proof.update(hashed.encode())
+        proof.update(known.encode())
         proof = proof.digest()
         now = time.monotonic()
         if account and self.passwords.get(proof, 0) > now:
             return account
-        try:
-            hasher.verify(hashed, password)
-        except VerificationError:
+        self.slowdown.check(username, request.remote_addr)
+        if not verified(known, password) or account is None:
+            self.slowdown.failed(username, request.remote_addr)
             return None
-        if account:
-            remember(self.passwords, proof, now + REMEMBERED)
+        remember(self.passwords, proof, now + REMEMBERED)
         return account
 
-    def by_token(self, token):
+    def by_token(self, text):
         """The account that an access token speaks for, or None."""
-        now = time.time()
-        known = self.tokens.get(token)
+        known = self.claims.get(text)
         if known is None:
-            try:
-                claims = jwt.decode(token, self.key, algorithms=["HS256"])
-                CLAIMS.validate(claims.claims)
-                known = (int(claims.claims["sub"]), claims.claims["exp"])
-            except (JoseError, ValueError, TypeError):
+            claims = self.tokens.read(ACCESS, text)
+            if claims is None:
                 return None
-            remember(self.tokens, token, known)
-        account_id, expires = known
-        return self.account(id=account_id) if now < expires else None
+            known = (claims["sid"], claims["exp"])
+            remember(self.claims, text, known)
+        session_id, expires = known
+        return self.account(session_id=session_id) if time.time() < expires else None
 
 
-CLAIMS = jwt.JWTClaimsRegistry(
-    iss={"essential": True, "value": "myapp"},
-    aud={"essential": True, "value": AUDIENCE},
-    sub={"essential": True},
-    exp={"essential": True},
-    iat={"essential": True},
-)
-
-
-def init_app(app, look_up):
+def init_app(app, by_username, by_session):
     """Guard `app`.
 
-    `look_up(id=…)` and `look_up(username=…)` answer with an Account, or None.
+    `by_username` and `by_session` take a name in lower case, or a session's id, and
+    answer with the Account that may come in by it, or None.
     """
-    app.extensions["guard"] = Guard(look_up, app.config["JWT_SECRET_KEY"])
+    app.extensions["guard"] = Guard(app, by_username, by_session)
+
+
+def guard():
+    """The Guard of this application."""
+    return current_app.extensions["guard"]
+
+
+def forget_accounts():
+    """Look at every account anew, in this process; others do within a second."""
+    guard().accounts.clear()
 
 
 def remember(cache, key, value):
@@ -124,57 +162,72 @@ def remember(cache, key, value):
     cache[key] = value
 
 
-def access_token(account):
-    """A fresh access token for `account`, and the seconds that it lives."""
-    lifetime = current_app.config["JWT_TTL"] * 60
-    now = int(time.time())
-    claims = {
-        "iss": "myapp",
-        "aud": AUDIENCE,
-        "sub": str(account.id),
-        "iat": now,
-        "exp": now + lifetime,
-    }
-    key = current_app.extensions["guard"].key
-    return jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims, key), lifetime
+def unauthorized():
+    """The one answer to everybody whose credentials are missing or wrong."""
+    return Problem(401, headers={"WWW-Authenticate": ", ".join(CHALLENGES)})
 
 
-def caller(basic_only=False):
-    """The account that this request speaks for. Raises 401.
-
-    `basic_only`: a token is no way in here.
-    """
-    guard = current_app.extensions["guard"]
+def caller(basic_only):
+    """The account that this request speaks for. Raises 401."""
     sent = request.authorization
     account = None
     if sent is None:
         pass
     elif sent.type == "bearer" and sent.token and not basic_only:
-        account = guard.by_token(sent.token)
+        account = guard().by_token(sent.token)
     elif sent.type == "basic" and (
         basic_only or not current_app.config["USE_TOKEN_AUTH"]
     ):
-        account = guard.by_password(sent.username or "", sent.password or "")
+        account = guard().by_password(sent.username or "", sent.password or "")
     if account is None:
-        raise Problem(401, headers={"WWW-Authenticate": ", ".join(CHALLENGES)})
+        raise unauthorized()
     return account
 
 
-def requires(basic_only=False):
-    """Let known callers in only; the verb finds the account as `g.caller`."""
+def requires(*permissions, basic_only=False):
+    """Let in only callers who hold all these permissions; the verb finds the account as
+    `g.caller`. `basic_only`: a token is no way in here."""
+    unknown = set(permissions) - set(PERMISSIONS)
+    if unknown:
+        raise ValueError(f"no such permission: {unknown}")
 
     def decorator(verb):
         @wraps(verb)
         def wrapper(*args, **kwargs):
             g.caller = caller(basic_only)
+            if not g.caller.permissions.issuperset(permissions):
+                raise Problem(403)
             return verb(*args, **kwargs)
 
-        wrapper.guarded = True
+        wrapper.guarded = permissions
         ways = [{"basic": []}] if basic_only else [{"basic": []}, {"bearer": []}]
-        return describes(
-            wrapper,
-            security=ways,
-            responses={"401": problem_response("No credentials, or wrong ones.")},
-        )
+        responses = {
+            "401": problem_response("No credentials, or wrong ones."),
+            "429": problem_response("Too many wrong passwords; see Retry-After."),
+        }
+        if permissions:
+            needed = " and ".join(f"`{name}`" for name in permissions)
+            responses["403"] = problem_response(f"You need {needed}.")
+        return describes(wrapper, security=ways, responses=responses)
 
     return decorator
+
+
+def requires_refresh_token(verb):
+    """Let in only who sends a refresh token of ours; the verb gets its `claims`."""
+
+    @wraps(verb)
+    def wrapper(*args, **kwargs):
+        sent = request.authorization
+        bearer = sent is not None and sent.type == "bearer" and sent.token
+        claims = bearer and guard().tokens.read(REFRESH, sent.token)
+        if not claims:
+            raise unauthorized()
+        return verb(*args, claims=claims, **kwargs)
+
+    wrapper.guarded = ()
+    return describes(
+        wrapper,
+        security=[{"bearer": []}],
+        responses={"401": problem_response("No refresh token, or a spent one.")},
+    )

@@ -21,7 +21,16 @@ from operator import attrgetter
 
 import orjson
 from flask import abort, current_app, g, has_request_context, request
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, ForeignKey, Index
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+)
 from sqlalchemy import (
     Integer,
     String,
@@ -77,6 +86,11 @@ def item_url(collection, id):
     return f"{g.items_at}/{collection}/{id}"
 
 
+def collection_url(collection):
+    """The absolute address of what stands at `collection` below the prefix."""
+    return item_url(collection, "").rstrip("/")
+
+
 class Described:
     """What both forms draw from `write_schema`.
 
@@ -84,8 +98,12 @@ class Described:
     `filters`: the properties that a query may filter by, with their schemas.
     """
 
+    collection = None  # the address below the prefix; by default the table's name
     sortable = ("id",)
     read_only = {}  # more properties that a client reads and does not write
+    write_only = ()  # names of those that it writes and never reads
+    computed = ()  # names of those that `as_json` adds to what is stored
+    texts = None  # names of those that `q` looks through; by default all that are text
 
     @classmethod
     def describe(cls):
@@ -97,23 +115,28 @@ class Described:
             **{
                 name: {k: v for k, v in schema.items() if k != "default"}
                 for name, schema in cls.write_schema["properties"].items()
+                if name not in cls.write_only
             },
             **cls.read_only,
             created_at=CREATED_AT,
             updated_at=UPDATED_AT,
         )
         cls.shown = tuple(
-            name for name in cls.read_schema["properties"] if name != "url"
+            name
+            for name in cls.read_schema["properties"]
+            if name not in ("url", *cls.computed)
         )
         cls.filters = {
             name: schema
             for name, schema in cls.read_schema["properties"].items()
-            if name != "url" and not {"object", "array"} & set(kinds(schema))
+            if name in cls.shown and not {"object", "array"} & set(kinds(schema))
         }
-        cls.texts = tuple(
+        cls.texts = cls.texts or tuple(
             name
             for name, schema in cls.write_schema["properties"].items()
-            if "string" in kinds(schema) and "format" not in schema
+            if "string" in kinds(schema)
+            and "format" not in schema
+            and name not in cls.write_only
         )
         cls._values = attrgetter(*cls.shown)
         unknown = set(cls.sortable) - set(cls.shown)
@@ -160,9 +183,11 @@ class SqlModel(Described, sql.Model):
 
     def __init_subclass__(cls, **kwargs):
         if not cls.__dict__.get("__abstract__"):
-            cls.collection = cls.__tablename__
+            cls.collection = cls.collection or cls.__tablename__
             cls.describe()
             for name, schema in cls.write_schema["properties"].items():
+                if name in cls.write_only or name in cls.__dict__:
+                    continue
                 if hasattr(cls, name):
                     raise TypeError(
                         f"{cls.__name__}.{name} is taken: name it otherwise"
@@ -281,6 +306,9 @@ class SqlModel(Described, sql.Model):
         return and_(first <= value if downwards[0] else first >= value, condition)
 
 
+FORMS = {"integer": BigInteger, "number": Float, "boolean": Boolean, "array": JSON}
+
+
 def column_for(schema):
     """The column that keeps a property of this schema."""
     kind = next(kind for kind in kinds(schema) if kind != "null")
@@ -294,7 +322,7 @@ def column_for(schema):
                 String(longest, collation="C"), "postgresql"
             )
     else:
-        form = {"integer": BigInteger, "number": Float, "boolean": Boolean}[kind]()
+        form = FORMS[kind]
     return Column(form, nullable="null" in kinds(schema))
 
 
@@ -324,12 +352,17 @@ class Owned:
     @classmethod
     def readable(cls):
         """The scope of what the caller may read."""
-        return {"owner_id": g.caller.id}
+        return cls._scope(f"{cls.collection}:read_all")
 
     @classmethod
     def writable(cls):
         """The scope of what the caller may change."""
-        return {"owner_id": g.caller.id}
+        return cls._scope(f"{cls.collection}:write_all")
+
+    @classmethod
+    def _scope(cls, permission):
+        everything = permission in g.caller.permissions
+        return {} if everything else {"owner_id": g.caller.id}
 
     @classmethod
     def create(cls, **values):

@@ -82,7 +82,7 @@ def kinds(schema):
     return (kind,) if isinstance(kind, str) else tuple(kind)
 
 
-def writing(title, **properties):
+def writing(title, /, **properties):
     """The schema of a body that a client sends: these properties, and no others."""
     return {
         "title": title,
@@ -93,7 +93,7 @@ def writing(title, **properties):
     }
 
 
-def reading(title, **properties):
+def reading(title, /, **properties):
     """The schema of a body that we answer with: all of these properties, always."""
     return {
         "title": title,
@@ -269,19 +269,23 @@ def _describes_body(verb, schemas):
     )
 
 
-def merged(found, patch):
-    """The body that `patch` makes of what there is (RFC 7396 §2). Raises 422."""
+def merged(found, patch, model=None):
+    """The body that `patch` makes of what there is (RFC 7396 §2). Raises 422.
+
+    `model`: what the record is shown as, if not as itself.
+    """
+    model = model or found
     if not isinstance(patch, dict):
-        return found.body.check(patch)
-    now = orjson.loads(dumps(found.as_json(found)))
-    names = found.write_schema["properties"]
-    target = {name: now[name] for name in names if now[name] is not None}
+        return model.body.check(patch)
+    now = orjson.loads(dumps(model.as_json(found)))
+    names = model.write_schema["properties"]
+    target = {name: now[name] for name in names if now.get(name) is not None}
     try:
         result = merge(target, patch)
     except RecursionError:
         raise Problem(400, "This is nested too deeply.") from None
     # Taking away what is not known here is as wrong as setting it.
-    return found.body.check({**dict.fromkeys(patch.keys() - names), **result})
+    return model.body.check({**dict.fromkeys(patch.keys() - names), **result})
 
 
 def merge(target, patch):

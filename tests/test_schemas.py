@@ -104,4 +104,6 @@ def test_a_schema_describes_each_property(name):
         for where, schema in parts_of(SCHEMAS[name])
         for key, part in schema.get("properties", {}).items()
     }
-    assert [where for where in properties if not properties[where].get("description")] == []
+    assert [
+        where for where in properties if not properties[where].get("description")
+    ] == []

@@ -1,14 +1,164 @@
-"""What sign-in answers with."""
+"""A session: a sign-in that lasts, until it is ended."""
 
-from ..schema import reading
+from datetime import timedelta
 
-token = reading(
-    "Token",
-    token={"type": "string", "description": "Send it as `Authorization: Bearer …`."},
-    expires_in={
-        "type": "integer",
-        "minimum": 1,
-        "description": "Seconds.",
-        "examples": [900],
-    },
+from flask import current_app, g, request
+from sqlalchemy import Column, ForeignKey, Integer
+
+from ..guard import forget_accounts, guard
+from ..model import KEY, MOMENT, SqlModel, now, sql
+from ..schema import moment, reading, text, writing
+from ..tokens import ACCESS, REFRESH, REFRESH_TTL
+from ..trail import tell
+from ..users.models import PASSWORD, USERNAME, User, account_of, may_come_in
+
+SECONDS = {
+    "type": "integer",
+    "minimum": 1,
+    "description": "Seconds that the access token lives.",
+    "examples": [900],
+}
+ACCESS_TOKEN = {
+    "type": "string",
+    "description": "Send it as `Authorization: Bearer …`.",
+}
+
+registration = writing("Registration", username=USERNAME, password=PASSWORD)
+credentials = writing(
+    "Credentials",
+    username=text(1, 64, "In any case.", "pythonista"),
+    password=text(1, 1024, "Goes in, never out.", "I<3testing"),
 )
+token = reading("Token", token=ACCESS_TOKEN, expires_in=SECONDS)
+token_pair = reading(
+    "TokenPair",
+    access_token=ACCESS_TOKEN,
+    refresh_token={
+        "type": "string",
+        "description": "Gets the next pair at `auth/refresh`, once.",
+    },
+    token_type={"type": "string", "enum": ["Bearer"]},
+    expires_in=SECONDS,
+)
+
+
+class Session(SqlModel):
+    """A sign-in. Its row is gone when it ends."""
+
+    __tablename__ = "sessions"
+    collection = "auth/sessions"
+
+    write_schema = writing(
+        "SessionWrite",
+        address=text(1, 45, "Where it began.", "192.0.2.17"),
+        agent=text(0, 200, "The client that began it.", "curl/8.5.0"),
+    )
+    read_only = {
+        "expires_at": moment("When it ends by itself."),
+        "current": {"type": "boolean", "description": "Whether you are in it now."},
+    }
+
+    computed = ("current",)
+
+    user_id = Column(
+        KEY, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True
+    )
+    generation = Column(Integer, nullable=False)  # the account's, when this began
+    serial = Column(Integer, nullable=False, default=1)  # of its refresh token
+    expires_at = Column(MOMENT, nullable=False, index=True)
+
+    @classmethod
+    def begin(cls, account, lifetime):
+        """A new session of `account`, for `lifetime` seconds."""
+        cls.drop_dead(account)
+        User.signed_in(account, request.remote_addr)
+        guard().slowdown.succeeded(account.username, request.remote_addr)
+        return cls.create(
+            user_id=account.id,
+            generation=account.generation,
+            address=request.remote_addr,
+            agent=request.user_agent.string[:200],
+            expires_at=now() + timedelta(seconds=lifetime),
+        )
+
+    @classmethod
+    def as_json(cls, record):
+        current = record.id == g.caller.session_id
+        return {**super().as_json(record), "current": current}
+
+    @classmethod
+    def mine(cls):
+        """The scope of the caller's own."""
+        return {"user_id": g.caller.id, "generation": g.caller.generation}
+
+    @classmethod
+    def drop_dead(cls, account):
+        """Be rid of what is left of the account's sessions that have ended."""
+        over = (cls.expires_at < now()) | (cls.generation != account.generation)
+        sql.session.execute(
+            sql.delete(cls).where(cls.user_id == account.id, over),
+            execution_options={"synchronize_session": False},
+        )
+
+    def renew(self):
+        """The next pair of tokens; the refresh token before it is spent."""
+        self.serial += 1
+        self.expires_at = now() + timedelta(seconds=REFRESH_TTL)
+        sql.session.flush()
+        return self.pair()
+
+    def end(self):
+        """Its tokens are worth nothing any more."""
+        forget_accounts()
+        super().delete()
+
+    def pair(self):
+        """The access and the refresh token, as `token_pair` has them."""
+        access, expires_in = self.access_token()
+        return {
+            "access_token": access,
+            "refresh_token": guard().tokens.issue(
+                REFRESH, self.user_id, self.id, REFRESH_TTL, serial=self.serial
+            ),
+            "token_type": "Bearer",
+            "expires_in": expires_in,
+        }
+
+    def access_token(self):
+        """An access token, and the seconds that it lives."""
+        lifetime = access_lifetime()
+        return guard().tokens.issue(ACCESS, self.user_id, self.id, lifetime), lifetime
+
+
+def access_lifetime():
+    """Seconds that an access token lives."""
+    return current_app.config["JWT_TTL"] * 60
+
+
+def look_up(session_id):
+    """What the guard knows of the account whose live session this is, or None."""
+    statement = may_come_in().join(Session, Session.user_id == User.id)
+    statement = statement.where(
+        Session.id == session_id,
+        Session.generation == User.generation,
+        Session.expires_at > now(),
+    )
+    return account_of(sql.session.execute(statement).first(), session_id)
+
+
+def redeem(claims):
+    """The session whose refresh token this is, locked; None if it is worth nothing.
+
+    Of a token that was used before the whole session ends: either its owner or a thief
+    is late, and we cannot know who.
+    """
+    session = sql.session.scalar(
+        sql.select(Session).where(Session.id == claims["sid"]).with_for_update()
+    )
+    if session is None or look_up(session.id) is None:
+        return None
+    if claims.get("serial") != session.serial:
+        tell("refresh token used twice", session.user_id, actor="unknown")
+        session.end()
+        return None
+    return session

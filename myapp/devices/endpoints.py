@@ -1,5 +1,7 @@
 """`{prefix}/devices/`: the devices that I own."""
 
+from flask import g
+
 from ..api import FeatureApi, Resource
 from ..etags import must_match
 from ..guard import requires
@@ -24,7 +26,7 @@ class Devices(Resource):
     @answers(Device, 201)
     def post(self, body):
         """Register a device."""
-        return Device.create(**Device.writable(), **body)
+        return Device.create(owner_id=g.caller.id, **body)
 
 
 @devices.route("/<int:id>")

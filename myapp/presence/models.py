@@ -22,7 +22,7 @@ class Presence(RedisModel):
     """That a device is online, and its last reading."""
 
     keyspace = "presence"
-    scopes = (("owner_id",),)
+    scopes = ((), ("owner_id",))
 
     write_schema = writing(
         "Heartbeat",

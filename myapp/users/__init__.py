@@ -1,1 +1,5 @@
-"""Accounts: who may sign in."""
+"""Accounts, for those who look after them."""
+
+from .endpoints import users
+
+__all__ = ["users"]

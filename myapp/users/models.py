@@ -1,40 +1,112 @@
-"""An account: a name, and the hash of a password."""
+"""An account: a name, the hash of a password, a role."""
 
-from sqlalchemy import Column, String
+from sqlalchemy import Column, ForeignKey, Integer, String
+from sqlalchemy.orm import column_property
 
-from ..guard import Account, hasher
-from ..model import SqlModel, sql
-from ..schema import writing
+from ..guard import Account, forget_accounts, hashed
+from ..model import KEY, MOMENT, SqlModel, now, sql
+from ..problems import Problem, fault
+from ..roles.models import Role
+from ..schema import moment, optional, text, writing
+from ..trail import tell
 
 USERNAME = {
     "type": "string",
     "minLength": 3,
     "maxLength": 64,
-    "pattern": "^[A-Za-z0-9_.-]*$",
+    "pattern": "^[A-Za-z0-9_.-]+$",
     "description": "Unique without regard to case.",
-    "examples": ["pythonista"],
+    "examples": ["gardener"],
 }
+PASSWORD = text(8, 128, "Goes in, never out.", "correct horse battery")
 
 
 class User(SqlModel):
-    """Somebody who may sign in."""
+    """An account.
+
+    A deleted one is kept, out of sight; its name is free again.
+    """
 
     __tablename__ = "users"
 
-    write_schema = writing("UserWrite", username=USERNAME)
+    write_schema = writing(
+        "UserWrite",
+        username=USERNAME,
+        role=optional(text(1, 64, "A role's title; left out, it stays.", "user")),
+        status={
+            "type": "string",
+            "enum": ["normal", "blocked"],
+            "maxLength": 16,
+            "default": "normal",
+            "description": "Who is blocked cannot sign in.",
+            "examples": ["normal"],
+        },
+        password=optional(PASSWORD),
+    )
+    write_only = ("password",)
+    read_only = {
+        "last_login_at": optional(moment("When it last signed in.")),
+        "last_login_ip": optional(text(1, 45, "From where.", "192.0.2.17")),
+    }
+    texts = ("username",)
+    sortable = ("id", "username", "created_at", "updated_at")
+    existing = {"deleted_at": None}  # the scope of those that are not deleted
 
-    # What makes a name unique: the name in lower case.
-    name_key = Column(String(64), nullable=False, unique=True)
+    # What makes a name unique: the name in lower case, or NULL once it is free again.
+    name_key = Column(String(64), unique=True)
     password_hash = Column(String(255), nullable=False)
+    # Goes up with whatever ends every session: a new password, a block.
+    generation = Column(Integer, nullable=False, default=1)
+    role_id = Column(KEY, ForeignKey("roles.id"), nullable=False, index=True)
+    role = column_property(
+        sql.select(Role.title).where(Role.id == role_id).scalar_subquery()
+    )
+    last_login_at = Column(MOMENT)
+    last_login_ip = Column(String(45))
+    deleted_at = Column(MOMENT, index=True)
 
     @classmethod
-    def register(cls, username, password):
-        """A new account; the password goes in, its argon2id hash stays."""
-        return cls.create(
+    def create(cls, username, password, role=None, status="normal"):
+        """A new account; without a role, it gets the one of newcomers."""
+        password_hash = hashed(password)
+        role = role_entitled(role) if role else Role.of_newcomers()
+        cls.must_be_free(username)
+        record = super().create(
             username=username,
             name_key=username.lower(),
-            password_hash=hasher.hash(password),
+            password_hash=password_hash,
+            role_id=role.id,
+            status=status,
         )
+        tell("account created", record.id, role=role.title)
+        return record
+
+    def update(self, username, password=None, role=None, status="normal"):
+        """Change it; without a password or a role, these stay."""
+        if username.lower() != self.name_key:
+            self.must_be_free(username)
+        if role and role.casefold() != self.role.casefold():
+            role = role_entitled(role)
+            tell("role changed", self.id, role=role.title)
+            self.role_id = role.id
+        if status != self.status:
+            tell("blocked" if status == "blocked" else "unblocked", self.id)
+            self.generation += 1
+        if password:
+            tell("password changed", self.id)
+            self.password_hash = hashed(password)
+            self.generation += 1
+        forget_accounts()
+        super().update(username=username, name_key=username.lower(), status=status)
+        sql.session.refresh(self, ["role"])
+        return self
+
+    def delete(self):
+        """Put it out of sight, end its sessions, free its name."""
+        tell("account deleted", self.id)
+        forget_accounts()
+        self.generation += 1
+        super().update(deleted_at=now(), name_key=None)
 
     @classmethod
     def find(cls, username):
@@ -43,15 +115,59 @@ class User(SqlModel):
             sql.select(cls).where(cls.name_key == username.lower())
         )
 
+    @classmethod
+    def must_be_free(cls, username):
+        """Go on only if nobody has the name. Raises 409."""
+        if cls.find(username):
+            raise Problem(409, "The name is taken.")
 
-def look_up(id=None, username=None):
-    """What the guard knows of an account, by its id or its name; None if there is none."""
-    if username is not None and "\0" in username:
+    @classmethod
+    def signed_in(cls, account, address):
+        """Remember a sign-in. That is not a change of the account."""
+        values = {"last_login_at": now(), "last_login_ip": address}
+        statement = sql.update(cls).where(cls.id == account.id)
+        sql.session.execute(statement.values(**values, updated_at=cls.updated_at))
+        tell("signed in", account.id, actor=account.username)
+
+
+def role_entitled(title):
+    """The role of that title. Raises 422."""
+    role = Role.entitled(title)
+    if role is None:
+        raise Problem(422, errors=[fault("/role", "there is no role of that title")])
+    return role
+
+
+WHO = (
+    User.id,
+    User.username,
+    User.password_hash,
+    User.generation,
+    Role.permissions,
+)
+
+
+def may_come_in():
+    """The statement that finds accounts that may, with what the guard wants to know."""
+    return (
+        sql.select(*WHO)
+        .join(Role, Role.id == User.role_id)
+        .where(User.status == "normal", User.deleted_at.is_(None))
+    )
+
+
+def look_up(username):
+    """What the guard knows of the account of that name, in any case; None if none may
+    come in by it."""
+    if "\0" in username:
         return None
-    statement = sql.select(User.id, User.username, User.password_hash)
-    if id is not None:
-        statement = statement.where(User.id == id)
-    else:
-        statement = statement.where(User.name_key == username.lower())
-    row = sql.session.execute(statement).first()
-    return row and Account(*row)
+    statement = may_come_in().where(User.name_key == username.lower())
+    return account_of(sql.session.execute(statement).first())
+
+
+def account_of(row, session_id=None):
+    """A row of `may_come_in` as the guard's Account; None for None."""
+    if row is None:
+        return None
+    *who, permissions = row[: len(WHO)]
+    return Account(*who, frozenset(permissions), session_id)

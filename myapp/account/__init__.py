@@ -1,0 +1,5 @@
+"""My own account."""
+
+from .endpoints import account
+
+__all__ = ["account"]

@@ -1,0 +1,49 @@
+"""`{prefix}/account`: my own account."""
+
+from flask import g
+
+from ..api import FeatureApi, Resource
+from ..etags import must_match
+from ..guard import requires
+from ..roles.models import an_admin_stays
+from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
+from ..users.models import User
+from .models import Account
+
+account = FeatureApi("account", "My own account.")
+
+
+@account.route("/")
+class MyAccount(Resource):
+    @requires()
+    @answers(Account)
+    def get(self):
+        """Read your account."""
+        return User.get_or_404(g.caller.id, **User.existing)
+
+    @requires()
+    @accepts(Account)
+    @answers(Account)
+    def put(self, body):
+        """Replace your account; a password that is left out stays."""
+        found = User.lock_or_404(g.caller.id, **User.existing)
+        must_match(found, Account)
+        return Account.change(found, **body)
+
+    @requires()
+    @accepts_patch(Account)
+    @answers(Account)
+    def patch(self, patch):
+        """Change your name or your password."""
+        found = User.lock_or_404(g.caller.id, **User.existing)
+        must_match(found, Account)
+        return Account.change(found, **merged(found, patch, Account))
+
+    @requires()
+    @answers_nothing
+    def delete(self):
+        """Delete your account."""
+        with an_admin_stays():
+            found = User.lock_or_404(g.caller.id, **User.existing)
+            must_match(found, Account)
+            found.delete()

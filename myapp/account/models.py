@@ -1,0 +1,36 @@
+"""My own account: a user, seen by itself."""
+
+from ..guard import verified
+from ..model import Described, collection_url
+from ..problems import Problem, fault
+from ..schema import Body, optional, text, writing
+from ..users.models import PASSWORD, USERNAME, User
+
+
+class Account(Described):
+    """A user as it sees itself, at an address that needs no id."""
+
+    write_schema = writing(
+        "AccountWrite",
+        username=USERNAME,
+        password=optional(PASSWORD),
+        current_password=optional(
+            text(1, 1024, "Needed for a new password.", "correct horse battery")
+        ),
+    )
+    read_schema = {**User.read_schema, "title": "Account"}
+    body = Body(write_schema)
+
+    @classmethod
+    def as_json(cls, record):
+        return {**User.as_json(record), "url": collection_url("account")}
+
+    @classmethod
+    def change(cls, user, username, password, current_password):
+        """Change one's own name or password. Raises 422 where the current one is wrong."""
+        if password and not verified(user.password_hash, current_password or ""):
+            wrong = fault("/current_password", "is not the current password")
+            raise Problem(422, errors=[wrong])
+        return user.update(
+            username, password=password, role=user.role, status=user.status
+        )

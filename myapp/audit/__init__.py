@@ -1,0 +1,5 @@
+"""Who signed in, and who changed what others may do."""
+
+from .endpoints import audit
+
+__all__ = ["audit"]

@@ -1,0 +1,27 @@
+"""`{prefix}/audit/`: the audit trail, for those who may do everything with accounts."""
+
+from ..api import FeatureApi, Resource
+from ..guard import requires
+from ..paging import paged
+from ..schema import answers
+from .models import AuditLine
+
+audit = FeatureApi("audit", "Who signed in, and who changed what others may do.")
+
+
+@audit.route("/")
+class AuditTrail(Resource):
+    @requires("users:write", "roles:write")
+    @paged(AuditLine)
+    def get(self, page):
+        """List what happened to accounts."""
+        return AuditLine.page(page)
+
+
+@audit.route("/<int:id>")
+class OneLine(Resource):
+    @requires("users:write", "roles:write")
+    @answers(AuditLine)
+    def get(self, id):
+        """Read one line of the audit trail."""
+        return AuditLine.get_or_404(id)

@@ -1,0 +1,27 @@
+"""The audit trail: a line for each thing that happened to an account."""
+
+from ..model import SqlModel
+from ..schema import BIGGEST, integer, optional, text, writing
+from ..trail import happened
+
+
+class AuditLine(SqlModel):
+    """Something that happened to an account, in the transaction in which it did."""
+
+    __tablename__ = "audit"
+
+    write_schema = writing(
+        "AuditLineWrite",
+        action=text(1, 64, "What happened.", "password changed"),
+        account_id=integer(1, BIGGEST, "The account that it befell.", 7),
+        actor=text(1, 64, "Who did it.", "pythonista"),
+        address=optional(text(1, 45, "From where.", "192.0.2.17")),
+        request_id=optional(text(1, 64, "In which request.", "9f86d081884c7d65")),
+        details=optional(text(1, 250, "What else there is to know.", "role=manager")),
+    )
+    sortable = ("id", "created_at")
+
+
+@happened.connect
+def write_down(_sender, **line):
+    AuditLine.create(**line)

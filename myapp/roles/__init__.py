@@ -1,0 +1,5 @@
+"""Roles: named bundles of permissions."""
+
+from .endpoints import roles
+
+__all__ = ["roles"]

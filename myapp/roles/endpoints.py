@@ -1,0 +1,73 @@
+"""`{prefix}/roles/`: roles and their permissions."""
+
+from flask import g
+
+from ..api import FeatureApi, Resource
+from ..etags import must_match
+from ..guard import forget_accounts, requires
+from ..paging import paged
+from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
+from .models import Role, an_admin_stays, must_hold
+
+roles = FeatureApi("roles", "Roles and their permissions.")
+
+
+@roles.route("/")
+class Roles(Resource):
+    @requires("roles:read")
+    @paged(Role)
+    def get(self, page):
+        """List the roles."""
+        return Role.page(page)
+
+    @requires("roles:write")
+    @accepts(Role)
+    @answers(Role, 201)
+    def post(self, body):
+        """Add a role."""
+        must_hold(g.caller, body["permissions"])
+        return Role.create(**body)
+
+
+@roles.route("/<int:id>")
+class OneRole(Resource):
+    @requires("roles:read")
+    @answers(Role)
+    def get(self, id):
+        """Read a role."""
+        return Role.get_or_404(id)
+
+    @requires("roles:write")
+    @accepts(Role)
+    @answers(Role)
+    def put(self, id, body):
+        """Replace a role."""
+        return change(id, lambda found: body)
+
+    @requires("roles:write")
+    @accepts_patch(Role)
+    @answers(Role)
+    def patch(self, id, patch):
+        """Change some properties of a role."""
+        return change(id, lambda found: merged(found, patch))
+
+    @requires("roles:write")
+    @answers_nothing
+    def delete(self, id):
+        """Remove a role that nobody has."""
+        with an_admin_stays():
+            found = Role.lock_or_404(id)
+            must_match(found)
+            must_hold(g.caller, found.permissions)
+            found.delete()
+
+
+def change(id, body_for):
+    """Give the role the body that `body_for` makes of it, if the caller may."""
+    with an_admin_stays():
+        found = Role.lock_or_404(id)
+        must_match(found)
+        body = body_for(found)
+        must_hold(g.caller, found.permissions, body["permissions"])
+        forget_accounts()
+        return found.update(**body)

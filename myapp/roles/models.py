@@ -1,0 +1,126 @@
+"""A role: a title, and what those who have it may do."""
+
+from contextlib import contextmanager
+from itertools import chain
+
+from sqlalchemy import Column, String
+
+from ..guard import PERMISSIONS
+from ..model import SqlModel, sql
+from ..problems import Problem
+from ..schema import flag, text, writing
+
+BUILT_IN = {
+    "user": (),
+    "manager": ("devices:read_all", "todos:read_all"),
+    "admin": PERMISSIONS,
+}
+
+
+class Role(SqlModel):
+    """A named bundle of permissions; each account has one."""
+
+    __tablename__ = "roles"
+
+    write_schema = writing(
+        "RoleWrite",
+        title=text(1, 64, "Unique without regard to case.", "auditor"),
+        default=flag("Whether newcomers get it; one role is it.", default=False),
+        permissions={
+            "type": "array",
+            "items": {"enum": list(PERMISSIONS)},
+            "uniqueItems": True,
+            "description": "What those who have it may do.",
+            "examples": [["devices:read_all"]],
+        },
+    )
+    sortable = ("id", "title")
+
+    title_key = Column(String(64), nullable=False, unique=True)
+
+    @classmethod
+    def create(cls, **values):
+        return super().create(**cls._prepared(values, None))
+
+    def update(self, **values):
+        if self.default and not values.get("default", True):
+            raise Problem(409, "Make another role the default instead.")
+        return super().update(**self._prepared(values, self))
+
+    def delete(self):
+        if self.default:
+            raise Problem(409, "This is the default role.")
+        super().delete()  # the database refuses where somebody has it
+
+    @classmethod
+    def _prepared(cls, values, found):
+        key = values["title"].casefold()
+        taken = cls.entitled(values["title"])
+        if taken and taken is not found:
+            raise Problem(409, "There is a role of that title.")
+        if values.get("default"):
+            for role in sql.session.scalars(sql.select(cls).where(cls.default)):
+                role.default = role is found
+        permissions = sorted(values["permissions"], key=PERMISSIONS.index)
+        return {**values, "title_key": key, "permissions": permissions}
+
+    @classmethod
+    def entitled(cls, title):
+        """The role of that title in any case, or None."""
+        return sql.session.scalar(
+            sql.select(cls).where(cls.title_key == title.casefold())
+        )
+
+    @classmethod
+    def of_newcomers(cls):
+        """The role that a new account gets."""
+        return sql.session.scalars(sql.select(cls).where(cls.default)).one()
+
+    @classmethod
+    def build_in(cls):
+        """See to it that the three roles are there which everything relies on."""
+        for title, permissions in BUILT_IN.items():
+            if not cls.entitled(title):
+                cls.create(
+                    title=title, default=title == "user", permissions=list(permissions)
+                )
+
+
+def must_hold(caller, *bundles):
+    """Go on only if the caller has every permission in these bundles: nobody gives what
+    they lack, nor touches who may do more than they. Raises 403."""
+    if not caller.permissions.issuperset(chain(*bundles)):
+        raise Problem(403, "This takes permissions that you do not have yourself.")
+
+
+# What this needs to know of the accounts, whose slice knows this one.
+accounts = sql.table(
+    "users", sql.column("role_id"), sql.column("status"), sql.column("deleted_at")
+)
+
+
+@contextmanager
+def an_admin_stays():
+    """Change who may do what inside; whoever else does so waits. Raises 409 where nobody
+    would be left who may do everything.
+
+    It comes first in its transaction, so that two admins cannot each rely on the other.
+    """
+    sql.session.execute(sql.select(Role.id).order_by(Role.id).with_for_update())
+    before = has_admin()
+    yield
+    sql.session.flush()
+    if before and not has_admin():
+        raise Problem(409, "Somebody must be left who may do everything.")
+
+
+def has_admin():
+    """Whether there is an account that may come in and do everything."""
+    rows = sql.session.execute(sql.select(Role.id, Role.permissions))
+    full = [id for id, permissions in rows if set(permissions) == set(PERMISSIONS)]
+    found = sql.select(accounts.c.role_id).where(
+        accounts.c.role_id.in_(full),
+        accounts.c.status == "normal",
+        accounts.c.deleted_at.is_(None),
+    )
+    return sql.session.execute(found.limit(1)).first() is not None

@@ -1,0 +1,106 @@
+"""`flask adduser`, `passwd`, `block` and `users`: accounts from the command line."""
+
+import sys
+from contextlib import contextmanager
+
+import click
+from flask.cli import with_appcontext
+
+from ..db import unit_of_work
+from ..model import sql
+from ..problems import Problem
+from ..roles.models import Role, an_admin_stays
+from ..schema import Body, writing
+from .models import PASSWORD, USERNAME, User
+
+given = Body(writing("AccountOnCommandLine", username=USERNAME, password=PASSWORD))
+
+
+def init_app(app):
+    for command in (add_user, set_password, block, list_users):
+        app.cli.add_command(command)
+
+
+def asked_password():
+    """A password: the first line of standard input, or asked for twice on a terminal."""
+    if sys.stdin.isatty():
+        return click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+@click.command("adduser")
+@click.argument("name")
+@click.option("--role", help="A role's title; by default that of newcomers.")
+@with_appcontext
+def add_user(name, role):
+    """Add an account; asks for its password, or reads it from standard input.
+
+    Where the account is there already, it gets the role, and keeps its password.
+    """
+    with explained(), unit_of_work(), an_admin_stays():
+        found = User.find(name)
+        if found is None:
+            body = given.check({"username": name, "password": asked_password()})
+            found = User.create(**body, role=role)
+            click.echo(f"{found.username} is there now, as {found.role}.")
+            return
+        if role:
+            found.update(found.username, role=role, status=found.status)
+        click.echo(f"{found.username} was there already, and is {found.role}.")
+
+
+@click.command("passwd")
+@click.argument("name")
+@with_appcontext
+def set_password(name):
+    """Give an account a new password, which ends its sessions."""
+    with explained(), unit_of_work():
+        found = existing(name)
+        body = given.check({"username": found.username, "password": asked_password()})
+        found.update(**body, status=found.status)
+        click.echo(f"{found.username} has a new password.")
+
+
+@click.command("block")
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Let it in again.")
+@with_appcontext
+def block(name, undo):
+    """Keep an account out, at once."""
+    with explained(), unit_of_work(), an_admin_stays():
+        found = existing(name)
+        found.update(found.username, status="normal" if undo else "blocked")
+        click.echo(f"{found.username} is {found.status} now.")
+
+
+@click.command("users")
+@with_appcontext
+def list_users():
+    """List the accounts."""
+    with unit_of_work(writes=False):
+        rows = sql.session.execute(
+            sql.select(User.id, User.username, Role.title, User.status)
+            .join(Role, Role.id == User.role_id)
+            .where(User.deleted_at.is_(None))
+            .order_by(User.id)
+        )
+        for id, username, role, status in rows:
+            click.echo(f"{id:>6}  {username:<24} {role:<12} {status}")
+
+
+def existing(name):
+    """The account of that name; a clear error where there is none."""
+    found = User.find(name)
+    if found is None:
+        raise click.ClickException(f"There is no account {name}.")
+    return found
+
+
+@contextmanager
+def explained():
+    """Say what an HTTP client would be told."""
+    try:
+        yield
+    except Problem as problem:
+        faults = [f"{f['pointer'][1:]}: {f['detail']}" for f in problem.errors or ()]
+        raise click.ClickException("; ".join(faults) or problem.description) from None
