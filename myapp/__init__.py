@@ -19,7 +19,7 @@ from .presence import presence
 from .roles import roles
 from .status import status
 from .users import users
-from .users.models import look_up as by_username
+from .users.models import keep_hash, look_up as by_username
 from .version import __version__  # noqa: F401
 
 FEATURES = (status, auth, account, users, roles, audit, devices, presence)
@@ -56,7 +56,7 @@ def create_app(config=None, **overrides):
     trace.init_app(app)
     problems.init_app(app)
     db.init_app(app)
-    guard.init_app(app, by_username, by_session)
+    guard.init_app(app, by_username, by_session, keep_hash)
     if app.config["CORS_ORIGINS"]:
         CORS(app, origins=app.config["CORS_ORIGINS"])
 

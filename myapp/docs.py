@@ -114,6 +114,12 @@ def problem_response(description):
 # The documents
 
 
+def refuses(reasons):
+    """Document what else a verb may answer: {status: why}, each a problem."""
+    responses = {str(status): problem_response(why) for status, why in reasons.items()}
+    return lambda verb: describes(verb, responses=responses)
+
+
 def openapi(app):
     """The whole service as one OpenAPI 3.1 document, a dict.
 

@@ -76,8 +76,9 @@ class Account(NamedTuple):
 class Guard:
     """The look-up, the tokens and the caches of one application."""
 
-    def __init__(self, app, by_username, by_session):
+    def __init__(self, app, by_username, by_session, keep_hash):
         self.look_up = {"username": by_username, "session_id": by_session}
+        self.keep_hash = keep_hash
         self.tokens = Tokens(
             app.config["JWT_SECRET_KEY"],
             app.config["JWT_FORMER_SECRET_KEYS"],
@@ -120,7 +121,12 @@ class Guard:
         if not verified(known, password) or account is None:
             self.slowdown.failed(username, request.remote_addr)
             return None
-        remember(self.passwords, proof, now + REMEMBERED)
+        if hasher.check_needs_rehash(known):
+            with unit_of_work():
+                self.keep_hash(account.id, hashed(password))
+            self.accounts.clear()
+        else:
+            remember(self.passwords, proof, now + REMEMBERED)
         return account
 
     def by_token(self, text):
@@ -136,13 +142,14 @@ class Guard:
         return self.account(session_id=session_id) if time.time() < expires else None
 
 
-def init_app(app, by_username, by_session):
+def init_app(app, by_username, by_session, keep_hash):
     """Guard `app`.
 
     `by_username` and `by_session` take a name in lower case, or a session's id, and
-    answer with the Account that may come in by it, or None.
+    answer with the Account that may come in by it, or None. `keep_hash` takes an
+    account's id and its password hashed anew, since the old hash is of weaker parameters.
     """
-    app.extensions["guard"] = Guard(app, by_username, by_session)
+    app.extensions["guard"] = Guard(app, by_username, by_session, keep_hash)
 
 
 def guard():

@@ -3,6 +3,7 @@
 An access token opens the doors for minutes; a refresh token gets the next pair, once.
 """
 
+import secrets
 import time
 from hashlib import sha256
 
@@ -44,6 +45,7 @@ class Tokens:
             "aud": self._issuer,
             "sub": str(account_id),
             "sid": session_id,
+            "jti": secrets.token_hex(8),
             "iat": now,
             "nbf": now,
             "exp": now + lifetime,

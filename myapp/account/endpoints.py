@@ -3,6 +3,7 @@
 from flask import g
 
 from ..api import FeatureApi, Resource
+from ..docs import refuses
 from ..etags import must_match
 from ..guard import requires
 from ..roles.models import an_admin_stays
@@ -22,6 +23,7 @@ class MyAccount(Resource):
         return User.get_or_404(g.caller.id, **User.existing)
 
     @requires()
+    @refuses({409: "The name is taken."})
     @accepts(Account)
     @answers(Account)
     def put(self, body):
@@ -31,6 +33,7 @@ class MyAccount(Resource):
         return Account.change(found, **body)
 
     @requires()
+    @refuses({409: "The name is taken."})
     @accepts_patch(Account)
     @answers(Account)
     def patch(self, patch):
@@ -40,6 +43,7 @@ class MyAccount(Resource):
         return Account.change(found, **merged(found, patch, Account))
 
     @requires()
+    @refuses({409: "Nobody would be left who may do everything."})
     @answers_nothing
     def delete(self):
         """Delete your account."""

@@ -3,6 +3,7 @@
 from flask import current_app, g
 
 from ..api import FeatureApi, Resource
+from ..docs import refuses
 from ..db import unit_of_work
 from ..etags import must_match
 from ..guard import guard, requires, requires_refresh_token, unauthorized
@@ -19,6 +20,7 @@ auth = FeatureApi("auth", "Signing up, in and out.")
 
 @auth.route("/register")
 class Register(Resource):
+    @refuses({403: "Sign-up is closed here.", 409: "The name is taken."})
     @accepts(registration)
     @answers(User, 201)
     def post(self, body):
@@ -30,6 +32,7 @@ class Register(Resource):
 
 @auth.route("/login")
 class Login(Resource):
+    @refuses({401: "Wrong name or password.", 429: "Too many failures."})
     @accepts(credentials)
     @answers(token_pair, headers=NO_STORE)
     def post(self, body):

@@ -3,11 +3,17 @@
 from flask import g
 
 from ..api import FeatureApi, Resource
+from ..docs import refuses
 from ..etags import must_match
 from ..guard import forget_accounts, requires
 from ..paging import paged
 from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
 from .models import Role, an_admin_stays, must_hold
+
+REASONS = {
+    403: "It takes permissions that you do not have yourself.",
+    409: "The title is taken, somebody has the role, or somebody must have it.",
+}
 
 roles = FeatureApi("roles", "Roles and their permissions.")
 
@@ -21,6 +27,7 @@ class Roles(Resource):
         return Role.page(page)
 
     @requires("roles:write")
+    @refuses(REASONS)
     @accepts(Role)
     @answers(Role, 201)
     def post(self, body):
@@ -38,6 +45,7 @@ class OneRole(Resource):
         return Role.get_or_404(id)
 
     @requires("roles:write")
+    @refuses(REASONS)
     @accepts(Role)
     @answers(Role)
     def put(self, id, body):
@@ -45,6 +53,7 @@ class OneRole(Resource):
         return change(id, lambda found: body)
 
     @requires("roles:write")
+    @refuses(REASONS)
     @accepts_patch(Role)
     @answers(Role)
     def patch(self, id, patch):
@@ -52,6 +61,7 @@ class OneRole(Resource):
         return change(id, lambda found: merged(found, patch))
 
     @requires("roles:write")
+    @refuses(REASONS)
     @answers_nothing
     def delete(self, id):
         """Remove a role that nobody has."""

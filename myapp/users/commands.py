@@ -39,14 +39,13 @@ def add_user(name, role):
     """
     with explained(), unit_of_work(), an_admin_stays():
         found = User.find(name)
+        verb = "was there already" if found else "is there now"
         if found is None:
             body = given.check({"username": name, "password": asked_password()})
             found = User.create(**body, role=role)
-            click.echo(f"{found.username} is there now, as {found.role}.")
-            return
-        if role:
+        elif role:
             found.update(found.username, role=role, status=found.status)
-        click.echo(f"{found.username} was there already, and is {found.role}.")
+    click.echo(f"{found.username} {verb}, as {found.role}.")
 
 
 @click.command("passwd")
@@ -58,7 +57,7 @@ def set_password(name):
         found = existing(name)
         body = given.check({"username": found.username, "password": asked_password()})
         found.update(**body, status=found.status)
-        click.echo(f"{found.username} has a new password.")
+    click.echo(f"{found.username} has a new password.")
 
 
 @click.command("block")
@@ -70,7 +69,7 @@ def block(name, undo):
     with explained(), unit_of_work(), an_admin_stays():
         found = existing(name)
         found.update(found.username, status="normal" if undo else "blocked")
-        click.echo(f"{found.username} is {found.status} now.")
+    click.echo(f"{found.username} is {found.status} now.")
 
 
 @click.command("users")

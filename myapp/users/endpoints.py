@@ -3,12 +3,18 @@
 from flask import g
 
 from ..api import FeatureApi, Resource
+from ..docs import refuses
 from ..etags import must_match
 from ..guard import requires
 from ..paging import paged
 from ..roles.models import Role, an_admin_stays, must_hold
 from ..schema import accepts, accepts_patch, answers, answers_nothing, merged, writing
 from .models import PASSWORD, User, role_entitled
+
+REASONS = {
+    403: "It takes permissions that you do not have yourself.",
+    409: "The name is taken, or nobody would be left who may do everything.",
+}
 
 users = FeatureApi("users", "Accounts, for those who look after them.")
 
@@ -26,6 +32,7 @@ class Users(Resource):
         return User.page(page, **User.existing)
 
     @requires("users:write")
+    @refuses(REASONS)
     @accepts(new_user)
     @answers(User, 201)
     def post(self, body):
@@ -44,6 +51,7 @@ class OneUser(Resource):
         return User.get_or_404(id, **User.existing)
 
     @requires("users:write")
+    @refuses(REASONS)
     @accepts(User)
     @answers(User)
     def put(self, id, body):
@@ -51,6 +59,7 @@ class OneUser(Resource):
         return change(id, lambda found: body)
 
     @requires("users:write")
+    @refuses(REASONS)
     @accepts_patch(User)
     @answers(User)
     def patch(self, id, patch):
@@ -58,6 +67,7 @@ class OneUser(Resource):
         return change(id, lambda found: merged(found, patch))
 
     @requires("users:write")
+    @refuses(REASONS)
     @answers_nothing
     def delete(self, id):
         """Delete an account."""

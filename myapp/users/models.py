@@ -138,6 +138,14 @@ def role_entitled(title):
     return role
 
 
+def keep_hash(id, password_hash):
+    """Keep a hash of the same password; that is not a change of the account."""
+    statement = sql.update(User).where(User.id == id)
+    sql.session.execute(
+        statement.values(password_hash=password_hash, updated_at=User.updated_at)
+    )
+
+
 WHO = (
     User.id,
     User.username,
