@@ -18,7 +18,7 @@ test: .venv/dev  ## run the tests; make test ARGS="-k devices" for some
 	$(BIN)/pytest $(ARGS)
 
 lint: .venv/dev  ## run every check that a commit must pass
-	PATH="$(CURDIR)/$(BIN):$$PATH" pre-commit run --all-files --show-diff-on-failure
+	$(BIN)/pre-commit run --all-files --show-diff-on-failure
 
 lock: .venv/dev  ## write the lock files; make lock ARGS=--upgrade for newer versions
 	$(COMPILE) $(ARGS) requirements.in -o requirements.txt

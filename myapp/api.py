@@ -7,9 +7,8 @@ it relies on.
 import flask_restx
 from flask import Blueprint, current_app, request
 
-from .db import unit_of_work
+from .db import Changed, unit_of_work
 from .docs import swagger_response, ui_page
-from .model import Changed
 
 
 class Resource(flask_restx.Resource):

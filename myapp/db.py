@@ -83,6 +83,10 @@ def _begin_sqlite(connection):
     connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes.get() else "BEGIN")
 
 
+class Changed(Exception):
+    """Somebody else was quicker; the request may run anew, and see what is there now."""
+
+
 @contextmanager
 def unit_of_work(writes=True):
     """Everything inside happens, or nothing does.

@@ -47,10 +47,19 @@ PROBLEM = {
     "description": "What went wrong (RFC 9457).",
     "type": "object",
     "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string"},
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "What kind of problem; about:blank: what `title` says.",
+        },
+        "title": {"type": "string", "description": "The status, in words."},
+        "status": {
+            "type": "integer",
+            "minimum": 400,
+            "maximum": 599,
+            "description": "The status, as in the status line.",
+        },
+        "detail": {"type": "string", "description": "What went wrong this time."},
         "request_id": {"type": "string", "description": "Finds this in our log."},
         "errors": {
             "description": "Every fault of a body or a query at once.",

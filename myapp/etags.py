@@ -80,13 +80,14 @@ def must_match(found, model=None):
     if not as itself. Raises 412; 428 where
     REQUIRE_IF_MATCH asks for a condition and there is none.
     """
-    if current_app.config["REQUIRE_IF_MATCH"] and not request.if_match:
-        if found or not request.if_none_match:
+    sent = request.headers
+    if current_app.config["REQUIRE_IF_MATCH"] and "If-Match" not in sent:
+        if found or "If-None-Match" not in sent:
             raise Problem(428)
     if found:
         tag = etag(dumps((model or found).as_json(found)), found.version)
         precondition(tag, found.updated_at)
-    elif request.if_match:
+    elif "If-Match" in sent:
         raise Problem(412)
 
 

@@ -48,7 +48,7 @@ from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.orm import column_property, declared_attr
 from sqlalchemy.orm.attributes import set_committed_value
 
-from .db import redis_store, sql
+from .db import Changed, redis_store, sql
 from .etags import dumps
 from .paging import MOST_COUNTED, OWN, Found
 from .schema import BIGGEST, Body, as_datetime, integer, kinds, moment
@@ -62,10 +62,6 @@ ID = integer(1, BIGGEST, "Never given twice.", 7)
 OWNER = text(1, 64, "The account that this belongs to.", "pythonista")
 CREATED_AT = moment("When it came.")
 UPDATED_AT = moment("When it last changed.")
-
-
-class Changed(Exception):
-    """Somebody else was quicker; the request may run anew, and see what is there now."""
 
 
 def now():
@@ -387,10 +383,8 @@ class RedisModel(Described):
         super().__init_subclass__(**kwargs)
         cls.collection = cls.keyspace
         cls.describe()
-        cls._kept = {"id", "created_at", "updated_at", "expires_at"}
+        cls._kept = {"id", "version", "created_at", "updated_at", "expires_at"}
         cls._kept.update(cls.write_schema["properties"], *cls.scopes)
-
-    version = 0
 
     def __init__(self, **values):
         self.__dict__.update(values)
@@ -490,6 +484,7 @@ class RedisModel(Described):
         return record if fits else None
 
     def _store(self):
+        self.version = time.time_ns()  # no two states are alike
         self.updated_at = now()
         self.expires_at = self.updated_at + timedelta(seconds=self.ttl())
         self._stored = self._swap(dumps({n: getattr(self, n) for n in self._kept}))

@@ -24,6 +24,7 @@ PER_PAGE = 20
 MOST_PER_PAGE = 100
 MOST_COUNTED = 10_000  # a total is counted so far, for its price to have a ceiling
 DEEPEST = 2**31 - 1
+LONGEST_SEARCH = 250  # characters
 OWN = ("page", "per_page", "sort", "q", "view", "total", "cursor")
 
 
@@ -161,7 +162,7 @@ def asked_for(model):
             for name, schema in model.filters.items()
             if name in args
         },
-        words=check("q", lambda text: parsed({"type": "string"}, text), ""),
+        words=check("q", parse_words, ""),
         count=check("total", one_of("capped", "exact", "none"), "capped"),
         place=place,
     )
@@ -175,6 +176,12 @@ def positive(text):
     if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= DEEPEST:
         raise ValueError(f"must be a whole number from 1 to {DEEPEST}")
     return int(text)
+
+
+def parse_words(text):
+    if len(text) > LONGEST_SEARCH:
+        raise ValueError(f"must have at most {LONGEST_SEARCH} characters")
+    return parsed({"type": "string"}, text)
 
 
 def one_of(*choices):
@@ -322,7 +329,12 @@ def parameters_of(model):
             type="string",
             examples=[f"-{model.sortable[-1]}"],
         ),
-        query("q", "Text anywhere in the text fields, in any case.", type="string"),
+        query(
+            "q",
+            "Text anywhere in the text fields, in any case.",
+            type="string",
+            maxLength=LONGEST_SEARCH,
+        ),
         query(
             "view",
             "`urls`: only where the items are.",
@@ -356,30 +368,43 @@ def filter_schema(schema):
 
 def collection_schema(model):
     """The read schema of a page of `model`."""
-    uri = {"type": "string", "format": "uri"}
-    count = {"type": "integer", "minimum": 0}
-    maybe_count = {"type": ["integer", "null"], "minimum": 0}
-    maybe_uri = {"type": ["string", "null"], "format": "uri"}
+
+    def count(description, *kinds):
+        kind = ["integer", *kinds] if kinds else "integer"
+        return {"type": kind, "minimum": 0, "description": description}
+
+    def uri(description, *kinds):
+        kind = ["string", *kinds] if kinds else "string"
+        return {"type": kind, "format": "uri", "description": description}
+
     meta = reading(
         "PageMeta",
-        page=count,
-        per_page=count,
-        pages=maybe_count,
-        total=maybe_count,
-        total_exact={"type": "boolean"},
-        first=uri,
-        prev=maybe_uri,
-        next=maybe_uri,
-        last=maybe_uri,
+        page=count("Which page this is."),
+        per_page=count("How many items a page holds."),
+        pages=count("How many pages there are; null where nobody counted.", "null"),
+        total=count(f"How many items, counted to {MOST_COUNTED:,}.", "null"),
+        total_exact={"type": "boolean", "description": "Whether there are no more."},
+        first=uri("The first page."),
+        prev=uri("The page before.", "null"),
+        next=uri("The page after.", "null"),
+        last=uri("The last page; null where nobody counted the pages.", "null"),
     )
-    lists = {
-        "items": {"type": "array", "items": model.read_schema},
-        "urls": {"type": "array", "items": uri},
-    }
     return {
         "title": f"{model.__name__}Page",
         "type": "object",
-        "properties": {**lists, "meta": meta},
+        "properties": {
+            "items": {
+                "type": "array",
+                "items": model.read_schema,
+                "description": "The items; with `view=urls` there are `urls` instead.",
+            },
+            "urls": {
+                "type": "array",
+                "items": uri("Where an item is."),
+                "description": "Where the items are.",
+            },
+            "meta": {**meta, "description": "Where this page stands."},
+        },
         "required": ["meta"],
         "additionalProperties": False,
     }

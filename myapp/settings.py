@@ -2,6 +2,10 @@
 
 import os
 
+from redis.connection import parse_url
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
 import default_config
 
 from .processes import embedded_redis_url
@@ -94,6 +98,14 @@ def complete(app):
         config["SQLALCHEMY_DATABASE_URI"]
         or "sqlite:///" + os.path.join(app.instance_path, "myapp.sqlite3")
     )
+    for name, parse in (
+        ("SQLALCHEMY_DATABASE_URI", make_url),
+        ("REDIS_URL", parse_url),
+    ):
+        try:
+            parse(config[name])
+        except (ArgumentError, ValueError):  # without the address: it holds a password
+            raise SettingError(f"{name} is no address.") from None
     prefix = config["API_PREFIX"].rstrip("/")
     if prefix and not prefix.startswith("/"):
         raise SettingError(f"API_PREFIX is {prefix!r}; it must begin with a slash.")

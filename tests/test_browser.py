@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -27,6 +28,13 @@ FLAGS = (
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER), reason="needs Chromium and its driver"
 )
+
+
+@pytest.fixture
+def empty_redis(redis_url):
+    """The live service has a database of its own, but shares the Redis of all tests."""
+    with Redis.from_url(redis_url) as store:
+        store.flushdb()
 
 
 @pytest.fixture
@@ -83,10 +91,9 @@ class Page:
     def execute(self, operation_id, body=None, **parameters):
         """Try an operation out; returns the status and the body that the page shows."""
         tag = operation_id.split("_")[1]
-        if not self.driver.find_elements(
-            By.CSS_SELECTOR, f"#operations-tag-{tag}[data-is-open=true]"
-        ):
-            self.click(f"#operations-tag-{tag}")
+        heading = f"#operations-tag-{tag}"
+        if self.find(heading).get_attribute("data-is-open") != "true":
+            self.click(heading)
         block = self.find(f"#operations-{tag}-{operation_id}")
         self.click(".opblock-summary-control", block)
         for name, value in parameters.items():
@@ -97,19 +104,20 @@ class Page:
         answer = self.find(".live-responses-table .response", block)
         status = int(self.find(".response-col_status", answer).text.split()[0])
         self.shoot(operation_id)
-        shown = answer.find_elements(By.CSS_SELECTOR, ".highlight-code code")
-        shown = shown[0].text if status != 204 else "null"
+        shown = self.find(".highlight-code code", answer).text if status != 204 else ""
         self.click(".opblock-summary-control", block)
-        return status, json.loads(shown)
+        return status, json.loads(shown or "null")
 
     def shoot(self, name):
         """Keep a picture, where SCREENSHOTS names a directory."""
         if os.environ.get("SCREENSHOTS"):
-            directory = Path(os.environ["SCREENSHOTS"])
-            self.driver.save_screenshot(str(directory / f"{name}.png"))
+            path = Path(os.environ["SCREENSHOTS"]) / f"{name}.png"
+            self.driver.save_screenshot(str(path))
 
 
-def test_a_device_lives_its_life_through_the_documents(browser, live_server):
+def test_a_device_lives_its_life_through_the_documents(
+    browser, live_server, empty_redis
+):
     page = Page(browser, f"{live_server}/docs/")
     page.shoot("docs")
     page.authorize("pythonista", PASSWORDS["pythonista"])
@@ -138,12 +146,13 @@ def test_a_device_lives_its_life_through_the_documents(browser, live_server):
     assert hosts(browser) == {urlsplit(live_server).netloc}
 
 
-@pytest.mark.parametrize("slice", ["/status", "/api/v1/devices", "/api/v1/presence"])
-def test_each_slice_has_a_page_of_its_own(browser, live_server, slice):
-    page = Page(browser, f"{live_server}{slice}/docs")
+@pytest.mark.parametrize("address", ["/status", "/api/v1/devices", "/api/v1/presence"])
+def test_each_slice_has_a_page_of_its_own(browser, live_server, address):
+    name = address.rpartition("/")[2]
+    page = Page(browser, f"{live_server}{address}/docs")
     page.find(".opblock")
-    page.shoot(slice.rpartition("/")[2])
-    assert page.find("nav [aria-current]").text == slice.rpartition("/")[2]
+    page.shoot(name)
+    assert page.find("nav [aria-current]").text == name
     assert faults(browser) == []
     assert hosts(browser) == {urlsplit(live_server).netloc}
 

@@ -94,7 +94,10 @@ def with_ones(path):
 
 
 def parametrize(name, values):
-    return pytest.mark.parametrize(name, values, ids=str)
+    def id_of(value):
+        return getattr(value, "__name__", str(value))
+
+    return pytest.mark.parametrize(name, values, ids=id_of)
 
 
 ROUTES = routes(

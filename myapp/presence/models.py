@@ -6,8 +6,9 @@ from sqlalchemy import event
 
 
 from ..devices.models import Device
-from ..model import ID, Changed, RedisModel
-from ..schema import integer, moment, optional, text, writing
+from ..db import Changed
+from ..model import ID, RedisModel
+from ..schema import flag, integer, moment, optional, text, writing
 
 ADDRESS = {
     "type": "string",
@@ -33,7 +34,7 @@ class Presence(RedisModel):
     )
     read_only = {
         "device_id": ID,
-        "online": {"type": "boolean", "examples": [True]},
+        "online": flag("Always true: what is offline is not here."),
         "last_seen": moment("When the last heartbeat came."),
         "expires_at": moment("Until when it counts as online."),
     }

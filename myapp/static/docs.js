@@ -1,6 +1,7 @@
 // Swagger UI over the document that the page names. It stores nothing and asks no other host.
+const { spec, expansion } = document.body.dataset;
 SwaggerUIBundle({
-  url: document.body.dataset.spec,
+  url: spec,
   dom_id: "#swagger-ui",
   deepLinking: true,
   filter: true,
@@ -8,7 +9,7 @@ SwaggerUIBundle({
   displayRequestDuration: true,
   persistAuthorization: false,
   validatorUrl: null,
-  docExpansion: document.body.dataset.spec.endsWith("swagger.json") ? "list" : "none",
+  docExpansion: expansion,
   defaultModelsExpandDepth: 0,
 });
 

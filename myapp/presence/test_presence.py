@@ -1,0 +1,465 @@
+import time
+from datetime import datetime, timedelta
+
+import pytest
+from conftest import THERMOSTAT, as_account, database_uri, fill
+
+from myapp import model
+from myapp.presence.models import Presence
+
+DEVICES = "/api/v1/devices/"
+PRESENCE = "/api/v1/presence/"
+READING = {
+    "battery": 87,
+    "signal": -61,
+    "firmware": "1.4.2",
+    "address": "192.0.2.17",
+}
+OTHER_READING = {
+    "battery": 12,
+    "signal": -100,
+    "firmware": "2.0.0-rc1",
+    "address": "2001:db8::17",
+}
+
+
+def listed(client, **query):
+    return client.get(PRESENCE, query_string=query).json["items"]
+
+
+def pointers(response):
+    assert response.status_code == 422
+    assert response.mimetype == "application/problem+json"
+    return sorted(error["pointer"] for error in response.json["errors"])
+
+
+def seconds(beat):
+    """For how long a heartbeat counts."""
+    ends, starts = (
+        datetime.fromisoformat(beat[name]) for name in ("expires_at", "last_seen")
+    )
+    return (ends - starts).total_seconds()
+
+
+@pytest.fixture
+def address(device):
+    """Where the heartbeats of the device go."""
+    return f"{PRESENCE}{device['id']}"
+
+
+@pytest.fixture
+def beats(client):
+    """The heartbeats of 7 devices."""
+    made = [client.post(DEVICES, json=THERMOSTAT).json for _ in range(7)]
+    return [
+        client.put(f"{PRESENCE}{device['id']}", json={"battery": n}).json
+        for n, device in enumerate(made)
+    ]
+
+
+# Heartbeats
+
+
+def test_the_first_heartbeat_creates_and_the_next_one_replaces(client, address, device):
+    first = client.put(address, json=READING)
+    assert first.status_code == 201
+    assert first.headers["Location"] == first.json["url"]
+    assert first.json["url"] == f"http://localhost{address}"
+    assert first.json.items() >= {**READING, "device_id": device["id"]}.items()
+    assert first.json["online"] is True
+    assert client.get(address).json == first.json
+    second = client.put(address, json=OTHER_READING)
+    assert second.status_code == 200
+    assert "Location" not in second.headers
+    assert second.json.items() >= OTHER_READING.items()
+    assert client.get(address).json == second.json
+    assert listed(client) == [second.json]
+
+
+def test_a_heartbeat_moves_when_it_was_seen_and_not_when_it_came(
+    client, address, monkeypatch
+):
+    first = client.put(address, json={}).json
+    later = model.now() + timedelta(minutes=1)
+    monkeypatch.setattr(model, "now", lambda: later)
+    second = client.put(address, json={}).json
+    assert first["created_at"] <= first["last_seen"] == first["updated_at"]
+    assert second["created_at"] == first["created_at"]
+    assert second["last_seen"] == second["updated_at"] == f"{later.isoformat()}Z"
+    assert second["expires_at"] > first["expires_at"]
+
+
+def test_a_heartbeat_counts_for_as_long_as_is_set(app, client, address):
+    assert seconds(client.put(address, json={}).json) == 300
+    app.config["PRESENCE_TTL"] = 7
+    assert seconds(client.put(address, json={}).json) == 7
+
+
+def test_when_no_more_heartbeats_come_a_device_is_offline(app, client, address, beats):
+    client.put(address, json={})
+    assert len(listed(client)) == len(beats) + 1
+    app.config["PRESENCE_TTL"] = 1
+    end = datetime.fromisoformat(client.put(address, json={}).json["expires_at"])
+    time.sleep(max(0, end.timestamp() - time.time()) + 0.02)
+    assert client.get(address).status_code == 404
+    assert listed(client) == beats
+    assert client.get(PRESENCE).json["meta"]["total"] == len(beats)
+    assert client.put(address, json={}).status_code == 201
+
+
+def test_a_device_that_signs_off_is_offline(client, address):
+    client.put(address, json=READING)
+    gone = client.delete(address)
+    assert (gone.status_code, gone.data) == (204, b"")
+    assert client.get(address).status_code == 404
+    assert client.delete(address).status_code == 404
+    assert listed(client) == []
+
+
+def test_a_device_that_is_forgotten_is_not_online(client, device, address):
+    client.put(address, json=READING)
+    client.delete(device["url"])
+    assert listed(client) == []
+    for verb in ("GET", "PUT", "DELETE"):
+        assert client.open(address, method=verb, json={}).status_code == 404
+
+
+def test_a_device_that_was_never_seen_is_not_online(client, address):
+    assert client.get(address).status_code == 404
+    assert client.delete(address).status_code == 404
+    assert listed(client) == []
+
+
+@pytest.mark.parametrize("id", [2**62, 0, "x"])
+@pytest.mark.parametrize("verb", ["GET", "PUT", "DELETE"])
+def test_what_is_no_device_has_no_heartbeat(client, verb, id):
+    assert client.open(f"{PRESENCE}{id}", method=verb, json={}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path, allowed",
+    [
+        ("", {"GET", "HEAD", "OPTIONS"}),
+        ("1", {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}),
+    ],
+)
+@pytest.mark.parametrize("verb", ["POST", "PATCH"])
+def test_a_wrong_verb_is_told_the_right_ones(client, verb, path, allowed):
+    refused = client.open(PRESENCE + path, method=verb, json={})
+    assert refused.status_code == 405
+    assert set(refused.allow) == set(client.options(PRESENCE + path).allow) == allowed
+
+
+def test_head_has_the_headers_of_get(client, address):
+    client.put(address, json=READING)
+    for path in (address, PRESENCE):
+        get, head = (
+            client.open(path, method=verb, headers={"X-Request-ID": "the-same"})
+            for verb in ("GET", "HEAD")
+        )
+        assert (head.status_code, head.data) == (200, b"")
+        assert head.headers == get.headers
+
+
+def test_the_collection_answers_with_and_without_its_slash(client, beats):
+    for path in (PRESENCE, PRESENCE.rstrip("/")):
+        assert client.get(path).json["items"] == beats
+
+
+# Whose it is
+
+
+@pytest.mark.parametrize("verb", ["GET", "HEAD", "PUT", "DELETE"])
+def test_a_device_of_somebody_else_is_not_found(client, engineer, address, verb):
+    assert engineer.open(address, method=verb, json={}).status_code == 404
+    assert listed(client) == []  # not even online by now
+    beat = client.put(address, json=READING).json
+    assert engineer.open(address, method=verb, json={}).status_code == 404
+    assert client.get(address).json == beat
+
+
+def test_nobody_lists_the_devices_of_somebody_else(client, engineer, beats):
+    theirs = engineer.get(PRESENCE).json
+    assert (theirs["items"], theirs["meta"]["total"]) == ([], 0)
+    own = engineer.post(DEVICES, json=THERMOSTAT).json
+    beat = engineer.put(f"{PRESENCE}{own['id']}", json={}).json
+    assert listed(engineer) == [beat]
+    assert listed(client) == beats
+
+
+@pytest.mark.parametrize("verb", ["GET", "PUT", "DELETE"])
+def test_a_stranger_gets_nowhere(client, stranger, address, verb):
+    assert stranger.get(PRESENCE).status_code == 401
+    assert stranger.open(address, method=verb, json={}).status_code == 401
+    assert listed(client) == []
+
+
+# Readings
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        {"battery": 0},
+        {"battery": 100},
+        {"signal": -120},
+        {"signal": 0},
+        {"firmware": "1"},
+        {"firmware": "v" * 64},
+        {"address": "0.0.0.0"},
+        {"address": "255.255.255.255"},
+        {"address": "::"},
+        {"address": "2001:DB8::1"},
+        {"address": "::ffff:192.0.2.17"},
+        {"address": "1111:2222:3333:4444:5555:6666:7777:8888"},
+    ],
+)
+def test_a_reading_within_its_range_comes_back(client, address, reading):
+    assert client.put(address, json=reading).status_code == 201
+    assert client.get(address).json.items() >= reading.items()
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("battery", value) for value in (-1, 101, 50.5, "50", True, [50], 1e300)]
+    + [("signal", value) for value in (-121, 1, -60.5, "-60", False)]
+    + [("firmware", value) for value in ("", "v" * 65, 1.4, "a\0b")]
+    + [
+        ("address", value)
+        for value in (
+            "",
+            "localhost",
+            "256.1.1.1",
+            "1.2.3",
+            "01.2.3.4",
+            "1.2.3.4/24",
+            "1.2.3.4 ",
+            "::g",
+            "1::2::3",
+            "fe80::1%eth0",
+            "[::1]",
+            16909060,
+        )
+    ]
+    + [(name, 1) for name in ("id", "url", "created_at", "updated_at", "colour")]
+    + [(name, None) for name in ("device_id", "online", "last_seen", "expires_at")],
+)
+def test_what_is_no_reading_is_refused(client, address, name, value):
+    assert pointers(client.put(address, json={name: value})) == [f"/{name}"]
+    assert listed(client) == []
+
+
+def test_a_reading_is_told_every_fault_at_once(client, address):
+    faulty = {"battery": 101, "signal": 1, "firmware": "", "address": "", "x": 1}
+    assert pointers(client.put(address, json=faulty)) == sorted(f"/{n}" for n in faulty)
+
+
+@pytest.mark.parametrize("body", [{}, dict.fromkeys(READING)])
+def test_what_is_left_out_or_null_is_not_known(client, address, body):
+    client.put(address, json=READING)
+    assert client.put(address, json=body).status_code == 200
+    assert client.get(address).json.items() >= dict.fromkeys(READING).items()
+
+
+def test_a_whole_number_may_be_written_with_a_point(client, address):
+    sent = client.put(address, data='{"battery": 5e1}', content_type="application/json")
+    assert '"battery":50,' in sent.text
+
+
+@pytest.mark.parametrize(
+    "body, media_type, status",
+    [
+        ("{", "application/json", 400),
+        ("", "application/json", 400),
+        ("[]", "application/json", 422),
+        ("null", "application/json", 422),
+        ("{}", "application/merge-patch+json", 415),
+        ("battery=5", "application/x-www-form-urlencoded", 415),
+    ],
+)
+def test_what_is_no_json_object_is_refused(client, address, body, media_type, status):
+    refused = client.put(address, data=body, content_type=media_type)
+    assert refused.status_code == status
+    assert listed(client) == []
+
+
+# The list
+
+
+@pytest.fixture
+def pair(client, address, monkeypatch):
+    """Two heartbeats that are alike in nothing but being online."""
+    one = client.put(address, json=READING).json
+    later = model.now() + timedelta(minutes=1)
+    monkeypatch.setattr(model, "now", lambda: later)
+    device = client.post(DEVICES, json=THERMOSTAT).json
+    return one, client.put(f"{PRESENCE}{device['id']}", json=OTHER_READING).json
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *READING,
+        "id",
+        "device_id",
+        "last_seen",
+        "expires_at",
+        "created_at",
+        "updated_at",
+    ],
+)
+def test_a_filter_finds_exactly_what_it_names(client, pair, field):
+    for beat in pair:
+        assert listed(client, **{field: beat[field]}) == [beat]
+
+
+def test_what_is_not_online_is_not_here(client, pair):
+    assert listed(client, online="true") == list(pair)
+    assert listed(client, online="false") == []
+
+
+def test_filters_hold_together(client, pair):
+    assert listed(client, battery=87, signal=-61) == [pair[0]]
+    assert listed(client, battery=87, signal=-100) == []
+
+
+@pytest.mark.parametrize("words", ["RC1", "rc1", "DB8::17"])
+def test_a_search_looks_into_every_text(client, pair, words):
+    assert listed(client, q=words) == [pair[1]]
+
+
+@pytest.mark.parametrize("words", ["%", "r_1", "nothing"])
+def test_a_search_takes_text_literally(client, pair, words):
+    assert listed(client, q=words) == []
+
+
+@pytest.mark.parametrize("name", ["battery", "online", "last_seen", "sort"])
+def test_a_bad_value_is_told_with_its_place(client, name):
+    refused = client.get(PRESENCE, query_string={name: "nonsense"})
+    assert refused.status_code == 400
+    assert [error["pointer"] for error in refused.json["errors"]] == [f"/{name}"]
+
+
+@pytest.mark.parametrize("sort", ["", "sort=id&", "sort=-id&"])
+def test_links_lead_through_all_heartbeats_and_back(client, beats, sort):
+    if "-" in sort:
+        beats.reverse()
+    expected = [beats[:3], beats[3:6], beats[6:]]
+    there, back = [], []
+    page = client.get(f"{PRESENCE}?{sort}per_page=3").json
+    meta = page["meta"]
+    assert (meta["total"], meta["total_exact"], meta["pages"]) == (7, True, 3)
+    while page:
+        there.append(page["items"])
+        address = page["meta"]["next"]
+        page = address and client.get(address).json
+    page = client.get(meta["last"]).json
+    while page:
+        back.append(page["items"])
+        address = page["meta"]["prev"]
+        page = address and client.get(address).json
+    assert (there, back[::-1]) == (expected, expected)
+    for number in (1, 2, 3, 4):
+        query = f"?{sort}per_page=3&page={number}"
+        found = client.get(PRESENCE + query).json["items"]
+        assert found == [*expected, []][number - 1]
+
+
+def test_a_heartbeat_that_ends_during_a_walk_leaves_the_others_there(client, beats):
+    page = client.get(f"{PRESENCE}?per_page=3").json
+    for beat in (beats[0], beats[2], beats[4]):
+        client.delete(beat["url"])
+    rest = client.get(page["meta"]["next"]).json
+    assert rest["items"] == [beats[3], beats[5], beats[6]]
+
+
+def test_a_view_shows_only_where_the_heartbeats_are(client, beats):
+    assert client.get(f"{PRESENCE}?view=urls").json["urls"] == [
+        beat["url"] for beat in beats
+    ]
+
+
+# Two at once
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Have something happen between the reading and the writing of a heartbeat."""
+
+    def arrange(happen):
+        swap, pending = Presence._swap, [happen]
+
+        def late(self, new):
+            if pending:
+                pending.pop()()
+            return swap(self, new)
+
+        monkeypatch.setattr(Presence, "_swap", late)
+
+    return arrange
+
+
+def test_a_heartbeat_that_was_overtaken_still_counts(client, address, meanwhile):
+    client.put(address, json=READING)
+    meanwhile(lambda: client.put(address, json={"battery": 1}))
+    late = client.put(address, json=OTHER_READING)
+    assert late.status_code == 200
+    assert client.get(address).json.items() >= OTHER_READING.items()
+
+
+def test_a_first_heartbeat_that_was_overtaken_is_the_second(client, address, meanwhile):
+    meanwhile(lambda: client.put(address, json=READING))
+    assert client.put(address, json=OTHER_READING).status_code == 200
+    assert listed(client) == [client.get(address).json]
+
+
+def test_a_heartbeat_that_was_overtaken_by_the_end_is_the_first(
+    client, address, meanwhile
+):
+    client.put(address, json=READING)
+    meanwhile(lambda: client.delete(address))
+    assert client.put(address, json=OTHER_READING).status_code == 201
+
+
+@pytest.mark.parametrize("verb", ["PUT", "DELETE"])
+def test_a_change_that_was_overtaken_minds_its_etag(client, address, meanwhile, verb):
+    tag = client.put(address, json=READING).headers["ETag"]
+    meanwhile(lambda: client.put(address, json={"battery": 1}))
+    headers = {"If-Match": tag}
+    late = client.open(address, method=verb, json=OTHER_READING, headers=headers)
+    assert late.status_code == 412
+    assert client.get(address).json["battery"] == 1
+
+
+# Without Redis
+
+
+def test_without_redis_there_is_no_presence_but_devices_go_on(make_app, tmp_path):
+    app = make_app(
+        REDIS_URL="redis://127.0.0.1:1/0",
+        SQLALCHEMY_DATABASE_URI=database_uri(tmp_path / "own.sqlite3"),
+    )
+    fill(app)
+    client = as_account(app, "pythonista")
+    made = client.post(DEVICES, json=THERMOSTAT)
+    assert made.status_code == 201
+    address = f"{PRESENCE}{made.json['id']}"
+    for verb, path in [
+        ("GET", PRESENCE),
+        ("GET", address),
+        ("PUT", address),
+        ("DELETE", address),
+    ]:
+        started = time.monotonic()
+        refused = client.open(path, method=verb, json=READING)
+        assert time.monotonic() - started < 1
+        assert refused.status_code == 503
+        assert refused.mimetype == "application/problem+json"
+        assert int(refused.headers["Retry-After"]) > 0
+    ready = client.get("/status/ready")
+    assert ready.status_code == 503
+    assert ready.json["redis"] != "ok"
+    assert ready.json["database"] == ready.json["migrations"] == "ok"
+    assert client.get(made.json["url"]).json == made.json
+    assert client.delete(made.json["url"]).status_code == 204
+    assert client.get(made.json["url"]).status_code == 404

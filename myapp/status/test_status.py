@@ -1,0 +1,98 @@
+import time
+
+import pytest
+
+from myapp.db import sql, unit_of_work
+from myapp.version import __version__
+
+LIVE = "/status/"
+READY = "/status/ready"
+NO_STORE = "no-cache, no-store, max-age=0"
+NOWHERE = "sqlite:////there/is/no/such/folder/myapp.sqlite3"
+NO_REDIS = "redis://127.0.0.1:1/0"
+
+
+def problems_of(answer):
+    """The names of the parts that do not work, by a readiness answer."""
+    assert answer.headers["Cache-Control"] == NO_STORE
+    assert answer.json.keys() == {"database", "migrations", "redis"}
+    return {part for part, state in answer.json.items() if state != "ok"}
+
+
+def test_the_service_is_there_for_all_to_see(stranger):
+    alive = stranger.get(LIVE)
+    assert alive.status_code == 200
+    assert alive.headers["Cache-Control"] == NO_STORE
+    assert alive.json.keys() == {"online", "uptime", "version"}
+    assert alive.json["online"] is True
+    assert alive.json["version"] == __version__
+
+
+def test_uptime_grows(stranger, monkeypatch):
+    before = stranger.get(LIVE).json["uptime"]
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 60)
+    assert 60 <= stranger.get(LIVE).json["uptime"] - before < 70
+
+
+def test_the_service_is_ready_when_all_its_parts_are(stranger):
+    ready = stranger.get(READY)
+    assert ready.status_code == 200
+    assert problems_of(ready) == set()
+
+
+def test_without_its_migrations_the_service_is_not_ready(app, stranger):
+    with app.app_context(), unit_of_work():
+        sql.session.execute(sql.text("DELETE FROM alembic_version"))
+    ready = stranger.get(READY)
+    assert ready.status_code == 503
+    assert problems_of(ready) == {"migrations"}
+    assert "flask db upgrade" in ready.json["migrations"]
+
+
+def test_without_its_tables_the_service_is_not_ready(make_app, tmp_path):
+    app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/empty.sqlite3")
+    ready = app.test_client().get(READY)
+    assert ready.status_code == 503
+    assert problems_of(ready) == {"migrations"}
+
+
+@pytest.mark.parametrize(
+    "settings, missing",
+    [
+        ({"REDIS_URL": NO_REDIS}, {"redis"}),
+        ({"SQLALCHEMY_DATABASE_URI": NOWHERE}, {"database", "migrations"}),
+        (
+            {"REDIS_URL": NO_REDIS, "SQLALCHEMY_DATABASE_URI": NOWHERE},
+            {"redis", "database", "migrations"},
+        ),
+    ],
+)
+def test_without_a_store_the_service_is_there_but_not_ready(
+    make_app, settings, missing
+):
+    client = make_app(**settings).test_client()
+    ready = client.get(READY)
+    assert ready.status_code == 503
+    assert problems_of(ready) == missing
+    assert "folder" not in ready.text and "127.0.0.1" not in ready.text
+    assert client.get(LIVE).status_code == 200
+
+
+@pytest.mark.parametrize("address", [LIVE, READY])
+def test_a_status_answers_with_and_without_its_slash(stranger, address):
+    for path in (address.rstrip("/"), address.rstrip("/") + "/"):
+        assert stranger.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("address", [LIVE, READY])
+def test_a_status_is_only_to_be_read(stranger, address):
+    allowed = {"GET", "HEAD", "OPTIONS"}
+    told = stranger.options(address)
+    assert (told.status_code, set(told.allow)) == (200, allowed)
+    for verb in ("POST", "PUT", "PATCH", "DELETE"):
+        refused = stranger.open(address, method=verb)
+        assert (refused.status_code, set(refused.allow)) == (405, allowed)
+    head = stranger.head(address)
+    assert (head.status_code, head.data) == (200, b"")
+    assert head.headers["Cache-Control"] == NO_STORE

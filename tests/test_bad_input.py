@@ -1,0 +1,742 @@
+"""Whatever comes in, the answer is a sensible one: never a 5xx, never our insides."""
+
+import gzip
+import http.client
+import json
+import logging
+import re
+from base64 import b64encode
+from contextlib import suppress
+from io import BytesIO
+from string import printable
+from urllib.parse import urlsplit
+
+import orjson
+import pytest
+from conftest import THERMOSTAT, basic
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_house import API, BODIES, COLLECTIONS, PAIRS, VERBS, example, furnish
+from test_house import OPEN, parametrize, with_ones
+from test_problems import assert_problem
+
+from myapp.schema import NO_NUL
+
+CANARY = "canary-7c1f"  # what is sent must not come back in an error
+JSON = "application/json"
+PAGED = [path for path in COLLECTIONS if path.startswith(API)]
+ITEMS = [verb for verb in VERBS if "{" in verb.path]
+GUARDED = [pair for pair in PAIRS if not OPEN.fullmatch(pair[1])]
+
+
+@pytest.fixture
+def address(client):
+    return furnish(client)
+
+
+@pytest.fixture
+def refused(client, address):
+    """Send bytes to a verb, which must refuse them with a status, and change nothing.
+    Returns the problem."""
+
+    def refused(verb, status, data, content_type=JSON, **headers):
+        url = address(verb.path)
+        seen = [*map(address, PAGED), *([] if verb.method == "POST" else [url])]
+        before = [client.get(one).data for one in seen]
+        response = client.open(
+            url,
+            method=verb.method,
+            data=data,
+            content_type=content_type,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+        problem = assert_problem(response, status)
+        assert CANARY not in response.text
+        assert [client.get(one).data for one in seen] == before
+        return problem
+
+    return refused
+
+
+def text_of(verb):
+    """The name of a text property of a verb's body that takes any characters."""
+    properties = verb.schema["properties"].items()
+    free = (name for name, schema in properties if schema.get("pattern") == NO_NUL)
+    return next(free, next(iter(verb.schema["properties"])))
+
+
+def with_value(verb, value):
+    """A valid body but for its first text, which is these bytes of JSON."""
+    body = example(verb.schema) | {text_of(verb): "VALUE"}
+    return orjson.dumps(body).replace(b'"VALUE"', value)
+
+
+def pointers(problem):
+    return {fault["pointer"] for fault in problem["errors"]}
+
+
+# Bodies that are no JSON, or not a body
+
+NOT_JSON = {
+    "nothing": b"",
+    "blanks": b" \n",
+    "cut off": b'{"name": "canary-7c1f',
+    "a word": b"canary-7c1f",
+    "a trailing comma": b'{"name": "canary-7c1f",}',
+    "two values": b'{"name": "canary-7c1f"} {}',
+    "single quotes": b"{'name': 'canary-7c1f'}",
+    "a comment": b'{"name": "canary-7c1f"} // canary-7c1f',
+    "a form": b"name=canary-7c1f",
+    "XML": b"<name>canary-7c1f</name>",
+    "bytes that are not UTF-8": b'{"name": "canary-7c1f \xff"}',
+    "UTF-16": '{"name": "canary-7c1f"}'.encode("utf-16"),
+    "UTF-32": '{"name": "canary-7c1f"}'.encode("utf-32"),
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "NUL": b"\0",
+}
+TOO_DEEP = {
+    f"{levels} levels of {kind}": opening * levels + b"1" + closing * levels
+    for levels in (1000, 100_000)
+    for kind, opening, closing in (
+        ("arrays", b"[", b"]"),
+        ("objects", b'{"a":', b"}"),
+    )
+}
+NOT_JSON_VALUES = {
+    "a raw NUL": b'"canary-7c1f\0"',
+    "a raw line feed": b'"canary-7c1f\n"',
+    "half a surrogate pair": b'"canary-7c1f \\ud800"',
+    "the other half": b'"canary-7c1f \\udc00"',
+    "a surrogate in raw bytes": b'"canary-7c1f \xed\xa0\x80"',
+    "an overlong encoding": b'"canary-7c1f \xc0\xaf"',
+    "an unknown escape": b'"canary-7c1f \\x41"',
+    "NaN": b"NaN",
+    "Infinity": b"-Infinity",
+    "1e400": b"1e400",
+    "a number of 5,000 digits": b"9" * 5000,
+    "a leading zero": b"0777",
+    "a hexadecimal number": b"0xff",
+}
+
+
+@parametrize("kind", NOT_JSON)
+def test_what_is_not_json_is_400(refused, kind):
+    for verb in BODIES:
+        assert pointers(refused(verb, 400, NOT_JSON[kind])) == {""}
+
+
+@parametrize("kind", NOT_JSON_VALUES)
+def test_what_holds_something_that_is_not_json_is_400(refused, kind):
+    for verb in BODIES:
+        data = with_value(verb, NOT_JSON_VALUES[kind])
+        assert pointers(refused(verb, 400, data)) == {""}
+
+
+@parametrize("kind", TOO_DEEP)
+def test_what_is_nested_too_deeply_is_400(refused, kind):
+    for verb in BODIES:
+        refused(verb, 400, TOO_DEEP[kind])
+        refused(verb, 400, with_value(verb, TOO_DEEP[kind]))
+
+
+# JSON that does not fit the schema
+
+NO_OBJECTS = (
+    b"null",
+    b"true",
+    b"7",
+    b"1.5",
+    b'"canary-7c1f"',
+    b"[]",
+    b'["canary-7c1f"]',
+)
+MISFITS = {
+    "NUL": b'"canary-7c1f\\u0000"',
+    "a number": b"7",
+    "a number beyond 64 bits": b"18446744073709551616",
+    "a number below 64 bits": b"-9223372036854775809",
+    "a number of 300 digits": b"9" * 300,
+    "true": b"true",
+    "an array": b'["canary-7c1f"]',
+    "an object": b'{"canary-7c1f": "canary-7c1f"}',
+    "100 levels of arrays": b"[" * 100 + b"]" * 100,
+}
+
+
+@pytest.mark.parametrize("data", NO_OBJECTS)
+def test_what_is_no_object_is_422(refused, data):
+    for verb in BODIES:
+        assert pointers(refused(verb, 422, data)) == {""}
+
+
+@parametrize("kind", MISFITS)
+def test_a_value_that_does_not_fit_is_422(refused, kind):
+    for verb in BODIES:
+        problem = refused(verb, 422, with_value(verb, MISFITS[kind]))
+        assert pointers(problem) == {f"/{text_of(verb)}"}
+
+
+@parametrize("verb", BODIES)
+def test_every_fault_is_named_at_once(refused, verb):
+    names = verb.schema["properties"]
+    body = {name: {CANARY: CANARY} for name in names} | {"nonsense": 1, "a/b~c": 2}
+    problem = refused(verb, 422, orjson.dumps(body))
+    assert pointers(problem) == {f"/{n}" for n in names} | {"/nonsense", "/a~1b~0c"}
+
+
+@parametrize("verb", [verb for verb in BODIES if verb.schema.get("required")])
+def test_all_that_is_missing_is_named_at_once(refused, verb):
+    problem = refused(verb, 422, b"{}")
+    assert pointers(problem) == {f"/{name}" for name in verb.schema["required"]}
+
+
+@parametrize("verb", [verb for verb in BODIES if verb.method == "PATCH"])
+def test_nothing_that_is_required_can_be_taken_away(client, refused, verb):
+    body = dict.fromkeys(verb.schema["properties"])
+    put = next(v for v in BODIES if v.path == verb.path and v.method == "PUT")
+    problem = refused(verb, 422, orjson.dumps(body))
+    assert pointers(problem) == {f"/{name}" for name in put.schema["required"]}
+
+
+@parametrize("verb", BODIES)
+def test_what_is_only_to_be_read_cannot_be_written(client, refused, verb, address):
+    made = client.get(address(f"{API}/devices/{{id}}")).json
+    own = ("id", "url", "owner", "created_at", "updated_at")
+    body = example(verb.schema) | {name: made[name] for name in own}
+    problem = refused(verb, 422, orjson.dumps(body))
+    assert pointers(problem) == {f"/{name}" for name in own}
+
+
+@parametrize("verb", BODIES)
+def test_of_a_name_that_comes_twice_the_last_counts(client, address, verb):
+    name = text_of(verb)
+    first, last = orjson.dumps({name: CANARY}), orjson.dumps(example(verb.schema))
+    send = {"method": verb.method, "content_type": JSON}
+    data = first[:-1] + b"," + last[1:]
+    response = client.open(address(verb.path), data=data, **send)
+    assert response.status_code in (200, 201)
+    assert response.json[name] == example(verb.schema)[name]
+    data = last[:-1] + b',"%b":[]}' % name.encode()
+    assert_problem(client.open(address(verb.path), data=data, **send), 422)
+
+
+# Media types and sizes
+
+OTHER_TYPES = (
+    None,
+    "",
+    "nonsense",
+    "text/plain",
+    "text/json",
+    "application/xml",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/problem+json",
+    "application/jsonp",
+    "application/json, text/plain",
+)
+
+
+@parametrize("media_type", OTHER_TYPES)
+def test_another_media_type_is_415(refused, media_type):
+    for verb in BODIES:
+        refused(verb, 415, orjson.dumps(example(verb.schema)), media_type)
+
+
+@parametrize("verb", BODIES)
+def test_a_merge_patch_is_for_patch_alone(client, address, refused, verb):
+    media_type = "application/merge-patch+json"
+    data = orjson.dumps(example(verb.schema))
+    if verb.method == "PATCH":
+        response = client.patch(address(verb.path), data=data, content_type=media_type)
+        assert response.status_code == 200
+    else:
+        refused(verb, 415, data, media_type)
+
+
+@parametrize("verb", BODIES)
+@pytest.mark.parametrize("written", ["Application/JSON", "application/json; charset=x"])
+def test_json_is_json_however_it_is_written(client, address, verb, written):
+    data = orjson.dumps(example(verb.schema))
+    response = client.open(
+        address(verb.path), method=verb.method, data=data, content_type=written
+    )
+    assert response.status_code in (200, 201)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "nonsense"])
+def test_a_compressed_body_is_415(refused, coding):
+    for verb in BODIES:
+        data = gzip.compress(orjson.dumps(example(verb.schema)))
+        refused(verb, 415, data, Content_Encoding=coding)
+
+
+@parametrize("verb", BODIES)
+def test_a_body_may_be_as_large_as_the_limit_and_no_larger(
+    app, client, address, refused, verb
+):
+    data = orjson.dumps(example(verb.schema))
+    app.config["MAX_CONTENT_LENGTH"] = len(data) + 1
+    response = client.open(
+        address(verb.path), method=verb.method, data=data + b" ", content_type=JSON
+    )
+    assert response.status_code in (200, 201)
+    refused(verb, 413, data + b"  ")
+
+
+@parametrize("verb", BODIES)
+def test_a_body_that_tells_no_length_is_413_all_the_same(app, client, address, verb):
+    data = orjson.dumps(example(verb.schema))
+    app.config["MAX_CONTENT_LENGTH"] = len(data) + 10
+    for blanks, statuses in ((5, (200, 201)), (15, (413,)), (1000, (413,))):
+        response = client.open(
+            address(verb.path),
+            method=verb.method,
+            input_stream=BytesIO(data + b" " * blanks),
+            content_type=JSON,
+            headers={"Transfer-Encoding": "chunked"},
+            environ_overrides={"wsgi.input_terminated": True},
+        )
+        assert response.status_code in statuses
+
+
+def test_a_body_of_more_than_a_mebibyte_is_413(refused):
+    for verb in BODIES:
+        refused(verb, 413, with_value(verb, b'"%b"' % (b"x" * 2**20)))
+
+
+# Addresses, queries, headers
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "0",
+        "-1",
+        "+1",
+        "1.0",
+        "1e0",
+        "0x1",
+        "abc",
+        "%00",
+        "1%00",
+        "%20",
+        "1%20",
+        "%0a1",
+        "%C2%B2",  # a superscript two
+        "%D9%A1",  # an Arabic one
+        "%FF",
+        "..",
+        "%2e%2e%2f",
+        "1;drop",
+        "1'--",
+        str(2**63 - 1),
+        str(2**63),
+        str(2**64),
+        "9" * 5000,
+    ],
+)
+def test_an_id_that_makes_no_sense_is_404(client, id):
+    for verb in ITEMS:
+        body = {"json": example(verb.schema)} if verb.schema else {}
+        url = re.sub("{.*?}", id, verb.path)
+        assert_problem(client.open(url, method=verb.method, **body), 404)
+
+
+BAD_QUERIES = [
+    "page=",
+    "page=0",
+    "page=-1",
+    "page=x",
+    "page=1.0",
+    "page=+1",
+    "page=%201",
+    "page=1%00",
+    "page=%D9%A1",
+    f"page={2**31}",
+    f"page={2**64}",
+    "page=" + "9" * 5000,
+    "page=1&page=2",
+    "per_page=0",
+    "per_page=-5",
+    "per_page=all",
+    f"per_page={2**31}",
+    "sort=",
+    "sort=nonsense",
+    "sort=-",
+    "sort=--id",
+    "sort=+id",
+    "sort=id,",
+    "sort=id,id",
+    "sort=id,-id",
+    "sort=owner_id",
+    "sort=version",
+    "sort=id;drop",
+    "sort=id%00",
+    "sort=id&sort=id",
+    "view=",
+    "view=nonsense",
+    "total=",
+    "total=all",
+    "q=%00",
+    "q=a&q=b",
+    "id=",
+    "id=x",
+    "id=1.0",
+    "id=null",
+    f"id={2**63}",
+    "id=" + "9" * 5000,
+    "id=1&id=2",
+    "created_at=",
+    "created_at=yesterday",
+    "created_at=2026-11-21",
+    "created_at=2026-11-21T07:40:00",
+    "created_at=2026-02-30T07:40:00Z",
+    "created_at=0001-01-01T00:00:00%2B14:00",
+    "created_at=1234567890",
+]
+
+
+@parametrize("query", BAD_QUERIES)
+def test_a_query_that_makes_no_sense_is_400(client, query):
+    for path in PAGED:
+        problem = assert_problem(client.get(f"{path}?{query}"), 400)
+        assert pointers(problem) == {"/" + query.partition("=")[0]}
+
+
+@parametrize("path", PAGED)
+def test_all_that_is_wrong_in_a_query_is_named_at_once(client, path):
+    query = f"page=x&per_page=0&sort={CANARY}&view=x&total=x&id=x&cursor={CANARY}"
+    response = client.get(f"{path}?{query}")
+    problem = assert_problem(response, 400)
+    names = ("page", "per_page", "sort", "view", "total", "id", "cursor")
+    assert pointers(problem) == {f"/{name}" for name in names}
+    assert CANARY not in response.text
+
+
+@parametrize("path", PAGED)
+def test_a_parameter_that_is_not_known_is_passed_over(client, path):
+    assert client.get(f"{path}?nonsense=1&nonsense=2&%00=%FF").status_code == 200
+
+
+def cursor(*parts):
+    return b64encode(orjson.dumps(parts), b"-_").decode().rstrip("=")
+
+
+BAD_CURSORS = {
+    "nothing": "",
+    "no base64": "!!!",
+    "not ASCII": "%C3%A9",
+    "NUL": "%00",
+    "no JSON": "AAAA",
+    "no array": b64encode(b"7").decode(),
+    "an object": b64encode(b'{"sort": "id"}').decode(),
+    "1,000 levels": b64encode(b"[" * 1000 + b"]" * 1000).decode(),
+    "10,000 levels": b64encode(b"[" * 10_000).decode(),
+    "too little": cursor("id", [1]),
+    "too much": cursor("id", [1], False, 2, 0, 0),
+    "another sort": cursor("-id", [1], False, 2, 0),
+    "a sort that is not there": cursor("owner_id", [1], False, 2, 0),
+    "no values": cursor("id", [], False, 2, 0),
+    "more values": cursor("id", [1, 2], False, 2, 0),
+    "values that are no list": cursor("id", 1, False, 2, 0),
+    "a text for an id": cursor("id", ["x"], False, 2, 0),
+    "null for an id": cursor("id", [None], False, 2, 0),
+    "an object for an id": cursor("id", [{}], False, 2, 0),
+    "a huge id": cursor("id", [2**63], False, 2, 0),
+    "a broken id": cursor("id", [1.5], False, 2, 0),
+    "a number for a direction": cursor("id", [1], 1, 2, 0),
+    "the end, forward": cursor("id", None, False, 2, 0),
+    "page 0": cursor("id", [1], False, 0, 0),
+    "page true": cursor("id", [1], False, True, 0),
+    "a huge page": cursor("id", [1], False, 2**31, 0),
+    "a huge size": cursor("id", [1], False, 2, 1_000_000),
+    "a negative size": cursor("id", [1], False, 2, -1),
+}
+
+
+@parametrize("kind", BAD_CURSORS)
+def test_a_cursor_that_is_not_ours_is_400(client, kind):
+    for path in PAGED:
+        response = client.get(f"{path}?cursor={BAD_CURSORS[kind]}")
+        assert pointers(assert_problem(response, 400)) == {"/cursor"}
+
+
+@pytest.mark.parametrize("value", [1, None, "\0", [], {}, "2026"])
+@pytest.mark.parametrize("sort", ["name", "created_at"])
+def test_a_cursor_holds_values_of_its_fields(client, sort, value):
+    if (sort, value) == ("name", "2026"):
+        value = True
+    place = cursor(f"{sort},id", [value, 1], False, 2, 0)
+    response = client.get(f"{API}/devices/?sort={sort}&cursor={place}")
+    assert pointers(assert_problem(response, 400)) == {"/cursor"}
+
+
+def b64(data):
+    return b64encode(data).decode().rstrip("=")
+
+
+BAD_CREDENTIALS = {
+    "nothing": "",
+    "a blank": " ",
+    "a word": "nonsense",
+    "Basic alone": "Basic",
+    "Basic and a blank": "Basic ",
+    "no base64": "Basic !!!",
+    "no colon": "Basic " + b64(b"pythonista"),
+    "only a colon": "Basic " + b64(b":"),
+    "no password": "Basic " + b64(b"pythonista:"),
+    "a wrong password": basic("pythonista", "I<3testing "),
+    "an unknown name": basic("nobody", "I<3testing"),
+    "NUL in the name": basic("pythonista\0", "I<3testing"),
+    "NUL in the password": basic("pythonista", "I<3testing\0"),
+    "not UTF-8": "Basic " + b64(b"\xff\xfe:\xff"),
+    "a long name": basic("x" * 10_000, "x"),
+    "a long password": basic("pythonista", "x" * 10_000),
+    "Bearer alone": "Bearer",
+    "Bearer and a blank": "Bearer ",
+    "no token": "Bearer nonsense",
+    "dots": "Bearer ..",
+    "three words": "Bearer a.b.c",
+    "four dots": "Bearer a.b.c.d.e",
+    "not ASCII": "Bearer \xe9.\xe9.\xe9",
+    "no signature": "Bearer "
+    + b64(b'{"alg":"none"}')
+    + "."
+    + b64(b'{"sub":"1"}')
+    + ".",
+    "a header that is no object": "Bearer " + b64(b"7") + ".e30.e30",
+    "a header without an algorithm": "Bearer e30.e30.e30",
+    "a header of 4,000 levels": "Bearer " + b64(b"[" * 4000) + ".e30.e30",
+    "a long token": "Bearer " + "x" * 50_000,
+    "another scheme": 'Digest username="pythonista", response="x"',
+    "an unknown scheme": "Negotiate abc",
+    "two at once": basic("pythonista", "x") + ", " + basic("pythonista", "y"),
+}
+
+
+@parametrize("kind", BAD_CREDENTIALS)
+def test_credentials_that_make_no_sense_are_401(stranger, kind):
+    headers = {"Authorization": BAD_CREDENTIALS[kind]}
+    assert_problem(stranger.get(f"{API}/devices/", headers=headers), 401)
+
+
+@pytest.mark.parametrize("credentials", ["nonsense", "Bearer nonsense", "Basic !!!"])
+def test_nonsense_opens_no_address(stranger, credentials):
+    headers = {"Authorization": credentials}
+    for method, path in GUARDED:
+        response = stranger.open(with_ones(path), method=method, headers=headers)
+        assert_problem(response, 401)
+
+
+BAD_ETAGS = {
+    "nothing": "",
+    "a word": "nonsense",
+    "a comma": ",",
+    "a quote": '"',
+    "two quotes": '""',
+    "another ETag": '"nonsense"',
+    "some others": '"a", W/"b", c, "d',
+    "a star in quotes": '"*"',
+    "bytes": "\xff\xfe",
+    "10,000 of them": '"x",' * 10_000,
+}
+
+
+@parametrize("verb", [verb for verb in ITEMS if verb.method != "POST"])
+def test_an_if_match_that_makes_no_sense_is_412(client, address, verb):
+    body = {"json": example(verb.schema)} if verb.schema else {}
+    url = address(verb.path)
+    state = client.get(url).headers["ETag"]
+    for condition in (*BAD_ETAGS.values(), f"W/{state}", state.upper(), state[:-1]):
+        headers = {"If-Match": condition}
+        response = client.open(url, method=verb.method, headers=headers, **body)
+        assert_problem(response, 412)
+        assert client.get(url).headers["ETag"] == state
+
+
+@parametrize("kind", [*BAD_ETAGS, "a star"])
+def test_an_if_match_makes_no_sense_where_nothing_is_yet(client, device, kind):
+    url = f"{API}/presence/{device['id']}"
+    headers = {"If-Match": BAD_ETAGS.get(kind, "*")}
+    assert_problem(client.put(url, json={}, headers=headers), 412)
+    assert client.get(url).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", " ", "a b", "a/b", "a@b", "a:b", "a:99999999", "[::1", "]", "é", "a,b", "<a>"],
+)
+def test_a_host_that_makes_no_sense_is_400(client, host):
+    for path in (f"{API}/devices/", "/docs/", "/nowhere"):
+        assert_problem(client.get(path, headers={"Host": host}), 400)
+
+
+@pytest.mark.parametrize("host", ["example.org", "example.org:8080", "[::1]:5000"])
+def test_links_lead_to_the_host_that_was_asked(client, host):
+    listed = client.get(f"{API}/devices/", headers={"Host": host})
+    assert listed.json["meta"]["first"] == f"http://{host}{API}/devices/"
+
+
+@pytest.mark.parametrize("sent", ["a", "A-1_b.2", "0" * 64])
+def test_a_sane_request_id_comes_back(client, sent):
+    for path in (f"{API}/devices/", "/nowhere"):
+        response = client.get(path, headers={"X-Request-ID": sent})
+        assert response.headers["X-Request-ID"] == sent
+    assert assert_problem(response, 404)["request_id"] == sent
+
+
+@pytest.mark.parametrize(
+    "sent", ["", " ", "a b", "0" * 65, "<script>", "a\tb", "é", "a;b", "%0a", "${jndi}"]
+)
+def test_any_other_request_id_is_replaced(client, sent):
+    response = client.get("/nowhere", headers={"X-Request-ID": sent})
+    request_id = assert_problem(response, 404)["request_id"]
+    assert len(request_id) >= 16
+    assert request_id.isalnum()
+    again = client.get("/nowhere", headers={"X-Request-ID": sent})
+    assert again.json["request_id"] != request_id
+
+
+def test_without_a_request_id_each_request_gets_its_own(client):
+    ids = {client.get("/status/").headers["X-Request-ID"] for _ in range(5)}
+    assert len(ids) == 5
+
+
+# Whatever
+
+bounded = settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+names = sorted({name for verb in BODIES for name in verb.schema["properties"]})
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+objects = st.dictionaries(st.sampled_from(names) | st.text(), values)
+parameters = ("page", "per_page", "sort", "q", "view", "total", "cursor", "id", "name")
+queries = st.lists(st.tuples(st.sampled_from(parameters) | st.text(), st.text()))
+headers = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]))
+
+
+def sensible(response):
+    """That this is an answer, or a problem that is the client's."""
+    if response.status_code >= 400:
+        assert response.status_code < 500
+        assert_problem(response, response.status_code)
+
+
+@pytest.fixture
+def sent_to(client, address):
+    def sent_to(verb, data):
+        url = address(verb.path)
+        sensible(client.open(url, method=verb.method, data=data, content_type=JSON))
+
+    return sent_to
+
+
+@bounded
+@given(verb=st.sampled_from(BODIES), body=objects | values)
+def test_any_json_gets_a_sensible_answer(sent_to, verb, body):
+    sent_to(verb, json.dumps(body))
+
+
+@bounded
+@given(verb=st.sampled_from(BODIES), data=st.data())
+def test_any_value_in_a_good_body_gets_a_sensible_answer(sent_to, verb, data):
+    body = example(verb.schema)
+    name = data.draw(st.sampled_from(sorted(verb.schema["properties"])))
+    sent_to(verb, json.dumps(body | {name: data.draw(values)}))
+
+
+@bounded
+@given(verb=st.sampled_from(BODIES), data=st.binary())
+def test_any_bytes_get_a_sensible_answer(sent_to, verb, data):
+    sent_to(verb, data)
+
+
+@bounded
+@given(path=st.sampled_from(PAGED), query=queries)
+def test_any_parameters_get_a_sensible_answer(client, path, query):
+    sensible(client.get(path, query_string=query))
+
+
+@bounded
+@given(path=st.sampled_from(PAGED), query=st.text(printable))
+def test_any_query_gets_a_sensible_answer(client, path, query):
+    sensible(client.get(path, query_string=query))
+
+
+@bounded
+@given(
+    verb=st.sampled_from(VERBS),
+    name=st.sampled_from(
+        "Accept Accept-Encoding Authorization Content-Encoding Content-Type Cookie "
+        "Expect Forwarded If-Match If-Modified-Since If-None-Match If-Range "
+        "If-Unmodified-Since Origin Range Referer X-Fields X-Forwarded-For "
+        "X-Forwarded-Host X-HTTP-Method-Override X-Request-ID".split()
+    ),
+    value=headers,
+)
+def test_any_header_gets_a_sensible_answer(client, address, verb, name, value):
+    body = {"json": example(verb.schema)} if verb.schema else {}
+    url = address(verb.path)
+    sensible(client.open(url, method=verb.method, headers={name: value}, **body))
+
+
+@bounded
+@given(host=headers)
+def test_any_host_gets_a_sensible_answer(client, host):
+    sensible(client.get(f"{API}/devices/", headers={"Host": host}))
+
+
+# Over a real socket
+
+
+@pytest.fixture
+def connect(live_server):
+    def connect():
+        return http.client.HTTPConnection(urlsplit(live_server).netloc, timeout=10)
+
+    return connect
+
+
+SIGNED = {"Authorization": basic("pythonista", "I<3testing"), "Content-Type": JSON}
+TEN_MEGABYTES = b'{"name": "%b"}' % (b"x" * 10_000_000)
+
+
+def test_ten_megabytes_are_413_on_a_real_server(connect, caplog):
+    caplog.set_level(logging.INFO)
+    for body in (TEN_MEGABYTES, iter([TEN_MEGABYTES])):  # an iterator goes in chunks
+        connection = connect()
+        with suppress(ConnectionResetError, BrokenPipeError):  # it need not be read
+            connection.request("POST", f"{API}/devices/", body, SIGNED)
+            response = connection.getresponse()
+            assert response.status == 413
+            assert json.loads(response.read())["status"] == 413
+        connection.close()
+    again = connect()
+    again.request("GET", f"{API}/devices/", headers=SIGNED)
+    assert json.loads(again.getresponse().read())["items"] == []
+    again.close()
+    assert caplog.text.count(" 413 ") == 2
+    assert "Traceback" not in caplog.text
+
+
+def test_a_request_that_is_cut_off_hurts_nobody(connect, caplog):
+    cut = connect()
+    cut.putrequest("POST", f"{API}/devices/")
+    for name, value in {**SIGNED, "Content-Length": "1000"}.items():
+        cut.putheader(name, value)
+    cut.endheaders(orjson.dumps(THERMOSTAT)[:20])
+    cut.close()
+    whole = connect()
+    whole.request("POST", f"{API}/devices/", orjson.dumps(THERMOSTAT), SIGNED)
+    assert whole.getresponse().status == 201
+    whole.request("GET", f"{API}/devices/", headers=SIGNED)
+    assert json.loads(whole.getresponse().read())["meta"]["total"] == 1
+    whole.close()
+    assert "Traceback" not in caplog.text

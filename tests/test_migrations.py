@@ -1,0 +1,138 @@
+"""The migrations build exactly what the models say, and take it away again.
+
+Runs on SQLite, and on the server that TEST_DATABASE_URL names, where it is set.
+"""
+
+import os
+import secrets
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.engine import make_url
+
+from myapp.db import MIGRATIONS, check_migrations, sql
+from myapp.settings import database_uri
+
+SERVER = os.environ.get("TEST_DATABASE_URL")
+
+
+@pytest.fixture(params=["SQLite", "server"] if SERVER else ["SQLite"])
+def empty(request, make_app, tmp_path):
+    """An application whose database holds nothing yet."""
+    if request.param == "SQLite":
+        uri = f"sqlite:///{tmp_path}/empty.sqlite3"
+        yield make_app(SQLALCHEMY_DATABASE_URI=uri)
+        return
+    url, name = make_url(database_uri(SERVER)), f"test_{secrets.token_hex(8)}"
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    uri = url.set(database=name).render_as_string(hide_password=False)
+    app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+    yield app
+    with app.app_context():
+        sql.engine.dispose()
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name}"))
+    server.dispose()
+
+
+def unlike_the_models():
+    """What Alembic would still have to change."""
+    options = {"compare_type": True, "compare_server_default": True}
+    with sql.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        return compare_metadata(context, sql.metadata)
+
+
+def tables():
+    """Every table as the database itself describes it, but for Alembic's own."""
+    found = inspect(sql.engine)
+    names = set(found.get_table_names()) - {"alembic_version"}
+    return {name: described(found, name) for name in names}
+
+
+def described(found, table):
+    def by_name(parts):
+        return {part["name"]: {k: str(v) for k, v in part.items()} for part in parts}
+
+    return {
+        "columns": by_name(found.get_columns(table)),
+        "collations": {
+            column["name"]: getattr(column["type"], "collation", None)
+            for column in found.get_columns(table)
+        },
+        "key": found.get_pk_constraint(table),
+        "references": by_name(found.get_foreign_keys(table)),
+        "unique": by_name(found.get_unique_constraints(table)),
+        "checks": by_name(found.get_check_constraints(table)),
+        "indexes": by_name(found.get_indexes(table)),
+        "options": found.get_table_options(table),
+        "counts up": counts_up(table),
+    }
+
+
+def counts_up(table):
+    """Whether an id never comes back; other databases than SQLite see to it anyway."""
+    if sql.engine.dialect.name != "sqlite":
+        return True
+    statement = text("SELECT sql FROM sqlite_master WHERE name = :name")
+    with sql.engine.connect() as connection:
+        return "AUTOINCREMENT" in connection.scalar(statement, {"name": table})
+
+
+def test_the_service_runs_on_what_the_models_say(shared_app):
+    with shared_app.app_context():
+        assert unlike_the_models() == []
+
+
+def test_the_migrations_build_what_the_models_say(empty):
+    with empty.app_context():
+        upgrade()
+        assert unlike_the_models() == []
+        migrated = tables()
+        downgrade(revision="base")
+        sql.create_all()
+        assert migrated == tables()
+
+
+def test_every_id_counts_up(empty):
+    with empty.app_context():
+        upgrade()
+        assert {table: counts_up(table) for table in tables()} == dict.fromkeys(
+            sql.metadata.tables, True
+        )
+
+
+def test_the_migrations_lead_back_to_nothing_and_up_again(empty):
+    with empty.app_context():
+        assert check_migrations().startswith("pending")
+        upgrade()
+        assert check_migrations() == "ok"
+        before = tables()
+        downgrade(revision="base")
+        assert tables() == {}
+        assert check_migrations().startswith("pending")
+        upgrade()
+        assert tables() == before
+        assert check_migrations() == "ok"
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(empty):
+    with empty.app_context():
+        upgrade()
+        before = tables()
+        upgrade()
+        assert tables() == before
+
+
+def test_the_migrations_stand_in_one_line():
+    scripts = ScriptDirectory(MIGRATIONS)
+    assert len(scripts.get_heads()) == len(scripts.get_bases()) == 1
+    for revision in scripts.walk_revisions():
+        assert not revision.is_merge_point
+        assert revision.doc

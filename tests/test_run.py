@@ -1,0 +1,263 @@
+"""`make run`, for real: it starts, keeps what it knows, and leaves nothing behind."""
+
+import base64
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click import ClickException
+from redis import Redis
+
+from myapp.processes import (
+    LONGEST_SOCKET,
+    embedded_redis_url,
+    ping,
+    readiness,
+    socket_path,
+    spawn,
+    start_redis,
+)
+
+ROOT = Path(__file__).parent.parent
+LIMIT = 30  # seconds that anything here may take, on a busy machine
+DEVICE = {
+    "name": "Survivor",
+    "location": "Kitchen",
+    "type": "Thermostat",
+    "model": "Test",
+    "serial_number": "T-1",
+}
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory):
+    """An instance folder, shared: the second start in it is the quicker one."""
+    return tmp_path_factory.mktemp("instance")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+def environment(instance, **settings):
+    """A developer's environment, whatever is set in the one that the tests run in."""
+    ours = re.compile("MYAPP_|FLASK_|WERKZEUG_|(REDIS|DATABASE)_URL$")
+    kept = {name: text for name, text in os.environ.items() if not ours.match(name)}
+    fixed = {"FLASK_APP": "myapp", "FLASK_SKIP_DOTENV": "1", "PYTHONUNBUFFERED": "1"}
+    return kept | fixed | {"INSTANCE_PATH": str(instance)} | settings
+
+
+def flask(*arguments):
+    return [sys.executable, "-m", "flask", *arguments]
+
+
+@contextmanager
+def running(command, instance, **settings):
+    """The process of `command` while the block lasts; its output is in output.txt."""
+    with open(instance / "output.txt", "wb") as output:
+        process = spawn(
+            command,
+            cwd=ROOT,
+            env=environment(instance, **settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(LIMIT)
+
+
+@contextmanager
+def service(instance, port, **settings):
+    """`flask up` while the block lasts, from when it is ready."""
+    with running(flask("up"), instance, PORT=str(port), **settings) as process:
+        wait_until(lambda: "Ctrl-C" in output(instance) or process.poll() is not None)
+        assert readiness(port)[0] == 200, output(instance)
+        yield process
+
+
+def output(instance):
+    return (instance / "output.txt").read_text()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def processes(instance):
+    """The command lines of all processes that work for this instance folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            # Valkey overwrites its environment, but works in the folder.
+            ours = (
+                f"INSTANCE_PATH={instance}\0".encode()
+                in ((entry / "environ").read_bytes())
+                or (entry / "cwd").readlink() == instance
+            )
+            if ours:
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # it has just ended, or it is somebody else's
+            pass
+    return found
+
+
+def call(port, verb, path, body=None):
+    """The status and the JSON that the first demo account gets."""
+    credentials = base64.b64encode(b"pythonista:I<3testing").decode()
+    headers = {
+        "Authorization": f"Basic {credentials}",
+        "Content-Type": "application/json",
+    }
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+    try:
+        connection.request(verb, path, body and json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def told(instance):
+    """What a first start was told before it ended: a device and a sign of life."""
+    port = free_port()
+    with service(instance, port):
+        status, device = call(port, "POST", "/api/v1/devices/", DEVICE)
+        assert status == 201
+        status, _ = call(
+            port, "PUT", f"/api/v1/presence/{device['id']}", {"battery": 7}
+        )
+        assert status in (200, 201)
+    return {"id": device["id"], "port": port, "output": output(instance)}
+
+
+def test_it_says_where_it_is_and_who_may_enter(told):
+    address = f"http://127.0.0.1:{told['port']}"
+    assert f"{address}/docs/" in told["output"]
+    assert "pythonista  I<3testing" in told["output"]
+    assert f"curl -u 'pythonista:I<3testing' {address}/api/v1/" in told["output"]
+
+
+@on_linux
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_what_it_knows_stays_and_no_process_does(instance, told, port, how):
+    with service(instance, port) as process:
+        status, device = call(port, "GET", f"/api/v1/devices/{told['id']}")
+        assert (status, device["name"]) == (200, DEVICE["name"])
+        status, presence = call(port, "GET", f"/api/v1/presence/{told['id']}")
+        assert (status, presence["battery"]) == (200, 7)
+
+        assert len(processes(instance)) == 4  # itself, Redis, the reloader and the web
+        process.send_signal(how)
+        code = process.wait(LIMIT)
+        wait_until(lambda: not processes(instance))
+    assert code == (-signal.SIGKILL if how == signal.SIGKILL else 0)
+
+
+@on_linux
+def test_nothing_stays_when_make_is_killed(instance, port):
+    # "; true" keeps the shell, which would become the last command of its line.
+    make = ["sh", "-c", '"$@"; true', "make", *flask("up")]
+    with running(make, instance, PORT=str(port)) as process:
+        wait_until(lambda: "Ctrl-C" in output(instance))
+        process.kill()
+        process.wait(LIMIT)
+        wait_until(lambda: not processes(instance))
+
+
+@on_linux
+def test_all_end_when_one_ends(instance, port):
+    with service(instance, port) as process:
+        pid = Redis.from_url(embedded_redis_url(instance)).info("server")["process_id"]
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(LIMIT) == 1
+        assert processes(instance) == []
+    assert "redis ended" in output(instance)
+
+
+@on_linux
+def test_the_server_ends_with_its_reloader(instance, port):
+    with running(flask("web"), instance, PORT=str(port)) as process:
+        wait_until(lambda: readiness(port)[0])
+        assert len(processes(instance)) == 2
+        process.kill()
+        wait_until(lambda: not processes(instance))
+
+
+def test_a_redis_that_is_named_is_the_only_one(instance, port):
+    with start_redis() as (_, url), service(instance, port, REDIS_URL=url):
+        device = call(port, "GET", "/api/v1/devices/?per_page=1")[1]["items"][0]
+        call(port, "PUT", f"/api/v1/presence/{device['id']}", {"battery": 42})
+        assert Redis.from_url(url).dbsize() > 0
+        assert ping(socket_path(instance)) is None
+
+
+def test_a_port_that_is_taken_is_named(instance):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        with running(flask("up"), instance, PORT=port) as process:
+            assert process.wait(LIMIT) == 1
+    assert f"Cannot listen on port {port}" in output(instance)
+
+
+def test_two_redis_do_not_share_a_folder(instance):
+    with start_redis(instance):
+        with running(flask("redis"), instance) as process:
+            assert process.wait(LIMIT) == 1
+        with pytest.raises(ClickException), start_redis(instance):
+            pass
+    assert "already answers" in output(instance)
+
+
+def test_the_socket_of_a_killed_redis_is_not_in_the_way(tmp_path):
+    with start_redis(tmp_path) as (process, _):
+        process.kill()
+    assert os.path.exists(socket_path(tmp_path))
+    with start_redis(tmp_path) as (_, url):
+        assert Redis.from_url(url).ping()
+
+
+def test_a_redis_of_ones_own_leaves_no_file():
+    with start_redis() as (process, url):
+        folder = Path(url.removeprefix("unix://")).parent
+        assert folder.exists()
+    assert not folder.exists()
+    assert process.returncode == 0
+
+
+def test_a_folder_too_deep_for_a_socket_gets_one_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / ("deep" * 25)
+    found = Path(socket_path(folder))
+    assert found == Path(socket_path(folder)) != Path(socket_path(folder / "other"))
+    assert found.parent.stat().st_mode & 0o777 == 0o700
+    found.parent.chmod(0o755)
+    with pytest.raises(PermissionError):
+        socket_path(folder)
+
+
+def test_a_socket_in_its_folder_is_short_enough():
+    assert len(socket_path("/srv/myapp/instance")) <= LONGEST_SOCKET
+    assert embedded_redis_url("/srv/my app") == "unix:///srv/my%20app/redis.sock"
