@@ -6,7 +6,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help run test lint lock clean
+.PHONY: help run test tour lint lock clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -14,8 +14,11 @@ help:  ## list what there is
 run: .venv/run  ## start the service; PORT=5055 make run for another port
 	@exec $(BIN)/flask up
 
-test: .venv/dev  ## run the tests; make test ARGS="-k devices" for some
-	$(BIN)/pytest $(ARGS)
+test: .venv/dev  ## run the tests; ARGS="-k devices" for some, DB=postgresql or mariadb
+	$(if $(DB),$(BIN)/python tests/databases.py $(DB)) $(BIN)/pytest $(ARGS)
+
+tour: .venv/dev  ## run the tour and write its answers into the README
+	$(BIN)/python tests/tour.py
 
 lint: .venv/dev  ## run every check that a commit must pass
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure

@@ -51,16 +51,28 @@ def make_app(redis_url, tmp_path_factory):
     uri = os.environ.get("TEST_DATABASE_URL")
     uri = uri or database_uri(tmp_path_factory.mktemp("sql") / "shared.sqlite3")
 
+    made = []
+
     def make(**settings):
         settings = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url, **settings}
-        return create_app("testing", **settings)
+        made.append(create_app("testing", **settings))
+        return made[-1]
 
     fill(make())
     yield make
+    for app in made:
+        close(app)
 
 
 def database_uri(path):
     return f"sqlite:///{path}"
+
+
+def close(app):
+    """Leave no connection open."""
+    with app.app_context():
+        for engine in sql.engines.values():
+            engine.dispose()
 
 
 def fill(app):
@@ -165,3 +177,4 @@ def live_server(redis_url, tmp_path):
     server.shutdown()
     thread.join()
     server.server_close()
+    close(app)

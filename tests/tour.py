@@ -33,6 +33,7 @@ VARYING = (
     (r'(?i)(etag: )"[0-9a-f]+"', r'\1"5c4f2d9a7f3b1e60c8d2a914"'),
     (r'(?i)("request_id": ?"|x-request-id: )[0-9a-f]+', r"\g<1>9f86d081884c7d65"),
     (r"Server: .*", "Server: Werkzeug"),
+    (r"curl/[\d.]+", "curl/8.5.0"),
     (r"(cursor=)[\w-]+", r"\1WyItbmFtZS"),
 )
 
