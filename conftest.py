@@ -3,6 +3,7 @@
 import os
 import threading
 from base64 import b64encode
+from functools import cache
 
 import jsonschema_rs
 import pytest
@@ -13,11 +14,13 @@ from werkzeug.serving import make_server
 
 from myapp import create_app
 from myapp.db import redis_store, sql, unit_of_work
+from myapp.guard import hashed
 from myapp.processes import start_redis
 from myapp.roles.models import Role
 from myapp.users.models import User
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
+SHARED_PASSWORD = "one for all of them"  # of whoever a test hires
 THERMOSTAT = {
     "name": "Kitchen Thermostat",
     "location": "Kitchen",
@@ -36,6 +39,26 @@ def as_account(app, username):
     """A test client that signs in with HTTP Basic."""
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = basic(username, PASSWORDS[username])
+    return client
+
+
+hashed_once = cache(hashed)  # a hash is slow on purpose
+
+
+def hire(app, username, role="user"):
+    """A client that is signed in as a new account of that role."""
+    with app.app_context(), unit_of_work():
+        account = User(
+            username=username,
+            name_key=username.lower(),
+            password_hash=hashed_once(SHARED_PASSWORD),
+            role_id=Role.entitled(role).id,
+            status="normal",
+        )
+        account.search = account.searchable()
+        sql.session.add(account)
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = basic(username, SHARED_PASSWORD)
     return client
 
 
@@ -150,6 +173,12 @@ def client(app):
 def engineer(app):
     """A client that is signed in as engineer, who owns none of pythonista's things."""
     return as_account(app, "engineer")
+
+
+@pytest.fixture
+def admin(app):
+    """A client that is signed in as chief, who may do everything."""
+    return hire(app, "chief", "admin")
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ class Guard:
 
     def by_password(self, username, password):
         """The account whose credentials these are, or None. Raises 429 after failures."""
-        account = self.account(username=username.lower())
+        account = self.account(username=username)
         known = account.password_hash if account else self.decoy
         # Not the password is kept, but a keyed hash that is worth nothing elsewhere; a
         # changed password changes `known`, so what was remembered counts no more.
@@ -123,10 +123,11 @@ class Guard:
             return None
         if hasher.check_needs_rehash(known):
             with unit_of_work():
-                self.keep_hash(account.id, hashed(password))
+                self.keep_hash(account.id, known, hashed(password))
             self.accounts.clear()
         else:
             remember(self.passwords, proof, now + REMEMBERED)
+        self.slowdown.succeeded(username, request.remote_addr)
         return account
 
     def by_token(self, text):
@@ -145,9 +146,9 @@ class Guard:
 def init_app(app, by_username, by_session, keep_hash):
     """Guard `app`.
 
-    `by_username` and `by_session` take a name in lower case, or a session's id, and
-    answer with the Account that may come in by it, or None. `keep_hash` takes an
-    account's id and its password hashed anew, since the old hash is of weaker parameters.
+    `by_username` and `by_session` take a name in any case, or a session's id, and answer
+    with the Account that may come in by it, or None. `keep_hash` takes an account's id,
+    its hash, and the same password hashed anew, since that hash is of weaker parameters.
     """
     app.extensions["guard"] = Guard(app, by_username, by_session, keep_hash)
 

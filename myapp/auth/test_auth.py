@@ -1,19 +1,30 @@
-import time
-from base64 import b64encode, urlsafe_b64encode
-from json import dumps
+import unicodedata
+from base64 import b64encode
 
 import pytest
-from conftest import PASSWORDS, THERMOSTAT, basic
+from argon2 import PasswordHasher, extract_parameters
+from conftest import PASSWORDS, SHARED_PASSWORD, THERMOSTAT, basic, hire
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from test_problems import assert_problem
 
-from myapp.db import unit_of_work
-from myapp.guard import hasher
-from myapp.users.models import User
+from myapp import guard
 
-TOKEN = "/api/v1/auth/request-token"
+AUTH = "/api/v1/auth"
+REGISTER = f"{AUTH}/register"
+LOGIN = f"{AUTH}/login"
+TOKEN = f"{AUTH}/request-token"
+REFRESH = f"{AUTH}/refresh"
+LOGOUT = f"{AUTH}/logout"
+SESSIONS = f"{AUTH}/sessions"
+ACCOUNT = "/api/v1/account"
+USERS = "/api/v1/users/"
 DEVICES = "/api/v1/devices/"
 RIGHT = basic("pythonista", PASSWORDS["pythonista"])
+NEVER_STORED = "no-cache, no-store, max-age=0"
+HERE = "192.0.2.1"
+ELSEWHERE = "198.51.100.1"
+GARDENER = {"username": "Gardener", "password": "green fingers"}
 
 
 def ask(client, address, authorization):
@@ -25,14 +36,37 @@ def bearer(token):
     return f"Bearer {token}"
 
 
+def sign_in(client, username="gardener", password=SHARED_PASSWORD, address=HERE):
+    return client.post(
+        LOGIN,
+        json={"username": username, "password": password},
+        environ_overrides={"REMOTE_ADDR": address},
+    )
+
+
+def refresh(client, token):
+    return client.post(REFRESH, headers={"Authorization": bearer(token)})
+
+
 def refusal(response):
     """What a 401 says, without what differs from call to call."""
-    assert response.status_code == 401
-    assert response.mimetype == "application/problem+json"
+    assert_problem(response, 401)
     challenges = response.headers["WWW-Authenticate"]
     assert "Basic realm=" in challenges and "Bearer realm=" in challenges
-    assert response.json["request_id"] == response.headers["X-Request-ID"]
-    return {k: v for k, v in response.json.items() if k != "request_id"}, challenges
+    body = {k: v for k, v in response.json.items() if k != "request_id"}
+    return body, {k: v for k, v in response.headers if k != "X-Request-ID"}
+
+
+@pytest.fixture
+def gardener(app):
+    """A client that is signed in as gardener with HTTP Basic."""
+    return hire(app, "gardener")
+
+
+@pytest.fixture
+def pair(gardener, stranger):
+    """The tokens of a session of gardener's."""
+    return sign_in(stranger).json
 
 
 @pytest.fixture
@@ -42,37 +76,434 @@ def token(stranger):
 
 
 @pytest.fixture
-def forge(app, token):
-    """Sign what the token claims anew, with changes; None takes a claim away."""
-    ours = app.config["JWT_SECRET_KEY"]
-    claims = jwt.decode(token, OctKey.import_key(ours)).claims
+def verified(monkeypatch):
+    """The hashes that passwords are held against from now on."""
+    seen = []
 
-    def forge(algorithm="HS256", secret=ours, **changes):
-        changed = {k: v for k, v in {**claims, **changes}.items() if v is not None}
-        key = OctKey.import_key(secret)
-        return jwt.encode({"alg": algorithm}, changed, key, algorithms=[algorithm])
+    class Watched(PasswordHasher):
+        def verify(self, hash, password):
+            seen.append(hash)
+            return super().verify(hash, password)
 
-    return forge
+    monkeypatch.setattr(guard, "hasher", Watched())
+    return seen
 
 
 @pytest.fixture
-def a_second_later(monkeypatch):
-    """Let a second pass by the clock that caches go by."""
-
-    def wait():
-        clock = time.monotonic
-        monkeypatch.setattr(time, "monotonic", lambda: clock() + 1)
-
-    return wait
+def cheap(app, monkeypatch):
+    """Real argon2 at its least cost, for tests that fail often."""
+    least = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(guard, "hasher", least)
+    monkeypatch.setattr(app.extensions["guard"], "decoy", guard.hashed("nobody's"))
 
 
-# Tokens
+@pytest.fixture
+def registered(cheap, stranger):
+    """The client of a stranger, when somebody has signed up as Gardener."""
+    assert stranger.post(REGISTER, json=GARDENER).status_code == 201
+    return stranger
+
+
+# Signing up
+
+
+def test_whoever_signs_up_can_sign_in(stranger):
+    made = stranger.post(REGISTER, json=GARDENER)
+    assert made.status_code == 201
+    assert made.headers["Location"] == made.json["url"]
+    assert made.json["url"] == f"http://localhost{USERS}{made.json['id']}"
+    assert made.json["username"] == "Gardener"
+    assert (made.json["role"], made.json["status"]) == ("user", "normal")
+    assert made.json["last_login_at"] is None
+    assert not [word for word in ("password", "$argon2") if word in made.text]
+    assert sign_in(stranger, **GARDENER).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["pythonista", "PYTHONISTA", "pythonistA"])
+def test_a_name_that_is_taken_in_any_case_is_409(stranger, name):
+    body = {"username": name, "password": "12345678"}
+    assert_problem(stranger.post(REGISTER, json=body), 409)
+
+
+@pytest.mark.parametrize(
+    "body, faults",
+    [
+        ({}, ["/password", "/username"]),
+        ({"username": "a b", "password": "1234567"}, ["/password", "/username"]),
+        ({"username": "ab"}, ["/password", "/username"]),
+        ({**GARDENER, "username": "a" * 65}, ["/username"]),
+        ({**GARDENER, "username": "gärtner"}, ["/username"]),
+        ({**GARDENER, "username": "gardener\n"}, ["/username"]),
+        ({**GARDENER, "username": None}, ["/username"]),
+        ({**GARDENER, "password": "a" * 129}, ["/password"]),
+        ({**GARDENER, "password": "12345678\0"}, ["/password"]),
+        ({**GARDENER, "password": 12345678}, ["/password"]),
+        ({**GARDENER, "role": "admin"}, ["/role"]),
+        ({**GARDENER, "status": "normal", "id": 1}, ["/id", "/status"]),
+    ],
+)
+def test_a_sign_up_that_does_not_fit_is_422_with_every_fault(stranger, body, faults):
+    refused = assert_problem(stranger.post(REGISTER, json=body), 422)
+    assert sorted({error["pointer"] for error in refused["errors"]}) == faults
+
+
+def test_where_sign_up_is_closed_it_is_403(app, stranger):
+    app.config["REGISTRATION_OPEN"] = False
+    assert_problem(stranger.post(REGISTER, json=GARDENER), 403)
+    app.config["REGISTRATION_OPEN"] = True
+    assert stranger.post(REGISTER, json=GARDENER).status_code == 201
+
+
+def test_the_name_of_a_deleted_account_is_free_again(gardener, stranger):
+    assert_problem(stranger.post(REGISTER, json=GARDENER), 409)
+    before = gardener.get(ACCOUNT).json
+    assert gardener.delete(ACCOUNT).status_code == 204
+    made = stranger.post(REGISTER, json=GARDENER)
+    assert made.status_code == 201
+    assert made.json["id"] != before["id"]
+    refusal(sign_in(stranger))
+    assert sign_in(stranger, **GARDENER).status_code == 200
+
+
+def test_whoever_tried_to_sign_in_before_signing_up_can_at_once_after(registered):
+    newcomer = {"username": "newcomer", "password": "just arrived"}
+    refusal(sign_in(registered, **newcomer))
+    assert registered.post(REGISTER, json=newcomer).status_code == 201
+    assert sign_in(registered, **newcomer).status_code == 200
+
+
+# Signing in
+
+
+def test_signing_in_gets_a_pair_of_tokens(gardener, stranger):
+    answer = sign_in(stranger)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == NEVER_STORED
+    assert answer.json.keys() == {
+        "access_token",
+        "refresh_token",
+        "token_type",
+        "expires_in",
+    }
+    assert answer.json["token_type"] == "Bearer"
+    assert answer.json["expires_in"] == 15 * 60
+    account = ask(stranger, ACCOUNT, bearer(answer.json["access_token"]))
+    assert account.json["username"] == "gardener"
+
+
+def test_signing_in_is_remembered_on_the_account(gardener, stranger):
+    assert gardener.get(ACCOUNT).json["last_login_at"] is None
+    sign_in(stranger, address=ELSEWHERE)
+    account = gardener.get(ACCOUNT).json
+    assert account["last_login_at"] >= account["created_at"]
+    assert account["last_login_ip"] == ELSEWHERE
+
+
+@pytest.mark.parametrize("name", ["gardener", "GARDENER", "gARDENEr"])
+def test_a_name_signs_in_in_any_case(gardener, stranger, name):
+    assert sign_in(stranger, name).status_code == 200
+    assert ask(stranger, DEVICES, basic(name, SHARED_PASSWORD)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\N{KELVIN SIGN}iosk",
+        "k\N{LATIN SMALL LETTER DOTLESS I}osk",
+        "K\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}OSK",
+        "kio\N{LATIN SMALL LETTER LONG S}k",
+        "ki\N{CYRILLIC SMALL LETTER O}sk",
+        "\N{FULLWIDTH LATIN SMALL LETTER K}iosk",
+        "kiosk\N{COMBINING ACUTE ACCENT}",
+        "kiosk\N{ZERO WIDTH SPACE}",
+        "kiosk ",
+    ],
+)
+def test_a_name_that_only_looks_alike_is_401(app, cheap, stranger, name):
+    hire(app, "kiosk")
+    assert sign_in(stranger, "KIOSK").status_code == 200
+    nobody = refusal(sign_in(stranger, "nobody"))
+    assert refusal(sign_in(stranger, name)) == nobody
+    assert refusal(ask(stranger, TOKEN, basic(name, SHARED_PASSWORD))) == nobody
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_password_is_the_same_however_it_is_composed(cheap, stranger, forms):
+    first, second = (unicodedata.normalize(form, "crème brûlée") for form in forms)
+    assert first != second
+    stranger.post(REGISTER, json={**GARDENER, "password": first})
+    for password in (second, first):
+        assert sign_in(stranger, "gardener", password).status_code == 200
+    refusal(sign_in(stranger, "gardener", "creme brulee"))
+
+
+@pytest.mark.parametrize(
+    "body, faults",
+    [
+        ({}, ["/password", "/username"]),
+        ({"username": "", "password": ""}, ["/password", "/username"]),
+        ({"username": "a" * 65, "password": "a" * 1025}, ["/password", "/username"]),
+        ({**GARDENER, "username": "a\0b"}, ["/username"]),
+        ({**GARDENER, "remember": True}, ["/remember"]),
+    ],
+)
+def test_a_sign_in_that_does_not_fit_is_422_with_every_fault(stranger, body, faults):
+    refused = assert_problem(stranger.post(LOGIN, json=body), 422)
+    assert sorted({error["pointer"] for error in refused["errors"]}) == faults
+
+
+def test_whatever_is_wrong_signing_in_says_the_same_after_the_same_work(
+    app, admin, stranger, verified
+):
+    for name in ("blocked", "deleted"):
+        url = f"{USERS}{hire(app, name).get(ACCOUNT).json['id']}"
+        if name == "blocked":
+            assert admin.patch(url, json={"status": "blocked"}).status_code == 200
+        else:
+            assert admin.delete(url).status_code == 204
+    verified.clear()
+    names = ("pythonista", "nobody", "blocked", "deleted")
+    answers = [refusal(sign_in(stranger, name)) for name in names]
+    assert answers == [answers[0]] * 4
+    work = [extract_parameters(hash) for hash in verified]
+    assert work == [work[0]] * 4
+
+
+# Slowing down
+
+
+def guess(client, username="gardener", address=HERE, way=LOGIN):
+    """The status of an answer to a wrong password."""
+    if way == LOGIN:
+        response = sign_in(client, username, "a wrong password", address)
+    else:
+        response = client.get(
+            way,
+            headers={"Authorization": basic(username, "a wrong password")},
+            environ_overrides={"REMOTE_ADDR": address},
+        )
+    return response.status_code
+
+
+def slowed(response, longest):
+    """That this says to come back within `longest` seconds."""
+    assert_problem(response, 429)
+    assert 1 <= int(response.headers["Retry-After"]) <= longest
+    return True
+
+
+@pytest.mark.parametrize("way", [LOGIN, DEVICES, TOKEN])
+@pytest.mark.parametrize("name", ["gardener", "GARDENER", "nobody"])
+def test_after_five_failures_nothing_is_tried_for_a_while(
+    registered, verified, name, way
+):
+    assert [guess(registered, name, way=way) for _ in range(5)] == [401] * 5
+    verified.clear()
+    assert [guess(registered, name, way=way) for way in (LOGIN, DEVICES, TOKEN)] == [
+        429
+    ] * 3
+    assert slowed(sign_in(registered, name, GARDENER["password"]), 60)
+    assert verified == []
+
+
+def test_a_failure_is_a_failure_whatever_the_way(registered):
+    ways = (LOGIN, DEVICES, TOKEN, LOGIN, DEVICES)
+    assert [guess(registered, way=way) for way in ways] == [401] * 5
+    assert guess(registered) == 429
+
+
+def test_failures_slow_down_nobody_else(registered):
+    other = {"username": "neighbour", "password": "next door"}
+    registered.post(REGISTER, json=other)
+    while guess(registered) != 429:
+        pass
+    assert sign_in(registered, **other).status_code == 200
+    assert sign_in(registered, **GARDENER, address=ELSEWHERE).status_code == 200
+
+
+def test_signing_in_does_not_count_as_a_failure(registered):
+    assert [guess(registered) for _ in range(4)] == [401] * 4
+    for _ in range(3):
+        assert sign_in(registered, **GARDENER).status_code == 200
+    assert [guess(registered) for _ in range(2)] == [401, 429]
+
+
+def test_an_address_may_fail_thirty_times_whatever_the_names(registered):
+    assert {guess(registered, f"name-{n}") for n in range(30)} == {401}
+    assert slowed(sign_in(registered, **GARDENER), 60)
+    assert sign_in(registered, **GARDENER, address=ELSEWHERE).status_code == 200
+
+
+def test_a_household_with_ipv6_is_one_address(registered):
+    for n in range(5):
+        assert guess(registered, address=f"2001:db8:0:1::{n}") == 401
+    assert guess(registered, address="2001:db8:0:1:ffff::1") == 429
+    assert guess(registered, address="2001:db8:0:2::1") == 401
+
+
+@pytest.mark.parametrize("way", [LOGIN, DEVICES, TOKEN])
+def test_failures_from_everywhere_do_not_lock_out_who_is_familiar(app, registered, way):
+    def come_in(address):
+        app.extensions["guard"].passwords.clear()  # what was right is not remembered
+        if way == LOGIN:
+            return sign_in(registered, **GARDENER, address=address)
+        return registered.get(
+            way,
+            headers={"Authorization": basic(*GARDENER.values())},
+            environ_overrides={"REMOTE_ADDR": address},
+        )
+
+    assert come_in(HERE).status_code == 200
+    for n in range(20):
+        assert guess(registered, address=f"203.0.113.{n}") == 401
+    assert slowed(come_in(ELSEWHERE), 10 * 60)
+    assert come_in(HERE).status_code == 200
+    assert [guess(registered) for _ in range(6)] == [401] * 5 + [429]
+
+
+def test_without_redis_failures_count_all_the_same(make_app, monkeypatch, tmp_path):
+    app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
+    stranger = app.test_client()
+    least = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(guard, "hasher", least)
+    monkeypatch.setattr(app.extensions["guard"], "decoy", guard.hashed("nobody's"))
+    assert [guess(stranger, "nobody") for _ in range(5)] == [401] * 5
+    assert slowed(sign_in(stranger, "nobody"), 60)
+    assert guess(stranger, "somebody") == 401
+    assert guess(stranger, "nobody", address=ELSEWHERE) == 401
+
+
+# The next pair
+
+
+def test_a_refresh_token_gets_the_next_pair(stranger, pair):
+    first = refresh(stranger, pair["refresh_token"])
+    assert first.status_code == 200
+    assert first.headers["Cache-Control"] == NEVER_STORED
+    assert first.json.keys() == pair.keys()
+    tokens = {first.json["access_token"], first.json["refresh_token"]}
+    assert not tokens & set(map(str, pair.values()))
+    second = refresh(stranger, first.json["refresh_token"])
+    assert (
+        ask(stranger, ACCOUNT, bearer(second.json["access_token"])).status_code == 200
+    )
+
+
+def test_the_next_pair_is_of_the_same_session(gardener, stranger, pair):
+    (before,) = gardener.get(SESSIONS).json["items"]
+    refresh(stranger, pair["refresh_token"])
+    (after,) = gardener.get(SESSIONS).json["items"]
+    assert after["id"] == before["id"]
+
+
+def test_a_refresh_token_that_comes_twice_ends_the_whole_session(
+    gardener, stranger, pair
+):
+    other = sign_in(stranger).json
+    stolen = refresh(stranger, pair["refresh_token"]).json
+    refusal(refresh(stranger, pair["refresh_token"]))
+    for access in (pair["access_token"], stolen["access_token"]):
+        refusal(ask(stranger, ACCOUNT, bearer(access)))
+    refusal(refresh(stranger, stolen["refresh_token"]))
+    # That was committed, although the answer was 401; and it was that session alone.
+    assert gardener.get(SESSIONS).json["meta"]["total"] == 1
+    assert ask(stranger, ACCOUNT, bearer(other["access_token"])).status_code == 200
+
+
+def test_each_token_is_for_its_own_purpose(stranger, pair):
+    refusal(refresh(stranger, pair["access_token"]))
+    refusal(ask(stranger, ACCOUNT, bearer(pair["refresh_token"])))
+    refusal(ask(stranger, TOKEN, bearer(pair["refresh_token"])))
+    assert ask(stranger, ACCOUNT, bearer(pair["access_token"])).status_code == 200
+    assert refresh(stranger, pair["refresh_token"]).status_code == 200
+
+
+def test_a_password_gets_no_pair_at_refresh(gardener, stranger):
+    refusal(gardener.post(REFRESH))
+    refusal(stranger.post(REFRESH))
+    refusal(refresh(stranger, "a.b.c"))
+
+
+# Signing out
+
+
+def test_signing_out_ends_this_session_and_no_other(stranger, pair):
+    other = sign_in(stranger).json
+    out = stranger.post(LOGOUT, headers={"Authorization": bearer(pair["access_token"])})
+    assert (out.status_code, out.data) == (204, b"")
+    refusal(ask(stranger, ACCOUNT, bearer(pair["access_token"])))
+    refusal(refresh(stranger, pair["refresh_token"]))
+    assert ask(stranger, ACCOUNT, bearer(other["access_token"])).status_code == 200
+    assert refresh(stranger, other["refresh_token"]).status_code == 200
+
+
+def test_who_comes_with_a_password_has_no_session_to_end(gardener, stranger, pair):
+    assert gardener.post(LOGOUT).status_code == 204
+    assert gardener.get(ACCOUNT).status_code == 200
+    assert ask(stranger, ACCOUNT, bearer(pair["access_token"])).status_code == 200
+
+
+# My sessions
+
+
+@pytest.fixture
+def at_home(gardener, stranger):
+    """A client of gardener's that is in a session."""
+    return within(stranger, sign_in(stranger).json)
+
+
+def within(client, pair):
+    client = client.application.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = bearer(pair["access_token"])
+    return client
+
+
+def test_a_session_says_where_it_began_and_whether_it_is_this_one(app, at_home):
+    phone = app.test_client()
+    phone.environ_base["HTTP_USER_AGENT"] = "Phone/1.0 " + "x" * 300
+    phone = within(phone, sign_in(phone, address=ELSEWHERE).json)
+    first, second = at_home.get(SESSIONS).json["items"]
+    assert (first["address"], second["address"]) == (HERE, ELSEWHERE)
+    assert second["agent"] == ("Phone/1.0 " + "x" * 300)[:200]
+    assert (first["current"], second["current"]) == (True, False)
+    assert [one["current"] for one in phone.get(SESSIONS).json["items"]] == [
+        False,
+        True,
+    ]
+    assert at_home.get(second["url"]).json == second
+
+
+def test_a_password_is_in_no_session(gardener, at_home):
+    assert [one["current"] for one in gardener.get(SESSIONS).json["items"]] == [False]
+
+
+def test_a_session_can_be_ended_from_another(stranger, at_home):
+    pair = sign_in(stranger).json
+    url = at_home.get(SESSIONS).json["items"][1]["url"]
+    assert ask(stranger, ACCOUNT, bearer(pair["access_token"])).status_code == 200
+    assert at_home.delete(url).status_code == 204
+    refusal(ask(stranger, ACCOUNT, bearer(pair["access_token"])))
+    refusal(refresh(stranger, pair["refresh_token"]))
+    assert_problem(at_home.get(url), 404)
+    assert_problem(at_home.delete(url), 404)
+    assert at_home.get(SESSIONS).json["meta"]["total"] == 1
+
+
+def test_a_session_of_somebody_else_is_not_there(admin, at_home):
+    (session,) = at_home.get(SESSIONS).json["items"]
+    assert admin.get(SESSIONS).json["items"] == []
+    assert_problem(admin.get(session["url"]), 404)
+    assert_problem(admin.delete(session["url"]), 404)
+    assert at_home.get(session["url"]).json == session
+
+
+# A token for a password
 
 
 def test_a_name_and_a_password_get_a_token(stranger):
     answer = ask(stranger, TOKEN, RIGHT)
     assert answer.status_code == 200
-    assert answer.headers["Cache-Control"] == "no-cache, no-store, max-age=0"
+    assert answer.headers["Cache-Control"] == NEVER_STORED
     assert answer.json.keys() == {"token", "expires_in"}
     assert answer.json["expires_in"] == 15 * 60
 
@@ -81,10 +512,15 @@ def test_a_token_says_whose_it_is_and_until_when_and_no_more(app, stranger):
     app.config["JWT_TTL"] = 2
     answer = ask(stranger, TOKEN, RIGHT).json
     key = OctKey.import_key(app.config["JWT_SECRET_KEY"])
-    claims = jwt.decode(answer["token"], key).claims
+    token = jwt.decode(answer["token"], key)
+    claims = token.claims
+    assert token.header.keys() == {"alg", "typ", "kid"}
+    assert claims.keys() == {"iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp"}
     assert answer["expires_in"] == claims["exp"] - claims["iat"] == 120
-    assert 0 <= time.time() - claims["iat"] < 10
-    assert claims.keys() == {"iss", "aud", "sub", "iat", "exp"}
+    me = ask(stranger, ACCOUNT, RIGHT).json
+    assert claims["sub"] == str(me["id"])
+    (session,) = ask(stranger, SESSIONS, RIGHT).json["items"]
+    assert claims["sid"] == session["id"]
 
 
 def test_a_token_opens_what_its_account_may_do(stranger, token):
@@ -116,7 +552,7 @@ def test_a_token_is_only_to_be_read(client, verb):
 def test_head_has_no_token(client):
     head = client.head(TOKEN)
     assert (head.status_code, head.data) == (200, b"")
-    assert head.headers["Cache-Control"] == "no-cache, no-store, max-age=0"
+    assert head.headers["Cache-Control"] == NEVER_STORED
 
 
 # Where Basic works
@@ -132,11 +568,12 @@ def test_where_tokens_are_to_be_used_a_password_only_gets_one(app, stranger):
     token = ask(stranger, TOKEN, RIGHT).json["token"]
     assert ask(stranger, DEVICES, bearer(token)).status_code == 200
     refusal(ask(stranger, TOKEN, bearer(token)))
+    pair = sign_in(stranger, "pythonista", PASSWORDS["pythonista"]).json
+    assert ask(stranger, DEVICES, bearer(pair["access_token"])).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["PYTHONISTA", "Pythonista", "pYTHONISTa"])
-def test_a_name_is_known_in_any_case(client, stranger, device, name):
-    answer = ask(stranger, DEVICES, basic(name, PASSWORDS["pythonista"]))
+def test_a_name_in_any_case_is_the_same_account(client, stranger, device):
+    answer = ask(stranger, DEVICES, basic("PYTHONISTA", PASSWORDS["pythonista"]))
     assert answer.json["items"] == [device]
     assert device["owner"] == "pythonista"
 
@@ -167,22 +604,15 @@ def test_a_name_is_known_in_any_case(client, stranger, device, name):
         "Basic " + b64encode(b"\xff\xfe:\xff").decode(),
         "Bearer",
         "Bearer ",
-        "Bearer x",
-        "Bearer a.b.c",
-        "Bearer a.b.c.d.e",
-        "Bearer ..",
-        "Bearer null",
-        "Bearer é.é.é",
-        "Bearer a=b",
         "Digest username=pythonista",
         "pythonista",
         RIGHT.replace("Basic", "Bearer"),
     ],
 )
-@pytest.mark.parametrize("address", [DEVICES, TOKEN])
-def test_whatever_is_wrong_the_answer_is_the_same(stranger, address, authorization):
-    nothing = refusal(ask(stranger, address, None))
-    assert refusal(ask(stranger, address, authorization)) == nothing
+def test_whatever_is_wrong_the_answer_is_the_same(stranger, authorization):
+    for address in (DEVICES, TOKEN):
+        nothing = refusal(ask(stranger, address, None))
+        assert refusal(ask(stranger, address, authorization)) == nothing
 
 
 def test_a_right_password_does_not_let_a_wrong_one_in(stranger):
@@ -190,117 +620,3 @@ def test_a_right_password_does_not_let_a_wrong_one_in(stranger):
         assert ask(stranger, DEVICES, RIGHT).status_code == 200
         refusal(ask(stranger, DEVICES, basic("pythonista", "wrong")))
         refusal(ask(stranger, DEVICES, basic("engineer", PASSWORDS["pythonista"])))
-
-
-# Wrong tokens
-
-
-def test_a_token_that_is_signed_by_us_works(stranger, forge):
-    assert ask(stranger, DEVICES, bearer(forge())).status_code == 200
-
-
-@pytest.mark.parametrize("part", [0, 1, 2])
-def test_a_token_that_was_tampered_with_is_refused(stranger, token, part):
-    parts = token.split(".")
-    middle = len(parts[part]) // 2
-    swapped = "A" if parts[part][middle] != "A" else "B"
-    parts[part] = parts[part][:middle] + swapped + parts[part][middle + 1 :]
-    assert ask(stranger, DEVICES, bearer(token)).status_code == 200
-    refusal(ask(stranger, DEVICES, bearer(".".join(parts))))
-
-
-@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256"])
-def test_a_token_that_nobody_signed_is_refused(stranger, token, algorithm):
-    header = dumps({"alg": algorithm, "typ": "JWT"}).encode()
-    header = urlsafe_b64encode(header).rstrip(b"=").decode()
-    payload, signature = token.split(".")[1:]
-    refusal(ask(stranger, DEVICES, bearer(f"{header}.{payload}.")))
-    refusal(ask(stranger, DEVICES, bearer(f"{header}.{payload}")))
-    if algorithm != "HS256":
-        refusal(ask(stranger, DEVICES, bearer(f"{header}.{payload}.{signature}")))
-
-
-def test_a_token_that_another_key_signed_is_refused(stranger, forge):
-    for secret in ("another key, as long as ours is and longer", "x" * 64):
-        refusal(ask(stranger, DEVICES, bearer(forge(secret=secret))))
-
-
-@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
-def test_a_token_of_another_algorithm_is_refused(stranger, forge, algorithm):
-    refusal(ask(stranger, DEVICES, bearer(forge(algorithm))))
-
-
-@pytest.mark.parametrize(
-    "claim, value",
-    [(claim, None) for claim in ("iss", "aud", "sub", "iat", "exp")]
-    + [("exp", value) for value in (0, -1, "tomorrow", [2**40])]
-    + [("iss", value) for value in ("somebody", "", ["myapp"])]
-    + [("aud", value) for value in ("refresh", "", [], ["refresh"])]
-    + [("sub", value) for value in ("0", "-1", "", "pythonista", "1e0", [1])]
-    + [("iat", 2**40), ("nbf", 2**40)],
-)
-def test_a_token_that_claims_otherwise_is_refused(stranger, forge, claim, value):
-    refusal(ask(stranger, DEVICES, bearer(forge(**{claim: value}))))
-
-
-def test_a_token_speaks_for_the_account_that_it_names(app, stranger, forge):
-    with app.app_context():
-        engineer = User.find("engineer").id
-    made = stranger.post(
-        DEVICES,
-        json=THERMOSTAT,
-        headers={"Authorization": bearer(forge(sub=str(engineer)))},
-    )
-    assert made.json["owner"] == "engineer"
-
-
-def test_an_expired_token_is_refused(stranger, forge):
-    now = int(time.time())
-    refusal(ask(stranger, DEVICES, bearer(forge(iat=now - 60, exp=now - 1))))
-    fresh = bearer(forge(iat=now - 60, exp=now + 60))
-    assert ask(stranger, DEVICES, fresh).status_code == 200
-
-
-def test_a_token_that_worked_expires_all_the_same(stranger, token, monkeypatch):
-    assert ask(stranger, DEVICES, bearer(token)).status_code == 200
-    clock = time.time
-    monkeypatch.setattr(time, "time", lambda: clock() + 15 * 60 - 5)
-    assert ask(stranger, DEVICES, bearer(token)).status_code == 200
-    monkeypatch.setattr(time, "time", lambda: clock() + 15 * 60)
-    refusal(ask(stranger, DEVICES, bearer(token)))
-
-
-# When an account changes
-
-
-def test_a_new_password_is_felt_within_a_second(app, stranger, a_second_later):
-    new = basic("pythonista", "another password")
-    assert ask(stranger, DEVICES, RIGHT).status_code == 200
-    refusal(ask(stranger, DEVICES, new))
-    with app.app_context(), unit_of_work():
-        User.find("pythonista").password_hash = hasher.hash("another password")
-    a_second_later()
-    for address in (DEVICES, TOKEN):
-        refusal(ask(stranger, address, RIGHT))
-        assert ask(stranger, address, new).status_code == 200
-
-
-def test_a_deleted_account_is_felt_within_a_second(
-    app, stranger, token, a_second_later
-):
-    assert ask(stranger, DEVICES, bearer(token)).status_code == 200
-    assert ask(stranger, DEVICES, RIGHT).status_code == 200
-    with app.app_context(), unit_of_work():
-        User.find("pythonista").delete()
-    a_second_later()
-    refusal(ask(stranger, DEVICES, bearer(token)))
-    refusal(ask(stranger, DEVICES, RIGHT))
-
-
-def test_a_new_account_is_felt_within_a_second(app, stranger, a_second_later):
-    new = basic("newcomer", "some password")
-    refusal(ask(stranger, DEVICES, new))
-    with app.app_context(), unit_of_work():
-        User.register("Newcomer", "some password")
-    a_second_later()
-    assert ask(stranger, DEVICES, new).status_code == 200

@@ -79,6 +79,7 @@ class User(SqlModel):
             status=status,
         )
         tell("account created", record.id, role=role.title)
+        forget_accounts()  # somebody may have asked for that name just now
         return record
 
     def update(self, username, password=None, role=None, status="normal"):
@@ -138,9 +139,10 @@ def role_entitled(title):
     return role
 
 
-def keep_hash(id, password_hash):
-    """Keep a hash of the same password; that is not a change of the account."""
-    statement = sql.update(User).where(User.id == id)
+def keep_hash(id, before, password_hash):
+    """Keep another hash of the password that `before` is one of, if it is still the
+    account's; that is not a change of the account."""
+    statement = sql.update(User).where(User.id == id, User.password_hash == before)
     sql.session.execute(
         statement.values(password_hash=password_hash, updated_at=User.updated_at)
     )
@@ -167,7 +169,7 @@ def may_come_in():
 def look_up(username):
     """What the guard knows of the account of that name, in any case; None if none may
     come in by it."""
-    if "\0" in username:
+    if not username.isascii() or "\0" in username:  # a Kelvin sign in lower case is a k
         return None
     statement = may_come_in().where(User.name_key == username.lower())
     return account_of(sql.session.execute(statement).first())

@@ -1,0 +1,199 @@
+import pytest
+from conftest import SHARED_PASSWORD, hire
+from test_problems import assert_problem
+
+AUDIT = "/api/v1/audit/"
+ACCOUNT = "/api/v1/account"
+AUTH = "/api/v1/auth"
+USERS = "/api/v1/users/"
+ROLES = "/api/v1/roles/"
+HERE = {"REMOTE_ADDR": "192.0.2.1"}
+NEW = "another one for it"
+
+
+@pytest.fixture
+def gardener(app):
+    """A client that is signed in as gardener with HTTP Basic."""
+    return hire(app, "gardener")
+
+
+@pytest.fixture
+def id(gardener):
+    """The id of gardener's account."""
+    return gardener.get(ACCOUNT).json["id"]
+
+
+@pytest.fixture
+def told(admin):
+    """What the trail has to tell since the last time it was asked."""
+    seen = set()
+
+    def told():
+        items = admin.get(AUDIT, query_string={"per_page": 100}).json["items"]
+        lines = [line for line in items if line["id"] not in seen]
+        seen.update(line["id"] for line in lines)
+        return lines
+
+    told()
+    return told
+
+
+def sign_in(client, password=SHARED_PASSWORD, **kwargs):
+    body = {"username": "gardener", "password": password}
+    return client.post(f"{AUTH}/login", json=body, **kwargs)
+
+
+def register(client, admin, id):
+    body = {"username": "newcomer", "password": "just arrived"}
+    return client.post(f"{AUTH}/register", json=body, environ_overrides=HERE)
+
+
+def patch(**body):
+    def patch(client, admin, id):
+        return admin.patch(f"{USERS}{id}", json=body, environ_overrides=HERE)
+
+    return patch
+
+
+def add(client, admin, id):
+    body = {"username": "newcomer", "password": "just arrived", "role": "manager"}
+    return admin.post(USERS, json=body, environ_overrides=HERE)
+
+
+def remove(client, admin, id):
+    return admin.delete(f"{USERS}{id}", environ_overrides=HERE)
+
+
+def leave(client, admin, id):
+    return client.delete(ACCOUNT, environ_overrides=HERE)
+
+
+def change_password(client, admin, id):
+    body = {"password": NEW, "current_password": SHARED_PASSWORD}
+    return client.patch(ACCOUNT, json=body, environ_overrides=HERE)
+
+
+def log_in(client, admin, id):
+    return sign_in(client.application.test_client(), environ_overrides=HERE)
+
+
+def ask_for_a_token(client, admin, id):
+    return client.get(f"{AUTH}/request-token", environ_overrides=HERE)
+
+
+@pytest.mark.parametrize(
+    "deed, action, actor, details",
+    [
+        (log_in, "signed in", "gardener", None),
+        (ask_for_a_token, "signed in", "gardener", None),
+        (register, "account created", "a stranger", "role=user"),
+        (add, "account created", "chief", "role=manager"),
+        (change_password, "password changed", "gardener", None),
+        (patch(password=NEW), "password changed", "chief", None),
+        (patch(role="Manager"), "role changed", "chief", "role=manager"),
+        (patch(status="blocked"), "blocked", "chief", None),
+        (remove, "account deleted", "chief", None),
+        (leave, "account deleted", "gardener", None),
+    ],
+)
+def test_what_happens_to_an_account_is_written_down(
+    admin, gardener, id, told, deed, action, actor, details
+):
+    answer = deed(gardener, admin, id)
+    assert answer.status_code in (200, 201, 204)
+    if answer.status_code == 201:
+        id = answer.json["id"]
+    (line,) = told()
+    assert (line["action"], line["actor"], line["details"]) == (action, actor, details)
+    assert (line["account_id"], line["address"]) == (id, "192.0.2.1")
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+    assert admin.get(line["url"]).json == line
+
+
+def test_a_change_of_several_things_is_several_lines(admin, id, told):
+    body = {"role": "manager", "status": "blocked", "password": NEW}
+    admin.patch(f"{USERS}{id}", json=body)
+    lines = {line["action"] for line in told()}
+    assert lines == {"role changed", "blocked", "password changed"}
+    admin.patch(f"{USERS}{id}", json={"status": "normal"})
+    assert [line["action"] for line in told()] == ["unblocked"]
+
+
+def test_what_changes_nothing_is_not_written_down(admin, gardener, id, told):
+    url = f"{USERS}{id}"
+    admin.patch(url, json={"role": "USER", "status": "normal"})
+    admin.put(url, json={"username": "gardener"})
+    gardener.get(ACCOUNT)
+    assert told() == []
+
+
+def test_a_stolen_refresh_token_is_written_down_though_the_answer_is_401(app, id, told):
+    pair = sign_in(app.test_client()).json
+    headers = {"Authorization": f"Bearer {pair['refresh_token']}"}
+    for status in (200, 401):
+        answer = app.test_client().post(
+            f"{AUTH}/refresh", headers=headers, environ_overrides=HERE
+        )
+        assert answer.status_code == status
+    signed_in, theft = told()
+    assert (theft["action"], theft["actor"]) == ("refresh token used twice", "unknown")
+    assert (theft["account_id"], theft["address"]) == (id, "192.0.2.1")
+    assert theft["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_what_is_refused_is_not_written_down(admin, gardener, id, told):
+    me = f"{USERS}{admin.get(ACCOUNT).json['id']}"
+    assert_problem(admin.patch(me, json={"role": "user"}), 409)
+    assert_problem(admin.patch(me, json={"status": "blocked"}), 409)
+    assert_problem(admin.delete(ACCOUNT), 409)
+    body = {"role": "manager", "username": "pythonista"}
+    assert_problem(admin.patch(f"{USERS}{id}", json=body), 409)
+    assert_problem(gardener.patch(f"{USERS}{id}", json={"role": "admin"}), 403)
+    assert told() == []
+
+
+def test_who_did_it_keeps_their_name_from_then(app, admin, id):
+    admin.patch(f"{USERS}{id}", json={"status": "blocked"})
+    admin.patch(ACCOUNT, json={"username": "boss"})
+    reader = hire(app, "reader", "admin")
+    last = reader.get(AUDIT, query_string={"sort": "-id"}).json["items"][0]
+    assert (last["action"], last["actor"]) == ("blocked", "chief")
+
+
+# Reading
+
+
+def test_the_trail_comes_in_pages_that_can_be_filtered(admin, id):
+    before = admin.get(AUDIT).json["meta"]["total"]
+    for status in ("blocked", "normal") * 2:
+        admin.patch(f"{USERS}{id}", json={"status": status})
+    page = admin.get(AUDIT, query_string={"per_page": 2, "page": 1}).json
+    assert len(page["items"]) == 2
+    assert page["meta"]["total"] == before + 4
+    query = {"account_id": id, "action": "blocked", "actor": "chief", "sort": "-id"}
+    found = admin.get(AUDIT, query_string=query).json["items"]
+    assert [line["action"] for line in found] == ["blocked"] * 2
+    assert found[0]["id"] > found[1]["id"]
+
+
+@pytest.mark.parametrize(
+    "permissions", [[], ["users:read", "roles:read"], ["users:write"], ["roles:write"]]
+)
+def test_the_trail_is_for_admins(app, admin, permissions):
+    line = admin.get(AUDIT, query_string={"sort": "-id"}).json["items"][0]
+    admin.post(ROLES, json={"title": "curious", "permissions": permissions})
+    curious = hire(app, "curious", "curious")
+    assert_problem(curious.get(AUDIT), 403)
+    assert_problem(curious.get(line["url"]), 403)
+    assert admin.get(line["url"]).status_code == 200
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE"])
+def test_the_trail_cannot_be_changed(admin, verb):
+    line = admin.get(AUDIT).json["items"][0]
+    for address in (AUDIT, line["url"]):
+        assert_problem(admin.open(address, method=verb, json={}), 405)
+
+
+def test_a_line_that_is_not_there_is_404(admin):
+    assert_problem(admin.get(f"{AUDIT}{2**62}"), 404)

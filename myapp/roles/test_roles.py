@@ -1,0 +1,280 @@
+import pytest
+from conftest import hire
+from test_problems import assert_problem
+from test_tokens import at_once, own_database, running
+
+from myapp.guard import PERMISSIONS
+
+ROLES = "/api/v1/roles/"
+USERS = "/api/v1/users/"
+ACCOUNT = "/api/v1/account"
+REGISTER = "/api/v1/auth/register"
+AUDITOR = {"title": "Auditor", "permissions": ["users:read", "devices:read_all"]}
+
+
+def titles(client):
+    return [role["title"] for role in client.get(ROLES).json["items"]]
+
+
+def pointers(response):
+    problem = assert_problem(response, 422)
+    return sorted({error["pointer"] for error in problem["errors"]})
+
+
+def entitled(client, title):
+    """The role of that title."""
+    (role,) = client.get(ROLES, query_string={"title": title}).json["items"]
+    return role
+
+
+@pytest.fixture
+def auditor(admin):
+    """A role that admin has added."""
+    return admin.post(ROLES, json=AUDITOR).json
+
+
+@pytest.fixture
+def keeper(app, admin):
+    """A client that may change roles, and not much else."""
+    body = {"title": "keeper", "permissions": ["roles:read", "roles:write"]}
+    assert admin.post(ROLES, json=body).status_code == 201
+    return hire(app, "rolf", "keeper")
+
+
+# Adding, reading, changing, removing
+
+
+def test_three_roles_are_built_in(admin):
+    roles = admin.get(ROLES).json["items"]
+    assert [(r["title"], r["default"], r["permissions"]) for r in roles] == [
+        ("user", True, []),
+        ("manager", False, ["devices:read_all", "todos:read_all"]),
+        ("admin", False, list(PERMISSIONS)),
+    ]
+
+
+def test_a_role_is_added_and_read(admin):
+    made = admin.post(ROLES, json=AUDITOR)
+    assert made.status_code == 201
+    assert made.headers["Location"] == made.json["url"]
+    assert made.json["title"] == "Auditor"
+    assert made.json["default"] is False
+    assert made.json["permissions"] == ["devices:read_all", "users:read"]
+    read = admin.get(made.json["url"])
+    assert read.json == made.json
+    assert read.headers["ETag"] == made.headers["ETag"]
+
+
+def test_a_role_is_replaced(admin, auditor):
+    body = {"title": "Inspector", "permissions": ["todos:read_all"]}
+    changed = admin.put(auditor["url"], json=body)
+    assert changed.status_code == 200
+    assert changed.json.items() >= body.items()
+    assert admin.get(auditor["url"]).json == changed.json
+
+
+def test_a_role_is_changed_in_part(admin, auditor):
+    changed = admin.patch(auditor["url"], json={"title": "auditor"}).json
+    assert changed["title"] == "auditor"
+    assert changed["permissions"] == auditor["permissions"]
+    changed = admin.patch(auditor["url"], json={"permissions": []}).json
+    assert (changed["title"], changed["permissions"]) == ("auditor", [])
+
+
+def test_a_role_is_removed(admin, auditor):
+    assert admin.delete(auditor["url"]).status_code == 204
+    assert_problem(admin.get(auditor["url"]), 404)
+    assert "Auditor" not in titles(admin)
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH", "DELETE"])
+def test_a_stale_etag_changes_nothing(admin, auditor, verb):
+    stale = admin.get(auditor["url"]).headers["ETag"]
+    changed = admin.patch(auditor["url"], json={"permissions": []})
+    body = {"json": AUDITOR} if verb != "DELETE" else {}
+    headers = {"If-Match": stale}
+    late = admin.open(auditor["url"], method=verb, headers=headers, **body)
+    assert_problem(late, 412)
+    assert admin.get(auditor["url"]).json == changed.json
+
+
+@pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
+def test_a_role_that_is_not_there_is_404(admin, verb):
+    body = {"json": AUDITOR} if verb in ("PUT", "PATCH") else {}
+    assert_problem(admin.open(f"{ROLES}4711", method=verb, **body), 404)
+
+
+@pytest.mark.parametrize("role", ["user", "manager"])
+@pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_roles_are_for_those_permitted(app, admin, auditor, role, verb):
+    somebody = hire(app, "somebody", role)
+    addresses = [ROLES] if verb == "POST" else [auditor["url"]]
+    if verb == "GET":
+        addresses.append(ROLES)
+    for address in addresses:
+        body = {} if verb == "GET" else {"json": AUDITOR}
+        assert_problem(somebody.open(address, method=verb, **body), 403)
+    assert admin.get(auditor["url"]).json == auditor
+
+
+# What does not fit
+
+
+@pytest.mark.parametrize(
+    "body, faults",
+    [
+        ({}, ["/permissions", "/title"]),
+        ({"title": "", "permissions": None}, ["/permissions", "/title"]),
+        ({**AUDITOR, "title": "a" * 65}, ["/title"]),
+        ({**AUDITOR, "permissions": ["users:fire"]}, ["/permissions/0"]),
+        ({**AUDITOR, "permissions": ["users:read", "USERS:READ"]}, ["/permissions/1"]),
+        ({**AUDITOR, "permissions": ["users:read", "users:read"]}, ["/permissions"]),
+        ({**AUDITOR, "permissions": "users:read"}, ["/permissions"]),
+        ({**AUDITOR, "default": "yes", "id": 7}, ["/default", "/id"]),
+    ],
+)
+def test_a_role_that_does_not_fit_is_422_with_every_fault(admin, body, faults):
+    before = titles(admin)
+    assert pointers(admin.post(ROLES, json=body)) == faults
+    assert titles(admin) == before
+
+
+@pytest.mark.parametrize("title", ["Auditor", "AUDITOR", "auditor"])
+def test_a_title_that_is_taken_in_any_case_is_409(admin, auditor, title):
+    assert_problem(admin.post(ROLES, json={**AUDITOR, "title": title}), 409)
+    manager = entitled(admin, "manager")
+    assert_problem(admin.patch(manager["url"], json={"title": title}), 409)
+    assert admin.patch(auditor["url"], json={"title": title}).status_code == 200
+
+
+def test_a_title_may_be_as_long_as_it_says_in_any_script(admin):
+    for letter in ("a", "\N{LATIN SMALL LETTER SHARP S}", "\N{GREEK SMALL LETTER PSI}"):
+        made = admin.post(ROLES, json={**AUDITOR, "title": letter * 64})
+        assert made.status_code == 201
+        assert made.json["title"] == letter * 64
+
+
+# The default
+
+
+def defaults(client):
+    return [r["title"] for r in client.get(ROLES).json["items"] if r["default"]]
+
+
+def test_another_default_takes_the_place_of_the_one_before(admin, stranger, auditor):
+    assert defaults(admin) == ["user"]
+    made = admin.post(ROLES, json={**AUDITOR, "title": "guest", "default": True})
+    assert made.json["default"] is True
+    assert defaults(admin) == ["guest"]
+    assert admin.patch(auditor["url"], json={"default": True}).status_code == 200
+    assert defaults(admin) == ["Auditor"]
+    body = {"username": "newcomer", "password": "just arrived"}
+    assert stranger.post(REGISTER, json=body).json["role"] == "Auditor"
+
+
+def test_there_is_always_a_default(admin):
+    user = entitled(admin, "user")
+    assert_problem(admin.delete(user["url"]), 409)
+    assert_problem(admin.patch(user["url"], json={"default": False}), 409)
+    body = {"title": "user", "permissions": []}
+    assert_problem(admin.put(user["url"], json=body), 409)
+    assert defaults(admin) == ["user"]
+    assert admin.put(user["url"], json={**body, "default": True}).status_code == 200
+
+
+def test_of_two_defaults_that_come_at_once_one_stays(tmp_path, redis_url):
+    with own_database(tmp_path) as uri, running(uri, redis_url) as app:
+        hire(app, "chief", "admin")
+
+        def add(title):
+            client = hire(app, f"deputy-{title}", "admin")
+            client.get(ROLES)
+            body = {**AUDITOR, "title": title, "default": True}
+            return lambda: client.post(ROLES, json=body).status_code
+
+        assert at_once(*map(add, ("one", "two", "three"))) == [201] * 3
+        assert len(defaults(hire(app, "reader", "admin"))) == 1
+
+
+# Who has a role
+
+
+def test_a_role_that_somebody_has_cannot_be_removed(app, admin, auditor):
+    somebody = hire(app, "somebody", "Auditor")
+    assert_problem(admin.delete(auditor["url"]), 409)
+    assert somebody.get(ACCOUNT).json["role"] == "Auditor"
+    url = f"{USERS}{somebody.get(ACCOUNT).json['id']}"
+    admin.patch(url, json={"role": "user"})
+    assert admin.delete(auditor["url"]).status_code == 204
+
+
+def test_who_has_a_role_feels_its_change(app, admin, auditor):
+    somebody = hire(app, "somebody", "Auditor")
+    assert somebody.get(USERS).status_code == 200
+    admin.patch(auditor["url"], json={"permissions": ["roles:read"]})
+    assert_problem(somebody.get(USERS), 403)
+    assert somebody.get(ROLES).status_code == 200
+    admin.put(auditor["url"], json=AUDITOR)
+    assert somebody.get(USERS).status_code == 200
+
+
+def test_who_has_a_role_is_shown_its_new_title(app, admin, auditor):
+    somebody = hire(app, "somebody", "Auditor")
+    admin.patch(auditor["url"], json={"title": "Inspector"})
+    assert somebody.get(ACCOUNT).json["role"] == "Inspector"
+
+
+# Nobody gives what they lack
+
+
+def test_a_role_can_be_given_no_permission_that_one_lacks(admin, keeper):
+    less = {"title": "less", "permissions": ["roles:read"]}
+    made = keeper.post(ROLES, json=less)
+    assert made.status_code == 201
+    more = {**less, "permissions": ["roles:read", "users:read"]}
+    assert_problem(keeper.post(ROLES, json={**more, "title": "more"}), 403)
+    for verb in ("PUT", "PATCH"):
+        assert_problem(keeper.open(made.json["url"], method=verb, json=more), 403)
+    assert admin.get(made.json["url"]).json == made.json
+    assert "more" not in titles(admin)
+
+
+@pytest.mark.parametrize("title", ["Auditor", "admin"])
+def test_a_role_with_more_than_one_has_cannot_be_touched(admin, keeper, auditor, title):
+    role = entitled(admin, title)
+    body = {"title": title, "permissions": []}
+    assert_problem(keeper.put(role["url"], json=body), 403)
+    assert_problem(keeper.patch(role["url"], json={"permissions": []}), 403)
+    assert_problem(keeper.patch(role["url"], json={"default": True}), 403)
+    assert_problem(keeper.delete(role["url"]), 403)
+    assert admin.get(role["url"]).json == role
+
+
+def test_nobody_helps_themselves_to_more(admin, keeper):
+    own = entitled(admin, "keeper")
+    everything = {"permissions": list(PERMISSIONS)}
+    assert_problem(keeper.patch(own["url"], json=everything), 403)
+    assert admin.get(own["url"]).json == own
+
+
+# The last admin
+
+
+def test_the_role_of_the_last_admin_keeps_its_permissions(admin):
+    role = entitled(admin, "admin")
+    less = [name for name in PERMISSIONS if name != "todos:read_all"]
+    for verb in ("PUT", "PATCH"):
+        body = {"title": "admin", "permissions": less}
+        assert_problem(admin.open(role["url"], method=verb, json=body), 409)
+    assert admin.get(role["url"]).json == role
+    renamed = admin.patch(role["url"], json={"title": "owner"})
+    assert renamed.status_code == 200
+
+
+def test_the_admin_role_may_lose_something_while_another_has_everything(app, admin):
+    everything = {"title": "owner", "permissions": list(PERMISSIONS)}
+    assert admin.post(ROLES, json=everything).status_code == 201
+    url, less = entitled(admin, "admin")["url"], {"permissions": ["roles:read"]}
+    assert_problem(admin.patch(url, json=less), 409)  # nobody has the other yet
+    hire(app, "owner", "owner")
+    assert admin.patch(url, json=less).status_code == 200

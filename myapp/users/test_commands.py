@@ -1,0 +1,248 @@
+import pytest
+from conftest import PASSWORDS, SHARED_PASSWORD, basic, database_uri, hire
+
+from myapp import create_app
+from myapp.db import sql
+
+ACCOUNT = "/api/v1/account"
+USERS = "/api/v1/users/"
+ROLES = "/api/v1/roles/"
+AUDIT = "/api/v1/audit/"
+NEW = "green fingers"
+LAST = "Error: Somebody must be left who may do everything.\n"
+
+
+def account(app, username, password):
+    """The account that these credentials open, or None."""
+    headers = {"Authorization": basic(username, password)}
+    answer = app.test_client().get(ACCOUNT, headers=headers)
+    return answer.json if answer.status_code == 200 else None
+
+
+@pytest.fixture
+def flask(app):
+    """Run a command of `flask`, with `input` as its standard input."""
+
+    def flask(*words, input=None, of=app):
+        return of.test_cli_runner().invoke(args=words, input=input)
+
+    return flask
+
+
+def said(result, code=0):
+    """What a command that ended with this code had to say."""
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.output
+
+
+# adduser
+
+
+def test_an_account_is_added_with_a_password_from_standard_input(app, flask):
+    output = said(flask("adduser", "Gardener", input=f"{NEW}\n"))
+    assert output == "Gardener is there now, as user.\n"
+    assert account(app, "gardener", NEW)["role"] == "user"
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\nand more\n"])
+def test_a_password_is_the_first_line_and_whole(app, flask, end):
+    said(flask("adduser", "gardener", input=f"  {NEW}  {end}"))
+    assert account(app, "gardener", f"  {NEW}  ")
+    assert account(app, "gardener", NEW) is None
+
+
+def test_an_account_is_added_with_a_role_in_any_case(app, flask):
+    output = said(flask("adduser", "gardener", "--role", "ADMIN", input=NEW))
+    assert output == "gardener is there now, as admin.\n"
+    assert account(app, "gardener", NEW)["role"] == "admin"
+
+
+def test_adding_it_twice_keeps_it_as_it_is(app, flask):
+    said(flask("adduser", "gardener", "--role", "manager", input=NEW))
+    before = account(app, "gardener", NEW)
+    output = said(flask("adduser", "GARDENER", input="another password"))
+    assert output == "gardener was there already, as manager.\n"
+    assert account(app, "gardener", NEW) == before
+
+
+def test_adding_it_again_with_a_role_gives_it_the_role(app, flask):
+    hire(app, "gardener")
+    output = said(flask("adduser", "gardener", "--role", "admin", input=""))
+    assert output == "gardener was there already, as admin.\n"
+    assert account(app, "gardener", SHARED_PASSWORD)["role"] == "admin"
+
+
+@pytest.mark.parametrize(
+    "name, password, faults",
+    [
+        ("a b", NEW, ["username"]),
+        ("ab", NEW, ["username"]),
+        ("a" * 65, NEW, ["username"]),
+        ("gärtner", NEW, ["username"]),
+        ("gardener", "secret1", ["password"]),
+        ("gardener", "", ["password"]),
+        ("gardener", "secret1" * 19, ["password"]),
+        ("a b", "secret1", ["password", "username"]),
+    ],
+)
+def test_what_makes_no_account_is_said_and_nothing_is_done(
+    flask, admin, name, password, faults
+):
+    before = admin.get(USERS).json["meta"]["total"]
+    output = said(flask("adduser", name, input=password), 1)
+    assert output.startswith("Error: ")
+    assert sorted(part.split(":")[0] for part in output[7:].split("; ")) == faults
+    assert "secret1" not in output
+    assert "Traceback" not in output
+    assert admin.get(USERS).json["meta"]["total"] == before
+
+
+@pytest.mark.parametrize("name", ["newcomer", "gardener"])
+def test_a_role_that_there_is_not_is_said(app, flask, name):
+    hire(app, "gardener")
+    output = said(flask("adduser", name, "--role", "duke", input=NEW), 1)
+    assert output == "Error: role: there is no role of that title\n"
+    assert account(app, "gardener", SHARED_PASSWORD)["role"] == "user"
+    assert account(app, "newcomer", NEW) is None
+
+
+def test_the_last_admin_cannot_be_given_less(app, flask, admin):
+    assert said(flask("adduser", "chief", "--role", "user"), 1) == LAST
+    assert admin.get(USERS).status_code == 200
+
+
+# passwd
+
+
+def test_a_new_password_counts_and_ends_the_sessions(app, flask):
+    client = hire(app, "gardener")
+    body = {"username": "gardener", "password": SHARED_PASSWORD}
+    token = client.post("/api/v1/auth/login", json=body).json["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    assert client.get(ACCOUNT, headers=headers).status_code == 200
+    output = said(flask("passwd", "GARDENER", input=f"{NEW}\n"))
+    assert output == "gardener has a new password.\n"
+    assert account(app, "gardener", NEW)
+    assert account(app, "gardener", SHARED_PASSWORD) is None
+    assert client.get(ACCOUNT, headers=headers).status_code == 401
+
+
+def test_a_new_password_leaves_a_block_and_a_role_alone(app, flask, admin):
+    hire(app, "gardener", "manager")
+    said(flask("block", "gardener"))
+    said(flask("passwd", "gardener", input=NEW))
+    (found,) = admin.get(USERS, query_string={"username": "gardener"}).json["items"]
+    assert (found["role"], found["status"]) == ("manager", "blocked")
+
+
+def test_a_password_that_does_not_fit_is_said_and_the_old_one_stays(app, flask):
+    hire(app, "gardener")
+    output = said(flask("passwd", "gardener", input="secret1"), 1)
+    assert output.startswith("Error: password: ")
+    assert "secret1" not in output
+    assert account(app, "gardener", SHARED_PASSWORD)
+
+
+# block
+
+
+def test_who_is_blocked_stays_out_until_it_is_undone(app, flask):
+    hire(app, "gardener")
+    assert account(app, "gardener", SHARED_PASSWORD)
+    assert said(flask("block", "Gardener")) == "gardener is blocked now.\n"
+    assert account(app, "gardener", SHARED_PASSWORD) is None
+    assert said(flask("block", "gardener", "--undo")) == "gardener is normal now.\n"
+    assert account(app, "gardener", SHARED_PASSWORD)
+
+
+def test_the_last_admin_cannot_be_blocked(app, flask, admin):
+    assert said(flask("block", "chief"), 1) == LAST
+    assert admin.get(ACCOUNT).json["status"] == "normal"
+    hire(app, "deputy", "admin")
+    said(flask("block", "chief"))
+    assert admin.get(ACCOUNT).status_code == 401
+
+
+@pytest.mark.parametrize("command", ["passwd", "block"])
+def test_an_account_that_there_is_not_is_said(app, flask, command):
+    hire(app, "gone").delete(ACCOUNT)
+    for name in ("nobody", "gone"):
+        output = said(flask(command, name, input=NEW), 1)
+        assert output == f"Error: There is no account {name}.\n"
+
+
+# users
+
+
+def test_accounts_are_listed_without_those_that_are_gone(app, flask):
+    hire(app, "gone").delete(ACCOUNT)
+    hire(app, "gardener", "manager")
+    said(flask("block", "gardener"))
+    rows = [line.split() for line in said(flask("users")).splitlines()]
+    assert [row[1:] for row in rows] == [
+        ["pythonista", "user", "normal"],
+        ["engineer", "user", "normal"],
+        ["gardener", "manager", "blocked"],
+    ]
+    assert rows[1][0] == str(account(app, "engineer", PASSWORDS["engineer"])["id"])
+
+
+def test_what_is_done_here_is_written_down(app, flask, admin):
+    said(flask("adduser", "gardener", input=NEW))
+    said(flask("block", "gardener"))
+    query = {"sort": "-id", "per_page": 2}
+    lines = admin.get(AUDIT, query_string=query).json["items"]
+    assert [line["action"] for line in lines] == ["blocked", "account created"]
+    for line in lines:
+        assert line["actor"] == "command line"
+        assert line["address"] is line["request_id"] is None
+
+
+# deploy
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """An application on a database that is not there yet."""
+
+    def bare(**settings):
+        uri = database_uri(tmp_path / "bare.sqlite3")
+        settings = {
+            "SQLALCHEMY_DATABASE_URI": uri,
+            "REDIS_URL": "unix:///no",
+        } | settings
+        made.append(create_app("testing", **settings))
+        return made[-1]
+
+    made = []
+    yield bare
+    for app in made:
+        with app.app_context():
+            sql.engine.dispose()
+
+
+def test_a_database_is_brought_up_to_date_with_a_first_admin_once(bare, flask):
+    app, password = bare(), PASSWORDS["pythonista"]
+    output = said(flask("deploy", of=app))
+    assert output.endswith("Ready. pythonista is the first admin.\n")
+    first = account(app, "pythonista", password)
+    assert first["role"] == "admin"
+    headers = {"Authorization": basic("pythonista", password)}
+    roles = app.test_client().get(ROLES, headers=headers).json
+    assert said(flask("deploy", of=app)).endswith("Ready.\n")
+    assert app.test_client().get(ROLES, headers=headers).json == roles
+    assert said(flask("users", of=app)).count("\n") == 1
+    assert account(app, "pythonista", password) == first
+
+
+def test_an_account_that_is_there_becomes_the_first_admin_as_it_is(bare, flask):
+    app = bare(AUTH_USERNAME1=None, AUTH_USERNAME2=None)
+    output = said(flask("deploy", of=app))
+    assert output.endswith("Ready, without an admin: flask adduser NAME --role admin\n")
+    assert said(flask("users", of=app)) == ""
+    hire(app, "Gardener")
+    app = bare(AUTH_USERNAME1="gardener", AUTH_PASSWORD1="not its password")
+    assert "gardener is the first admin" in said(flask("deploy", of=app))
+    assert account(app, "gardener", SHARED_PASSWORD)["role"] == "admin"
+    assert account(app, "gardener", "not its password") is None

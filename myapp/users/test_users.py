@@ -1,0 +1,373 @@
+from functools import partial
+
+import pytest
+from conftest import SHARED_PASSWORD, basic, hire
+from test_problems import assert_problem
+from test_tokens import at_once, own_database, running
+
+USERS = "/api/v1/users/"
+ROLES = "/api/v1/roles/"
+ACCOUNT = "/api/v1/account"
+LOGIN = "/api/v1/auth/login"
+NEW = "another one for it"
+GARDENER = {"username": "gardener", "password": "green fingers"}
+HELPDESK = {"title": "helpdesk", "permissions": ["users:read", "users:write"]}
+
+
+def address_of(client):
+    """Where whoever this client is stands among the users."""
+    return f"{USERS}{client.get(ACCOUNT).json['id']}"
+
+
+def status(client, username, password):
+    """What somebody with these credentials is answered."""
+    headers = {"Authorization": basic(username, password)}
+    return client.get(ACCOUNT, headers=headers).status_code
+
+
+def names(client, **query):
+    query = {"per_page": 100, **query}
+    items = client.get(USERS, query_string=query).json["items"]
+    return [user["username"] for user in items]
+
+
+def pointers(response):
+    problem = assert_problem(response, 422)
+    return sorted({error["pointer"] for error in problem["errors"]})
+
+
+@pytest.fixture
+def gardener(app):
+    """A client that is signed in as gardener, an ordinary account."""
+    return hire(app, "gardener")
+
+
+@pytest.fixture
+def url(gardener):
+    """Where gardener stands among the users."""
+    return address_of(gardener)
+
+
+@pytest.fixture
+def helpdesk(app, admin):
+    """A client that may look after accounts, and nothing else."""
+    assert admin.post(ROLES, json=HELPDESK).status_code == 201
+    return hire(app, "heidi", "helpdesk")
+
+
+# Adding and reading
+
+
+def test_an_account_is_added_and_can_come_in(admin, stranger):
+    made = admin.post(USERS, json={**GARDENER, "role": "Manager"})
+    assert made.status_code == 201
+    assert made.headers["Location"] == made.json["url"]
+    assert made.json["username"] == "gardener"
+    assert (made.json["role"], made.json["status"]) == ("manager", "normal")
+    read = admin.get(made.json["url"])
+    assert read.json == made.json
+    assert read.headers["ETag"] == made.headers["ETag"]
+    assert status(stranger, *GARDENER.values()) == 200
+
+
+def test_an_account_without_a_role_gets_that_of_newcomers(admin):
+    assert admin.post(USERS, json=GARDENER).json["role"] == "user"
+    body = {**GARDENER, "username": "florist", "role": None}
+    assert admin.post(USERS, json=body).json["role"] == "user"
+
+
+def test_an_account_may_begin_blocked(admin, stranger):
+    made = admin.post(USERS, json={**GARDENER, "status": "blocked"})
+    assert made.json["status"] == "blocked"
+    assert status(stranger, *GARDENER.values()) == 401
+
+
+def test_accounts_are_listed_filtered_and_searched(app, admin, gardener):
+    hire(app, "Mogul", "manager")
+    assert {"pythonista", "engineer", "chief", "gardener"} <= set(names(admin))
+    assert names(admin, username="gardener") == ["gardener"]
+    assert names(admin, q="OGU") == ["Mogul"]
+    assert names(admin, role="manager") == ["Mogul"]
+    assert names(admin, status="blocked") == []
+    assert names(admin, sort="-username") == sorted(names(admin), reverse=True)
+
+
+def test_no_answer_holds_a_password(admin, gardener, url):
+    body = {**GARDENER, "username": "florist"}
+    answers = [
+        admin.post(USERS, json=body),
+        admin.put(url, json={"username": "gardener", "password": NEW}),
+        admin.patch(url, json={"password": NEW}),
+        admin.get(url),
+        admin.get(USERS),
+    ]
+    for answer in answers:
+        assert answer.status_code < 300
+        for secret in (GARDENER["password"], NEW, "password", "$argon2"):
+            assert secret not in answer.text
+
+
+def test_a_password_cannot_be_filtered_or_sorted_by(admin):
+    everybody = names(admin)
+    for name in ("password", "password_hash", "name_key", "generation"):
+        assert names(admin, **{name: "x"}) == everybody  # unknown, so ignored
+        assert_problem(admin.get(USERS, query_string={"sort": name}), 400)
+
+
+# Permissions
+
+
+@pytest.mark.parametrize("role", ["user", "manager"])
+def test_accounts_are_for_those_permitted(app, admin, url, role):
+    before = admin.get(url).json
+    somebody = hire(app, "somebody", role)
+    calls = [("GET", USERS), ("POST", USERS)]
+    calls += [(verb, url) for verb in ("GET", "PUT", "PATCH", "DELETE")]
+    for verb, address in calls:
+        body = {} if verb == "GET" else {"json": {"username": "x"}}
+        assert_problem(somebody.open(address, method=verb, **body), 403)
+    assert admin.get(url).json == before
+
+
+def test_who_may_read_accounts_may_not_change_them(app, admin, url):
+    admin.post(ROLES, json={"title": "reader", "permissions": ["users:read"]})
+    reader = hire(app, "reader", "reader")
+    assert reader.get(url).json == admin.get(url).json
+    assert_problem(reader.patch(url, json={"status": "blocked"}), 403)
+    assert_problem(reader.post(USERS, json=GARDENER), 403)
+
+
+# Changing
+
+
+def test_an_account_is_replaced_and_keeps_what_is_left_out(admin, stranger, url):
+    admin.patch(url, json={"role": "manager"})
+    changed = admin.put(url, json={"username": "Florist"})
+    assert changed.status_code == 200
+    assert changed.json["username"] == "Florist"
+    assert (changed.json["role"], changed.json["status"]) == ("manager", "normal")
+    assert admin.get(url).json == changed.json
+    assert status(stranger, "florist", SHARED_PASSWORD) == 200
+
+
+def test_an_account_is_changed_in_part(admin, stranger, url):
+    changed = admin.patch(url, json={"username": "Florist"}).json
+    assert changed["username"] == "Florist"
+    assert (changed["role"], changed["status"]) == ("user", "normal")
+    assert status(stranger, "florist", SHARED_PASSWORD) == 200
+    changed = admin.patch(url, json={"role": None, "password": None}).json
+    assert changed["role"] == "user"
+    assert status(stranger, "florist", SHARED_PASSWORD) == 200
+
+
+def test_a_put_without_a_status_lets_in_again(admin, gardener, url):
+    admin.patch(url, json={"status": "blocked"})
+    assert admin.put(url, json={"username": "gardener"}).json["status"] == "normal"
+    assert gardener.get(ACCOUNT).status_code == 200
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH"])
+def test_a_new_password_is_the_one_that_counts(admin, gardener, stranger, url, verb):
+    body = {"username": "gardener", "password": NEW}
+    assert admin.open(url, method=verb, json=body).status_code == 200
+    assert status(stranger, "gardener", NEW) == 200
+    assert gardener.get(ACCOUNT).status_code == 401
+
+
+def test_who_is_blocked_stays_out_until_unblocked(admin, gardener, url):
+    assert gardener.get(ACCOUNT).status_code == 200
+    changed = admin.patch(url, json={"status": "blocked"})
+    assert changed.json["status"] == "blocked"
+    assert_problem(gardener.get(ACCOUNT), 401)
+    assert names(admin, status="blocked") == ["gardener"]
+    assert admin.patch(url, json={"status": "normal"}).json["status"] == "normal"
+    assert gardener.get(ACCOUNT).status_code == 200
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH", "DELETE"])
+def test_a_stale_etag_changes_nothing(admin, url, verb):
+    stale = admin.get(url).headers["ETag"]
+    changed = admin.patch(url, json={"role": "manager"})
+    body = {"json": {"username": "late"}} if verb != "DELETE" else {}
+    headers = {"If-Match": stale}
+    late = admin.open(url, method=verb, headers=headers, **body)
+    assert_problem(late, 412)
+    assert admin.get(url).json == changed.json
+    headers = {"If-Match": changed.headers["ETag"]}
+    now = admin.open(url, method=verb, headers=headers, **body)
+    assert now.status_code in (200, 204)
+
+
+# What does not fit
+
+
+@pytest.mark.parametrize(
+    "body, faults",
+    [
+        ({}, ["/password", "/username"]),
+        ({"username": "a b", "password": "short"}, ["/password", "/username"]),
+        ({**GARDENER, "status": "gone", "role": ""}, ["/role", "/status"]),
+        ({**GARDENER, "role": "gardener"}, ["/role"]),
+        ({**GARDENER, "password": None}, ["/password"]),
+        ({**GARDENER, "id": 7, "last_login_at": None}, ["/id", "/last_login_at"]),
+    ],
+)
+def test_an_account_that_does_not_fit_is_422_with_every_fault(admin, body, faults):
+    before = names(admin)
+    assert pointers(admin.post(USERS, json=body)) == faults
+    assert names(admin) == before
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH"])
+@pytest.mark.parametrize(
+    "body, faults",
+    [
+        ({"username": "ab", "password": "short"}, ["/password", "/username"]),
+        ({"role": "gardener"}, ["/role"]),
+        ({"status": "deleted"}, ["/status"]),
+        ({"deleted_at": None, "generation": 1}, ["/deleted_at", "/generation"]),
+    ],
+)
+def test_a_change_that_does_not_fit_is_422_with_every_fault(
+    admin, url, verb, body, faults
+):
+    before = admin.get(url).json
+    body = {"username": "gardener", **body}
+    assert pointers(admin.open(url, method=verb, json=body)) == faults
+    assert admin.get(url).json == before
+
+
+@pytest.mark.parametrize("name", ["pythonista", "PYTHONISTA"])
+def test_a_name_that_is_taken_in_any_case_is_409(admin, url, name):
+    assert_problem(admin.post(USERS, json={**GARDENER, "username": name}), 409)
+    assert_problem(admin.put(url, json={"username": name}), 409)
+    assert_problem(admin.patch(url, json={"username": name}), 409)
+    assert admin.get(url).json["username"] == "gardener"
+
+
+# Removing
+
+
+def test_a_deleted_account_is_hidden_and_its_name_free(admin, gardener, url):
+    id = admin.get(url).json["id"]
+    gone = admin.delete(url)
+    assert (gone.status_code, gone.data) == (204, b"")
+    for verb in ("GET", "PUT", "PATCH", "DELETE"):
+        body = {"json": {"username": "gardener"}} if verb in ("PUT", "PATCH") else {}
+        assert_problem(admin.open(url, method=verb, **body), 404)
+    for query in ({}, {"username": "gardener"}, {"q": "gardener"}, {"id": id}):
+        assert "gardener" not in names(admin, **query)
+    assert_problem(gardener.get(ACCOUNT), 401)
+    made = admin.post(USERS, json=GARDENER)
+    assert made.status_code == 201
+    assert made.json["id"] > id
+
+
+# Nobody gives what they lack
+
+
+def test_a_helpdesk_looks_after_ordinary_accounts(helpdesk, gardener, stranger, url):
+    made = helpdesk.post(USERS, json={**GARDENER, "username": "florist"})
+    assert made.status_code == 201
+    assert helpdesk.patch(url, json={"role": "helpdesk"}).status_code == 200
+    assert helpdesk.patch(url, json={"password": NEW}).status_code == 200
+    assert status(stranger, "gardener", NEW) == 200
+    assert helpdesk.delete(made.json["url"]).status_code == 204
+
+
+@pytest.mark.parametrize("role", ["admin", "ADMIN", "manager"])
+def test_nobody_gives_a_role_that_holds_more_than_theirs(
+    admin, helpdesk, gardener, url, role
+):
+    before = admin.get(url).json
+    body = {**GARDENER, "username": "florist", "role": role}
+    assert_problem(helpdesk.post(USERS, json=body), 403)
+    for address in (url, address_of(helpdesk)):
+        name = admin.get(address).json["username"]
+        assert_problem(helpdesk.patch(address, json={"role": role}), 403)
+        body = {"username": name, "role": role}
+        assert_problem(helpdesk.put(address, json=body), 403)
+    assert admin.get(url).json == before
+    assert "florist" not in names(admin)
+
+
+def test_nobody_gives_the_newcomers_role_where_it_holds_more_than_theirs(
+    admin, helpdesk
+):
+    (manager,) = admin.get(f"{ROLES}?title=manager").json["items"]
+    admin.patch(manager["url"], json={"default": True})
+    assert_problem(helpdesk.post(USERS, json=GARDENER), 403)
+    assert admin.post(USERS, json=GARDENER).json["role"] == "manager"
+
+
+@pytest.mark.parametrize("role", ["admin", "manager"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"password": NEW},
+        {"status": "blocked"},
+        {"username": "nobody"},
+        {"role": "user"},
+        {},
+    ],
+)
+def test_nobody_touches_who_may_do_more_than_they(app, admin, helpdesk, role, body):
+    boss = hire(app, "boss", role)
+    url = address_of(boss)
+    before = admin.get(url).json
+    assert_problem(helpdesk.patch(url, json=body), 403)
+    assert_problem(helpdesk.put(url, json={"username": "boss", **body}), 403)
+    assert_problem(helpdesk.delete(url), 403)
+    assert admin.get(url).json == before
+    assert boss.get(ACCOUNT).status_code == 200
+
+
+# The last admin
+
+
+LEAVING = [
+    ("PATCH", {"role": "user"}),
+    ("PATCH", {"status": "blocked"}),
+    ("PUT", {"username": "chief", "role": "manager"}),
+    ("PUT", {"username": "chief", "status": "blocked"}),
+    ("DELETE", None),
+]
+
+
+@pytest.mark.parametrize("verb, body", LEAVING)
+def test_the_last_admin_stays(app, admin, verb, body):
+    url = address_of(admin)
+    hire(app, "locked", "admin")
+    locked = admin.get(USERS, query_string={"username": "locked"}).json["items"][0]
+    admin.patch(locked["url"], json={"status": "blocked"})  # one who does not count
+    before = admin.get(url).json
+    assert_problem(admin.open(url, method=verb, json=body), 409)
+    assert admin.get(url).json == before
+    hire(app, "deputy", "admin")
+    assert admin.open(url, method=verb, json=body).status_code in (200, 204)
+
+
+def test_the_last_admin_may_change_in_other_ways(admin):
+    url = address_of(admin)
+    assert admin.patch(url, json={"role": "admin"}).status_code == 200
+    assert admin.patch(url, json={"username": "boss"}).status_code == 200
+
+
+@pytest.mark.parametrize("verb, body", LEAVING[:2] + LEAVING[-1:])
+def test_of_two_admins_who_remove_each_other_at_once_one_stays(
+    tmp_path, redis_url, verb, body
+):
+    with own_database(tmp_path) as uri, running(uri, redis_url) as app:
+        ada, bob = hire(app, "ada", "admin"), hire(app, "bob", "admin")
+        targets = {ada: address_of(bob), bob: address_of(ada)}  # and both are known now
+
+        def remove(client):
+            return client.open(targets[client], method=verb, json=body).status_code
+
+        statuses = at_once(partial(remove, ada), partial(remove, bob))
+        assert len([code for code in statuses if code in (200, 204)]) == 1
+        assert len([code for code in statuses if code in (401, 403, 409)]) == 1
+        reader = hire(app, "reader", "admin")
+        query = {"role": "admin", "status": "normal"}
+        left = set(names(reader, **query)) - {"reader"}
+        assert len(left) == 1

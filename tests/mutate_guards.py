@@ -1,0 +1,297 @@
+"""Does the proof bite? Takes away one guard after another, and looks who notices.
+
+    .venv/bin/python tests/mutate_guards.py [test files]
+
+Works on copies of the project. Tells of each guard who caught its removal; one that nobody
+missed has SURVIVED, and the exit code is 1.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROOF = "tests/test_authorization.py"
+TESTS = [PROOF, *(f"myapp/{name}" for name in "auth account users roles".split())]
+TESTS += ["myapp/devices", "myapp/presence"]
+LEFT_OUT = (".venv", ".git", "instance", "__pycache__", ".pytest_cache", ".hypothesis")
+AT_A_TIME = 2
+PATIENCE = 600  # seconds for the tests of one mutant
+FEWEST = 140  # guards; fewer found means that this file has lost sight of some
+
+# The guards that have no form of their own: file, what stands there, what is left of it.
+LINES = [
+    ("guard.py", " and sent.token and not basic_only", " and sent.token"),
+    ("guard.py", 'basic_only or not current_app.config["USE_TOKEN_AUTH"]', "True"),
+    ("guard.py", "not verified(known, password) or account is None", "account is None"),
+    (
+        "guard.py",
+        "verified(known, password) or account is None",
+        "verified(known, password)",
+    ),
+    ("guard.py", "        proof.update(known.encode())\n", ""),
+    ("guard.py", "self.passwords.get(proof, 0) > now", "proof in self.passwords"),
+    ("guard.py", "self.slowdown.check(username, request.remote_addr)", "pass"),
+    ("guard.py", "self.slowdown.failed(username, request.remote_addr)", "pass"),
+    ("guard.py", " and now - known[0] < TRUSTED", ""),
+    ("guard.py", " if time.time() < expires else None", ""),
+    ("guard.py", "guard().tokens.read(REFRESH, ", "guard().tokens.read('at+jwt', "),
+    ("tokens.py", ", algorithms=[ALGORITHM]", ""),
+    ("tokens.py", 'iss={"essential": True, "value": issuer},', ""),
+    ("tokens.py", 'aud={"essential": True, "value": issuer},', ""),
+    ("tokens.py", 'exp={"essential": True},', ""),
+    ("tokens.py", "            self._claims.validate(token.claims)\n", ""),
+    ("tokens.py", 'token.header.get("typ") == kind and ', ""),
+    ("model.py", 'return {} if everything else {"owner_id": g.caller.id}', "return {}"),
+    ("model.py", 'f"{cls.collection}:read_all"', 'f"{cls.collection}:write_all"'),
+    ("model.py", 'f"{cls.collection}:write_all"', 'f"{cls.collection}:read_all"'),
+    (
+        "model.py",
+        "columns()).where(cls.id == id, *cls.within(scope))",
+        "columns()).where(cls.id == id)",
+    ),
+    (
+        "model.py",
+        "select(cls).where(cls.id == id, *cls.within(scope))",
+        "select(cls).where(cls.id == id)",
+    ),
+    ("model.py", "cls.within({**scope, **page.filters})", "cls.within(page.filters)"),
+    ("model.py", "ids = cls._living(scope)", "ids = cls._living({})"),
+    ("users/models.py", "deleted_at=now(), name_key=None", "deleted_at=now()"),
+    ("users/models.py", "deleted_at=now(), name_key=None", "name_key=None"),
+    ("roles/models.py", "before and not has_admin()", "False"),
+    ("roles/models.py", "set(permissions) == set(PERMISSIONS)", "True"),
+    ("auth/models.py", "session is None or look_up(session.id) is None", "not session"),
+    ("auth/models.py", 'claims.get("serial") != session.serial', "False"),
+    (
+        "auth/models.py",
+        "        session.end()\n        return None",
+        "        return None",
+    ),
+    ("account/models.py", "if password and not verified(", "if False and verified("),
+]
+SCOPES = {"readable", "writable", "mine", "existing"}
+CONDITIONS = {  # functions whose every condition is a guard
+    "users/models.py": ("may_come_in", "look_up"),
+    "auth/models.py": ("look_up",),
+    "roles/models.py": ("has_admin",),
+}
+DICTS = {"users/models.py": ("existing",), "auth/models.py": ("mine",)}
+
+
+class Guard(NamedTuple):
+    """A guard: `start` to `end` in the file's text, and what is left without it."""
+
+    file: str
+    start: int
+    end: int
+    left: str
+    text: str
+    what: str
+
+    def __str__(self):
+        line = self.text.count("\n", 0, self.start) + 1
+        cut = " ".join(self.text[self.start : self.end].split())
+        return f"{self.file}:{line}: {self.what}: {cut[:70]}"
+
+
+class Source:
+    """A file of the project, and the guards in it."""
+
+    def __init__(self, path):
+        self.file = str(path.relative_to(ROOT))
+        self.name = str(path.relative_to(ROOT / "myapp"))
+        self.text = path.read_text()
+        self.tree = ast.parse(self.text)
+        self.starts = [0]
+        for line in self.text.splitlines(keepends=True):
+            self.starts.append(self.starts[-1] + len(line))
+
+    def offset(self, line, column):
+        start = self.starts[line - 1]
+        before = self.text[start:].encode()[:column]
+        return start + len(before.decode())
+
+    def guard(self, node, left, what):
+        start = self.offset(node.lineno, node.col_offset)
+        end = self.offset(node.end_lineno, node.end_col_offset)
+        return Guard(self.file, start, end, left, self.text, what)
+
+    def part(self, node, what):
+        """The guard that is one of several parts: its comma goes with it."""
+        guard = self.guard(node, "", what)
+        comma = re.match(r"\s*,", self.text[guard.end :])
+        return guard._replace(end=guard.end + (comma.end() if comma else 0))
+
+    def guards(self):
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.FunctionDef):
+                yield from self.decorators(node)
+            if isinstance(node, ast.FunctionDef | ast.Assign):
+                yield from self.conditions(node)
+            if isinstance(node, ast.Call):
+                yield from self.keywords(node)
+            if isinstance(node, ast.Expr) and called(node.value) == "must_hold":
+                yield self.guard(node, "pass", "line")
+                if len(node.value.args) > 2:
+                    yield from (self.part(a, "part") for a in node.value.args[1:])
+            if isinstance(node, ast.With):
+                for item in node.items:
+                    if called(item.context_expr) == "an_admin_stays":
+                        yield self.guard(item.context_expr, "noguard()", "block")
+            if isinstance(node, ast.AugAssign) and self.name == "users/models.py":
+                yield self.guard(node, "pass", "line")
+            if isinstance(node, ast.If) and refuses(node.body[0]):
+                yield self.guard(node.test, "False", "if")
+        for name, there, left in LINES:
+            if name == self.name:
+                assert self.text.count(there) == 1, f"{name} has not one {there!r}"
+                start = self.text.index(there)
+                end = start + len(there)
+                yield Guard(self.file, start, end, left, self.text, "part")
+
+    def decorators(self, function):
+        for node in function.decorator_list:
+            if called(node) == "requires":
+                yield from (self.part(a, "permission") for a in node.args)
+                yield from (self.part(k, "keyword") for k in node.keywords)
+            if called(node) == "requires" or named(node) == "requires_refresh_token":
+                guard = self.guard(node, "", "decorator")
+                yield guard._replace(start=guard.start - 1)  # its @, too
+
+    def keywords(self, call):
+        for keyword in call.keywords:
+            value = keyword.value
+            scope = named(value.func if isinstance(value, ast.Call) else value)
+            if keyword.arg is None and scope in SCOPES:
+                yield self.part(keyword, "scope")
+            if keyword.arg == "owner_id" and self.name.endswith("endpoints.py"):
+                yield self.part(keyword, "owner")
+
+    def conditions(self, node):
+        """Each condition of a statement, each property of a scope."""
+        name = named(node.targets[0]) if isinstance(node, ast.Assign) else node.name
+        if name in CONDITIONS.get(self.name, ()):
+            for call in ast.walk(node):
+                if called(call) == "where":
+                    yield from (self.part(a, "condition") for a in call.args)
+        if name in DICTS.get(self.name, ()):
+            for scope in ast.walk(node):
+                if isinstance(scope, ast.Dict):
+                    for key, value in zip(scope.keys, scope.values):
+                        guard = self.part(value, "condition")
+                        start = self.offset(key.lineno, key.col_offset)
+                        yield guard._replace(start=start)
+
+
+def named(node):
+    """The last name of an expression like `a.b`, or None."""
+    return getattr(node, "attr", getattr(node, "id", None))
+
+
+def called(node):
+    """The last name of what a call calls, or None."""
+    return named(node.func) if isinstance(node, ast.Call) else None
+
+
+def refuses(statement):
+    """Whether this answers 401 or 403."""
+    raised = getattr(statement, "exc", None)
+    if called(raised) == "unauthorized":
+        return True
+    return called(raised) == "Problem" and getattr(raised.args[0], "value", 0) == 403
+
+
+def find():
+    """All guards."""
+    files = sorted((ROOT / "myapp").rglob("*.py"))
+    sources = [Source(path) for path in files if not path.name.startswith("test_")]
+    missing = {name for name, _, _ in LINES} - {source.name for source in sources}
+    assert not missing, f"there is no {missing}"
+    guards = [guard for source in sources for guard in source.guards()]
+    assert len(guards) >= FEWEST, f"found only {len(guards)} guards"
+    return guards
+
+
+def copied(folder):
+    """A copy of the project in a folder of its own."""
+    target = Path(tempfile.mkdtemp(dir=folder)) / "project"
+    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    return target
+
+
+def tried(project, tests, *options):
+    """The first test that fails in this copy, or None."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("TEST_DATABASE_URL", None)
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no"]
+    command += ["-p", "no:randomly", "-p", "no:cacheprovider", *options, *tests]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return "(the tests hang)"
+    if done.returncode in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return None
+    failed = re.search(r"^(?:FAILED|ERROR) (.*?)(?: - |$)", done.stdout, re.MULTILINE)
+    return failed[1] if failed else (done.stdout + done.stderr).strip()[-200:]
+
+
+def without(guard, projects, tests):
+    """Who notices that a guard is gone."""
+    project = projects.get()
+    file = project / guard.file
+    mutant = guard.text[: guard.start] + guard.left + guard.text[guard.end :]
+    if guard.what == "block":
+        mutant += "\n\nfrom contextlib import nullcontext as noguard  # noqa\n"
+    try:
+        compile(mutant, guard.file, "exec")
+        file.write_text(mutant)
+        # The rows of its own slice first, which most likely notice.
+        own = f"{Path(guard.file).parent.name}/"
+        return tried(project, [PROOF], "-k", own) or tried(project, tests)
+    finally:
+        file.write_text(guard.text)
+        projects.put(project)
+
+
+def main(tests):
+    guards = find()
+    survived = []
+    with tempfile.TemporaryDirectory(prefix="guards-") as folder:
+        projects = Queue()
+        for _ in range(AT_A_TIME):
+            projects.put(copied(folder))
+        failed = tried(projects.queue[0], tests)
+        if failed:
+            sys.exit(f"With every guard in place, this fails: {failed}")
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            tries = pool.map(lambda guard: without(guard, projects, tests), guards)
+            for guard, caught in zip(guards, tries):
+                if not caught:
+                    survived.append(guard)
+                print(f"{guard}\n    {caught or 'SURVIVED'}", flush=True)
+    for guard in survived:
+        print("SURVIVED", guard)
+    print(f"{len(guards)} guards removed, {len(guards) - len(survived)} caught")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or TESTS))

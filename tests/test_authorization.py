@@ -1,0 +1,583 @@
+"""Who may do what: every verb of every address, tried as everybody.
+
+What is expected stands in authorization.txt, a table for people to read. The addresses
+come from the application itself, so that none can be forgotten.
+"""
+
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from argon2 import PasswordHasher
+from conftest import THERMOSTAT, basic
+from test_house import API, ROUTES, VERBS, example, parametrize
+
+from myapp.audit.models import AuditLine
+from myapp.auth.models import Session
+from myapp.db import redis_store, sql, unit_of_work
+from myapp.devices.models import Device
+from myapp.guard import PERMISSIONS
+from myapp.model import now
+from myapp.presence.models import Presence
+from myapp.roles.models import Role
+from myapp.users.models import PASSWORD as PASSWORD_SCHEMA
+from myapp.users.models import User
+
+TABLE = Path(__file__).parent / "authorization.txt"
+# What a password costs is not in question here, so it costs next to nothing.
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+PASSWORD = PASSWORD_SCHEMA["examples"][0]  # everybody's
+HASH = HASHER.hash(PASSWORD)
+ROLES = {
+    "other": "user",
+    "owner": "user",
+    "manager": "manager",
+    "admin": "admin",
+    "blocked": "admin",
+    "deleted": "admin",
+}
+WAITING = {"todos:read_all", "todos:write_all"}  # for their slice
+
+
+# The table
+
+
+class Row(NamedTuple):
+    """A row of the table; `outcomes`: {who: what they get}."""
+
+    verb: str
+    path: str
+    case: str
+    needs: tuple
+    outcomes: dict
+
+    def __str__(self):
+        return f"{self.verb} {self.path}" + (f" ({self.case})" if self.case else "")
+
+    @property
+    def guarded(self):
+        """Whether it asks for an Authorization header."""
+        return self.outcomes["nobody"] == "401" and self.path != "auth/login"
+
+    def fits(self, verb, path):
+        """Whether this row is about that verb of that route."""
+        # A star is for one part of a path, so it has as many slashes as the route.
+        alike = self.path.count("/") == path.count("/")
+        return self.verb == verb and alike and fnmatchcase(path, self.path)
+
+
+def rows(text):
+    """The rows of the table."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    _address, *columns = re.split("  +", lines.pop(0).strip())
+    for line in lines:
+        verb, address, *outcomes = re.split("  +", line)
+        path, _, case = address.partition(" (")
+        cells = dict(zip(columns, outcomes))
+        needs = tuple(cells.pop("needs", "").split())
+        if len(cells) == 1:
+            cells = dict.fromkeys(("nobody", *ROLES), *outcomes)
+        yield Row(verb, path, case.removesuffix(")"), needs, cells)
+
+
+def relative(path):
+    """The path as the table has it: without the prefix."""
+    return path.removeprefix(f"{API}/")
+
+
+TABLED = list(rows(TABLE.read_text()))
+GUARDED = [row for row in TABLED if row.guarded and not row.case]
+PLACES = [
+    (verb, relative(path))
+    for path, (verbs, _view) in ROUTES.items()
+    for verb in sorted(verbs - {"HEAD", "OPTIONS"})
+]
+SCHEMAS = {(verb.method, relative(verb.path)): verb.schema for verb in VERBS}
+
+
+@pytest.mark.parametrize("verb, path", PLACES)
+def test_every_verb_of_every_address_is_in_the_table(verb, path):
+    found = [row for row in TABLED if not row.case and row.fits(verb, path)]
+    assert len(found) == 1, (
+        f"{TABLE.name} needs one row for `{verb} {path}`, with what each of these gets: "
+        f"{', '.join(ROLES)}; and its permissions, if it has any. It has {len(found)}."
+    )
+
+
+@parametrize("row", TABLED)
+def test_every_row_of_the_table_has_an_address(row):
+    there = [row.fits(*place) for place in PLACES]
+    assert any(there), f"{TABLE.name} has a row too many: there is no `{row}` any more."
+    assert row.case in CASES, f"CASES does not know ({row.case})."
+    columns = ["nobody", *ROLES, *(["only", "but"] if row.needs else [])]
+    assert list(row.outcomes) == columns
+
+
+def test_every_permission_is_in_the_table():
+    named = {permission for row in TABLED for permission in row.needs}
+    assert named == set(PERMISSIONS) - WAITING
+
+
+# The people and their things
+
+
+class Person(NamedTuple):
+    """Somebody, and what they send to sign in: {way: Authorization}."""
+
+    id: int | None
+    name: str
+    ways: dict
+
+
+NOBODY = Person(None, "nobody", {"nothing": None})
+
+
+class World:
+    """The people, and things of theirs, for one row of the table.
+
+    `people`: by name. `ids`: of the one thing that each address with an id is about.
+    `things`: what each collection holds, {id: its owner's id, or None}.
+    A case may change these, the `ways` to sign in, and what is `more` in a body.
+    """
+
+    def __init__(self, app, row):
+        self.app, self.row = app, row
+        self.client = app.test_client(use_cookies=False)
+        self.ways = ("password", "token")
+        self.more = {}
+        with app.app_context(), unit_of_work():
+            users, sessions = self._settle(row.needs)
+            self._furnish(users, sessions)
+            # They were fine when they got what they sign in with.
+            users["blocked"].update("blocked", status="blocked")
+            users["deleted"].delete()
+            CASES[row.case](self)
+            self._look_around()
+        self._send_heartbeats()
+
+    def _settle(self, needs):
+        """Accounts, each with a session."""
+        roles = {role.title: role for role in sql.session.scalars(sql.select(Role))}
+        titles = {**ROLES, "neighbour": "user", "deputy": "admin"}
+        if needs:
+            roles["only"] = added(new_role("only", needs))
+            titles["only"] = "only"
+        for need in needs:
+            name = f"but-{need}".replace(":", "-")
+            rest = [each for each in PERMISSIONS if each != need]
+            roles[name] = added(new_role(name, rest))
+            titles[name] = name
+        users = {name: new_user(name, roles[title]) for name, title in titles.items()}
+        added(*users.values())
+        sessions = {name: new_session(user) for name, user in users.items()}
+        added(*sessions.values())
+        # One that is over, since the password is another one by now.
+        added(new_session(users["owner"], generation=0))
+        self.people = {"nobody": NOBODY}
+        for name, user in users.items():
+            pair = sessions[name].pair()
+            ways = {
+                "password": basic(name, PASSWORD),
+                "token": f"Bearer {pair['access_token']}",
+                "refresh token": f"Bearer {pair['refresh_token']}",
+            }
+            self.people[name] = Person(user.id, name, ways)
+        return users, sessions
+
+    def _furnish(self, users, sessions):
+        """A device for each of two people, a role that nobody has."""
+        spare = added(new_role("spare", ["devices:read_all"]))
+        mine = added(Device(owner_id=users["owner"].id, **THERMOSTAT))
+        added(Device(owner_id=users["neighbour"].id, **THERMOSTAT))
+        self.ids = {
+            "auth/sessions/": sessions["owner"].id,
+            "devices/": mine.id,
+            "presence/": mine.id,
+            "roles/": spare.id,
+            "users/": users["owner"].id,
+        }
+
+    def _look_around(self):
+        """What there is to see."""
+
+        def kept(model, owner=sql.null(), *where):
+            found = sql.session.execute(sql.select(model.id, owner).where(*where))
+            return {id: owner_id for id, owner_id in found}
+
+        self.things = {
+            "audit/": kept(AuditLine),
+            "auth/sessions": kept(Session, Session.user_id, Session.generation > 0),
+            "devices/": kept(Device, Device.owner_id),
+            "presence/": kept(Device, Device.owner_id),
+            "roles/": kept(Role),
+            "users/": kept(User, sql.null(), User.deleted_at.is_(None)),
+        }
+        self.ids["audit/"] = min(self.things["audit/"])
+
+    def _send_heartbeats(self):
+        redis_store.flushdb()
+        if self.row.case == "first":
+            return
+        with self.app.app_context():
+            for id, owner_id in self.things["presence/"].items():
+                Presence.create(id=id, owner_id=owner_id, **READING)
+
+    def address(self, path):
+        """Where a client finds the thing of this path."""
+        if path == "/docs/{stamp}/{name}":
+            return "/docs/any/docs.js"
+        collection, variable, _ = path.partition("{")
+        if variable:
+            assert collection in self.ids, f"Furnish the World with a thing for {path}."
+            path = re.sub("{.*?}", str(self.ids[collection]), path)
+        return path if path.startswith("/") else f"{API}/{path}"
+
+    def body(self, verb, path, person):
+        """A body that is valid here; None where there is none."""
+        if path == "auth/login":
+            return {"username": person.name, "password": PASSWORD}
+        schema = SCHEMAS.get((verb, path))
+        return schema and {**example(schema), **self.more}
+
+    def ask(self, verb, path, person, way, felt=True):
+        """The response to this person, who signs in that way.
+
+        `felt`: as if a second had passed, for which an account is taken to be as it was.
+        """
+        if felt:
+            self.app.extensions["guard"].accounts.clear()
+        sent = person.ways.get(way)
+        body = self.body(verb, path, person)
+        response = self.client.open(
+            self.address(path),
+            method=verb,
+            query_string={"per_page": 100} if verb == "GET" else None,
+            headers={"Authorization": sent} if sent else {},
+            **({} if body is None else {"json": body}),
+        )
+        response.close()
+        return response
+
+    @contextmanager
+    def undone(self):
+        """What happens inside has not happened afterwards."""
+        with self.app.app_context():
+            savepoint = sql.engines[None].begin_nested()
+        yield
+        savepoint.rollback()
+        self._send_heartbeats()
+
+    def outcome(self, verb, path, person, way):
+        """What this person gets, as the table says it."""
+        with self.undone():
+            response = self.ask(verb, path, person, way)
+        if verb == "GET":
+            with self.undone():
+                head = self.ask("HEAD", path, person, way)
+            if head.status_code != response.status_code:
+                return f"{response.status}, but HEAD {head.status}"
+        if verb != "GET" or path not in self.things or response.status_code != 200:
+            return str(response.status_code)
+        everything = self.things[path]
+        seen = {item["id"] for item in response.json["items"]}
+        own = {id for id, owner_id in everything.items() if owner_id == person.id}
+        if seen == everything.keys():
+            return "200 all"
+        if seen == own:
+            return "200 own" if own else "200 none"
+        return f"200 {sorted(seen)} of {everything}"
+
+    def outcomes(self, verb, path, person):
+        """The same, whichever way they sign in."""
+        ways = person.ways if person is NOBODY else self.ways
+        each = [self.outcome(verb, path, person, way) for way in ways]
+        return each[0] if len(set(each)) == 1 else "/".join(each)
+
+    def opened(self, name, way):
+        """All that lets this person in who signs in that way."""
+        person = self.people[name]
+        return {
+            f"{row.verb} {row.path}"
+            for row in GUARDED
+            if self.outcome(row.verb, row.path, person, way) != "401"
+        }
+
+    def change(self, model, id, **values):
+        """Change a record, so that the service does not hear of it."""
+        with self.app.app_context(), unit_of_work():
+            statement = sql.update(model).where(model.id == id).values(**values)
+            sql.session.execute(statement)
+
+
+READING = dict.fromkeys(Presence.write_schema["properties"])
+
+
+def added(*records):
+    """The first of these records, which are in the database now."""
+    sql.session.add_all(records)
+    sql.session.flush()
+    return records[0]
+
+
+def new_role(title, permissions):
+    values = {"title": title, "title_key": title, "permissions": list(permissions)}
+    return Role(default=False, **values)
+
+
+def new_user(name, role):
+    return User(
+        username=name,
+        name_key=name,
+        password_hash=HASH,
+        role_id=role.id,
+        status="normal",
+    )
+
+
+def new_session(user, generation=1):
+    return Session(
+        user_id=user.id,
+        generation=generation,
+        address="192.0.2.17",
+        agent="",
+        expires_at=now() + timedelta(days=1),
+    )
+
+
+@pytest.fixture
+def world_for(app, monkeypatch):
+    """Make the World for a row."""
+    monkeypatch.setattr("myapp.guard.hasher", HASHER)
+    # For an unknown name the password is right, which must not let anybody in.
+    monkeypatch.setattr(app.extensions["guard"], "decoy", HASH)
+    return lambda row: World(app, row)
+
+
+# The cases: what is particular about the thing or the body
+
+
+def its_token(world):
+    world.ways = ("refresh token",)
+
+
+def closed(world):
+    world.app.config["REGISTRATION_OPEN"] = False
+
+
+def for_another(world):
+    world.more = {"owner": "neighbour"}
+
+
+def wrong_password(world):
+    world.more = {"password": PASSWORD, "current_password": "wrong horse battery"}
+
+
+def to_admin(world):
+    world.more = {"role": "admin"}
+
+
+def deleted(world):
+    world.ids["users/"] = world.people["deleted"].id
+
+
+def an_admin(world):
+    world.ids["users/"] = world.people["deputy"].id
+    world.more = {"role": "user"}
+
+
+def last_admin(world):
+    """The others who were admins are blocked and deleted."""
+    sql.session.get(User, world.people["deputy"].id).update("deputy", status="blocked")
+    world.ids["users/"] = world.people["admin"].id
+    if world.row.path == "users/{id}":
+        world.more = {"role": "user"}
+
+
+def last_blocked(world):
+    last_admin(world)
+    world.more = {"role": "admin", "status": "blocked"}
+
+
+def give(world):
+    sql.session.get(Role, world.ids["roles/"]).permissions = []
+
+
+def take(world):
+    world.more = {"permissions": []}
+
+
+def empty(world):
+    give(world)
+    take(world)
+
+
+def admins_role(world):
+    world.ids["roles/"] = Role.entitled("admin").id
+    world.more = {"title": "admin", "permissions": []}
+
+
+CASES = {
+    "": lambda world: None,
+    "admin's": admins_role,
+    "an admin": an_admin,
+    "closed": closed,
+    "deleted": deleted,
+    "empty": empty,
+    "first": lambda world: None,  # the World knows
+    "for another": for_another,
+    "give": give,
+    "its token": its_token,
+    "last admin": last_admin,
+    "last, block": last_blocked,
+    "take": take,
+    "to admin": to_admin,
+    "wrong password": wrong_password,
+}
+
+
+# The proof
+
+
+@parametrize("row", TABLED)
+def test_everybody_may_do_what_the_table_says_and_no_more(world_for, row):
+    world = world_for(row)
+    for path in [path for verb, path in PLACES if row.fits(verb, path)]:
+        got = {}
+        for who in row.outcomes:
+            people = [p for p in world.people.values() if p.name.split("-")[0] == who]
+            each = {world.outcomes(row.verb, path, person) for person in people}
+            got[who] = " or ".join(sorted(each))
+        assert got == row.outcomes
+
+
+@pytest.mark.parametrize("who", ["nobody", "blocked"])
+def test_everybody_may_ask_which_verbs_there_are(world, who):
+    for path in {path for _verb, path in PLACES}:
+        response = world.ask("OPTIONS", path, world.people[who], "password")
+        assert response.status_code == 200
+
+
+# What else shuts somebody out, each by itself
+
+ANY = next(row for row in TABLED if str(row) == "GET devices/")
+EVERYTHING = {str(row) for row in GUARDED}
+BY_PASSWORD = EVERYTHING - {"POST auth/refresh"}
+BY_TOKEN = BY_PASSWORD - {"GET auth/request-token"}
+WAYS = ("password", "token", "refresh token")
+
+
+@pytest.fixture
+def world(world_for):
+    return world_for(ANY)
+
+
+def test_each_way_of_signing_in_opens_what_it_is_for(world):
+    assert world.opened("admin", "password") == BY_PASSWORD
+    assert world.opened("admin", "token") == BY_TOKEN
+    assert world.opened("admin", "refresh token") == {"POST auth/refresh"}
+
+
+def test_where_tokens_are_to_be_used_a_password_only_gets_one(world):
+    world.app.config["USE_TOKEN_AUTH"] = True
+    assert world.opened("admin", "password") == {"GET auth/request-token"}
+    assert world.opened("admin", "token") == BY_TOKEN
+
+
+@pytest.mark.parametrize(
+    "over", ["ended", "stolen", "expired", "of another generation"]
+)
+def test_a_session_that_is_over_opens_nothing(world, over):
+    owner = world.people["owner"]
+    if over == "ended":
+        response = world.ask("POST", "auth/logout", owner, "token")
+        assert response.status_code == 204
+    elif over == "stolen":  # or why is its refresh token used twice?
+        for status in (200, 401):
+            response = world.ask("POST", "auth/refresh", owner, "refresh token")
+            assert response.status_code == status
+    elif over == "expired":
+        world.change(Session, world.ids["auth/sessions/"], expires_at=now())
+    else:
+        world.change(User, owner.id, generation=2)
+    assert world.opened("owner", "password") == BY_PASSWORD
+    assert world.opened("owner", "token") == set()
+    assert world.opened("owner", "refresh token") == set()
+
+
+@pytest.mark.parametrize("mark", [{"status": "blocked"}, {"deleted_at": now()}])
+def test_each_mark_of_an_account_shuts_it_out(world, mark):
+    world.change(User, world.people["admin"].id, **mark)
+    for way in WAYS:
+        assert world.opened("admin", way) == set()
+
+
+@pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
+def test_an_account_that_was_deleted_this_very_second_is_not_there(
+    world, monkeypatch, verb
+):
+    # No document tells of this, since it lasts for a second.
+    monkeypatch.setitem(world.app.after_request_funcs, None, [])
+    owner = world.people["owner"]
+    assert world.ask("GET", "account/", owner, "token").status_code == 200
+    world.change(User, owner.id, deleted_at=now())
+    response = world.ask(verb, "account/", owner, "token", felt=False)
+    assert response.status_code == 404
+
+
+# What ends sessions ends them for good, even if it is taken back
+
+
+def blocked_for_a_while(world):
+    admin = world.people["admin"]
+    for status in ("blocked", "normal"):
+        world.more = {"username": "owner", "status": status}
+        assert world.ask("PUT", "users/{id}", admin, "token").status_code == 200
+
+
+def deleted_and_brought_back(world):
+    admin = world.people["admin"]
+    assert world.ask("DELETE", "users/{id}", admin, "token").status_code == 204
+    world.change(User, world.ids["users/"], deleted_at=None, name_key="owner")
+
+
+def with_a_new_password(world):
+    admin = world.people["admin"]
+    world.more = {"username": "owner", "password": PASSWORD}
+    assert world.ask("PUT", "users/{id}", admin, "token").status_code == 200
+
+
+def with_a_new_password_of_their_own(world):
+    owner = world.people["owner"]
+    passwords = {"password": PASSWORD, "current_password": PASSWORD}
+    world.more = {"username": "owner", **passwords}
+    assert world.ask("PUT", "account/", owner, "password").status_code == 200
+
+
+@parametrize(
+    "happened",
+    [
+        blocked_for_a_while,
+        deleted_and_brought_back,
+        with_a_new_password,
+        with_a_new_password_of_their_own,
+    ],
+)
+def test_whoever_comes_back_signs_in_anew(world, happened):
+    happened(world)
+    world.more = {}
+    assert world.opened("owner", "password") == BY_PASSWORD
+    assert world.opened("owner", "token") == set()
+    assert world.opened("owner", "refresh token") == set()
+
+
+def test_another_role_is_felt_by_those_who_have_signed_in(world):
+    admin, manager = world.people["admin"], world.people["manager"]
+    assert world.outcomes("GET", "devices/", manager) == "200 all"
+    world.ids["users/"] = manager.id
+    world.more = {"username": "manager", "role": "user"}
+    assert world.ask("PUT", "users/{id}", admin, "token").status_code == 200
+    assert world.outcomes("GET", "devices/", manager) == "200 none"
