@@ -308,38 +308,49 @@ def test_a_body_of_more_than_a_mebibyte_is_413(refused):
 # Addresses, queries, headers
 
 
-@pytest.mark.parametrize(
-    "id",
-    [
-        "0",
-        "-1",
-        "+1",
-        "1.0",
-        "1e0",
-        "0x1",
-        "abc",
-        "%00",
-        "1%00",
-        "%20",
-        "1%20",
-        "%0a1",
-        "%C2%B2",  # a superscript two
-        "%D9%A1",  # an Arabic one
-        "%FF",
-        "..",
-        "%2e%2e%2f",
-        "1;drop",
-        "1'--",
-        str(2**63 - 1),
-        str(2**63),
-        str(2**64),
-        "9" * 5000,
-    ],
+BAD_IDS = (  # the braces stand for the id of a thing that is there
+    "0",
+    "-{}",
+    "+{}",
+    "{}.0",
+    "{}e0",
+    "0x{}",
+    "%20{}",
+    "{}%20",
+    "%0a{}",
+    "{}%00",
+    "{};drop",
+    "{}'--",
+    "{0},{0}",
+    "abc",
+    "%00",
+    "%20",
+    "%FF",
+    "..",
+    "%2e%2e%2f",
+    str(2**63 - 1),
+    str(2**63),
+    str(2**64),
+    "9" * 5000,
 )
-def test_an_id_that_makes_no_sense_is_404(client, id):
+
+
+@pytest.mark.parametrize("id", BAD_IDS)
+def test_an_id_that_makes_no_sense_is_404(client, address, id):
     for verb in ITEMS:
         body = {"json": example(verb.schema)} if verb.schema else {}
-        url = re.sub("{.*?}", id, verb.path)
+        url = address(verb.path, id.format)
+        assert_problem(client.open(url, method=verb.method, **body), 404)
+
+
+@pytest.mark.parametrize("zero", ["\u0660", "\uff10"], ids=["Arabic", "wide"])
+def test_an_id_in_other_digits_is_404(client, address, zero):
+    def changed(id):
+        return "".join(chr(ord(zero) + int(digit)) for digit in str(id))
+
+    for verb in ITEMS:
+        body = {"json": example(verb.schema)} if verb.schema else {}
+        url = address(verb.path, changed)
         assert_problem(client.open(url, method=verb.method, **body), 404)
 
 

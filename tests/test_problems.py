@@ -1,4 +1,4 @@
-"""Every error comes in one form, whoever raised it, and tells nothing of our insides."""
+"""Every error comes in one form, whoever raised it, and keeps our insides in."""
 
 from http import HTTPStatus
 
