@@ -4,7 +4,6 @@ import gzip
 import http.client
 import json
 import logging
-import re
 from base64 import b64encode
 from contextlib import suppress
 from io import BytesIO
