@@ -382,9 +382,9 @@ def all_at_once(server, verb, path, bodies, **headers):
 @pytest.mark.parametrize(
     "collection, body_of",
     [
-        (DEVICES, lambda n, round: {**THERMOSTAT, "name": f"Writer {n}.{round}"}),
-        (PRESENCE, lambda n, round: {"battery": 10 * round + n}),
-        (PRESENCE, lambda n, round: {}),  # each heartbeat counts, though all are alike
+        (DEVICES, lambda n, turn: {**THERMOSTAT, "name": f"Writer {n}.{turn}"}),
+        (PRESENCE, lambda n, turn: {"battery": 10 * turn + n}),
+        (PRESENCE, lambda n, turn: {}),  # each heartbeat counts, though all are alike
     ],
 )
 def test_of_many_writers_with_the_same_etag_one_succeeds(
@@ -393,9 +393,9 @@ def test_of_many_writers_with_the_same_etag_one_succeeds(
     _, device, _ = send(live_server, "POST", DEVICES, THERMOSTAT)
     path = f"{collection}{device['id']}"
     send(live_server, "PUT", path, body_of(0, 0))
-    for round in (1, 2):
+    for turn in (1, 2):
         _, _, tag = send(live_server, "GET", path)
-        bodies = [body_of(n, round) for n in range(WRITERS)]
+        bodies = [body_of(n, turn) for n in range(WRITERS)]
         answers = all_at_once(live_server, "PUT", path, bodies, If_Match=tag)
         statuses = sorted(status for status, *_ in answers)
         assert statuses == [200] + [412] * (WRITERS - 1)
