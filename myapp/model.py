@@ -245,7 +245,7 @@ class SqlModel(Described, sql.Model):
 
     @classmethod
     def page(cls, page, **scope):
-        where = cls.within({**scope, **page.filters})
+        where = cls.within(scope) + cls.within(page.filters)
         if page.words:
             where.append(cls.search.contains(folded(page.words), autoescape=True))
         total, exact = cls._count(where, page.count)

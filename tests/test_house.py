@@ -82,8 +82,8 @@ def furnish(client):
     ids[f"{API}/presence/"] = ids[f"{API}/devices/"]
     client.put(f"{API}/presence/{ids[f'{API}/presence/']}", json={})
 
-    def address(path):
-        return re.sub("{.*?}", lambda _: str(ids[path.partition("{")[0]]), path)
+    def address(path, written=str):
+        return re.sub("{.*?}", lambda _: written(ids[path.partition("{")[0]]), path)
 
     return address
 

@@ -362,7 +362,7 @@ def send(server, verb, path, body=None, **headers):
         **named(headers),
     }
     with closing(HTTPConnection(urlsplit(server).netloc, timeout=30)) as connection:
-        connection.request(verb, path, body and dumps(body), headers)
+        connection.request(verb, path, dumps(body), headers)
         answer = connection.getresponse()
         return answer.status, loads(answer.read() or "null"), answer.headers["ETag"]
 
@@ -380,21 +380,22 @@ def all_at_once(server, verb, path, bodies, **headers):
 
 
 @pytest.mark.parametrize(
-    "collection, bodies",
+    "collection, body_of",
     [
-        (DEVICES, [{**THERMOSTAT, "name": f"Writer {n}"} for n in range(WRITERS)]),
-        (PRESENCE, [{"battery": n} for n in range(WRITERS)]),
+        (DEVICES, lambda n, turn: {**THERMOSTAT, "name": f"Writer {n}.{turn}"}),
+        (PRESENCE, lambda n, turn: {"battery": 10 * turn + n}),
+        (PRESENCE, lambda n, turn: {}),  # each heartbeat counts, though all are alike
     ],
 )
 def test_of_many_writers_with_the_same_etag_one_succeeds(
-    live_server, collection, bodies
+    live_server, collection, body_of
 ):
     _, device, _ = send(live_server, "POST", DEVICES, THERMOSTAT)
     path = f"{collection}{device['id']}"
-    if collection == PRESENCE:
-        send(live_server, "PUT", path, {"battery": 100})
-    for _ in range(2):
+    send(live_server, "PUT", path, body_of(0, 0))
+    for turn in (1, 2):
         _, _, tag = send(live_server, "GET", path)
+        bodies = [body_of(n, turn) for n in range(WRITERS)]
         answers = all_at_once(live_server, "PUT", path, bodies, If_Match=tag)
         statuses = sorted(status for status, *_ in answers)
         assert statuses == [200] + [412] * (WRITERS - 1)
