@@ -20,7 +20,7 @@ from myapp.roles.models import Role
 from myapp.users.models import User
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
-SHARED_PASSWORD = "one for all of them"  # of whoever a test hires
+SHARED_PASSWORD = "correct horse battery"  # of whoever a test hires
 THERMOSTAT = {
     "name": "Kitchen Thermostat",
     "location": "Kitchen",

@@ -182,6 +182,7 @@ class World:
             pair = sessions[name].pair()
             ways = {
                 "password": basic(name, PASSWORD),
+                "wrong password": basic(name, PASSWORD.swapcase()),
                 "token": f"Bearer {pair['access_token']}",
                 "refresh token": f"Bearer {pair['refresh_token']}",
             }
@@ -479,6 +480,7 @@ def test_each_way_of_signing_in_opens_what_it_is_for(world):
     assert world.opened("admin", "password") == BY_PASSWORD
     assert world.opened("admin", "token") == BY_TOKEN
     assert world.opened("admin", "refresh token") == {"POST auth/refresh"}
+    assert world.opened("admin", "wrong password") == set()
 
 
 def test_where_tokens_are_to_be_used_a_password_only_gets_one(world):
@@ -581,3 +583,12 @@ def test_another_role_is_felt_by_those_who_have_signed_in(world):
     world.more = {"username": "manager", "role": "user"}
     assert world.ask("PUT", "users/{id}", admin, "token").status_code == 200
     assert world.outcomes("GET", "devices/", manager) == "200 none"
+
+
+@parametrize("command", ["block admin", "adduser admin --role user"])
+def test_the_last_admin_stays_on_the_command_line_too(world_for, command):
+    world = world_for(next(row for row in TABLED if row.case == "last admin"))
+    result = world.app.test_cli_runner().invoke(args=command.split())
+    assert result.exit_code == 1
+    assert "may do everything" in result.output
+    assert world.outcomes("GET", "users/", world.people["admin"]) == "200 all"

@@ -3,9 +3,10 @@
 import jsonschema
 import orjson
 import pytest
+from conftest import hire
 from jsonschema_specifications import REGISTRY
-from sqlalchemy import BigInteger, Boolean, DateTime, Float, String
-from test_house import BODIES, VERBS, example, furnish, parametrize
+from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, String
+from test_house import BODIES, VERBS, example, fits, furnish, parametrize
 from test_problems import assert_problem
 
 from myapp.db import redis_store, sql
@@ -61,6 +62,14 @@ def all_schemas():
 SCHEMAS = all_schemas()
 # A problem may have more members than we know of (RFC 9457 §3.2).
 CLOSED = [name for name in SCHEMAS if name != "Problem"]
+
+
+@pytest.fixture
+def client(app, admin):
+    """Who may do everything, and is not the last one: here the house is tried, not its
+    guards."""
+    hire(app, "deputy", "admin")
+    return admin
 
 
 # What a schema says
@@ -123,9 +132,9 @@ def test_what_is_shown_is_what_the_read_schema_says(app, client, model):
     furnish(client)
     with app.test_request_context():
         shown = orjson.loads(dumps(model.as_json(any_record(model))))
-    assert list(shown) == list(model.read_schema["properties"])
+    assert shown.keys() == model.read_schema["properties"].keys()
     jsonschema.validate(shown, model.read_schema, format_checker=CHECKER)
-    assert model.read_schema["required"] == list(shown)
+    assert set(model.read_schema["required"]) == shown.keys()
 
 
 @parametrize("model", SQL_MODELS)
@@ -148,10 +157,13 @@ def any_record(model):
 def test_a_column_is_as_its_property(model):
     columns = model.__table__.columns
     for name, schema in model.write_schema["properties"].items():
+        if name in model.write_only or name not in columns:  # kept in another form
+            continue
         column, kind = columns[name], next(k for k in kinds(schema) if k != "null")
         assert column.nullable is ("null" in kinds(schema)), name
         if kind != "string":
             forms = {"integer": BigInteger, "number": Float, "boolean": Boolean}
+            forms["array"] = JSON
             assert isinstance(column.type, forms[kind]), name
         elif schema.get("format") == "date-time":
             assert isinstance(column.type, DateTime), name
@@ -182,7 +194,7 @@ def send(client):
 
 @parametrize("verb", BODIES)
 def test_its_own_example_is_accepted(send, verb):
-    assert send(verb, example(verb.schema)).status_code in (200, 201, 202)
+    assert fits(send(verb, example(verb.schema)))
 
 
 @parametrize("verb", BODIES)
@@ -205,8 +217,8 @@ def properties(test):
     ]
 
 
-TEXTS = properties(lambda schema: "maxLength" in schema)
-BOUNDED_BELOW = properties(lambda schema: "minLength" in schema)
+TEXTS = properties(lambda s: "maxLength" in s and "enum" not in s)
+BOUNDED_BELOW = properties(lambda schema: schema.get("minLength"))
 INTEGERS = properties(lambda schema: "integer" in kinds(schema))
 MEASURES = properties(lambda schema: schema.get("maximum", BIGGEST) < BIGGEST)
 
@@ -215,13 +227,14 @@ MEASURES = properties(lambda schema: schema.get("maximum", BIGGEST) < BIGGEST)
 def test_a_text_may_be_as_long_as_its_limit_and_no_longer(send, verb, name):
     schema = schema_of(verb, name)
     for text in texts_at_the_limit(schema):
-        assert len(text) == schema["maxLength"]
-        response = send(verb, example(verb.schema) | {name: text})
-        assert response.status_code in (200, 201, 202)
-        assert response.json.get(name, text) == text
         response = send(verb, example(verb.schema) | {name: text + text[-1]})
         problem = assert_problem(response, 422)
         assert {fault["pointer"] for fault in problem["errors"]} == {f"/{name}"}
+    for text in texts_at_the_limit(schema):
+        assert len(text) == schema["maxLength"]
+        response = send(verb, example(verb.schema) | {name: text})
+        assert fits(response)
+        assert response.json.get(name, text) == text
 
 
 def texts_at_the_limit(schema):
@@ -235,11 +248,10 @@ def texts_at_the_limit(schema):
 @pytest.mark.parametrize("verb, name", BOUNDED_BELOW)
 def test_a_text_may_be_as_short_as_its_limit_and_no_shorter(send, verb, name):
     shortest = schema_of(verb, name)["minLength"]
-    response = send(verb, example(verb.schema) | {name: "x" * shortest})
-    assert response.status_code in (200, 201, 202)
     response = send(verb, example(verb.schema) | {name: "x" * (shortest - 1)})
     problem = assert_problem(response, 422)
-    assert [fault["pointer"] for fault in problem["errors"]] == [f"/{name}"]
+    assert {fault["pointer"] for fault in problem["errors"]} == {f"/{name}"}
+    assert fits(send(verb, example(verb.schema) | {name: "x" * shortest}))
 
 
 @pytest.mark.parametrize("verb, name", MEASURES)

@@ -49,11 +49,13 @@ def own_database(folder):
     with server.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     uri = url.set(database=name).render_as_string(hide_password=False)
-    prepare(uri)
-    yield uri
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name}"))
-    server.dispose()
+    try:
+        prepare(uri)
+        yield uri
+    finally:
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name}"))
+        server.dispose()
 
 
 def prepare(uri):
@@ -67,9 +69,11 @@ def prepare(uri):
 def running(uri, redis_url="unix:///nowhere"):
     """A process's application on that database."""
     app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=redis_url)
-    yield app
-    with app.app_context():
-        sql.engine.dispose()
+    try:
+        yield app
+    finally:
+        with app.app_context():
+            sql.engine.dispose()
 
 
 def at_once(*calls):

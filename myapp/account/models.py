@@ -12,7 +12,7 @@ class Account(Described):
 
     write_schema = writing(
         "AccountWrite",
-        username=USERNAME,
+        username={**USERNAME, "examples": ["head.gardener"]},
         password=optional(PASSWORD),
         current_password=optional(
             text(1, 1024, "Needed for a new password.", "correct horse battery")

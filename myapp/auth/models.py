@@ -23,7 +23,9 @@ ACCESS_TOKEN = {
     "description": "Send it as `Authorization: Bearer …`.",
 }
 
-registration = writing("Registration", username=USERNAME, password=PASSWORD)
+NEWCOMER = {**USERNAME, "examples": ["newcomer"]}
+
+registration = writing("Registration", username=NEWCOMER, password=PASSWORD)
 credentials = writing(
     "Credentials",
     username=text(1, 64, "In any case.", "pythonista"),
@@ -37,7 +39,11 @@ token_pair = reading(
         "type": "string",
         "description": "Gets the next pair at `auth/refresh`, once.",
     },
-    token_type={"type": "string", "enum": ["Bearer"]},
+    token_type={
+        "type": "string",
+        "enum": ["Bearer"],
+        "description": "How to send it.",
+    },
     expires_in=SECONDS,
 )
 
@@ -83,7 +89,8 @@ class Session(SqlModel):
 
     @classmethod
     def as_json(cls, record):
-        current = record.id == g.caller.session_id
+        caller = g.get("caller")
+        current = caller is not None and caller.session_id == record.id
         return {**super().as_json(record), "current": current}
 
     @classmethod

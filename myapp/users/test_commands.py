@@ -1,7 +1,6 @@
 import pytest
 from conftest import PASSWORDS, SHARED_PASSWORD, basic, database_uri, hire
 
-from myapp import create_app
 from myapp.db import sql
 
 ACCOUNT = "/api/v1/account"
@@ -203,16 +202,12 @@ def test_what_is_done_here_is_written_down(app, flask, admin):
 
 
 @pytest.fixture
-def bare(tmp_path):
+def bare(make_app, tmp_path):
     """An application on a database that is not there yet."""
 
     def bare(**settings):
         uri = database_uri(tmp_path / "bare.sqlite3")
-        settings = {
-            "SQLALCHEMY_DATABASE_URI": uri,
-            "REDIS_URL": "unix:///no",
-        } | settings
-        made.append(create_app("testing", **settings))
+        made.append(make_app(SQLALCHEMY_DATABASE_URI=uri, **settings))
         return made[-1]
 
     made = []
