@@ -15,7 +15,8 @@ run: .venv/run  ## start the service; PORT=5055 make run for another port
 	@exec $(BIN)/flask up
 
 test: .venv/dev  ## run the tests; ARGS="-k devices" for some, DB=postgresql or mariadb
-	$(if $(DB),$(BIN)/python tests/databases.py $(DB)) $(BIN)/pytest $(ARGS)
+	$(if $(DB),$(BIN)/python tests/databases.py $(DB)) $(BIN)/pytest \
+		$(if $(DB),,--numprocesses auto) $(ARGS)
 
 tour: .venv/dev  ## run the tour and write its answers into the README
 	$(BIN)/python tests/tour.py

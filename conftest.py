@@ -7,12 +7,13 @@ from functools import cache
 
 import jsonschema_rs
 import pytest
+from argon2 import PasswordHasher
 from flask import current_app, request
 from flask_migrate import upgrade
 from flask_restx import Resource
 from werkzeug.serving import make_server
 
-from myapp import create_app
+from myapp import create_app, guard
 from myapp.db import redis_store, sql, unit_of_work
 from myapp.guard import hashed
 from myapp.processes import start_redis
@@ -60,6 +61,10 @@ def hire(app, username, role="user"):
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = basic(username, SHARED_PASSWORD)
     return client
+
+
+# A hash is slow on purpose, and these tests make hundreds: the same function, less work.
+guard.hasher = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
 
 
 @pytest.fixture(scope="session")
@@ -199,8 +204,9 @@ def live_server(redis_url, tmp_path):
     uri = database_uri(tmp_path / "live.sqlite3")
     app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=redis_url)
     fill(app)
+    redis_store.flushdb()
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.port}"
     server.shutdown()

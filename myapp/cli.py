@@ -53,15 +53,16 @@ def deploy():
     and nobody is there yet who may do everything.
     """
     upgrade()
+    name = current_app.config["AUTH_USERNAME1"]
+    password = current_app.config["AUTH_PASSWORD1"]
     with unit_of_work():
         Role.build_in()
         if has_admin():
             click.echo("Ready.")
-        elif accounts := processes.demo_accounts(current_app.config):
-            name, password = accounts[0]
+        elif name and password:
             found = User.find(name)
             if found:
-                found.update(found.username, role="admin", status=found.status)
+                found.update(found.username, role="admin")
             else:
                 User.create(name, password, role="admin")
             click.echo(f"Ready. {name} is the first admin.")

@@ -54,6 +54,7 @@ redis_store = FlaskRedis(
 def init_app(app):
     """Bind both stores to `app`; nothing is connected yet."""
     options = app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {})
+    options.setdefault("hide_parameters", True)  # no hash in the trace of an error
     if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
         options.setdefault("connect_args", {}).setdefault("timeout", BUSY_TIMEOUT)
     sql.init_app(app)

@@ -130,6 +130,14 @@ class Guard:
         self.slowdown.succeeded(username, request.remote_addr)
         return account
 
+    def confirm(self, account, password):
+        """Whether that is the account's password. Raises 429 after failures."""
+        self.slowdown.check(account.username, request.remote_addr)
+        right = verified(account.password_hash, password)
+        if not right:
+            self.slowdown.failed(account.username, request.remote_addr)
+        return right
+
     def by_token(self, text):
         """The account that an access token speaks for, or None."""
         known = self.claims.get(text)

@@ -226,7 +226,8 @@ class SqlModel(Described, sql.Model):
         rows = [{**body, **values} for body in bodies]
         for row in rows:
             row["search"] = folded(*(row[name] for name in cls.texts))
-        sql.session.execute(insert(cls), rows)
+        if rows:
+            sql.session.execute(insert(cls), rows)
 
     def update(self, **values):
         for name, value in values.items():

@@ -28,6 +28,7 @@ class Tokens:
         self._keys = KeySet([_key(text) for text in (secret, *former)])
         self._issuer = issuer
         self._claims = jwt.JWTClaimsRegistry(
+            leeway=5,  # seconds that hosts' clocks may differ
             iss={"essential": True, "value": issuer},
             aud={"essential": True, "value": issuer},
             sub={"essential": True},

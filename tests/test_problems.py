@@ -54,7 +54,7 @@ def divide_by_zero():
 
 def take_a_name_twice():
     with unit_of_work():
-        User.register("pythonista", "I<3testing")
+        User.create("pythonista", "I<3testing")
 
 
 def ask_a_database_that_is_gone():
@@ -87,7 +87,7 @@ def read_a_form_as_werkzeug():
 
 
 def ask_the_guard():
-    caller()
+    caller(basic_only=False)
 
 
 def say_it_ourselves():
@@ -184,7 +184,7 @@ def test_an_error_undoes_what_the_request_did(make_app):
     @feature.route("/")
     class Halfway(Resource):
         def post(self):
-            User.register("nobody", "knows this")
+            User.create("nobody", "knows this")
             1 / 0
 
     feature.mount(app)

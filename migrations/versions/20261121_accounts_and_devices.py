@@ -45,7 +45,7 @@ def upgrade():
     create_table(
         "roles",
         sa.Column("title", text(64), nullable=False),
-        sa.Column("title_key", sa.String(64), nullable=False),
+        sa.Column("title_key", sa.String(192), nullable=False),
         sa.Column("default", sa.Boolean(), nullable=False),
         sa.Column("permissions", sa.JSON(), nullable=False),
         sa.UniqueConstraint("title_key", name="uq_roles_title_key"),

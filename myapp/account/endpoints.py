@@ -11,6 +11,8 @@ from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
 from ..users.models import User
 from .models import Account
 
+REASONS = {409: "The name is taken.", 429: "Too many wrong passwords."}
+
 account = FeatureApi("account", "My own account.")
 
 
@@ -23,7 +25,7 @@ class MyAccount(Resource):
         return User.get_or_404(g.caller.id, **User.existing)
 
     @requires()
-    @refuses({409: "The name is taken."})
+    @refuses(REASONS)
     @accepts(Account)
     @answers(Account)
     def put(self, body):
@@ -33,7 +35,7 @@ class MyAccount(Resource):
         return Account.change(found, **body)
 
     @requires()
-    @refuses({409: "The name is taken."})
+    @refuses(REASONS)
     @accepts_patch(Account)
     @answers(Account)
     def patch(self, patch):

@@ -1,6 +1,6 @@
 """My own account: a user, seen by itself."""
 
-from ..guard import verified
+from ..guard import guard
 from ..model import Described, collection_url
 from ..problems import Problem, fault
 from ..schema import Body, optional, text, writing
@@ -28,7 +28,7 @@ class Account(Described):
     @classmethod
     def change(cls, user, username, password, current_password):
         """Change one's own name or password. Raises 422 where the current one is wrong."""
-        if password and not verified(user.password_hash, current_password or ""):
+        if password and not guard().confirm(user, current_password or ""):
             wrong = fault("/current_password", "is not the current password")
             raise Problem(422, errors=[wrong])
         return user.update(

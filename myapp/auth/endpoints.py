@@ -77,7 +77,7 @@ class Logout(Resource):
     def post(self):
         """Sign out: end the session that your token belongs to."""
         if g.caller.session_id:
-            Session.lock_or_404(g.caller.session_id).end()
+            Session.sign_out(g.caller.session_id)
 
 
 @auth.route("/sessions")

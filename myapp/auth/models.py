@@ -82,8 +82,8 @@ class Session(SqlModel):
         return cls.create(
             user_id=account.id,
             generation=account.generation,
-            address=request.remote_addr,
-            agent=request.user_agent.string[:200],
+            address=request.remote_addr or "unknown",
+            agent=request.user_agent.string[:200].replace("\0", ""),
             expires_at=now() + timedelta(seconds=lifetime),
         )
 
@@ -113,6 +113,12 @@ class Session(SqlModel):
         self.expires_at = now() + timedelta(seconds=REFRESH_TTL)
         sql.session.flush()
         return self.pair()
+
+    @classmethod
+    def sign_out(cls, id):
+        """End the session of that id, if it has not ended yet."""
+        forget_accounts()
+        sql.session.execute(sql.delete(cls).where(cls.id == id))
 
     def end(self):
         """Its tokens are worth nothing any more."""

@@ -8,6 +8,7 @@ from ..etags import must_match
 from ..guard import forget_accounts, requires
 from ..paging import paged
 from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
+from ..trail import tell
 from .models import Role, an_admin_stays, must_hold
 
 REASONS = {
@@ -34,6 +35,7 @@ class Roles(Resource):
         """Add a role."""
         must_hold(g.caller, body["permissions"])
         with an_admin_stays():  # of two new defaults one is the later
+            tell("role added", g.caller.id, role=body["title"])
             return Role.create(**body)
 
 
@@ -70,6 +72,7 @@ class OneRole(Resource):
             found = Role.lock_or_404(id)
             must_match(found)
             must_hold(g.caller, found.permissions)
+            tell("role removed", g.caller.id, role=found.title)
             found.delete()
 
 
@@ -81,4 +84,5 @@ def change(id, body_for):
         body = body_for(found)
         must_hold(g.caller, found.permissions, body["permissions"])
         forget_accounts()
+        tell("role edited", g.caller.id, role=found.title)
         return found.update(**body)

@@ -36,7 +36,8 @@ class Role(SqlModel):
     )
     sortable = ("id", "title")
 
-    title_key = Column(String(64), nullable=False, unique=True)
+    # Folding makes up to three characters of one.
+    title_key = Column(String(192), nullable=False, unique=True)
 
     @classmethod
     def create(cls, **values):

@@ -86,6 +86,8 @@ class User(SqlModel):
         """Change it; without a password or a role, these stay."""
         if username.lower() != self.name_key:
             self.must_be_free(username)
+        if username != self.username:
+            tell("renamed", self.id, was=self.username)
         if role and role.casefold() != self.role.casefold():
             role = role_entitled(role)
             tell("role changed", self.id, role=role.title)
