@@ -64,7 +64,8 @@ def hire(app, username, role="user"):
 
 
 # A hash is slow on purpose, and these tests make hundreds: the same function, less work.
-guard.hasher = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+LITTLE_WORK = {"time_cost": 1, "memory_cost": 1024, "parallelism": 1}
+guard.hasher = PasswordHasher(**LITTLE_WORK)
 
 
 @pytest.fixture(scope="session")

@@ -156,8 +156,10 @@ def test_who_did_it_keeps_their_name_from_then(app, admin, id):
     admin.patch(f"{USERS}{id}", json={"status": "blocked"})
     admin.patch(ACCOUNT, json={"username": "boss"})
     reader = hire(app, "reader", "admin")
-    last = reader.get(AUDIT, query_string={"sort": "-id"}).json["items"][0]
-    assert (last["action"], last["actor"]) == ("blocked", "chief")
+    query = {"sort": "-id", "per_page": 2}
+    renamed, blocked = reader.get(AUDIT, query_string=query).json["items"]
+    assert (renamed["action"], renamed["details"]) == ("renamed", "was=chief")
+    assert (blocked["action"], blocked["actor"]) == ("blocked", "chief")
 
 
 # Reading

@@ -3,7 +3,7 @@ from base64 import b64encode
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from conftest import PASSWORDS, SHARED_PASSWORD, THERMOSTAT, basic, hire
+from conftest import LITTLE_WORK, PASSWORDS, SHARED_PASSWORD, THERMOSTAT, basic, hire
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from test_problems import assert_problem
@@ -85,7 +85,7 @@ def verified(monkeypatch):
             seen.append(hash)
             return super().verify(hash, password)
 
-    monkeypatch.setattr(guard, "hasher", Watched())
+    monkeypatch.setattr(guard, "hasher", Watched(**LITTLE_WORK))
     return seen
 
 
