@@ -6,7 +6,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help run test tour lint lock clean
+.PHONY: help run test guards tour lint lock clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ run: .venv/run  ## start the service; PORT=5055 make run for another port
 test: .venv/dev  ## run the tests; ARGS="-k devices" for some, DB=postgresql or mariadb
 	$(if $(DB),$(BIN)/python tests/databases.py $(DB)) $(BIN)/pytest \
 		$(if $(DB),,--numprocesses auto) $(ARGS)
+
+guards: .venv/dev  ## remove each guard in turn, and see the tests fail each time
+	$(BIN)/python tests/mutate_guards.py
 
 tour: .venv/dev  ## run the tour and write its answers into the README
 	$(BIN)/python tests/tour.py

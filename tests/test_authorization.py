@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from argon2 import PasswordHasher
-from conftest import THERMOSTAT, basic
+from conftest import SHARED_PASSWORD, THERMOSTAT, basic, hashed_once
 from test_house import API, ROUTES, VERBS, example, parametrize
 
 from myapp.audit.models import AuditLine
@@ -24,14 +23,9 @@ from myapp.guard import PERMISSIONS
 from myapp.model import now
 from myapp.presence.models import Presence
 from myapp.roles.models import Role
-from myapp.users.models import PASSWORD as PASSWORD_SCHEMA
 from myapp.users.models import User
 
 TABLE = Path(__file__).parent / "authorization.txt"
-# What a password costs is not in question here, so it costs next to nothing.
-HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-PASSWORD = PASSWORD_SCHEMA["examples"][0]  # everybody's
-HASH = HASHER.hash(PASSWORD)
 ROLES = {
     "other": "user",
     "owner": "user",
@@ -181,8 +175,8 @@ class World:
         for name, user in users.items():
             pair = sessions[name].pair()
             ways = {
-                "password": basic(name, PASSWORD),
-                "wrong password": basic(name, PASSWORD.swapcase()),
+                "password": basic(name, SHARED_PASSWORD),
+                "wrong password": basic(name, SHARED_PASSWORD.swapcase()),
                 "token": f"Bearer {pair['access_token']}",
                 "refresh token": f"Bearer {pair['refresh_token']}",
             }
@@ -240,7 +234,7 @@ class World:
     def body(self, verb, path, person):
         """A body that is valid here; None where there is none."""
         if path == "auth/login":
-            return {"username": person.name, "password": PASSWORD}
+            return {"username": person.name, "password": SHARED_PASSWORD}
         schema = SCHEMAS.get((verb, path))
         return schema and {**example(schema), **self.more}
 
@@ -333,7 +327,7 @@ def new_user(name, role):
     return User(
         username=name,
         name_key=name,
-        password_hash=HASH,
+        password_hash=hashed_once(SHARED_PASSWORD),
         role_id=role.id,
         status="normal",
     )
@@ -352,9 +346,9 @@ def new_session(user, generation=1):
 @pytest.fixture
 def world_for(app, monkeypatch):
     """Make the World for a row."""
-    monkeypatch.setattr("myapp.guard.hasher", HASHER)
     # For an unknown name the password is right, which must not let anybody in.
-    monkeypatch.setattr(app.extensions["guard"], "decoy", HASH)
+    decoy = hashed_once(SHARED_PASSWORD)
+    monkeypatch.setattr(app.extensions["guard"], "decoy", decoy)
     return lambda row: World(app, row)
 
 
@@ -374,7 +368,10 @@ def for_another(world):
 
 
 def wrong_password(world):
-    world.more = {"password": PASSWORD, "current_password": "wrong horse battery"}
+    world.more = {
+        "password": SHARED_PASSWORD,
+        "current_password": "wrong horse battery",
+    }
 
 
 def to_admin(world):
@@ -548,13 +545,13 @@ def deleted_and_brought_back(world):
 
 def with_a_new_password(world):
     admin = world.people["admin"]
-    world.more = {"username": "owner", "password": PASSWORD}
+    world.more = {"username": "owner", "password": SHARED_PASSWORD}
     assert world.ask("PUT", "users/{id}", admin, "token").status_code == 200
 
 
 def with_a_new_password_of_their_own(world):
     owner = world.people["owner"]
-    passwords = {"password": PASSWORD, "current_password": PASSWORD}
+    passwords = {"password": SHARED_PASSWORD, "current_password": SHARED_PASSWORD}
     world.more = {"username": "owner", **passwords}
     assert world.ask("PUT", "account/", owner, "password").status_code == 200
 
