@@ -6,7 +6,7 @@ overrides both. What a setting's value is here also says what type it has there.
 
 
 class Config:
-    SECRET_KEY = None  # signs what the service hands out for itself to read, as cursors
+    SECRET_KEY = None  # signs what the service hands out for itself to read
     JWT_SECRET_KEY = None  # signs access tokens
     JWT_FORMER_SECRET_KEYS = []  # those before; their tokens hold good until they die
     JWT_ISSUER = "smart-device-registry"  # another deployment has another one
