@@ -42,7 +42,7 @@ LINES = [
     ("guard.py", " and now - known[0] < TRUSTED", ""),
     ("guard.py", " if time.time() < expires else None", ""),
     ("guard.py", "guard().tokens.read(REFRESH, ", "guard().tokens.read('at+jwt', "),
-    ("tokens.py", ", algorithms=[ALGORITHM]", ""),
+    ("tokens.py", "algorithms=[ALGORITHM]", 'algorithms=["HS256", "HS512"]'),
     ("tokens.py", 'iss={"essential": True, "value": issuer},', ""),
     ("tokens.py", 'aud={"essential": True, "value": issuer},', ""),
     ("tokens.py", 'exp={"essential": True},', ""),

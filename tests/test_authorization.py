@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import SHARED_PASSWORD, THERMOSTAT, basic, hashed_once
+from sqlalchemy import event
 from test_house import API, ROUTES, VERBS, example, parametrize
 
 from myapp.audit.models import AuditLine
@@ -527,6 +528,13 @@ def test_an_account_that_was_deleted_this_very_second_is_not_there(
     assert response.status_code == 404
 
 
+def test_guessing_the_current_password_gets_slow(world):
+    wrong_password(world)
+    owner = world.people["owner"]
+    tries = [world.ask("PUT", "account/", owner, "token") for _ in range(6)]
+    assert [each.status_code for each in tries] == [422] * 5 + [429]
+
+
 # What ends sessions ends them for good, even if it is taken back
 
 
@@ -580,6 +588,30 @@ def test_another_role_is_felt_by_those_who_have_signed_in(world):
     world.more = {"username": "manager", "role": "user"}
     assert world.ask("PUT", "users/{id}", admin, "token").status_code == 200
     assert world.outcomes("GET", "devices/", manager) == "200 none"
+
+
+LOCKING = [
+    *("POST roles/", "PUT roles/{id}", "PATCH roles/{id}", "DELETE roles/{id}"),
+    *("PUT users/{id}", "PATCH users/{id}", "DELETE users/{id}", "DELETE account/"),
+]
+
+
+@parametrize("row", [row for row in TABLED if str(row) in LOCKING])
+def test_of_two_who_change_who_may_do_what_one_waits(world, row):
+    statements = []
+
+    def listen(_connection, _cursor, statement, *_):
+        statements.append(" ".join(statement.split()))
+
+    with world.app.app_context():
+        event.listen(sql.engines[None], "before_cursor_execute", listen)
+    response = world.ask(row.verb, row.path, world.people["admin"], "token")
+    assert response.status_code < 300
+    # SQLite has one writer at a time as it is, and so no FOR UPDATE.
+    lock = "SELECT roles.id FROM roles ORDER BY roles.id"
+    locked = [s.removesuffix(" FOR UPDATE") == lock for s in statements]
+    written = [bool(re.match("INSERT|UPDATE|DELETE", s)) for s in statements]
+    assert True in locked and locked.index(True) < written.index(True)
 
 
 @parametrize("command", ["block admin", "adduser admin --role user"])
