@@ -4,16 +4,18 @@ Whatever goes wrong, wherever it comes from (Flask, Werkzeug, Flask-RESTX, the g
 store), ends in `answer`. It tells the client what to mend, and nothing of our insides.
 """
 
-from http import HTTPStatus
-
 import orjson
 from flask import Response, current_app, g
 from redis.exceptions import RedisError
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
 
 from .db import Changed
+
+# RFC 9110's names; HTTPStatus has older ones before Python 3.13
+TITLES = HTTP_STATUS_CODES | {413: "Content Too Large", 422: "Unprocessable Content"}
 
 RETRY_AFTER = 5  # seconds after which a part that is down is worth another try
 
@@ -71,9 +73,9 @@ def answer(error):
     detail = error.description if isinstance(error, Problem) else None
     problem = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": TITLES[status],
         "status": status,
-        "detail": detail or DETAILS.get(status, HTTPStatus(status).description),
+        "detail": detail or DETAILS.get(status, TITLES[status] + "."),
         "request_id": g.get("request_id"),
     }
     if status in (400, 422):

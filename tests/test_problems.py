@@ -1,6 +1,5 @@
 """Every error comes in one form, whoever raised it, and keeps our insides in."""
 
-from http import HTTPStatus
 from pathlib import Path
 
 import flask_restx
@@ -14,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from myapp.api import FeatureApi, Resource
 from myapp.db import unit_of_work
 from myapp.guard import caller
-from myapp.problems import Problem
+from myapp.problems import TITLES, Problem
 from myapp.users.models import User
 
 OUR_FOLDER = str(Path(__file__).parent.parent)
@@ -29,7 +28,7 @@ def assert_problem(response, status):
         return None
     problem = response.json
     assert problem["type"] == "about:blank"
-    assert problem["title"] == HTTPStatus(status).phrase
+    assert problem["title"] == TITLES[status]
     assert problem["status"] == status
     assert problem["request_id"] == response.headers["X-Request-ID"]
     known = {"type", "title", "status", "detail", "request_id"}
