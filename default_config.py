@@ -17,6 +17,8 @@ class Config:
     CORS_ORIGINS = []  # other origins that may call from a browser; ["*"] for any
     USE_TOKEN_AUTH = False  # True: Basic works at auth/request-token alone
     REGISTRATION_OPEN = True  # whether anybody may sign up
+    USE_RATE_LIMITS = False  # whether to count calls, per account or address
+    RATE_LIMIT = "5 per 15 seconds"
     REQUIRE_IF_MATCH = False  # True: changing a thing without If-Match is refused
     PRESENCE_TTL = 300  # seconds without a heartbeat until a device counts as away
     MAX_CONTENT_LENGTH = 1024 * 1024  # bytes of a request's body

@@ -6,10 +6,9 @@ A folder here is a feature; a file is something that features share.
 import os
 
 from flask import Flask
-from flask_cors import CORS
 from werkzeug.routing import IntegerConverter
 
-from . import cli, db, docs, guard, problems, settings, trace
+from . import cli, db, docs, guard, headers, limits, metrics, problems, settings, trace
 from .account import account
 from .audit import audit
 from .auth import auth
@@ -18,11 +17,12 @@ from .devices import devices
 from .presence import presence
 from .roles import roles
 from .status import status
+from .todos import todos
 from .users import users
 from .users.models import keep_hash, look_up as by_username
 from .version import __version__  # noqa: F401
 
-FEATURES = (status, auth, account, users, roles, audit, devices, presence)
+FEATURES = (status, auth, account, users, roles, audit, devices, presence, todos)
 
 
 class Id(IntegerConverter):
@@ -54,11 +54,12 @@ def create_app(config=None, **overrides):
     app.url_map.converters["int"] = Id
 
     trace.init_app(app)
+    metrics.init_app(app)
+    headers.init_app(app)
     problems.init_app(app)
     db.init_app(app)
+    limits.init_app(app)
     guard.init_app(app, by_username, by_session, keep_hash)
-    if app.config["CORS_ORIGINS"]:
-        CORS(app, origins=app.config["CORS_ORIGINS"])
 
     app.register_blueprint(docs.docs)
     for feature in FEATURES:

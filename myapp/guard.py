@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from flask import current_app, g, request
 
+from . import limits
 from .db import unit_of_work
 from .docs import describes, problem_response
 from .problems import Problem
@@ -84,7 +85,7 @@ class Guard:
             app.config["JWT_FORMER_SECRET_KEYS"],
             app.config["JWT_ISSUER"],
         )
-        self.slowdown = Slowdown(app.config["REDIS_URL"])
+        self.slowdown = Slowdown(app.extensions["limits"])
         self.accounts = {}
         self.passwords = {}
         self.claims = {}
@@ -195,6 +196,7 @@ def caller(basic_only):
         basic_only or not current_app.config["USE_TOKEN_AUTH"]
     ):
         account = guard().by_password(sent.username or "", sent.password or "")
+    limits.count(account)
     if account is None:
         raise unauthorized()
     return account
@@ -237,6 +239,7 @@ def requires_refresh_token(verb):
         sent = request.authorization
         bearer = sent is not None and sent.type == "bearer" and sent.token
         claims = bearer and guard().tokens.read(REFRESH, sent.token)
+        limits.count()
         if not claims:
             raise unauthorized()
         return verb(*args, claims=claims, **kwargs)

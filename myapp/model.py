@@ -30,11 +30,10 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
-)
-from sqlalchemy import (
     Integer,
     String,
     Text,
+    TypeDecorator,
     and_,
     column,
     func,
@@ -42,8 +41,9 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    table,
+    tuple_,
 )
-from sqlalchemy import table, tuple_
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.orm import column_property, declared_attr
 from sqlalchemy.orm.attributes import set_committed_value
@@ -57,6 +57,7 @@ from .schema import reading, text
 KEY = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up there
 MOMENT = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
 
+AT_ONCE = 500  # rows of a stream that are in memory
 URL = {"type": "string", "format": "uri", "description": "Where this stands."}
 ID = integer(1, BIGGEST, "Never given twice.", 7)
 OWNER = text(1, 64, "The account that this belongs to.", "pythonista")
@@ -246,19 +247,13 @@ class SqlModel(Described, sql.Model):
 
     @classmethod
     def page(cls, page, **scope):
-        where = cls.within(scope) + cls.within(page.filters)
-        if page.words:
-            where.append(cls.search.contains(folded(page.words), autoescape=True))
+        where = cls._chosen(page, scope)
         total, exact = cls._count(where, page.count)
         if exact and page.offset >= total:
             return Found([], False, total, exact)
-        statement = select(*cls.columns()).where(*where)
+        statement = cls._sorted(page).where(*where)
         if page.place and page.place.values is not None:
             statement = statement.where(cls._beyond(page))
-        for name, descends in page.sort:
-            field = getattr(cls, name)
-            downwards = descends is not page.backward
-            statement = statement.order_by(field.desc() if downwards else field)
         statement = statement.limit(page.limit + 1).offset(page.offset or None)
         rows = sql.session.execute(statement).all()
         more = len(rows) > page.limit
@@ -266,6 +261,30 @@ class SqlModel(Described, sql.Model):
         if page.backward:
             rows.reverse()
         return Found(rows, more, total, exact)
+
+    @classmethod
+    def stream(cls, page, **scope):
+        """All that `page` would choose, in batches of rows, from one snapshot."""
+        statement = cls._sorted(page).where(*cls._chosen(page, scope))
+        options = {"yield_per": AT_ONCE}
+        rows = sql.session.execute(statement, execution_options=options)
+        yield from rows.partitions()
+
+    @classmethod
+    def _chosen(cls, page, scope):
+        where = cls.within(scope) + cls.within(page.filters)
+        if page.words:
+            where.append(cls.search.contains(folded(page.words), autoescape=True))
+        return where
+
+    @classmethod
+    def _sorted(cls, page):
+        statement = select(*cls.columns())
+        for name, descends in page.sort:
+            field = getattr(cls, name)
+            downwards = descends is not page.backward
+            statement = statement.order_by(field.desc() if downwards else field)
+        return statement
 
     @classmethod
     def _count(cls, where, how):
@@ -303,6 +322,21 @@ class SqlModel(Described, sql.Model):
         return and_(first <= value if downwards[0] else first >= value, condition)
 
 
+class EndlessMoment(TypeDecorator):
+    """A time that need not be: without one it is the end of time, which sorts last on
+    every database, and which a cursor can point beyond."""
+
+    impl = MOMENT
+    cache_ok = True
+    never = datetime(9999, 12, 31, 23, 59, 59)
+
+    def process_bind_param(self, value, dialect):
+        return self.never if value is None else value
+
+    def process_result_value(self, value, dialect):
+        return None if value == self.never else value
+
+
 FORMS = {"integer": BigInteger, "number": Float, "boolean": Boolean, "array": JSON}
 
 
@@ -311,7 +345,8 @@ def column_for(schema):
     kind = next(kind for kind in kinds(schema) if kind != "null")
     if kind == "string":
         if schema.get("format") == "date-time":
-            form = MOMENT
+            endless = "null" in kinds(schema)
+            return Column(EndlessMoment if endless else MOMENT, nullable=False)
         else:
             longest = schema["maxLength"]
             # Names are compared by their characters, whatever the server's locale.
@@ -454,6 +489,11 @@ class RedisModel(Described):
     def _index(cls, scope):
         names = "".join(f":{name}={value}" for name, value in sorted(scope.items()))
         return f"{cls.keyspace}:index{names}"
+
+    @classmethod
+    def count(cls, **scope):
+        """How many records of a scope there are."""
+        return redis_store.zcount(cls._index(scope), f"({int(time.time())}", "+inf")
 
     @classmethod
     def _living(cls, scope):

@@ -246,6 +246,8 @@ def parse_cursor(model, sort, text):
 
 def from_cursor(schema, value):
     """A value out of a cursor, as the store compares it."""
+    if value is None and "null" in kinds(schema):
+        return None
     if schema.get("format") == "date-time":
         return as_datetime(value)
     if "string" in kinds(schema) and type(value) is not str:
@@ -301,18 +303,13 @@ def link(cursor):
     return request.base_url + ("?" + urlencode(query) if query else "")
 
 
+def query(name, description, **schema):
+    """A parameter in the query, as the documents tell it."""
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
 def parameters_of(model):
-    """What `asked_for` reads, as the documents tell it."""
-
-    def query(name, description, **schema):
-        return {
-            "name": name,
-            "in": "query",
-            "description": description,
-            "schema": schema,
-        }
-
-    names = ", ".join(model.sortable)
+    """What `asked_for` reads for a page."""
     return [
         query("page", "Which page.", type="integer", minimum=1, maximum=DEEPEST),
         query(
@@ -322,18 +319,6 @@ def parameters_of(model):
             minimum=1,
             maximum=DEEPEST,
             default=PER_PAGE,
-        ),
-        query(
-            "sort",
-            f"Fields with commas between, a minus before one that descends: {names}.",
-            type="string",
-            examples=[f"-{model.sortable[-1]}"],
-        ),
-        query(
-            "q",
-            "Text anywhere in the text fields, in any case.",
-            type="string",
-            maxLength=LONGEST_SEARCH,
         ),
         query(
             "view",
@@ -348,6 +333,26 @@ def parameters_of(model):
             default="capped",
         ),
         query("cursor", "Stands in links; follow them.", type="string"),
+        *filter_parameters(model),
+    ]
+
+
+def filter_parameters(model):
+    """What `asked_for` reads to choose and to sort."""
+    names = ", ".join(model.sortable)
+    return [
+        query(
+            "sort",
+            f"Fields with commas between, a minus before one that descends: {names}.",
+            type="string",
+            examples=[f"-{model.sortable[-1]}"],
+        ),
+        query(
+            "q",
+            "Text anywhere in the text fields, in any case.",
+            type="string",
+            maxLength=LONGEST_SEARCH,
+        ),
         *(
             query(
                 name, f"Only those with exactly this {name}.", **filter_schema(schema)

@@ -2,6 +2,7 @@
 
 import os
 
+from limits import parse as parse_rate
 from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -101,11 +102,12 @@ def complete(app):
     for name, parse in (
         ("SQLALCHEMY_DATABASE_URI", make_url),
         ("REDIS_URL", parse_url),
+        ("RATE_LIMIT", parse_rate),
     ):
         try:
             parse(config[name])
         except (ArgumentError, ValueError):  # without the address: it holds a password
-            raise SettingError(f"{name} is no address.") from None
+            raise SettingError(f"{name} makes no sense.") from None
     prefix = config["API_PREFIX"].rstrip("/")
     if prefix and not prefix.startswith("/"):
         raise SettingError(f"API_PREFIX is {prefix!r}; it must begin with a slash.")

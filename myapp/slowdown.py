@@ -10,8 +10,6 @@ import time
 from ipaddress import ip_address, ip_network
 
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage, RedisStorage
-from limits.strategies import FixedWindowRateLimiter
 from redis.exceptions import RedisError
 
 from .db import redis_store
@@ -28,13 +26,8 @@ FAMILIAR = 30 * 24 * 60 * 60  # seconds for which an address is known to an acco
 class Slowdown:
     """The counts of failures of one application."""
 
-    def __init__(self, redis_url):
-        shared = RedisStorage(
-            redis_url.replace("unix:", "redis+unix:", 1),
-            connection_pool=redis_store.connection_pool,
-        )
-        self._shared = FixedWindowRateLimiter(shared)
-        self._alone = FixedWindowRateLimiter(MemoryStorage())
+    def __init__(self, counter):
+        self._counter = counter
 
     def check(self, username, address):
         """Raise 429 where there have been too many failures to try once more."""
@@ -61,9 +54,11 @@ class Slowdown:
     def _counted(self, count, username, address):
         try:
             known = redis_store.exists(familiar(username, address))
-            return count(self._shared, username, address, known)
         except RedisError:
-            return count(self._alone, username, address, False)
+            known = False
+        return self._counter.use(
+            lambda limiter: count(limiter, username, address, known)
+        )
 
     def _wait(self, limiter, username, address, known):
         """Seconds until another try, 0 for now."""

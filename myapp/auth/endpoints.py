@@ -7,6 +7,7 @@ from ..docs import refuses
 from ..db import unit_of_work
 from ..etags import must_match
 from ..guard import guard, requires, requires_refresh_token, unauthorized
+from ..idempotency import idempotent
 from ..paging import paged
 from ..problems import Problem
 from ..schema import NO_STORE, accepts, answers, answers_nothing
@@ -21,6 +22,7 @@ auth = FeatureApi("auth", "Signing up, in and out.")
 @auth.route("/register")
 class Register(Resource):
     @refuses({403: "Sign-up is closed here.", 409: "The name is taken."})
+    @idempotent
     @accepts(registration)
     @answers(User, 201)
     def post(self, body):

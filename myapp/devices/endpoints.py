@@ -4,11 +4,13 @@ from flask import g
 
 from ..api import FeatureApi, Resource
 from ..etags import must_match
+from ..export import exports
 from ..guard import requires
+from ..idempotency import idempotent
 from ..paging import paged
 from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
 from ..schema import answers_file
-from .models import Device
+from .models import Device, online, summary
 
 devices = FeatureApi("devices", "Smart devices in people's homes.")
 
@@ -22,11 +24,37 @@ class Devices(Resource):
         return Device.page(page, **Device.readable())
 
     @requires()
+    @idempotent
     @accepts(Device)
     @answers(Device, 201)
     def post(self, body):
         """Register a device."""
         return Device.create(owner_id=g.caller.id, **body)
+
+
+@devices.route("/export")
+class Export(Resource):
+    @requires()
+    @exports(Device)
+    def get(self, page):
+        """Download your devices."""
+        return Device.stream(page, **Device.readable())
+
+
+@devices.route("/summary")
+class Summary(Resource):
+    @requires()
+    @answers(summary)
+    def get(self):
+        """Count your devices."""
+        scope = Device.readable()
+        types = Device.counts("type", scope)
+        return {
+            "total": sum(types.values()),
+            "by_type": types,
+            "by_location": Device.counts("location", scope),
+            "online": online(scope),
+        }
 
 
 @devices.route("/<int:id>")

@@ -1,10 +1,36 @@
 """A device: what it is, where it stands, whose it is."""
 
 import orjson
+from blinker import Signal
 
 from ..etags import dumps
-from ..model import Owned, SqlModel
-from ..schema import text, writing
+from ..model import Owned, SqlModel, sql
+from ..schema import reading, text, writing
+
+COUNTS = {
+    "type": "object",
+    "additionalProperties": {"type": "integer", "minimum": 1},
+}
+summary = reading(
+    "DeviceSummary",
+    total={"type": "integer", "minimum": 0, "description": "Devices in all."},
+    by_type={**COUNTS, "description": "Devices of each type."},
+    by_location={**COUNTS, "description": "Devices in each location."},
+    online={
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "description": "Devices that are online; null where Redis is away.",
+    },
+)
+
+# Who can tell how many devices of a scope are online connects here.
+counting_online = Signal()
+
+
+def online(scope):
+    """How many devices of a scope are online; None where nobody can tell."""
+    told = counting_online.send(scope=scope)
+    return told[0][1] if told else None
 
 
 class Device(Owned, SqlModel):
@@ -21,6 +47,14 @@ class Device(Owned, SqlModel):
         serial_number=text(1, 64, "What the vendor calls it.", "ACOV-09494"),
     )
     sortable = ("id", "name", "type", "location", "created_at", "updated_at")
+
+    @classmethod
+    def counts(cls, field, scope):
+        """How many devices in `scope` have each value of a field."""
+        field = getattr(cls, field)
+        count = sql.func.count()
+        statement = sql.select(field, count).where(*cls.within(scope)).group_by(field)
+        return dict(map(tuple, sql.session.execute(statement.order_by(field))))
 
     @classmethod
     def report(cls, record):

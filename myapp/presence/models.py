@@ -5,7 +5,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import event
 
 
-from ..devices.models import Device
+from ..devices.models import Device, counting_online
 from ..db import Changed
 from ..model import ID, RedisModel
 from ..schema import flag, integer, moment, optional, text, writing
@@ -58,3 +58,12 @@ def forget(_mapper, _connection, device):
             found.delete()
     except (Changed, RedisError):
         current_app.logger.warning("The heartbeat of device %d stays.", device.id)
+
+
+@counting_online.connect
+def count_online(_sender, scope):
+    """How many devices of a scope are online; None while Redis is away."""
+    try:
+        return Presence.count(**scope)
+    except RedisError:
+        return None

@@ -6,6 +6,7 @@ from ..api import FeatureApi, Resource
 from ..docs import refuses
 from ..etags import must_match
 from ..guard import forget_accounts, requires
+from ..idempotency import idempotent
 from ..paging import paged
 from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
 from ..trail import tell
@@ -29,6 +30,7 @@ class Roles(Resource):
 
     @requires("roles:write")
     @refuses(REASONS)
+    @idempotent
     @accepts(Role)
     @answers(Role, 201)
     def post(self, body):

@@ -6,6 +6,7 @@ from ..api import FeatureApi, Resource
 from ..docs import refuses
 from ..etags import must_match
 from ..guard import requires
+from ..idempotency import idempotent
 from ..paging import paged
 from ..roles.models import Role, an_admin_stays, must_hold
 from ..schema import accepts, accepts_patch, answers, answers_nothing, merged, writing
@@ -33,6 +34,7 @@ class Users(Resource):
 
     @requires("users:write")
     @refuses(REASONS)
+    @idempotent
     @accepts(new_user)
     @answers(User, 201)
     def post(self, body):

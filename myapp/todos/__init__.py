@@ -1,0 +1,5 @@
+"""Household to-dos."""
+
+from .endpoints import todos
+
+__all__ = ["todos"]

@@ -1,0 +1,65 @@
+"""`{prefix}/todos/`: household to-dos."""
+
+from flask import g
+
+from ..api import FeatureApi, Resource
+from ..etags import must_match
+from ..guard import requires
+from ..idempotency import idempotent
+from ..paging import paged
+from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
+from .models import Todo
+
+todos = FeatureApi("todos", "Household to-dos, optionally about a device.")
+
+
+@todos.route("/")
+class Todos(Resource):
+    @requires()
+    @paged(Todo)
+    def get(self, page):
+        """List your to-dos."""
+        return Todo.page(page, **Todo.readable())
+
+    @requires()
+    @idempotent
+    @accepts(Todo)
+    @answers(Todo, 201)
+    def post(self, body):
+        """Note a to-do."""
+        return Todo.create(owner_id=g.caller.id, **body)
+
+
+@todos.route("/<int:id>")
+class OneTodo(Resource):
+    @requires()
+    @answers(Todo)
+    def get(self, id):
+        """Read a to-do."""
+        return Todo.get_or_404(id, **Todo.readable())
+
+    @requires()
+    @accepts(Todo)
+    @answers(Todo)
+    def put(self, id, body):
+        """Replace a to-do."""
+        found = Todo.lock_or_404(id, **Todo.writable())
+        must_match(found)
+        return found.update(**body)
+
+    @requires()
+    @accepts_patch(Todo)
+    @answers(Todo)
+    def patch(self, id, patch):
+        """Change some properties of a to-do."""
+        found = Todo.lock_or_404(id, **Todo.writable())
+        must_match(found)
+        return found.update(**merged(found, patch))
+
+    @requires()
+    @answers_nothing
+    def delete(self, id):
+        """Remove a to-do."""
+        found = Todo.lock_or_404(id, **Todo.writable())
+        must_match(found)
+        found.delete()
