@@ -1,10 +1,21 @@
 """The WSGI application; production unless FLASK_CONFIG says otherwise."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 from dotenv import load_dotenv
 
-from myapp import create_app
-
 load_dotenv()
+
+# Workers that are forked from here count together; one that is not needs to be told
+# where the others do. The library looks once, when it is imported.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    folder, loader = tempfile.mkdtemp(prefix="myapp-metrics-"), os.getpid()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    atexit.register(lambda: os.getpid() == loader and shutil.rmtree(folder, True))
+
+from myapp import create_app  # noqa: E402
+
 app = create_app(os.environ.get("FLASK_CONFIG", "production"))

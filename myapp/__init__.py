@@ -54,10 +54,10 @@ def create_app(config=None, **overrides):
     app.url_map.converters["int"] = Id
 
     trace.init_app(app)
-    metrics.init_app(app)
     headers.init_app(app)
     problems.init_app(app)
     db.init_app(app)
+    metrics.init_app(app)
     limits.init_app(app)
     guard.init_app(app, by_username, by_session, keep_hash)
 

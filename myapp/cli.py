@@ -8,9 +8,10 @@ from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
 
-from . import processes
+from . import idempotency, processes
 from .db import sql, unit_of_work
 from .devices.models import Device
+from .metrics import job
 from .presence.models import Presence
 from .roles.models import Role, has_admin
 from .users import commands
@@ -23,6 +24,7 @@ def init_app(app):
     """Give `app` its commands, and `flask shell` its names."""
     app.cli.add_command(init_db)
     app.cli.add_command(deploy)
+    app.cli.add_command(purge)
     commands.init_app(app)
     processes.init_app(app)
     app.shell_context_processor(
@@ -68,6 +70,14 @@ def deploy():
             click.echo(f"Ready. {name} is the first admin.")
         else:
             click.echo("Ready, without an admin: flask adduser NAME --role admin")
+
+
+@click.command()
+@with_appcontext
+def purge():
+    """Forget what is too old: the answers to idempotency keys, after a day."""
+    with job("purge"), unit_of_work():
+        click.echo(f"{idempotency.purge()} answers to idempotency keys")
 
 
 def fill():

@@ -17,11 +17,20 @@ from flask_sqlalchemy import SQLAlchemy
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from sqlalchemy import MetaData, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import MetaData, event, make_url
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 
-BUSY_TIMEOUT = 5  # seconds that a writer on SQLite waits for the one before it
+PATIENCE = 5  # seconds that a writer waits for the one before it
+WAITS = {  # how to tell each database
+    "sqlite": {"timeout": PATIENCE},
+    "postgresql": {"options": f"-c lock_timeout={PATIENCE}s"},
+    "mysql": {"init_command": f"SET SESSION innodb_lock_wait_timeout = {PATIENCE}"},
+}
+# What PostgreSQL and MariaDB call it when another transaction did not end in time, and
+# when one of two had to give way.
+WAITED_TOO_LONG = ("55P03", 1205)
+GAVE_WAY = ("40P01", "40001", 1213, 1020)
 
 
 class Base(DeclarativeBase):
@@ -55,8 +64,9 @@ def init_app(app):
     """Bind both stores to `app`; nothing is connected yet."""
     options = app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {})
     options.setdefault("hide_parameters", True)  # no hash in the trace of an error
-    if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
-        options.setdefault("connect_args", {}).setdefault("timeout", BUSY_TIMEOUT)
+    database = make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name()
+    waits = WAITS.get("mysql" if database == "mariadb" else database, {})
+    options["connect_args"] = waits | options.get("connect_args", {})
     sql.init_app(app)
     migrate.init_app(app, sql)
     redis_store.init_app(app)
@@ -88,6 +98,11 @@ class Changed(Exception):
     """Somebody else was quicker; the request may run anew, and see what is there now."""
 
 
+def code_of(error):
+    """What the database calls an OperationalError: SQLSTATE, or MariaDB's number."""
+    return getattr(error.orig, "sqlstate", None) or error.orig.args[0]
+
+
 @contextmanager
 def unit_of_work(writes=True):
     """Everything inside happens, or nothing does.
@@ -98,8 +113,10 @@ def unit_of_work(writes=True):
     try:
         yield
         sql.session.commit()
-    except BaseException:
+    except BaseException as error:
         sql.session.rollback()
+        if isinstance(error, OperationalError) and code_of(error) in GAVE_WAY:
+            raise Changed from error
         raise
     finally:
         _writes.reset(token)

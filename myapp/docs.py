@@ -7,15 +7,17 @@ have gathered becomes the document.
 
 import inspect
 import re
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
 import flask_swagger_ui
 import orjson
 from flask import Blueprint, Response, abort, current_app, redirect
-from flask import render_template, request, send_file, url_for
+from flask import render_template, request, url_for
 from flask_restx import Resource
 
+from .compression import coded, coding
 from .swagger import downgrade, inside
 from .version import __version__
 
@@ -253,8 +255,9 @@ FILES = {
     "docs.css": OURS,
     "docs.svg": OURS,
 }
-CONTENTS = b"".join((FILES[name] / name).read_bytes() for name in FILES)
-STAMP = sha256(CONTENTS).hexdigest()[:12]
+CONTENTS = {name: (folder / name).read_bytes() for name, folder in FILES.items()}
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+STAMP = sha256(b"".join(CONTENTS.values())).hexdigest()[:12]
 YEAR = 365 * 24 * 60 * 60  # seconds
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -286,8 +289,11 @@ def file(stamp, name):
     """A file of the page. The stamp changes with any of them: keep it for a year."""
     if name not in FILES:
         abort(404)
-    response = send_file(FILES[name] / name, max_age=YEAR if stamp == STAMP else 0)
-    response.cache_control.public = response.cache_control.immutable = stamp == STAMP
+    response = built_response(CONTENTS[name], TYPES[Path(name).suffix])
+    if stamp == STAMP:
+        response.headers["Cache-Control"] = f"public, immutable, max-age={YEAR}"
+    else:
+        response.headers["Cache-Control"] = "no-cache"
     return response
 
 
@@ -311,10 +317,27 @@ def swagger_response(app, feature):
 
 def json_response(app, feature=None):
     """The response with the document of a slice, or of all; 304 to whoever has it."""
-    response = Response(serialised(app, feature), mimetype="application/json")
+    response = built_response(serialised(app, feature), "application/json")
     response.cache_control.no_cache = True
-    response.add_etag()
+    return response
+
+
+def built_response(data, mimetype):
+    """The response with what was built once, compressed; 304 to whoever has it."""
+    used = coding()
+    data, tag = prepared(data, used)
+    response = Response(data, mimetype=mimetype, headers={"Vary": "Accept-Encoding"})
+    if used:
+        response.content_encoding = used
+    response.set_etag(tag)
     return response.make_conditional(request)
+
+
+@lru_cache(100)
+def prepared(data, used):
+    """Bytes in a coding, or in none, and their ETag."""
+    data = coded(data, used) if used else data
+    return data, sha256(data).hexdigest()[:24]
 
 
 def serialised(app, feature=None):

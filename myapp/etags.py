@@ -11,6 +11,7 @@ import orjson
 from flask import Response, current_app, request
 from werkzeug.http import http_date
 
+from .compression import SMALLEST, coded, coding
 from .docs import describes, problem_response
 from .problems import Problem
 
@@ -27,9 +28,12 @@ def dumps(data):
     return orjson.dumps(data, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
 
 
-def answer(data, status=200, version=0, modified=None, headers=()):
-    """The response with `data` as JSON and its ETag; 304 or 412 where that is due."""
-    response = respond(dumps(data), status, version, modified, headers=headers)
+def answer(data, status=200, version=0, modified=None, headers=(), codable=False):
+    """The response with `data` as JSON and its ETag; see `respond`."""
+    body = dumps(data)
+    response = respond(
+        body, status, version, modified, headers=headers, codable=codable
+    )
     if status == 201:
         response.headers["Location"] = data["url"]
     return response
@@ -42,17 +46,24 @@ def respond(
     modified=None,
     content_type="application/json",
     headers=(),
+    codable=False,
 ):
     """The response with these bytes and their ETag; 304 or 412 where that is due.
 
     `version`: the thing's counter, which tells apart two states that look alike.
-    `modified`: its naive UTC datetime, for Last-Modified.
+    `modified`: its naive UTC datetime, for Last-Modified. `codable`: whether it may be
+    compressed; never an item, whose ETag is for If-Match.
     """
     tag = etag(body, version)
+    used = coding() if codable and len(body) >= SMALLEST else None
+    if used:
+        tag = f"{tag}-{used}"  # another representation, another ETag
     response = Response(body, status, headers, content_type=content_type)
     # A shared cache must not keep what belongs to one account; the client may, and asks.
     response.headers.setdefault("Cache-Control", "private, no-cache")
     response.headers["Vary"] = "Authorization"
+    if codable:
+        response.headers["Vary"] = "Authorization, Accept-Encoding"
     response.headers["ETag"] = f'"{tag}"'
     if modified:
         response.headers["Last-Modified"] = http_date(modified.replace(tzinfo=UTC))
@@ -60,6 +71,9 @@ def respond(
         response.status_code = 304
         response.set_data(b"")
         del response.headers["Content-Type"], response.headers["Content-Length"]
+    elif used:
+        response.set_data(coded(body, used))
+        response.headers["Content-Encoding"] = used
     return response
 
 

@@ -1,8 +1,7 @@
 """Idempotency-Key: however often a client sends a POST, it happens once.
 
-The key, the answer and what was created are committed together. A retry gets the first
-answer again; two at once meet at the unique key, and the later one runs anew and finds the
-answer of the first.
+The key, the answer and what was created are committed together. Whoever comes second with
+a key waits for the first one's end, and gets its answer again.
 """
 
 import re
@@ -11,46 +10,43 @@ from functools import wraps
 from hashlib import blake2b
 
 from flask import Response, current_app, g, request
-from sqlalchemy import Column, Index, Integer, LargeBinary, String, UniqueConstraint
-from sqlalchemy import JSON
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import JSON, Column, Integer, LargeBinary, String
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 
-from .db import Changed, sql
+from .db import WAITED_TOO_LONG, Changed, code_of, sql
 from .docs import describes, problem_response
 from .model import KEY, MOMENT, now
 from .problems import Problem, fault
 
 KEPT = timedelta(hours=24)
 FORM = re.compile(r"[\x21-\x7e]{1,255}")
+STILL_RUNNING = "The first request with this key is still running."
 STRANGER = 0  # the account of those who have none
 REPLAYED = (
+    "Cache-Control",
     "Content-Type",
-    "Location",
     "ETag",
     "Last-Modified",
-    "Cache-Control",
+    "Location",
     "Vary",
 )
 
 
 class FirstAnswer(sql.Model):
-    """What was answered to a key the first time."""
+    """What was answered to a key the first time; without a status, while that is under
+    way."""
 
     __tablename__ = "idempotency"
-    __table_args__ = (
-        UniqueConstraint("account_id", "key"),
-        Index(None, "created_at"),
-        {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_nopad_bin"},
-    )
+    __table_args__ = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_nopad_bin"}
 
-    id = Column(KEY, primary_key=True)
-    account_id = Column(KEY, nullable=False)
-    key = Column(String(255), nullable=False)
+    account_id = Column(KEY, primary_key=True, autoincrement=False)
+    key = Column(String(255), primary_key=True)
     request_hash = Column(LargeBinary(32), nullable=False)
-    status = Column(Integer, nullable=False)
-    headers = Column(JSON, nullable=False)
-    body = Column(LargeBinary, nullable=False)
-    created_at = Column(MOMENT, nullable=False)
+    created_at = Column(MOMENT, nullable=False, index=True)
+    status = Column(Integer)
+    headers = Column(JSON)
+    body = Column(LargeBinary)
 
 
 def idempotent(verb):
@@ -65,13 +61,13 @@ def idempotent(verb):
             wrong = "must be 1 to 255 visible ASCII characters"
             raise Problem(400, errors=[fault("/Idempotency-Key", wrong)])
         caller = g.get("caller")
-        account_id = caller.id if caller else STRANGER
-        claim(account_id, key)
-        first = find(account_id, key)
-        if first:
-            return replayed(first)
+        of_this = {"account_id": caller.id if caller else STRANGER, "key": key}
+        if not claimed(of_this):
+            first = found(of_this)
+            if first:
+                return replayed(first)
         response = verb(*args, **kwargs)
-        keep(account_id, key, response)
+        keep(of_this, response)
         return response
 
     return describes(
@@ -86,63 +82,61 @@ def idempotent(verb):
         ],
         responses={
             "400": problem_response("The Idempotency-Key is malformed."),
-            "409": problem_response(
-                "The first request with this key is still running."
-            ),
+            "409": problem_response(STILL_RUNNING),
             "422": problem_response("The Idempotency-Key came with another body."),
         },
     )
 
 
-def claim(account_id, key):
-    """Raise 409 where the same request is running elsewhere right now.
+def claimed(of_this):
+    """Whether this is the first request with its key. Waits while another one is under
+    way; raises 409 where that takes too long."""
+    dialect = sql.engine.dialect.name
+    if dialect in ("mysql", "mariadb"):
+        insert = mysql.insert(FirstAnswer).prefix_with("IGNORE")
+    else:
+        form = postgresql if dialect == "postgresql" else sqlite
+        insert = form.insert(FirstAnswer).on_conflict_do_nothing()
+    claim = insert.values(request_hash=request_hash(), created_at=now(), **of_this)
+    try:
+        return bool(sql.session.execute(claim).rowcount)
+    except OperationalError as error:
+        if code_of(error) not in WAITED_TOO_LONG:
+            raise
+        raise Problem(409, STILL_RUNNING) from None
 
-    Where the database has no lock to try, the second one waits for the first instead.
-    """
-    if sql.engine.dialect.name == "postgresql":
-        number = int.from_bytes(
-            blake2b(f"{account_id}:{key}".encode(), digest_size=8).digest(), signed=True
-        )
-        lock = sql.func.pg_try_advisory_xact_lock(number)
-        if not sql.session.scalar(sql.select(lock)):
-            raise Problem(409, "The first request with this key is still running.")
 
-
-def find(account_id, key):
+def found(of_this):
     """What was answered to the key within the last day, or None. Raises 422."""
-    first = sql.session.execute(
-        sql.select(
-            FirstAnswer.request_hash,
-            FirstAnswer.status,
-            FirstAnswer.headers,
-            FirstAnswer.body,
-        ).where(FirstAnswer.account_id == account_id, FirstAnswer.key == key)
+    first = sql.session.scalars(
+        sql.select(FirstAnswer).filter_by(**of_this).with_for_update()
     ).first()
-    if first and first.request_hash != request_hash():
+    if first is None:  # purged just now
+        raise Changed
+    if first.created_at < now() - KEPT:
+        return None
+    if first.request_hash != request_hash():
         wrong = "came with another body before"
         raise Problem(422, errors=[fault("/Idempotency-Key", wrong)])
     return first
 
 
-def keep(account_id, key, response):
-    """Put the answer beside what it tells of. Raises Changed where another one was
-    first."""
-    statement = sql.insert(FirstAnswer).values(
-        account_id=account_id,
-        key=key,
-        request_hash=request_hash(),
-        status=response.status_code,
-        headers={n: response.headers[n] for n in REPLAYED if n in response.headers},
-        body=response.get_data(),
-        created_at=now(),
+def keep(of_this, response):
+    """Put the answer beside what it tells of."""
+    answer = sql.update(FirstAnswer).filter_by(**of_this)
+    sql.session.execute(
+        answer.values(
+            request_hash=request_hash(),
+            created_at=now(),
+            status=response.status_code,
+            headers={n: response.headers[n] for n in REPLAYED if n in response.headers},
+            body=response.get_data(),
+        )
     )
-    try:
-        sql.session.execute(statement)
-    except IntegrityError:
-        raise Changed from None
 
 
 def replayed(first):
+    """The first answer, once more."""
     response = Response(first.body, first.status, first.headers)
     response.headers["Idempotent-Replayed"] = "true"
     return response

@@ -5,12 +5,16 @@ without it, a process tells of itself alone.
 """
 
 import os
+import re
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 from flask import Blueprint, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from sqlalchemy import event
 
 from .db import check_redis, sql
 from .trace import route
@@ -28,10 +32,14 @@ latency = Histogram(
     ("method", "route"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
-connections = Gauge(
-    "database_connections",
-    "Connections of the pool, by what they do.",
-    ("state",),
+connections_open = Gauge(
+    "database_connections_open",
+    "Connections to the database that the pool holds.",
+    multiprocess_mode="livesum",
+)
+connections_in_use = Gauge(
+    "database_connections_in_use",
+    "Connections that some request is using now.",
     multiprocess_mode="livesum",
 )
 redis_up = Gauge(
@@ -41,9 +49,36 @@ redis_up = Gauge(
 )
 
 
+jobs = Counter(
+    "jobs_total",
+    "Work that no request waits for, by how it ended: done or failed.",
+    ("job", "outcome"),
+)
+job_seconds = Counter("job_seconds_total", "What that work took.", ("job",))
+
+
+@contextmanager
+def job(name):
+    """Count what is done in the block as a job of this name."""
+    began, outcome = time.perf_counter(), "failed"
+    try:
+        yield
+        outcome = "done"
+    finally:
+        jobs.labels(name, outcome).inc()
+        job_seconds.labels(name).inc(time.perf_counter() - began)
+
+
 def init_app(app):
     app.register_blueprint(metrics)
     app.after_request(_count)
+    with app.app_context():
+        for gauge, more, less in (
+            (connections_open, "connect", "close"),
+            (connections_in_use, "checkout", "checkin"),
+        ):
+            event.listen(sql.engine, more, lambda *_, gauge=gauge: gauge.inc())
+            event.listen(sql.engine, less, lambda *_, gauge=gauge: gauge.dec())
 
 
 def _count(response):
@@ -55,13 +90,24 @@ def _count(response):
 
 @metrics.route("/metrics")
 def tell():
-    pool = sql.engine.engine.pool
-    if hasattr(pool, "checkedout"):
-        connections.labels("in use").set(pool.checkedout())
-        connections.labels("idle").set(pool.checkedin())
+    """What Prometheus comes for."""
     redis_up.set(check_redis() == "ok")
     registry = REGISTRY
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder:
+        bury_the_dead(folder)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def bury_the_dead(folder):
+    """Drop what processes that are gone were doing; what they counted stays."""
+    for file in Path(folder).glob("gauge_live*.db"):
+        pid = int(re.search(r"_(\d+)\.db$", file.name)[1])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, folder)
+        except PermissionError:  # it lives, as somebody else
+            pass

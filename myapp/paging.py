@@ -99,7 +99,7 @@ def paged(model):
                 body = {"urls": [item["url"] for item in items], "meta": meta}
             else:
                 body = {"items": items, "meta": meta}
-            response = answer(body)
+            response = answer(body, codable=True)
             links = [
                 f'<{meta[rel]}>; rel="{rel}"'
                 for rel in ("first", "prev", "next", "last")

@@ -26,7 +26,7 @@ from urllib.parse import quote
 import click
 from flask import current_app
 from flask.cli import with_appcontext
-from werkzeug.serving import is_running_from_reloader, run_simple
+from werkzeug.serving import WSGIRequestHandler, is_running_from_reloader, run_simple
 
 HOST = "127.0.0.1"
 PATIENCE = 10  # seconds to become ready, and to end when asked to
@@ -185,7 +185,7 @@ def web():
     else:
         die_with_parent()
         os.environ["RELOADER_PID"] = str(os.getpid())
-        # The reloader's parent only announces itself; requests are logged in its child.
+        # The reloader's parent only announces itself.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
     port = current_app.config["PORT"]
     app = current_app._get_current_object()
@@ -193,13 +193,27 @@ def web():
         if not is_running_from_reloader():
             require_free(port)
         try:
-            return run_simple(HOST, port, app, use_reloader=True, threaded=True)
+            return run_simple(
+                HOST,
+                port,
+                app,
+                use_reloader=True,
+                threaded=True,
+                request_handler=Silent,
+            )
         except SystemExit as end:
             if is_running_from_reloader() or end.code <= 0:
                 raise
         # Somebody saved a file half-written: no reason to end.
         click.echo("The code does not start. Trying again when it changes.")
         wait_for_change()
+
+
+class Silent(WSGIRequestHandler):
+    """Logs no request: the application does."""
+
+    def log_request(self, *_):
+        pass
 
 
 def require_free(port):

@@ -148,6 +148,11 @@ def test_an_address_that_is_not_there_is_a_problem_too(broken):
     assert_problem(broken.post("/flask/divide_by_zero"), 405)
 
 
+def troubles(caplog):
+    """What was logged beside the line that each request leaves."""
+    return [record for record in caplog.records if record.name != "myapp.access"]
+
+
 @pytest.mark.parametrize("way", ["flask", "restx"])
 @pytest.mark.parametrize(
     "action",
@@ -159,7 +164,7 @@ def test_what_is_our_fault_is_logged_with_the_request_id(broken, way, action, ca
         f"/{way}/{action.__name__}", headers={"X-Request-ID": "find-me-again"}
     )
     assert response.json["request_id"] == "find-me-again"
-    (record,) = caplog.records
+    (record,) = troubles(caplog)
     assert record.levelname == "ERROR"
     assert "find-me-again" in record.getMessage()
 
@@ -173,7 +178,7 @@ def test_the_trace_of_the_unexpected_goes_to_the_log(broken, caplog):
 def test_what_is_the_clients_fault_is_not_logged(broken, caplog):
     broken.get("/restx/abort_as_flask")
     broken.get("/restx/say_it_ourselves")
-    assert not caplog.records
+    assert not troubles(caplog)
 
 
 def test_an_error_undoes_what_the_request_did(make_app):

@@ -57,16 +57,14 @@ def upgrade():
         )
     op.create_table(
         "idempotency",
-        sa.Column("id", KEY, nullable=False),
-        sa.Column("account_id", KEY, nullable=False),
+        sa.Column("account_id", KEY, nullable=False, autoincrement=False),
         sa.Column("key", sa.String(255), nullable=False),
         sa.Column("request_hash", sa.LargeBinary(32), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=False),
-        sa.Column("headers", sa.JSON(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_idempotency"),
-        sa.UniqueConstraint("account_id", "key", name="uq_idempotency_account_id_key"),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("headers", sa.JSON(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("account_id", "key", name="pk_idempotency"),
         **OPTIONS,
     )
     op.create_index("ix_idempotency_created_at", "idempotency", ["created_at"])
