@@ -99,8 +99,9 @@ class Changed(Exception):
 
 
 def code_of(error):
-    """What the database calls an OperationalError: SQLSTATE, or MariaDB's number."""
-    return getattr(error.orig, "sqlstate", None) or error.orig.args[0]
+    """What the database calls an OperationalError: MariaDB's number, or the SQLSTATE."""
+    told = error.orig.args[0]
+    return told if isinstance(told, int) else getattr(error.orig, "sqlstate", None)
 
 
 @contextmanager

@@ -41,19 +41,27 @@ READ = (
 
 def init_app(app):
     app.after_request(_secure)
-    if app.config["CORS_ORIGINS"]:
+    origins = app.config["CORS_ORIGINS"]
+    if origins:
         CORS(
             app,
-            origins=app.config["CORS_ORIGINS"],
+            origins=origins,
             allow_headers=SENT,
             expose_headers=READ,
             max_age=600,
         )
+    if origins and "*" not in origins:
+        app.after_request(_differ_by_origin)
 
 
 def _secure(response):
-    response.headers.extend(ALWAYS)
+    response.headers.update(ALWAYS)
     response.headers.setdefault("Content-Security-Policy", POLICY)
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = A_YEAR
+    return response
+
+
+def _differ_by_origin(response):
+    response.vary.add("Origin")  # flask-cors leaves it out where there is one origin
     return response

@@ -42,7 +42,7 @@ class FirstAnswer(sql.Model):
 
     account_id = Column(KEY, primary_key=True, autoincrement=False)
     key = Column(String(255), primary_key=True)
-    request_hash = Column(LargeBinary(32), nullable=False)
+    request_hash = Column(LargeBinary, nullable=False)
     created_at = Column(MOMENT, nullable=False, index=True)
     status = Column(Integer)
     headers = Column(JSON)
@@ -99,7 +99,8 @@ def claimed(of_this):
         insert = form.insert(FirstAnswer).on_conflict_do_nothing()
     claim = insert.values(request_hash=request_hash(), created_at=now(), **of_this)
     try:
-        return bool(sql.session.execute(claim).rowcount)
+        done = sql.session.execute(claim.execution_options(preserve_rowcount=True))
+        return done.rowcount == 1
     except OperationalError as error:
         if code_of(error) not in WAITED_TOO_LONG:
             raise

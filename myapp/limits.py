@@ -1,10 +1,13 @@
 """Rate limits: so many calls in a window, per account or, unknown, per address.
 
 Counted in Redis, exactly, whatever number of processes there is. While Redis is away each
-process counts for itself; it looks for Redis again every second.
+process counts for itself; it looks for Redis again every second. What is open to all can
+be read without being counted, since health checks, scrapers and browsers do.
 """
 
 import time
+from ipaddress import ip_address, ip_network
+from math import ceil
 from typing import NamedTuple
 
 from flask import current_app, g, request
@@ -17,14 +20,13 @@ from .db import redis_store
 from .problems import Problem
 
 AWAY = 1.0  # seconds without another look after Redis has not answered
+SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Count(NamedTuple):
-    """Where a caller stands: calls a window, calls left, and the epoch second of the
-    next window."""
+    """Calls in this window so far, and the epoch second in which the next one begins."""
 
-    limit: int
-    remaining: int
+    used: int
     reset: int
 
 
@@ -64,29 +66,48 @@ def count(account=None):
     rate = current_app.extensions.get("rate")
     if rate is None or "count" in g:
         return
-    who = f"account:{account.id}" if account else f"address:{request.remote_addr}"
-
-    def hit(limiter):
-        within = limiter.hit(rate, who)
-        stats = limiter.get_window_stats(rate, who)
-        return within, Count(rate.amount, stats.remaining, int(stats.reset_time))
-
-    within, g.count = current_app.extensions["limits"].use(hit)
-    if not within:
+    g.count = counted(rate, account, 1)
+    if g.count.used > rate.amount:
         wait = max(1, g.count.reset - int(time.time()))
         raise Problem(429, headers={"Retry-After": str(wait)})
 
 
+def counted(rate, account, calls):
+    """The Count of an account, or of this request's address, with so many calls more."""
+    who = (
+        f"account:{account.id}" if account else f"address:{subnet(request.remote_addr)}"
+    )
+    key = rate.key_for(who)
+
+    def count(limiter):
+        store = limiter.storage
+        used = store.incr(key, rate.get_expiry(), calls) if calls else store.get(key)
+        return Count(used, ceil(store.get_expiry(key)))
+
+    return current_app.extensions["limits"].use(count)
+
+
+def subnet(address):
+    """An IPv4 address, or the /64 that one IPv6 household has for itself."""
+    try:
+        if ip_address(address).version == 6:
+            return str(ip_network(f"{address}/64", strict=False))
+    except ValueError:
+        pass
+    return str(address)
+
+
 def _count_strangers():
     view = getattr(current_app.view_functions.get(request.endpoint), "view_class", None)
-    method = "get" if request.method == "HEAD" else request.method.lower()
-    if not hasattr(getattr(view, method, None), "guarded"):
+    verb = getattr(view, request.method.lower(), None)
+    if request.method not in SAFE and not hasattr(verb, "guarded"):
         count()
 
 
 def _tell(response):
-    if "count" in g:
-        response.headers["X-RateLimit-Limit"] = g.count.limit
-        response.headers["X-RateLimit-Remaining"] = g.count.remaining
-        response.headers["X-RateLimit-Reset"] = g.count.reset
+    rate = current_app.extensions["rate"]
+    count = g.get("count") or counted(rate, None, 0)
+    response.headers["X-RateLimit-Limit"] = rate.amount
+    response.headers["X-RateLimit-Remaining"] = max(0, rate.amount - count.used)
+    response.headers["X-RateLimit-Reset"] = count.reset
     return response

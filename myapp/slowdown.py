@@ -7,12 +7,12 @@ failures from that very address count.
 """
 
 import time
-from ipaddress import ip_address, ip_network
 
 from limits import RateLimitItemPerMinute
 from redis.exceptions import RedisError
 
 from .db import redis_store
+from .limits import subnet
 from .problems import Problem
 
 FROM_ONE = RateLimitItemPerMinute(
@@ -84,13 +84,3 @@ def counts(username, address, known):
 
 def familiar(username, address):
     return f"familiar:{username.lower()}:{address}"
-
-
-def subnet(address):
-    """An IPv4 address, or the /64 that one IPv6 household has for itself."""
-    try:
-        if ip_address(address).version == 6:
-            return str(ip_network(f"{address}/64", strict=False))
-    except ValueError:
-        pass
-    return str(address)

@@ -59,7 +59,7 @@ def upgrade():
         "idempotency",
         sa.Column("account_id", KEY, nullable=False, autoincrement=False),
         sa.Column("key", sa.String(255), nullable=False),
-        sa.Column("request_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("request_hash", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("headers", sa.JSON(), nullable=True),
