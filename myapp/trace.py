@@ -8,12 +8,12 @@ production, and for people elsewhere.
 import logging
 import re
 import secrets
-import sys
 import time
 from datetime import UTC, datetime
 
 import orjson
 from flask import g, has_request_context, request
+from flask.logging import wsgi_errors_stream
 
 from .problems import Problem
 
@@ -22,7 +22,7 @@ access = logging.getLogger("myapp.access")
 
 
 def init_app(app):
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(wsgi_errors_stream)
     as_json = app.config["CONFIG_NAME"] == "production"
     handler.setFormatter(AsJson() if as_json else AsText())
     logger = logging.getLogger("myapp")
