@@ -60,7 +60,7 @@ def upgrade():
         sa.Column("id", KEY, nullable=False),
         sa.Column("account_id", KEY, nullable=False),
         sa.Column("key", sa.String(255), nullable=False),
-        sa.Column("request_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("request_hash", sa.LargeBinary(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("headers", sa.JSON(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
