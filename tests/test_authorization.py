@@ -285,9 +285,9 @@ class World:
         everything = self.things[path]
         own = {id for id, owner_id in everything.items() if owner_id == person.id}
         if path == "devices/summary":
-            seen = {len(everything): set(everything), len(own): own}[
-                response.json["total"]
-            ]
+            counts = {response.json["total"], response.json["online"]}
+            alike = [ids for ids in (set(everything), own) if counts == {len(ids)}]
+            seen = alike[0] if alike else counts
         elif response.mimetype == "text/csv":
             seen = {
                 int(row["id"]) for row in csv.DictReader(response.text.splitlines())
