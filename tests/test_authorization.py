@@ -252,15 +252,14 @@ class World:
             self.app.extensions["guard"].accounts.clear()
         sent = person.ways.get(way)
         body = self.body(verb, path, person)
-        response = self.client.open(
+        return self.client.open(
             self.address(path),
             method=verb,
             query_string={"per_page": 100} if verb == "GET" else None,
             headers={"Authorization": sent} if sent else {},
             **({} if body is None else {"json": body}),
+            buffered=True,
         )
-        response.close()
-        return response
 
     @contextmanager
     def undone(self):
