@@ -1,6 +1,7 @@
 """The command line: `flask init-db`, and what processes.py adds."""
 
 import csv
+import json
 from pathlib import Path
 
 import click
@@ -14,10 +15,13 @@ from .devices.models import Device
 from .metrics import job
 from .presence.models import Presence
 from .roles.models import Role, has_admin
+from .todos.models import Todo
 from .users import commands
 from .users.models import User
 
-DEMO_DEVICES = Path(__file__).parent.parent / "data" / "smart-devices.csv"
+DATA = Path(__file__).parent.parent / "data"
+DEMO_DEVICES = DATA / "smart-devices.csv"
+DEMO_TODOS = DATA / "todos.json"  # each with the serial number of its device
 
 
 def init_app(app):
@@ -27,21 +31,20 @@ def init_app(app):
     app.cli.add_command(purge)
     commands.init_app(app)
     processes.init_app(app)
-    app.shell_context_processor(
-        lambda: {"sql": sql, "User": User, "Device": Device, "Presence": Presence}
-    )
+    models = {model.__name__: model for model in (User, Device, Presence, Todo)}
+    app.shell_context_processor(lambda: {"sql": sql, **models})
 
 
 @click.command("init-db")
 @with_appcontext
 def init_db():
-    """Create the tables; fill empty ones with the demo accounts and devices."""
+    """Create the tables; fill empty ones with the demo data."""
     upgrade()
     with unit_of_work():
         Role.build_in()
         if sql.session.scalar(sql.select(User.id).limit(1)) is None:
             fill()
-        for model in (User, Device):
+        for model in (User, Device, Todo):
             count = sql.session.scalar(sql.select(sql.func.count(model.id)))
             click.echo(f"{count} {model.__tablename__}")
 
@@ -81,7 +84,7 @@ def purge():
 
 
 def fill():
-    """Let the demo accounts in; the first of them owns the demo devices."""
+    """Let the demo accounts in; the first of them owns the demo devices and to-dos."""
     owners = [
         User.create(*account) for account in processes.demo_accounts(current_app.config)
     ]
@@ -89,3 +92,8 @@ def fill():
         with DEMO_DEVICES.open(encoding="utf-8", newline="") as file:
             bodies = map(Device.body.check, csv.DictReader(file))
             Device.create_many(bodies, owner_id=owners[0].id)
+        for body in json.loads(DEMO_TODOS.read_text(encoding="utf-8")):
+            its = Device.serial_number == body.pop("device", None)
+            device = sql.session.scalar(sql.select(Device.id).where(its))
+            body = Todo.body.check({**body, "device": device})
+            Todo.create(owner_id=owners[0].id, **body)

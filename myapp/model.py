@@ -51,7 +51,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from .db import Changed, redis_store, sql
 from .etags import dumps
 from .paging import MOST_COUNTED, OWN, Found
-from .schema import BIGGEST, Body, as_datetime, integer, kinds, moment
+from .schema import BIGGEST, NEVER, Body, as_datetime, integer, kinds, moment
 from .schema import reading, text
 
 KEY = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up there
@@ -301,15 +301,14 @@ class SqlModel(Described, sql.Model):
     def _beyond(cls, page):
         """The condition that a row lies beyond the cursor's place."""
         fields = [getattr(cls, name) for name, _ in page.sort]
-        values = page.place.values
+        values = [literal(v, f.type) for f, v in zip(fields, page.place.values)]
         downwards = [descends is not page.backward for _, descends in page.sort]
         if len(set(downwards)) == 1 and sql.engine.dialect.name in (
             "postgresql",
             "sqlite",
         ):
             # A comparison of rows is a range of the index; the databases know that.
-            row = tuple_(*fields)
-            place = tuple_(*(literal(v, f.type) for f, v in zip(fields, values)))
+            row, place = tuple_(*fields), tuple_(*values)
             return row < place if downwards[0] else row > place
         condition = None
         for field, value, down in reversed(list(zip(fields, values, downwards))):
@@ -323,18 +322,17 @@ class SqlModel(Described, sql.Model):
 
 
 class EndlessMoment(TypeDecorator):
-    """A time that need not be: without one it is the end of time, which sorts last on
-    every database, and which a cursor can point beyond."""
+    """A time that need not be: without one it is NEVER, which sorts last on every
+    database, and which a cursor can point beyond."""
 
     impl = MOMENT
     cache_ok = True
-    never = datetime(9999, 12, 31, 23, 59, 59)
 
     def process_bind_param(self, value, dialect):
-        return self.never if value is None else value
+        return NEVER if value is None else value
 
     def process_result_value(self, value, dialect):
-        return None if value == self.never else value
+        return None if value == NEVER else value
 
 
 FORMS = {"integer": BigInteger, "number": Float, "boolean": Boolean, "array": JSON}

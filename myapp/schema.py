@@ -21,6 +21,7 @@ from .etags import answer, answer_item, conditional, dumps, respond
 from .problems import Problem, fault
 
 BIGGEST = 2**63 - 1  # what a 64-bit column holds
+NEVER = datetime.max  # what a column holds for no time, so nobody may say it
 NO_NUL = "^[^\\u0000]*$"  # PostgreSQL keeps no NUL, so nobody does
 JSON = "application/json"
 HEADER = {"schema": {"type": "string"}}
@@ -128,9 +129,11 @@ def parsed(schema, text):
 def as_datetime(text):
     """An RFC 3339 time as a naive UTC datetime; raises ValueError."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())
         if moment.tzinfo:
-            return moment.astimezone(UTC).replace(tzinfo=None)
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+            if moment != NEVER:
+                return moment
     except (ValueError, OverflowError):
         pass
     raise ValueError("must be a time as RFC 3339 has it, like 2026-11-21T07:40:00Z")

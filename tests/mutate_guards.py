@@ -22,12 +22,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROOF = "tests/test_authorization.py"
-SLICES = "auth account users roles audit devices presence".split()
-TESTS = [PROOF, "tests/test_tokens.py", *(f"myapp/{name}" for name in SLICES)]
+TESTS = [PROOF, "tests/test_tokens.py", "myapp"]
 LEFT_OUT = (".venv", ".git", "instance", "__pycache__", ".pytest_cache", ".hypothesis")
 AT_A_TIME = 2
 PATIENCE = 600  # seconds for the tests of one mutant
-FEWEST = 140  # guards; fewer found means that this file has lost sight of some
+FEWEST = 160  # guards; fewer found means that this file has lost sight of some
 
 # The guards that have no form of their own: file, what stands there, what is left of it.
 LINES = [
@@ -67,6 +66,8 @@ LINES = [
         "cls.within(page.filters)",
     ),
     ("model.py", "ids = cls._living(scope)", "ids = cls._living({})"),
+    ("devices/models.py", "*cls.within(scope)", ""),
+    ("presence/models.py", "return Presence.count(**scope)", "return Presence.count()"),
     ("users/models.py", "deleted_at=now(), name_key=None", "deleted_at=now()"),
     ("users/models.py", "deleted_at=now(), name_key=None", "name_key=None"),
     ("roles/models.py", "before and not has_admin()", "False"),
@@ -80,11 +81,13 @@ LINES = [
     ),
     ("account/models.py", "password and not guard().confirm(", "False and ("),
 ]
+LINE_GUARDS = {"must_hold", "must_own"}  # each a line of its own
 SCOPES = {"readable", "writable", "mine", "existing"}
 CONDITIONS = {  # functions whose every condition is a guard
     "users/models.py": ("may_come_in", "look_up"),
     "auth/models.py": ("look_up",),
     "roles/models.py": ("has_admin",),
+    "todos/models.py": ("must_own",),
 }
 DICTS = {"users/models.py": ("existing",), "auth/models.py": ("mine",)}
 
@@ -141,7 +144,7 @@ class Source:
                 yield from self.conditions(node)
             if isinstance(node, ast.Call):
                 yield from self.keywords(node)
-            if isinstance(node, ast.Expr) and called(node.value) == "must_hold":
+            if isinstance(node, ast.Expr) and called(node.value) in LINE_GUARDS:
                 yield self.guard(node, "pass", "line")
                 if len(node.value.args) > 2:
                     yield from (self.part(a, "part") for a in node.value.args[1:])

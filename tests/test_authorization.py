@@ -4,6 +4,7 @@ What is expected stands in authorization.txt, a table for people to read. The ad
 come from the application itself, so that none can be forgotten.
 """
 
+import csv
 import re
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import SHARED_PASSWORD, THERMOSTAT, basic, hashed_once
+from conftest import SHARED_PASSWORD, basic, hashed_once
 from sqlalchemy import event
 from test_house import API, ROUTES, VERBS, example, parametrize
 
@@ -21,7 +22,7 @@ from myapp.auth.models import Session
 from myapp.db import redis_store, sql, unit_of_work
 from myapp.devices.models import Device
 from myapp.guard import PERMISSIONS
-from myapp.model import now
+from myapp.model import Owned, now
 from myapp.presence.models import Presence
 from myapp.roles.models import Role
 from myapp.users.models import User
@@ -35,7 +36,7 @@ ROLES = {
     "blocked": "admin",
     "deleted": "admin",
 }
-WAITING = {"todos:read_all", "todos:write_all"}  # for their slice
+OWNED = Owned.__subclasses__()
 
 
 # The table
@@ -114,7 +115,7 @@ def test_every_row_of_the_table_has_an_address(row):
 
 def test_every_permission_is_in_the_table():
     named = {permission for row in TABLED for permission in row.needs}
-    assert named == set(PERMISSIONS) - WAITING
+    assert named == set(PERMISSIONS)
 
 
 # The people and their things
@@ -185,17 +186,19 @@ class World:
         return users, sessions
 
     def _furnish(self, users, sessions):
-        """A device for each of two people, a role that nobody has."""
+        """A thing of each kind for each of two people, a role that nobody has."""
         spare = added(new_role("spare", ["devices:read_all"]))
-        mine = added(Device(owner_id=users["owner"].id, **THERMOSTAT))
-        added(Device(owner_id=users["neighbour"].id, **THERMOSTAT))
         self.ids = {
             "auth/sessions/": sessions["owner"].id,
-            "devices/": mine.id,
-            "presence/": mine.id,
             "roles/": spare.id,
             "users/": users["owner"].id,
         }
+        for model in OWNED:
+            body = model.body.check(example(model.write_schema))
+            mine = added(model(owner_id=users["owner"].id, **body))
+            added(model(owner_id=users["neighbour"].id, **body))
+            self.ids[f"{model.collection}/"] = mine.id
+        self.ids["presence/"] = self.ids["devices/"]
 
     def _look_around(self):
         """What there is to see."""
@@ -207,11 +210,12 @@ class World:
         self.things = {
             "audit/": kept(AuditLine),
             "auth/sessions": kept(Session, Session.user_id, Session.generation > 0),
-            "devices/": kept(Device, Device.owner_id),
-            "presence/": kept(Device, Device.owner_id),
             "roles/": kept(Role),
             "users/": kept(User, sql.null(), User.deleted_at.is_(None)),
+            **{f"{model.collection}/": kept(model, model.owner_id) for model in OWNED},
         }
+        for path in ("presence/", "devices/export", "devices/summary"):
+            self.things[path] = self.things["devices/"]
         self.ids["audit/"] = min(self.things["audit/"])
 
     def _send_heartbeats(self):
@@ -248,15 +252,14 @@ class World:
             self.app.extensions["guard"].accounts.clear()
         sent = person.ways.get(way)
         body = self.body(verb, path, person)
-        response = self.client.open(
+        return self.client.open(
             self.address(path),
             method=verb,
             query_string={"per_page": 100} if verb == "GET" else None,
             headers={"Authorization": sent} if sent else {},
             **({} if body is None else {"json": body}),
+            buffered=True,
         )
-        response.close()
-        return response
 
     @contextmanager
     def undone(self):
@@ -279,8 +282,17 @@ class World:
         if verb != "GET" or path not in self.things or response.status_code != 200:
             return str(response.status_code)
         everything = self.things[path]
-        seen = {item["id"] for item in response.json["items"]}
         own = {id for id, owner_id in everything.items() if owner_id == person.id}
+        if path == "devices/summary":
+            counts = {response.json["total"], response.json["online"]}
+            alike = [ids for ids in (set(everything), own) if counts == {len(ids)}]
+            seen = alike[0] if alike else counts
+        elif response.mimetype == "text/csv":
+            seen = {
+                int(row["id"]) for row in csv.DictReader(response.text.splitlines())
+            }
+        else:
+            seen = {item["id"] for item in response.json["items"]}
         if seen == everything.keys():
             return "200 all"
         if seen == own:
@@ -419,6 +431,15 @@ def admins_role(world):
     world.more = {"title": "admin", "permissions": []}
 
 
+def its_device(world):
+    world.more = {"device": world.ids["devices/"]}
+
+
+def neighbours_device(world):
+    neighbours = Device.owner_id == world.people["neighbour"].id
+    world.more = {"device": sql.session.scalar(sql.select(Device.id).where(neighbours))}
+
+
 CASES = {
     "": lambda world: None,
     "admin's": admins_role,
@@ -429,9 +450,11 @@ CASES = {
     "first": lambda world: None,  # the World knows
     "for another": for_another,
     "give": give,
+    "its device": its_device,
     "its token": its_token,
     "last admin": last_admin,
     "last, block": last_blocked,
+    "neighbour's": neighbours_device,
     "take": take,
     "to admin": to_admin,
     "wrong password": wrong_password,

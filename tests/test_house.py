@@ -11,6 +11,7 @@ from test_problems import assert_problem
 
 import myapp
 from myapp import FEATURES, create_app
+from myapp.schema import is_optional
 
 API = "/api/v1"
 OPEN = re.compile(
@@ -63,9 +64,10 @@ def verbs(routes):
 
 
 def example(schema):
-    """A valid body: the examples of what is required, or of all where nothing is."""
-    names = schema.get("required") or schema["properties"]
-    return {name: example_of(schema["properties"][name]) for name in names}
+    """A valid body: the examples of what cannot be left out, or of all where all can."""
+    properties = schema["properties"]
+    names = [name for name in properties if not is_optional(properties[name])]
+    return {name: example_of(properties[name]) for name in names or properties}
 
 
 def example_of(schema):

@@ -144,13 +144,25 @@ def told(instance):
     """What a first start was told before it ended: a device and a sign of life."""
     port = free_port()
     with service(instance, port):
+        todos = call(port, "GET", "/api/v1/todos/")[1]["items"]
         status, device = call(port, "POST", "/api/v1/devices/", DEVICE)
         assert status == 201
         status, _ = call(
             port, "PUT", f"/api/v1/presence/{device['id']}", {"battery": 7}
         )
         assert status in (200, 201)
-    return {"id": device["id"], "port": port, "output": output(instance)}
+    said = output(instance)
+    return {"id": device["id"], "todos": todos, "port": port, "output": said}
+
+
+def test_it_begins_with_demo_data(told):
+    assert "2 users\n4516 devices\n4 todos\n" in told["output"]
+    assert [bool(todo["device"]) for todo in told["todos"]] == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_it_says_where_it_is_and_who_may_enter(told):

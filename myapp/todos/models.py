@@ -1,6 +1,6 @@
 """A to-do: what is to be done, until when, and to which device."""
 
-from sqlalchemy import Column, ForeignKey
+from sqlalchemy import Column, ForeignKey, event
 
 from ..devices.models import Device
 from ..model import KEY, Owned, SqlModel, sql
@@ -32,16 +32,29 @@ class Todo(Owned, SqlModel):
         return super().create(owner_id=owner_id, **values)
 
     def update(self, **values):
-        must_own(self.owner_id, values["device"])
+        # Who deletes a device holds it and waits for its to-dos: never the other way.
+        if values["device"] != self.device:
+            must_own(self.owner_id, values["device"])
         return super().update(**values)
 
 
 def must_own(owner_id, device_id):
-    """Go on only if the device, if there is one, is of the same owner. Raises 422."""
+    """Go on only if the device, if there is one, is of the same owner. Raises 422.
+
+    The device stays until this transaction ends.
+    """
     if device_id is None:
         return
     found = sql.select(Device.id).where(
         Device.id == device_id, Device.owner_id == owner_id
     )
-    if sql.session.execute(found).first() is None:
+    held = found.with_for_update(read=True, key_share=True)
+    if sql.session.execute(held).first() is None:
         raise Problem(422, errors=[fault("/device", "there is no such device")])
+
+
+@event.listens_for(Device, "before_delete")
+def let_go(_mapper, connection, device):
+    """Losing its device changes a to-do; the foreign key alone would not say when."""
+    about = sql.update(Todo).where(Todo.device == device.id)
+    connection.execute(about.values(device=None))  # and `updated_at`

@@ -1,0 +1,521 @@
+from datetime import datetime
+from json import dumps
+from threading import Thread
+from urllib.parse import quote
+
+import pytest
+from conftest import THERMOSTAT, as_account, hire
+from werkzeug.http import http_date
+
+from myapp.db import sql, unit_of_work
+from myapp.devices.models import Device
+from myapp.todos.models import Todo
+
+TODOS = "/api/v1/todos/"
+DEVICES = "/api/v1/devices/"
+JSON = "application/json"
+DESCALE = {"name": "Descale the kettle", "task": "Half vinegar, half water."}
+WASH = {"name": "Wash the car", "task": "By hand."}
+DEFAULTS = {"done": False, "due_at": None, "device": None}
+LONG_AGO = datetime(2020, 2, 29, 12)
+# By when they are due, ties by id; some are due at once, some have no time.
+SHELF = [
+    ("2026-01-01T00:00:00Z", "a"),
+    ("2026-01-01T00:00:00.000001Z", "b"),
+    ("2026-03-01T00:00:00Z", "c"),
+    ("2026-03-01T00:00:00Z", "d"),
+    ("9999-12-31T23:59:59Z", "e"),
+    (None, "f"),
+    (None, "g"),
+    (None, "h"),
+]
+
+
+def listed(client, **query):
+    return client.get(TODOS, query_string=query).json["items"]
+
+
+def problem(response, status):
+    """The problem that a response must be, without what differs from call to call."""
+    assert response.status_code == status
+    assert response.mimetype == "application/problem+json"
+    return {k: v for k, v in response.json.items() if k != "request_id"}
+
+
+def pointers(response, status=422):
+    return sorted(error["pointer"] for error in problem(response, status)["errors"])
+
+
+@pytest.fixture
+def note(client):
+    """Note a to-do of pythonista's; returns it as the service shows it."""
+
+    def note(**values):
+        made = client.post(TODOS, json={**DESCALE, **values})
+        assert made.status_code == 201
+        return made.json
+
+    return note
+
+
+@pytest.fixture
+def todo(note, device):
+    """A to-do about pythonista's device."""
+    return note(device=device["id"], due_at="2026-11-21T07:40:00Z", done=True)
+
+
+@pytest.fixture
+def theirs(engineer):
+    """A device of engineer's."""
+    return engineer.post(DEVICES, json=THERMOSTAT).json
+
+
+def grow_old(app, todo):
+    """Have it last changed long ago."""
+    with app.app_context(), unit_of_work():
+        old = sql.update(Todo).where(Todo.id == todo["id"])
+        sql.session.execute(old.values(updated_at=LONG_AGO))
+
+
+# Noting, reading, removing
+
+
+def test_a_todo_is_noted_with_a_name_and_a_task(client):
+    made = client.post(TODOS, json=DESCALE)
+    assert made.status_code == 201
+    assert made.headers["Location"] == made.json["url"]
+    assert made.json["url"] == f"http://localhost{TODOS}{made.json['id']}"
+    assert made.json.items() >= {**DESCALE, **DEFAULTS, "owner": "pythonista"}.items()
+    assert client.get(made.json["url"]).json == made.json
+    assert listed(client) == [made.json]
+
+
+def test_a_todo_is_noted_with_everything(client, device):
+    body = {**DESCALE, "done": True, "due_at": "2026-11-21T07:40:00Z"}
+    made = client.post(TODOS, json={**body, "device": device["id"]})
+    assert made.status_code == 201
+    assert made.json.items() >= {**body, "device": device["id"]}.items()
+    read = client.get(made.json["url"])
+    assert read.json == made.json
+    assert read.headers["ETag"] == made.headers["ETag"]
+
+
+def test_a_removed_todo_is_gone_and_its_device_is_not(client, todo, device):
+    removed = client.delete(todo["url"])
+    assert (removed.status_code, removed.data) == (204, b"")
+    problem(client.get(todo["url"]), 404)
+    assert listed(client) == []
+    assert client.get(device["url"]).json == device
+
+
+def test_the_id_of_a_removed_todo_never_comes_back(client, note):
+    last = note()
+    client.delete(last["url"])
+    assert note()["id"] > last["id"]
+
+
+def test_who_has_a_todo_already_is_not_sent_it_again(client, todo):
+    tag = client.get(todo["url"]).headers["ETag"]
+    again = client.get(todo["url"], headers={"If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+VERBS = {
+    TODOS: {"GET", "HEAD", "OPTIONS", "POST"},
+    f"{TODOS}1": {"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"},
+}
+
+
+@pytest.mark.parametrize("address", VERBS)
+def test_a_wrong_verb_is_told_the_right_ones(client, address):
+    assert set(client.options(address).allow) == VERBS[address]
+    for verb in {"PUT", "PATCH", "DELETE", "POST"} - VERBS[address]:
+        refused = client.open(address, method=verb, json=DESCALE)
+        problem(refused, 405)
+        assert set(refused.allow) == VERBS[address]
+
+
+# Whose it is
+
+
+@pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
+def test_a_todo_of_somebody_else_is_not_found(client, engineer, todo, verb):
+    refused, nobodys = (
+        engineer.open(address, method=verb, json=WASH)
+        for address in (todo["url"], f"{TODOS}{2**62}")
+    )
+    assert problem(refused, 404) == problem(nobodys, 404)
+    assert client.get(todo["url"]).json == todo
+    assert listed(engineer) == []
+
+
+@pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
+def test_a_stranger_gets_nowhere(stranger, todo, verb):
+    problem(stranger.open(todo["url"], method=verb, json=WASH), 401)
+    problem(stranger.open(TODOS, method="POST", json=WASH), 401)
+
+
+def test_a_todo_that_somebody_else_changes_stays_its_owners(client, admin, todo):
+    changed = admin.put(todo["url"], json={**WASH, "device": todo["device"]})
+    assert changed.status_code == 200
+    assert changed.json["owner"] == "pythonista"
+    assert client.get(todo["url"]).json == changed.json
+
+
+# Its device
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
+@pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
+def test_a_todo_is_about_a_device_of_its_owners(client, theirs, todo, verb, whose):
+    id = theirs["id"] if whose == "somebody else's" else 2**62
+    address = TODOS if verb == "POST" else todo["url"]
+    refused = client.open(address, method=verb, json={**WASH, "device": id})
+    assert problem(refused, 422)["errors"] == [
+        {"pointer": "/device", "detail": "there is no such device"}
+    ]
+    assert listed(client) == [todo]
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH"])
+def test_not_even_who_may_change_everything_brings_in_another_device(
+    admin, engineer, note, device, theirs, verb
+):
+    todo = note()
+    own = admin.post(DEVICES, json=THERMOSTAT).json
+    for foreign in (own, theirs):
+        body = {**WASH, "device": foreign["id"]}
+        refused = admin.open(todo["url"], method=verb, json=body)
+        assert pointers(refused) == ["/device"]
+    body = {**WASH, "device": device["id"]}
+    changed = admin.open(todo["url"], method=verb, json=body)
+    assert (changed.status_code, changed.json["device"]) == (200, device["id"])
+
+
+def test_a_device_that_goes_leaves_its_todos(client, note, todo, device):
+    other = client.post(DEVICES, json=THERMOSTAT).json
+    others = [note(device=other["id"]), note()]
+    client.delete(device["url"])
+    left, *rest = listed(client)
+    assert left == {**todo, "device": None, "updated_at": left["updated_at"]}
+    assert rest == others
+
+
+def test_losing_its_device_changes_a_todo_and_no_other(app, client, note, todo, device):
+    other = note()
+    for each in (todo, other):
+        grow_old(app, each)
+    before, untouched = client.get(todo["url"]), client.get(other["url"])
+    assert before.headers["Last-Modified"] == http_date(LONG_AGO)
+    client.delete(device["url"])
+    after = client.get(todo["url"])
+    assert after.headers["ETag"] != before.headers["ETag"]
+    assert after.json["updated_at"] > before.json["updated_at"]
+    since = {"If-Modified-Since": before.headers["Last-Modified"]}
+    assert client.get(todo["url"], headers=since).status_code == 200
+    seen = {"If-Match": before.headers["ETag"]}
+    problem(client.patch(todo["url"], json=WASH, headers=seen), 412)
+    still = client.get(other["url"])
+    for name in ("ETag", "Last-Modified"):
+        assert still.headers[name] == untouched.headers[name]
+
+
+def test_a_device_that_stays_keeps_its_todos_as_they_are(client, todo, device):
+    before = client.get(todo["url"])
+    etag = client.get(device["url"]).headers["ETag"]
+    client.patch(device["url"], json={"name": "Oven"})
+    problem(client.delete(device["url"], headers={"If-Match": etag}), 412)
+    assert client.get(todo["url"]).headers["ETag"] == before.headers["ETag"]
+
+
+def test_even_devices_that_go_in_bulk_leave_their_todos(app, client, todo, device):
+    before = client.get(todo["url"])
+    with app.app_context(), unit_of_work():
+        sql.session.execute(sql.delete(Device))
+    after = client.get(todo["url"])
+    assert after.json["device"] is None
+    assert after.headers["ETag"] != before.headers["ETag"]
+
+
+def test_a_todo_of_a_deleted_account_is_kept_like_its_devices(app, admin):
+    gardener = hire(app, "gardener")
+    device = gardener.post(DEVICES, json=THERMOSTAT).json
+    todo = gardener.post(TODOS, json={**DESCALE, "device": device["id"]}).json
+    gardener.delete("/api/v1/account")
+    assert admin.get(device["url"]).json == device
+    assert admin.get(todo["url"]).json == todo
+    assert admin.delete(device["url"]).status_code == 204
+    assert admin.get(todo["url"]).json["device"] is None
+
+
+@pytest.fixture
+def while_its_device_goes(make_app):
+    """Send a to-do, or a change of one, while its device goes; returns the answer."""
+    app = make_app()  # whose transactions are real ones
+    client = as_account(app, "pythonista")
+    device = client.post(DEVICES, json=THERMOSTAT).json
+    about = {**DESCALE, "device": device["id"]}
+    todo = client.post(TODOS, json=about).json
+
+    requests = {
+        "POST": {"path": TODOS, "json": about},
+        "PATCH": {"path": todo["url"], "json": {"done": True}},
+    }
+
+    def while_its_device_goes(verb):
+        def send():
+            answers.append(client.open(method=verb, **requests[verb]))
+
+        answers, other = [], Thread(target=send)
+        with app.app_context(), unit_of_work():
+            found = Device.lock_or_404(device["id"])
+            other.start()
+            other.join(0.3)
+            found.delete()
+        other.join(10)
+        return answers[0]
+
+    yield while_its_device_goes
+    client.delete(todo["url"])
+
+
+def test_no_todo_comes_for_a_device_that_is_just_going(while_its_device_goes):
+    assert pointers(while_its_device_goes("POST")) == ["/device"]
+
+
+def test_a_todo_can_be_changed_while_its_device_goes(while_its_device_goes):
+    changed = while_its_device_goes("PATCH")
+    assert changed.status_code == 200
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    "change, faults",
+    [
+        ({"name": ""}, ["/name"]),
+        ({"name": "x" * 65}, ["/name"]),
+        ({"task": ""}, ["/task"]),
+        ({"task": "x" * 251}, ["/task"]),
+        ({"done": "true"}, ["/done"]),
+        ({"done": 1}, ["/done"]),
+        ({"due_at": 0}, ["/due_at"]),
+        ({"due_at": "tomorrow"}, ["/due_at"]),
+        ({"due_at": "2026-11-21"}, ["/due_at"]),
+        ({"due_at": "2026-11-21T07:40:00"}, ["/due_at"]),
+        ({"due_at": "2026-02-30T07:40:00Z"}, ["/due_at"]),
+        ({"due_at": "0001-01-01T00:00:00+14:00"}, ["/due_at"]),
+        ({"due_at": "9999-12-31T23:59:59.999999Z"}, ["/due_at"]),  # stands for none
+        ({"device": "7"}, ["/device"]),
+        ({"device": 0}, ["/device"]),
+        ({"device": 1.5}, ["/device"]),
+        ({"device": True}, ["/device"]),
+        ({"owner": "engineer", "id": 1}, ["/id", "/owner"]),
+        ({"name": 1, "done": "", "device": -1}, ["/device", "/done", "/name"]),
+    ],
+)
+@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
+def test_a_body_is_told_every_fault_at_once(client, todo, verb, change, faults):
+    address = TODOS if verb == "POST" else todo["url"]
+    body = change if verb == "PATCH" else {**DESCALE, **change}
+    assert pointers(client.open(address, method=verb, json=body)) == faults
+    assert listed(client) == [todo]
+
+
+def test_done_cannot_be_null_in_what_is_whole(client, todo):
+    for verb, address in (("POST", TODOS), ("PUT", todo["url"])):
+        body = {**DESCALE, "done": None}
+        assert pointers(client.open(address, method=verb, json=body)) == ["/done"]
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
+def test_a_body_that_cannot_be_read_is_refused(app, client, todo, verb):
+    def sent(data, media_type):
+        address = TODOS if verb == "POST" else todo["url"]
+        return client.open(address, method=verb, data=data, content_type=media_type)
+
+    problem(sent("{", JSON), 400)
+    problem(sent(dumps(WASH), "text/plain"), 415)
+    app.config["MAX_CONTENT_LENGTH"] = 10
+    problem(sent(dumps(WASH), JSON), 413)
+    assert listed(client) == [todo]
+
+
+@pytest.mark.parametrize(
+    "sent, shown",
+    [
+        ("2026-11-21T07:40:00Z", "2026-11-21T07:40:00Z"),
+        ("2026-11-21t07:40:00z", "2026-11-21T07:40:00Z"),
+        ("2026-11-21T07:40:00-05:30", "2026-11-21T13:10:00Z"),
+        ("2026-11-21T07:40:00.25+00:00", "2026-11-21T07:40:00.250000Z"),
+        ("2026-11-21T07:40:00.123456789Z", "2026-11-21T07:40:00.123456Z"),
+        ("1969-07-20T20:17:40Z", "1969-07-20T20:17:40Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        (None, None),
+    ],
+)
+def test_a_time_is_kept_to_the_microsecond_in_utc(client, sent, shown):
+    made = client.post(TODOS, json={**DESCALE, "due_at": sent})
+    assert made.status_code == 201
+    assert made.json["due_at"] == shown
+    read = client.get(made.json["url"])
+    assert read.json == made.json
+    assert read.headers["ETag"] == made.headers["ETag"]
+
+
+# Changing
+
+
+def test_put_puts_what_it_leaves_out_back(client, todo):
+    put = client.put(todo["url"], json=WASH)
+    assert put.status_code == 200
+    assert put.json == {
+        **todo,
+        **WASH,
+        **DEFAULTS,
+        "updated_at": put.json["updated_at"],
+    }
+    assert client.get(todo["url"]).json == put.json
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"done": False},
+        {"due_at": None},
+        {"due_at": "2027-01-01T00:00:00Z"},
+        {"device": None},
+        {"device": None, "due_at": None, "name": "Wash the car"},
+    ],
+)
+@pytest.mark.parametrize("media_type", ["application/merge-patch+json", JSON])
+def test_a_patch_changes_what_it_names_and_nothing_else(
+    app, client, todo, change, media_type
+):
+    grow_old(app, todo)
+    patched = client.patch(todo["url"], data=dumps(change), content_type=media_type)
+    assert patched.status_code == 200
+    assert patched.json["updated_at"] > LONG_AGO.isoformat()
+    expected = {**todo, **change, "updated_at": patched.json["updated_at"]}
+    assert client.get(todo["url"]).json == patched.json == expected
+
+
+def test_a_patch_with_null_puts_done_back(client, todo):
+    assert client.patch(todo["url"], json={"done": None}).json["done"] is False
+
+
+@pytest.mark.parametrize("name", ["name", "task"])
+def test_a_patch_cannot_take_away_what_is_required(client, todo, name):
+    assert pointers(client.patch(todo["url"], json={name: None})) == [f"/{name}"]
+
+
+def test_a_device_is_given_to_a_todo_by_a_patch(client, note, device):
+    patched = client.patch(note()["url"], json={"device": device["id"]})
+    assert (patched.status_code, patched.json["device"]) == (200, device["id"])
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH", "DELETE"])
+def test_a_change_is_refused_once_another_came_before(client, todo, verb):
+    seen = {"If-Match": client.get(todo["url"]).headers["ETag"]}
+    changed = client.patch(todo["url"], json={"done": False}).json
+    problem(client.open(todo["url"], method=verb, json=WASH, headers=seen), 412)
+    assert client.get(todo["url"]).json == changed
+
+
+@pytest.mark.parametrize("verb, body", [("PUT", "itself"), ("PATCH", {})])
+def test_a_change_that_changes_nothing_keeps_the_etag(client, todo, verb, body):
+    before = client.get(todo["url"])
+    if body == "itself":
+        body = {name: todo[name] for name in (*DESCALE, *DEFAULTS)}
+    same = client.open(todo["url"], method=verb, json=body)
+    assert (same.status_code, same.data) == (200, before.data)
+    assert same.headers["ETag"] == before.headers["ETag"]
+
+
+# Lists
+
+
+@pytest.fixture
+def shelf(note):
+    """The to-dos of SHELF, noted in another order; every second one is done."""
+    for number in (5, 2, 0, 6, 4, 3, 1, 7):
+        due_at, name = SHELF[number]
+        note(due_at=due_at, name=name, done=number % 2 == 0)
+
+
+def names_of(items):
+    return "".join(item["name"] for item in items)
+
+
+def walk(client, address, rel):
+    """The names on each page from `address` on, as `rel` leads; 10 of them at most."""
+    pages = []
+    while address and len(pages) < 10:
+        page = client.get(address).json
+        pages.append(names_of(page["items"]))
+        address = page["meta"][rel]
+    return pages
+
+
+WALKS = {
+    "due_at": ["ab", "cd", "ef", "gh"],
+    "-due_at": ["hg", "fe", "dc", "ba"],
+    "due_at,-name": ["ab", "dc", "eh", "gf"],
+    "-due_at,name": ["fg", "he", "cd", "ba"],
+    "done,due_at": ["bd", "fh", "ac", "eg"],
+    "-done,due_at": ["ac", "eg", "bd", "fh"],
+    "done,-due_at": ["hf", "db", "ge", "ca"],
+}
+
+
+@pytest.mark.parametrize("sort", WALKS)
+def test_what_has_no_time_is_due_last_however_one_pages(client, shelf, sort):
+    start = f"{TODOS}?sort={sort}&per_page=2"
+    assert walk(client, start, "next") == WALKS[sort]
+    last = client.get(start).json["meta"]["last"]
+    assert walk(client, last, "prev") == WALKS[sort][::-1]
+
+
+@pytest.mark.parametrize(
+    "query, names",
+    [
+        ("done=true", "aceg"),
+        ("done=false", "bdfh"),
+        ("due_at=2026-03-01T00:00:00Z", "cd"),
+        (f"due_at={quote('2026-01-01T01:00:00.000001+01:00')}", "b"),
+        ("due_at=9999-12-31T23:59:59Z", "e"),
+        ("due_at=2026-03-01T00:00:00Z&done=true", "c"),
+        ("name=a", "a"),
+        ("device=1", ""),
+        ("q=VINEGAR", "abcdefgh"),
+        ("q=kettle", ""),
+    ],
+)
+def test_a_filter_finds_exactly_what_it_names(client, shelf, query, names):
+    found = client.get(f"{TODOS}?sort=due_at&{query}").json
+    assert names_of(found["items"]) == names
+    assert found["meta"]["total"] == len(names)
+
+
+def test_todos_are_found_by_their_device(client, note, todo, device):
+    note()
+    assert listed(client, device=device["id"]) == [todo]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "done=yes",
+        "done=1",
+        "due_at=null",
+        "due_at=9999-12-31T23:59:59.999999Z",
+        "device=x",
+        "device=null",
+        "sort=task",
+        "sort=device",
+    ],
+)
+def test_a_query_that_makes_no_sense_is_refused(client, query):
+    refused = client.get(f"{TODOS}?{query}")
+    assert pointers(refused, 400) == [f"/{query.partition('=')[0]}"]
