@@ -68,12 +68,18 @@ def exports(model):
 
 def begun(pieces):
     """The same pieces. The first is there already: what fails until then is answered
-    with a problem, and what fails later breaks the download off."""
+    with a problem, and what fails later breaks the download off, after a quote that is
+    never closed: behind a proxy, the end of a connection may look like that of a file.
+    """
     first = next(pieces)
 
     def all_of_them():
         yield first
-        yield from pieces
+        try:
+            yield from pieces
+        except Exception:
+            yield b'"'
+            raise
 
     return all_of_them()
 

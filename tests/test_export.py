@@ -189,7 +189,7 @@ def test_what_a_spreadsheet_would_run_is_made_harmless(client, begin):
 
 @given(anything)
 @example("'")
-@example("''=1")
+@example("'=1")
 def test_any_text_comes_back_out_of_its_cell(text):
     line = io.StringIO(newline="")
     csv.writer(line).writerow(["before", cell(text), "after"])
@@ -380,6 +380,13 @@ def test_an_export_is_cut_off_when_the_client_leaves(
     assert AT_ONCE <= len(shown) < 6000
 
 
+def parse_whole(text, form):
+    """Read a file in full, as who is strict with it."""
+    if form == "csv":
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_what_fails_in_the_middle_does_not_look_whole(
     live_app, live_server, monkeypatch, form
@@ -394,6 +401,8 @@ def test_what_fails_in_the_middle_does_not_look_whole(
     monkeypatch.setattr(Device, "as_json", breaks)
     response = ask(live_server, form).getresponse()
     assert response.status == 200
-    with pytest.raises(IncompleteRead):
+    with pytest.raises(IncompleteRead) as caught:
         response.read()
+    with pytest.raises((csv.Error, orjson.JSONDecodeError)):
+        parse_whole(caught.value.partial.decode(), form)
     assert until(lambda: connections(live_app) == 0)

@@ -593,7 +593,8 @@ def test_whatever_its_name_a_report_can_be_saved(client, name):
     real, plain = report_names(client, name)
     assert not [c for c in real + plain if is_dangerous(c)]
     assert real.endswith(".txt") and plain.endswith(".txt")
-    assert all(kept in (sent, "_") for kept, sent in zip(real, f"{name}.txt"))
+    stem = real.removesuffix(".txt")[-len(name) :]  # CON has got a character more
+    assert all(kept in (sent, "_") for kept, sent in zip(stem, name))
 
 
 def test_the_name_of_a_report_is_no_longer_than_a_file_may_have_it(client):
