@@ -204,17 +204,23 @@ def device(client):
 
 
 @pytest.fixture
-def live_server(redis_url, tmp_path):
-    """The address of a service that really listens, on a database of its own."""
+def live_app(redis_url, tmp_path):
+    """An application on a database of its own, where what is committed stays."""
     uri = database_uri(tmp_path / "live.sqlite3")
     app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=redis_url)
     fill(app)
     redis_store.flushdb()
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    yield app
+    close(app)
+
+
+@pytest.fixture
+def live_server(live_app):
+    """The address of a service that really listens."""
+    server = make_server("127.0.0.1", 0, live_app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
     thread.join()
     server.server_close()
-    close(app)

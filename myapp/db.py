@@ -123,6 +123,32 @@ def unit_of_work(writes=True):
         _writes.reset(token)
 
 
+def in_batches(statement, size):
+    """The rows of a query in lists of `size`, all from one snapshot, the last one shorter.
+
+    They are read in a session of its own, which may outlive the request's unit of work,
+    and which is closed before the last list is handed out.
+    """
+    reads_on = sql.engine.dialect.driver == "pymysql"
+    with sql.session.session_factory() as session:
+        token = _writes.set(False)
+        try:
+            rows = session.execute(statement, execution_options={"yield_per": size})
+        finally:
+            _writes.reset(token)
+        try:
+            while len(batch := rows.fetchmany(size)) == size:
+                yield batch
+        except GeneratorExit:
+            if reads_on:  # all that is left, before it gives the connection back
+                rows.raw.cursor._result.unbuffered_active = False
+                session.invalidate()
+            raise
+        finally:
+            rows.close()
+    yield batch
+
+
 def check_database():
     """`ok`, or why the database is of no use now."""
     try:

@@ -1,63 +1,62 @@
 """Whole collections as a download, streamed in constant memory from one snapshot.
 
-CSV for spreadsheets, NDJSON for programs. A cell that a spreadsheet would run as a formula
-gets an apostrophe before it, and so does one that begins with an apostrophe, so that
-`unguarded` finds out what was there.
+CSV (RFC 4180) for spreadsheets, NDJSON for programs. A cell that a spreadsheet would run
+as a formula gets an apostrophe before it, and so does one that begins with an apostrophe,
+so that `unguarded` finds out what was there.
 """
 
 import csv
 import io
-from datetime import datetime
+from contextlib import closing
 from functools import wraps
 
 from flask import Response, request, stream_with_context
 
-from .db import unit_of_work
 from .docs import describes, problem_response
 from .etags import dumps
-from .paging import asked_for, filter_parameters
-from .problems import Problem, fault
+from .paging import checked, chosen, filter_parameters, one_of, query
 
-TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
-RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+TYPES = {
+    "csv": "text/csv; charset=utf-8; header=present",
+    "ndjson": "application/x-ndjson",
+}
+# What begins a formula; the wide ones do in Chinese, Japanese and Korean spreadsheets.
+RUNS = frozenset("=+-@\t\r\n＝＋－＠'")
 
 
 def exports(model):
     """Answer with all records as a download; the verb gets what the query asks for as
     `page`, and returns batches of records."""
-    names = [name for name in model.read_schema["properties"]]
-    encoders = {"csv": lambda batches: as_csv(model, names, batches)}
-    encoders["ndjson"] = lambda batches: as_ndjson(model, batches)
 
     def decorator(verb):
         @wraps(verb)
         def wrapper(*args, **kwargs):
-            form = request.args.get("format", "csv")
-            if form not in TYPES:
-                wrong = f"must be one of: {', '.join(TYPES)}"
-                raise Problem(400, errors=[fault("/format", wrong)])
-            batches = verb(*args, page=asked_for(model), **kwargs)
-            response = Response(content_type=TYPES[form])
+            with checked() as check:
+                form = check("format", one_of(*TYPES), "csv")
+                page = chosen(model, check)
+            pieces = iter(())
+            if request.method == "GET":
+                batches = verb(*args, page=page, **kwargs)
+                pieces = begun(ENCODERS[form](model, batches))
+            response = Response(stream_with_context(pieces), content_type=TYPES[form])
             response.headers["Cache-Control"] = "no-store"
             name = f'attachment; filename="{model.collection}.{form}"'
             response.headers["Content-Disposition"] = name
-            if request.method == "GET":
-                response.response = stream_with_context(
-                    in_one_snapshot(encoders[form](batches))
-                )
             return response
 
-        parameter = {
-            "name": "format",
-            "in": "query",
-            "description": "For spreadsheets, or for programs.",
-            "schema": {"enum": list(TYPES), "default": "csv"},
-        }
         text = {"schema": {"type": "string"}}
         content = {kind.partition(";")[0]: text for kind in TYPES.values()}
         return describes(
             wrapper,
-            parameters=[parameter, *filter_parameters(model)],
+            parameters=[
+                query(
+                    "format",
+                    "For spreadsheets, or for programs.",
+                    enum=list(TYPES),
+                    default="csv",
+                ),
+                *filter_parameters(model),
+            ],
             responses={
                 "200": {"description": "All that match.", "content": content},
                 "400": problem_response("A query parameter makes no sense."),
@@ -67,42 +66,55 @@ def exports(model):
     return decorator
 
 
-def in_one_snapshot(pieces):
-    """The pieces, read in a transaction that ends with them, or when the client leaves."""
-    with unit_of_work(writes=False):
-        yield from pieces
+def begun(pieces):
+    """The same pieces. The first is there already: what fails until then is answered
+    with a problem, and what fails later breaks the download off, after a quote that is
+    never closed: behind a proxy, the end of a connection may look like that of a file.
+    """
+    first = next(pieces)
+
+    def all_of_them():
+        yield first
+        try:
+            yield from pieces
+        except Exception:
+            yield b'"'
+            raise
+
+    return all_of_them()
 
 
 def as_ndjson(model, batches):
     """A line of JSON for each record."""
-    for records in batches:
-        yield b"".join(dumps(model.as_json(record)) + b"\n" for record in records)
+    with closing(batches):
+        for records in batches:
+            yield b"".join(dumps(model.as_json(record)) + b"\n" for record in records)
 
 
-def as_csv(model, names, batches):
+def as_csv(model, batches):
     """A line of names, then a line for each record."""
-    text = io.StringIO()
+    text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(names)
-    for records in batches:
-        for record in records:
-            shown = model.as_json(record)
-            writer.writerow([cell(shown[name]) for name in names])
-        yield text.getvalue().encode()
-        text.seek(0)
-        text.truncate()
-    yield text.getvalue().encode()
+    writer.writerow(model.read_schema["properties"])
+    with closing(batches):
+        for records in batches:
+            for record in records:
+                writer.writerow(map(cell, model.as_json(record).values()))
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+
+
+ENCODERS = {"csv": as_csv, "ndjson": as_ndjson}
 
 
 def cell(value):
-    """A value as a spreadsheet may have it."""
-    if isinstance(value, datetime):
-        return value.isoformat() + "Z"
-    if isinstance(value, str) and value.startswith(RUNS):
-        return "'" + value
-    return value
+    """A value as a cell: a text made harmless, nothing for null, else as in JSON."""
+    if isinstance(value, str):
+        return "'" + value if value[:1] in RUNS else value
+    return "" if value is None else dumps(value).decode().strip('"')
 
 
 def unguarded(text):
     """What a cell held before `cell` made it harmless."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(RUNS) else text
+    return text[1:] if text[:1] == "'" and text[1:2] in RUNS else text

@@ -48,7 +48,7 @@ from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.orm import column_property, declared_attr
 from sqlalchemy.orm.attributes import set_committed_value
 
-from .db import Changed, redis_store, sql
+from .db import Changed, in_batches, redis_store, sql
 from .etags import dumps
 from .paging import MOST_COUNTED, OWN, Found
 from .schema import BIGGEST, NEVER, Body, as_datetime, integer, kinds, moment
@@ -266,9 +266,7 @@ class SqlModel(Described, sql.Model):
     def stream(cls, page, **scope):
         """All that `page` would choose, in batches of rows, from one snapshot."""
         statement = cls._sorted(page).where(*cls._chosen(page, scope))
-        options = {"yield_per": AT_ONCE}
-        rows = sql.session.execute(statement, execution_options=options)
-        yield from rows.partitions()
+        return in_batches(statement, AT_ONCE)
 
     @classmethod
     def _chosen(cls, page, scope):

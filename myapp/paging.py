@@ -7,6 +7,7 @@ however deep it lies. `page=N` works too, and counts its way there.
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
+from contextlib import contextmanager
 from functools import wraps
 from math import ceil
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ MOST_PER_PAGE = 100
 MOST_COUNTED = 10_000  # a total is counted so far, for its price to have a ceiling
 DEEPEST = 2**31 - 1
 LONGEST_SEARCH = 250  # characters
-OWN = ("page", "per_page", "sort", "q", "view", "total", "cursor")
+OWN = ("page", "per_page", "sort", "q", "view", "total", "cursor", "format")
 
 
 class Place(NamedTuple):
@@ -132,13 +133,13 @@ def paged(model):
     return decorator
 
 
-def asked_for(model):
-    """The Page that the query describes. Raises 400 with every fault."""
-    args = request.args
+@contextmanager
+def checked():
+    """What reads a parameter of the query; at its end 400 is raised with every fault."""
     errors = []
 
     def check(name, parse, default):
-        values = args.getlist(name)
+        values = request.args.getlist(name)
         if not values:
             return default
         try:
@@ -149,27 +150,42 @@ def asked_for(model):
             errors.append(fault(f"/{name}", str(error)))
             return default
 
-    sort = check("sort", lambda text: parse_sort(model, text), (("id", False),))
-    size = min(check("per_page", positive, PER_PAGE), MOST_PER_PAGE)
-    place = check("cursor", lambda text: parse_cursor(model, sort, text), None)
-    number = check("page", positive, 1)
-    page = Page(
-        number=place.page if place else number,
-        size=size,
-        sort=sort,
+    yield check
+    if errors:
+        raise Problem(400, "The query makes no sense.", errors)
+
+
+def asked_for(model):
+    """The Page that the query describes. Raises 400 with every fault."""
+    with checked() as check:
+        choice = chosen(model, check)
+        size = min(check("per_page", positive, PER_PAGE), MOST_PER_PAGE)
+        count = check("total", one_of("capped", "exact", "none"), "capped")
+        place = check(
+            "cursor", lambda text: parse_cursor(model, choice.sort, text), None
+        )
+        number = check("page", positive, 1)
+        check("view", one_of("items", "urls"), "items")
+        return choice._replace(
+            number=place.page if place else number, size=size, count=count, place=place
+        )
+
+
+def chosen(model, check):
+    """The Page of all that the query chooses, in its order; `check` reads the query."""
+    return Page(
+        number=1,
+        size=0,
+        sort=check("sort", lambda text: parse_sort(model, text), (("id", False),)),
         filters={
             name: check(name, lambda text, schema=schema: parsed(schema, text), None)
             for name, schema in model.filters.items()
-            if name in args
+            if name in request.args
         },
         words=check("q", parse_words, ""),
-        count=check("total", one_of("capped", "exact", "none"), "capped"),
-        place=place,
+        count="none",
+        place=None,
     )
-    check("view", one_of("items", "urls"), "items")
-    if errors:
-        raise Problem(400, "The query makes no sense.", errors)
-    return page
 
 
 def positive(text):
@@ -338,7 +354,7 @@ def parameters_of(model):
 
 
 def filter_parameters(model):
-    """What `asked_for` reads to choose and to sort."""
+    """What `chosen` reads."""
     names = ", ".join(model.sortable)
     return [
         query(

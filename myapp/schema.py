@@ -27,6 +27,10 @@ JSON = "application/json"
 HEADER = {"schema": {"type": "string"}}
 MERGE_PATCH = "application/merge-patch+json"
 
+LONGEST_NAME = 255  # bytes of a file's name
+# What is a device to Windows, whatever its ending.
+DEVICE_FILE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.I)
+
 
 def text(shortest, longest, description, example):
     """A string of `shortest` to `longest` characters."""
@@ -349,16 +353,16 @@ def answers_nothing(verb):
 
 
 def answers_file(media_type):
-    """Answer with a download; the verb returns its name and its text."""
+    """Answer with a download; the verb returns its name, in two parts, and its text."""
 
     def decorator(verb):
         @wraps(verb)
         def wrapper(*args, **kwargs):
-            name, content = verb(*args, **kwargs)
+            stem, ending, content = verb(*args, **kwargs)
             return respond(
                 content.encode(),
                 content_type=f"{media_type}; charset=utf-8",
-                headers={"Content-Disposition": attachment(name)},
+                headers={"Content-Disposition": attachment(stem, ending)},
             )
 
         content = {media_type: {"schema": {"type": "string"}}}
@@ -368,12 +372,17 @@ def answers_file(media_type):
     return decorator
 
 
-def attachment(name):
-    """The Content-Disposition of a download, safe whatever `name` holds (RFC 6266)."""
-    safe = "".join(
+def attachment(stem, ending):
+    """The Content-Disposition of a download called `stem` and `ending`, as `.txt`, safe
+    whatever the stem holds (RFC 6266)."""
+    stem = "".join(
         "_" if unicodedata.category(c)[0] == "C" or c in '/\\:*?"<>|%' else c
-        for c in name
+        for c in stem
     )
+    if DEVICE_FILE.fullmatch(stem):
+        stem = f"_{stem}"
+    stem = stem.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore")
+    safe = stem + ending
     plain = safe.encode("ascii", "replace").decode().replace("?", "_")
     header = f'attachment; filename="{plain}"'
     # RFC 8187: the real name for those who can read it.

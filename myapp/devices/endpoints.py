@@ -99,4 +99,4 @@ class Report(Resource):
     def get(self, id):
         """Download a device as text."""
         found = Device.get_or_404(id, **Device.readable())
-        return f"{found.name}.txt", Device.report(found)
+        return found.name, ".txt", Device.report(found)

@@ -4,15 +4,17 @@ from email.message import EmailMessage
 from json import dumps
 
 import pytest
-from conftest import THERMOSTAT
+from conftest import THERMOSTAT, as_account, hire
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 from werkzeug.http import parse_options_header
 
 from myapp.db import sql, unit_of_work
 from myapp.devices.models import Device
 
 DEVICES = "/api/v1/devices/"
+SUMMARY = f"{DEVICES}summary"
 JSON = "application/json"
 CAMERA = {
     "name": "Front Door Camera",
@@ -425,6 +427,82 @@ def test_a_search_for_too_long_a_text_is_refused(client, device, words):
     assert pointers(refused, 400) == ["/q"]
 
 
+# The summary
+
+
+@pytest.fixture
+def house(client):
+    """Three devices of two types in two locations."""
+    for type, location in ("Lamp", "Hall"), ("Lamp", "Attic"), ("lamp", "Hall"):
+        client.post(DEVICES, json={**CAMERA, "type": type, "location": location})
+
+
+def test_a_summary_counts_by_type_and_location(client, house):
+    assert client.get(SUMMARY).json == {
+        "total": 3,
+        "by_type": {"Lamp": 2, "lamp": 1},
+        "by_location": {"Attic": 1, "Hall": 2},
+        "online": 0,
+    }
+
+
+def test_a_summary_of_nothing_is_zero(client):
+    empty = {"total": 0, "by_type": {}, "by_location": {}, "online": 0}
+    assert client.get(SUMMARY).json == empty
+
+
+def test_a_summary_tells_who_is_online(client, house, device):
+    address = device["url"].replace("/devices/", "/presence/")
+    client.put(address, json={})
+    assert client.get(SUMMARY).json["online"] == 1
+    client.delete(address)
+    assert client.get(SUMMARY).json["online"] == 0
+
+
+def test_everybody_counts_what_they_may_read(app, client, engineer, house):
+    made = engineer.post(DEVICES, json=CAMERA).json
+    engineer.put(made["url"].replace("/devices/", "/presence/"), json={})
+    told = client.get(SUMMARY).json
+    assert (told["total"], told["online"]) == (3, 0)
+    told = engineer.get(SUMMARY).json
+    assert (told["by_type"], told["online"]) == ({"Camera": 1}, 1)
+    told = hire(app, "overseer", "manager").get(SUMMARY).json
+    assert told["by_type"] == {"Camera": 1, "Lamp": 2, "lamp": 1}
+    assert (told["total"], told["online"]) == (4, 1)
+
+
+def test_without_redis_nobody_knows_who_is_online(make_app, tmp_path):
+    app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
+    told = as_account(app, "pythonista").get(SUMMARY)
+    assert told.status_code == 200
+    assert told.json["online"] is None
+    assert told.json["total"] == 0
+
+
+def test_a_summary_is_not_sent_twice(client, house):
+    headers = {"If-None-Match": client.get(SUMMARY).headers["ETag"]}
+    assert client.get(SUMMARY, headers=headers).status_code == 304
+    client.post(DEVICES, json=CAMERA)
+    assert client.get(SUMMARY, headers=headers).status_code == 200
+
+
+def test_a_summary_takes_a_query_for_each_count(app, client, house):
+    statements = []
+
+    def listen(_connection, _cursor, statement, *_):
+        statements.append(" ".join(statement.split()))
+
+    with app.app_context():
+        event.listen(sql.engines[None], "before_cursor_execute", listen)
+    client.get(SUMMARY)
+    asked = [text for text in statements if text.startswith("SELECT devices")]
+    assert [text.rpartition(" ")[2] for text in asked] == [
+        "devices.type",
+        "devices.location",
+    ]
+    assert len([text for text in statements if "devices" in text]) == 2
+
+
 # The report
 
 
@@ -473,6 +551,8 @@ def test_a_name_cannot_forge_a_line_of_its_report(client, end):
         ("Küche", "K_che.txt"),
         ("温度计 🌡", "___ _.txt"),
         ("..", "...txt"),
+        ("console", "console.txt"),
+        ("setup.exe", "setup.exe.txt"),
     ],
 )
 def test_a_harmless_name_is_the_name_of_its_report(client, name, plain):
@@ -491,6 +571,11 @@ def test_a_harmless_name_is_the_name_of_its_report(client, name, plain):
         ("a\r\nSet-Cookie: x=1", "a__Set-Cookie_ x=1.txt"),
         ("evil\u202etxt.exe", "evil_txt.exe.txt"),
         ("\u2066x\u2069\u200e\ufeff", "_x___.txt"),
+        ("%" * 64, "_" * 64 + ".txt"),
+        ("%2e%2e%2fx", "_2e_2e_2fx.txt"),
+        ("CON", "_CON.txt"),
+        ("lpt1", "_lpt1.txt"),
+        ("nul.tar", "_nul.tar.txt"),
     ],
 )
 def test_a_dangerous_name_is_made_harmless(client, name, safe):
@@ -508,5 +593,11 @@ def test_whatever_its_name_a_report_can_be_saved(client, name):
     real, plain = report_names(client, name)
     assert not [c for c in real + plain if is_dangerous(c)]
     assert real.endswith(".txt") and plain.endswith(".txt")
-    assert len(real) == len(name) + len(".txt")
-    assert all(kept in (sent, "_") for kept, sent in zip(real, name))
+    stem = real.removesuffix(".txt")[-len(name) :]  # CON has got a character more
+    assert all(kept in (sent, "_") for kept, sent in zip(stem, name))
+
+
+def test_the_name_of_a_report_is_no_longer_than_a_file_may_have_it(client):
+    real, plain = report_names(client, "🌡" * 64)
+    assert real == "🌡" * 62 + ".txt"
+    assert plain == "_" * 62 + ".txt"
