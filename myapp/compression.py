@@ -6,6 +6,7 @@ would make it another one. What is coded has an ETag of its own for each coding.
 
 import sys
 import zlib
+from contextlib import closing
 from functools import lru_cache
 
 from flask import request
@@ -45,8 +46,9 @@ def coded(data, coding):
 
 
 def coded_pieces(pieces, coding):
-    """A stream of bytes in a coding."""
+    """A stream of bytes in a coding; it ends when they do."""
     compressor = CODINGS[coding]()
-    for piece in pieces:
-        yield compressor.compress(piece)
+    with closing(pieces):
+        for piece in pieces:
+            yield compressor.compress(piece)
     yield compressor.flush()

@@ -12,6 +12,7 @@ from functools import wraps
 
 from flask import Response, request, stream_with_context
 
+from .compression import coded_pieces, coding
 from .docs import describes, problem_response
 from .etags import dumps
 from .paging import checked, chosen, filter_parameters, one_of, query
@@ -34,12 +35,18 @@ def exports(model):
             with checked() as check:
                 form = check("format", one_of(*TYPES), "csv")
                 page = chosen(model, check)
-            pieces = iter(())
+            pieces = (piece for piece in ())
             if request.method == "GET":
                 batches = verb(*args, page=page, **kwargs)
                 pieces = begun(ENCODERS[form](model, batches))
+            used = coding()
+            if used:
+                pieces = coded_pieces(pieces, used)
             response = Response(stream_with_context(pieces), content_type=TYPES[form])
             response.headers["Cache-Control"] = "no-store"
+            response.headers["Vary"] = "Authorization, Accept-Encoding"
+            if used:
+                response.headers["Content-Encoding"] = used
             name = f'attachment; filename="{model.collection}.{form}"'
             response.headers["Content-Disposition"] = name
             return response

@@ -39,6 +39,16 @@ def test_what_is_long_is_compressed(client, many, coding, path):
         assert "Accept-Encoding" in answer.vary
 
 
+@pytest.mark.parametrize("coding", DECODED)
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_an_export_is_compressed_as_it_goes(client, many, coding, form):
+    path = f"{DEVICES}export?format={form}"
+    short = fetched(client, path, coding)
+    assert short.headers["Content-Encoding"] == coding
+    assert DECODED[coding](short.data) == client.get(path).data
+    assert {"Accept-Encoding", "Authorization"} <= set(short.vary)
+
+
 @pytest.mark.parametrize(
     "accepted, chosen",
     [
