@@ -1,0 +1,200 @@
+"""What an export costs: speed, and the server's memory, however many rows there are.
+
+    python bench/export.py [sqlite|postgresql|mariadb] [rows …]
+
+An account for each number of rows owns as many devices. Each download comes from a server
+of its own, over a socket, to a client that reads piece by piece and keeps nothing. CPU and
+peak memory are the server process's; `grown` is how far the download raised the peak.
+`bare` is the same query on the driver alone, with csv.writer.
+"""
+
+import csv
+import io
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from databases import SERVERS  # noqa: E402
+from flask_migrate import upgrade  # noqa: E402
+from pymysql.cursors import SSCursor  # noqa: E402
+from werkzeug.serving import make_server  # noqa: E402
+
+from myapp import create_app  # noqa: E402
+from myapp.db import sql, unit_of_work  # noqa: E402
+from myapp.devices.models import Device  # noqa: E402
+from myapp.model import AT_ONCE  # noqa: E402
+from myapp.paging import Page  # noqa: E402
+from myapp.roles.models import Role  # noqa: E402
+from myapp.users.models import User  # noqa: E402
+
+ROWS = (1_000, 100_000, 1_000_000)
+PASSWORD = "green fingers"
+TICKS = os.sysconf("SC_CLK_TCK")
+STREAMING = {
+    "pysqlite": lambda connection: connection.cursor(),
+    "psycopg": lambda connection: connection.cursor("bare"),
+    "pymysql": lambda connection: connection.cursor(SSCursor),
+}
+
+
+def main(database="sqlite", *numbers):
+    with tempfile.TemporaryDirectory(prefix="export-") as folder:
+        with SERVERS.get(database, sqlite)(folder) as uri:
+            report(uri, [int(number) for number in numbers] or ROWS)
+
+
+@contextmanager
+def sqlite(folder):
+    yield f"sqlite:///{folder}/bench.sqlite3"
+
+
+def application(uri):
+    settings = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": "unix:///nowhere"}
+    app = create_app("testing", **settings)
+    logging.getLogger("myapp").setLevel(logging.WARNING)
+    return app
+
+
+def report(uri, numbers):
+    """Print the table."""
+    app = application(uri)
+    with app.app_context():
+        upgrade()
+        with unit_of_work():
+            Role.build_in()
+        for number in numbers:
+            fill(number)
+    print(
+        f"{'rows':>9} {'form':<6}{'MB':>8}{'s of CPU':>10}{'rows/s':>9}"
+        f"{'peak MB':>9}{'grown MB':>10}"
+    )
+    for number in numbers:
+        for form in ("csv", "ndjson"):
+            with server(uri) as (address, process):
+                line(number, form, *download(app, address, process, number, form))
+        with app.app_context():
+            line(number, "bare", *bare(number), 0, 0)
+    with app.app_context():
+        sql.engine.dispose()
+
+
+def line(number, form, size, seconds, peak, grown):
+    memory = f"{peak:>9.1f}{grown:>10.1f}" if peak else ""
+    speed = number / max(seconds, 0.01)
+    print(
+        f"{number:>9} {form:<6}{size / 1e6:>8.1f}{seconds:>10.2f}{speed:>9.0f}{memory}"
+    )
+
+
+def fill(number):
+    """An account that owns as many devices."""
+    with unit_of_work():
+        owner = User.create(f"owner-of-{number}", PASSWORD).id
+    for start in range(0, number, 10_000):
+        with unit_of_work():
+            Device.create_many(
+                (
+                    {
+                        "name": f"Kitchen Thermostat {n}",
+                        "location": f"Kitchen {n % 50}",
+                        "type": "Thermostat",
+                        "model": "Acova TAFFETAS2",
+                        "serial_number": f"ACOV-{n:07}",
+                    }
+                    for n in range(start, min(start + 10_000, number))
+                ),
+                owner_id=owner,
+            )
+
+
+@contextmanager
+def server(uri):
+    """The address and the process of a service on this database."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, "serve", uri],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/api/v1", process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def serve(uri):
+    """Serve until the end, and print the port first."""
+    found = make_server("127.0.0.1", 0, application(uri), threaded=True)
+    print(found.port, flush=True)
+    found.serve_forever()
+
+
+def download(app, address, process, number, form):
+    """Bytes, the server's CPU seconds, its peak memory, and the growth, in MB."""
+    # A token, since hashing a password takes more memory than all else.
+    body = {"username": f"owner-of-{number}", "password": PASSWORD}
+    token = app.test_client().post("/api/v1/auth/login", json=body).json["access_token"]
+
+    def get(path):
+        headers = {"Authorization": f"Bearer {token}"}
+        return urlopen(Request(address + path, headers=headers))
+
+    get("/devices/?per_page=1").read()
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
+    seconds, idle = used(process.pid)
+    size = lines = 0
+    with get(f"/devices/export?format={form}") as response:
+        while piece := response.read(65536):
+            size += len(piece)
+            lines += piece.count(b"\n")
+    after, peak = used(process.pid)
+    assert lines == number + (form == "csv")
+    return size, after - seconds, peak, peak - idle
+
+
+def used(pid):
+    """CPU seconds and the most memory in MB that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+    return (int(fields[11]) + int(fields[12])) / TICKS, peak
+
+
+def bare(number):
+    """Bytes and CPU seconds of the driver and csv.writer alone."""
+    owner = User.find(f"owner-of-{number}").id
+    page = Page(1, 0, (("id", False),), {}, "", "none", None)
+    statement = Device._sorted(page).where(Device.owner_id == owner)
+    options = {"dialect": sql.engine.dialect, "compile_kwargs": {"literal_binds": True}}
+    query = str(statement.compile(**options))
+    size, text = 0, io.StringIO()
+    with closing(sql.engine.raw_connection()) as connection:
+        cursor = STREAMING[sql.engine.dialect.driver](connection.driver_connection)
+        start = time.process_time()
+        cursor.execute(query)
+        while rows := cursor.fetchmany(AT_ONCE):
+            csv.writer(text).writerows(rows)
+            size += len(text.getvalue().encode())
+            text.seek(0)
+            text.truncate()
+        seconds = time.process_time() - start
+        cursor.close()
+    return size, seconds
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["serve"]:
+        serve(sys.argv[2])
+    else:
+        main(*sys.argv[1:])
