@@ -23,7 +23,7 @@ from .version import __version__
 
 TITLE = "Smart device registry"
 DESCRIPTION = """\
-Registers smart devices and hears their heartbeats.
+Registers smart devices, hears their heartbeats, and keeps the household's to-dos.
 
 Sign in with a username and a password (HTTP Basic), or with an access token (Bearer).
 Every error is a problem (RFC 9457); quote its `request_id` when you ask for help.

@@ -27,13 +27,14 @@ MARK = "-- end of answer --"
 
 # What differs from one run to the next.
 VARYING = (
-    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-11-21T07:40:00Z"),
+    (r'(?<!"due_at":")\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', "2026-11-21T07:40:00Z"),
     (r'("expires_at":)"[^"]*"', r'\1"2026-11-21T07:45:00Z"'),
     (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "Sat, 21 Nov 2026 07:40:00 GMT"),
     (r'(?i)(etag: )"[0-9a-f]+"', r'\1"5c4f2d9a7f3b1e60c8d2a914"'),
     (r'(?i)("request_id": ?"|x-request-id: )[0-9a-f]+', r"\g<1>9f86d081884c7d65"),
     (r"Server: .*", "Server: Werkzeug"),
     (r"curl/[\d.]+", "curl/8.5.0"),
+    (r"(?i)(retry-after: )\d+", r"\g<1>42"),
     (r"(cursor=)[\w-]+", r"\1WyItbmFtZS"),
 )
 
