@@ -41,6 +41,7 @@ def exports(model):
             response.headers["Cache-Control"] = "no-store"
             name = f'attachment; filename="{model.collection}.{form}"'
             response.headers["Content-Disposition"] = name
+            response.response = iter(())  # of no length that anybody knows
             if request.method == "GET":
                 response.response = stream_with_context(
                     in_one_snapshot(encoders[form](batches))
