@@ -36,6 +36,7 @@ from sqlalchemy import (
     TypeDecorator,
     and_,
     column,
+    false,
     func,
     insert,
     literal,
@@ -56,6 +57,7 @@ from .schema import reading, text
 
 KEY = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up there
 MOMENT = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
+USERS = table("users", column("id", KEY), column("username"))  # whose slice knows this
 
 AT_ONCE = 500  # rows of a stream that are in memory
 URL = {"type": "string", "format": "uri", "description": "Where this stands."}
@@ -160,12 +162,8 @@ class SqlModel(Described, sql.Model):
     """
 
     __abstract__ = True
-    __table_args__ = {
-        "sqlite_autoincrement": True,  # an id must not come back after a deletion
-        "mysql_charset": "utf8mb4",
-        "mysql_collate": "utf8mb4_nopad_bin",
-    }
 
+    scoped_by = ()  # names of the columns that every page is within one value of
     hidden = ("version",)  # what reading selects beside what is shown
 
     id = Column(KEY, primary_key=True)
@@ -177,6 +175,21 @@ class SqlModel(Described, sql.Model):
     @declared_attr.directive
     def __mapper_args__(cls):
         return {"version_id_col": cls.version}
+
+    @declared_attr.directive
+    def __table_args__(cls):
+        # The scope comes first in each, for a page is within it, and the id last, for
+        # ties go by it; so an index serves both to find and to sort.
+        names = [dict.fromkeys((name, "id")) for name in cls.indexed()]
+        orders = [(*cls.scoped_by, *fields) for fields in names]
+        return (
+            *(Index(None, *order) for order in orders if order != ("id",)),
+            {
+                "sqlite_autoincrement": True,  # an id never comes back after a deletion
+                "mysql_charset": "utf8mb4",
+                "mysql_collate": "utf8mb4_nopad_bin",
+            },
+        )
 
     def __init_subclass__(cls, **kwargs):
         if not cls.__dict__.get("__abstract__"):
@@ -196,6 +209,11 @@ class SqlModel(Described, sql.Model):
     def columns(cls):
         """What reading selects."""
         return [getattr(cls, name) for name in (*cls.shown, *cls.hidden)]
+
+    @classmethod
+    def indexed(cls):
+        """Names of the fields that an index serves."""
+        return cls.sortable
 
     @classmethod
     def within(cls, scope):
@@ -363,13 +381,7 @@ class Owned:
 
     read_only = {"owner": OWNER}
     hidden = ("version", "owner_id")
-
-    @declared_attr.directive
-    def __table_args__(cls):
-        # The owner comes first in each: nobody sorts or filters but within an account.
-        fields = [name for name in cls.filters if name not in ("id", "owner")]
-        indexes = [Index(None, "owner_id", name, "id") for name in fields]
-        return (Index(None, "owner_id", "id"), *indexes, SqlModel.__table_args__)
+    scoped_by = ("owner_id",)
 
     @declared_attr
     def owner_id(cls):
@@ -377,9 +389,26 @@ class Owned:
 
     @declared_attr
     def owner(cls):
-        users = table("users", column("id"), column("username"))
-        name = select(users.c.username).where(users.c.id == cls.owner_id)
+        name = select(USERS.c.username).where(USERS.c.id == cls.owner_id)
         return column_property(name.scalar_subquery())
+
+    @classmethod
+    def indexed(cls):
+        """Names of the fields that an index serves: whatever a filter may name."""
+        return [name for name in cls.filters if name != "owner"]
+
+    @classmethod
+    def within(cls, scope):
+        """The conditions of a scope. An owner's name stands for the ids of all accounts
+        that have it or had it when they went."""
+        others = {name: value for name, value in scope.items() if name != "owner"}
+        where = super().within(others)
+        if "owner" in scope:
+            # Looked up beforehand: an id is a range of an index, a sub-select is not.
+            named = select(USERS.c.id).where(USERS.c.username == scope["owner"])
+            ids = sql.session.scalars(named)
+            where.append(or_(false(), *(cls.owner_id == id for id in ids)))
+        return where
 
     @classmethod
     def readable(cls):
