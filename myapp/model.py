@@ -270,6 +270,11 @@ class SqlModel(Described, sql.Model):
         if exact and page.offset >= total:
             return Found([], False, total, exact)
         statement = cls._sorted(page).where(*where)
+        index = cls._index(page, scope)
+        if index is not None:
+            # Left to itself MariaDB finds the scope alone, and reads on from its start.
+            for dialect in ("mariadb", "mysql"):
+                statement = statement.with_hint(cls, f"FORCE INDEX ({index})", dialect)
         if page.place and page.place.values is not None:
             statement = statement.where(cls._beyond(page))
         statement = statement.limit(page.limit + 1).offset(page.offset or None)
@@ -305,6 +310,18 @@ class SqlModel(Described, sql.Model):
         return statement
 
     @classmethod
+    def _index(cls, page, scope):
+        """The name of the index that both finds and sorts the page, or None."""
+        fields = {*page.filters, page.sort[0][0]} - {"id", "owner"}
+        wanted = [*cls.scoped_by, *fields, "id"]
+        if len(fields) > 1 or not scope.keys() >= set(cls.scoped_by):
+            return None
+        for index in cls.__table__.indexes:
+            if index.columns.keys() == wanted:
+                return index.name
+        return None
+
+    @classmethod
     def _count(cls, where, how):
         if how == "none":
             return None, False
@@ -319,23 +336,19 @@ class SqlModel(Described, sql.Model):
     def _beyond(cls, page):
         """The condition that a row lies beyond the cursor's place."""
         fields = [getattr(cls, name) for name, _ in page.sort]
-        values = page.place.values
+        values = [literal(v, f.type) for f, v in zip(fields, page.place.values)]
         downwards = [descends is not page.backward for _, descends in page.sort]
         if len(set(downwards)) == 1 and sql.engine.dialect.name in (
             "postgresql",
             "sqlite",
         ):
             # A comparison of rows is a range of the index; the databases know that.
-            row = tuple_(*fields)
-            place = tuple_(*(literal(v, f.type) for f, v in zip(fields, values)))
+            row, place = tuple_(*fields), tuple_(*values)
             return row < place if downwards[0] else row > place
-        condition = None
+        condition = false()
         for field, value, down in reversed(list(zip(fields, values, downwards))):
             past = field < value if down else field > value
-            if condition is None:
-                condition = past
-            else:
-                condition = or_(past, and_(field == value, condition))
+            condition = or_(past, and_(field == value, condition))
         first, value = fields[0], values[0]
         return and_(first <= value if downwards[0] else first >= value, condition)
 
