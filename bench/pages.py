@@ -72,6 +72,8 @@ CALLS = {
     "sorted by -name": ("total=none&sort=-name", "here"),
     "sorted by name, the middle": ("total=none&sort=name", "next"),
     "sorted by -name, the middle": ("total=none&sort=-name", "next"),
+    "sorted by type, the middle": ("total=none&sort=type", "next"),
+    "sorted by -type, the middle": ("total=none&sort=-type", "next"),
     "type=Light, a tenth": ("total=none&type=Light", "here"),
     "type=Light, the middle": ("total=none&type=Light", "next"),
     "location=Cellar, ten": ("total=none&location=Cellar", "here"),

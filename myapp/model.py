@@ -43,6 +43,7 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects.mysql import DATETIME
@@ -275,10 +276,12 @@ class SqlModel(Described, sql.Model):
             # Left to itself MariaDB finds the scope alone, and reads on from its start.
             for dialect in ("mariadb", "mysql"):
                 statement = statement.with_hint(cls, f"FORCE INDEX ({index})", dialect)
-        if page.place and page.place.values is not None:
-            statement = statement.where(cls._beyond(page))
-        statement = statement.limit(page.limit + 1).offset(page.offset or None)
-        rows = sql.session.execute(statement).all()
+        rows = []
+        for beyond in cls._beyond(page):
+            part = statement.where(beyond).limit(page.limit + 1 - len(rows))
+            rows += sql.session.execute(part.offset(page.offset or None))
+            if len(rows) > page.limit:
+                break
         more = len(rows) > page.limit
         rows = rows[: page.limit]
         if page.backward:
@@ -334,23 +337,28 @@ class SqlModel(Described, sql.Model):
 
     @classmethod
     def _beyond(cls, page):
-        """The condition that a row lies beyond the cursor's place."""
+        """Conditions that a row lies beyond the cursor's place, for each range of the
+        index that is to be read in turn until the page is full."""
+        if not page.place or page.place.values is None:
+            return [true()]
         fields = [getattr(cls, name) for name, _ in page.sort]
         values = [literal(v, f.type) for f, v in zip(fields, page.place.values)]
         downwards = [descends is not page.backward for _, descends in page.sort]
-        if len(set(downwards)) == 1 and sql.engine.dialect.name in (
-            "postgresql",
-            "sqlite",
-        ):
-            # A comparison of rows is a range of the index; the databases know that.
+        dialect = sql.engine.dialect.name
+        if len(set(downwards)) == 1 and dialect == "postgresql":
+            # A comparison of rows is one range of the index; PostgreSQL knows that.
             row, place = tuple_(*fields), tuple_(*values)
-            return row < place if downwards[0] else row > place
-        condition = false()
-        for field, value, down in reversed(list(zip(fields, values, downwards))):
+            return [row < place if downwards[0] else row > place]
+        ranges, alike = [], []
+        for field, value, down in zip(fields, values, downwards):
             past = field < value if down else field > value
-            condition = or_(past, and_(field == value, condition))
+            ranges.insert(0, and_(*alike, past))
+            alike.append(field == value)
+        if dialect == "sqlite":  # it would sort what it reads from several ranges
+            return ranges
         first, value = fields[0], values[0]
-        return and_(first <= value if downwards[0] else first >= value, condition)
+        bound = first <= value if downwards[0] else first >= value
+        return [and_(bound, or_(*ranges))]
 
 
 class EndlessMoment(TypeDecorator):
