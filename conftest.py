@@ -1,8 +1,10 @@
 """The fixtures that every test uses: real stores, and a transaction rolled back."""
 
 import os
+import secrets
 import threading
 from base64 import b64encode
+from contextlib import contextmanager
 from functools import cache
 
 import jsonschema_rs
@@ -11,6 +13,8 @@ from argon2 import PasswordHasher
 from flask import current_app, request
 from flask_migrate import upgrade
 from flask_restx import Resource
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 from werkzeug.serving import make_server
 
 from myapp import create_app, guard
@@ -18,6 +22,7 @@ from myapp.db import redis_store, sql, unit_of_work
 from myapp.guard import hashed
 from myapp.processes import start_redis
 from myapp.roles.models import Role
+from myapp.settings import database_uri as server_uri
 from myapp.users.models import User
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
@@ -95,6 +100,23 @@ def make_app(redis_url, tmp_path_factory):
 
 def database_uri(path):
     return f"sqlite:///{path}"
+
+
+@contextmanager
+def empty_database(folder, server=os.environ.get("TEST_DATABASE_URL")):
+    """The address of a database of its own that holds nothing yet: on that server, or,
+    without one, in `folder`."""
+    if not server:
+        yield database_uri(folder / "empty.sqlite3")
+        return
+    url, name = make_url(server_uri(server)), f"test_{secrets.token_hex(8)}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name}"))
+    engine.dispose()
 
 
 def close(app):

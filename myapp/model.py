@@ -36,12 +36,14 @@ from sqlalchemy import (
     TypeDecorator,
     and_,
     column,
+    false,
     func,
     insert,
     literal,
     or_,
     select,
     table,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects.mysql import DATETIME
@@ -56,6 +58,7 @@ from .schema import reading, text
 
 KEY = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up there
 MOMENT = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
+USERS = table("users", column("id", KEY), column("username"))  # whose slice knows this
 
 AT_ONCE = 500  # rows of a stream that are in memory
 URL = {"type": "string", "format": "uri", "description": "Where this stands."}
@@ -160,12 +163,8 @@ class SqlModel(Described, sql.Model):
     """
 
     __abstract__ = True
-    __table_args__ = {
-        "sqlite_autoincrement": True,  # an id must not come back after a deletion
-        "mysql_charset": "utf8mb4",
-        "mysql_collate": "utf8mb4_nopad_bin",
-    }
 
+    scoped_by = ()  # names of the columns that every page is within one value of
     hidden = ("version",)  # what reading selects beside what is shown
 
     id = Column(KEY, primary_key=True)
@@ -177,6 +176,21 @@ class SqlModel(Described, sql.Model):
     @declared_attr.directive
     def __mapper_args__(cls):
         return {"version_id_col": cls.version}
+
+    @declared_attr.directive
+    def __table_args__(cls):
+        # The scope comes first in each, for a page is within it, and the id last, for
+        # ties go by it; so an index serves both to find and to sort.
+        names = [dict.fromkeys((name, "id")) for name in cls.indexed()]
+        orders = [(*cls.scoped_by, *fields) for fields in names]
+        return (
+            *(Index(None, *order) for order in orders if order != ("id",)),
+            {
+                "sqlite_autoincrement": True,  # an id never comes back after a deletion
+                "mysql_charset": "utf8mb4",
+                "mysql_collate": "utf8mb4_nopad_bin",
+            },
+        )
 
     def __init_subclass__(cls, **kwargs):
         if not cls.__dict__.get("__abstract__"):
@@ -196,6 +210,11 @@ class SqlModel(Described, sql.Model):
     def columns(cls):
         """What reading selects."""
         return [getattr(cls, name) for name in (*cls.shown, *cls.hidden)]
+
+    @classmethod
+    def indexed(cls):
+        """Names of the fields that an index serves."""
+        return cls.sortable
 
     @classmethod
     def within(cls, scope):
@@ -252,10 +271,17 @@ class SqlModel(Described, sql.Model):
         if exact and page.offset >= total:
             return Found([], False, total, exact)
         statement = cls._sorted(page).where(*where)
-        if page.place and page.place.values is not None:
-            statement = statement.where(cls._beyond(page))
-        statement = statement.limit(page.limit + 1).offset(page.offset or None)
-        rows = sql.session.execute(statement).all()
+        index = cls._index(page, scope)
+        if index is not None:
+            # Left to itself MariaDB finds the scope alone, and reads on from its start.
+            for dialect in ("mariadb", "mysql"):
+                statement = statement.with_hint(cls, f"FORCE INDEX ({index})", dialect)
+        rows = []
+        for beyond in cls._beyond(page):
+            part = statement.where(beyond).limit(page.limit + 1 - len(rows))
+            rows += sql.session.execute(part.offset(page.offset or None))
+            if len(rows) > page.limit:
+                break
         more = len(rows) > page.limit
         rows = rows[: page.limit]
         if page.backward:
@@ -285,6 +311,18 @@ class SqlModel(Described, sql.Model):
         return statement
 
     @classmethod
+    def _index(cls, page, scope):
+        """The name of the index that both finds and sorts the page, or None."""
+        fields = {*page.filters, page.sort[0][0]} - {"id", "owner"}
+        wanted = [*cls.scoped_by, *fields, "id"]
+        if len(fields) > 1 or not scope.keys() >= set(cls.scoped_by):
+            return None
+        for index in cls.__table__.indexes:
+            if index.columns.keys() == wanted:
+                return index.name
+        return None
+
+    @classmethod
     def _count(cls, where, how):
         if how == "none":
             return None, False
@@ -297,26 +335,28 @@ class SqlModel(Described, sql.Model):
 
     @classmethod
     def _beyond(cls, page):
-        """The condition that a row lies beyond the cursor's place."""
+        """Conditions that a row lies beyond the cursor's place, for each range of the
+        index that is to be read in turn until the page is full."""
+        if not page.place or page.place.values is None:
+            return [true()]
         fields = [getattr(cls, name) for name, _ in page.sort]
         values = [literal(v, f.type) for f, v in zip(fields, page.place.values)]
         downwards = [descends is not page.backward for _, descends in page.sort]
-        if len(set(downwards)) == 1 and sql.engine.dialect.name in (
-            "postgresql",
-            "sqlite",
-        ):
-            # A comparison of rows is a range of the index; the databases know that.
+        dialect = sql.engine.dialect.name
+        if len(set(downwards)) == 1 and dialect == "postgresql":
+            # A comparison of rows is one range of the index; PostgreSQL knows that.
             row, place = tuple_(*fields), tuple_(*values)
-            return row < place if downwards[0] else row > place
-        condition = None
-        for field, value, down in reversed(list(zip(fields, values, downwards))):
+            return [row < place if downwards[0] else row > place]
+        ranges, alike = [], []
+        for field, value, down in zip(fields, values, downwards):
             past = field < value if down else field > value
-            if condition is None:
-                condition = past
-            else:
-                condition = or_(past, and_(field == value, condition))
+            ranges.insert(0, and_(*alike, past))
+            alike.append(field == value)
+        if dialect == "sqlite":  # it would sort what it reads from several ranges
+            return ranges
         first, value = fields[0], values[0]
-        return and_(first <= value if downwards[0] else first >= value, condition)
+        bound = first <= value if downwards[0] else first >= value
+        return [and_(bound, or_(*ranges))]
 
 
 class EndlessMoment(TypeDecorator):
@@ -359,13 +399,7 @@ class Owned:
 
     read_only = {"owner": OWNER}
     hidden = ("version", "owner_id")
-
-    @declared_attr.directive
-    def __table_args__(cls):
-        # The owner comes first in each: nobody sorts or filters but within an account.
-        fields = [name for name in cls.filters if name not in ("id", "owner")]
-        indexes = [Index(None, "owner_id", name, "id") for name in fields]
-        return (Index(None, "owner_id", "id"), *indexes, SqlModel.__table_args__)
+    scoped_by = ("owner_id",)
 
     @declared_attr
     def owner_id(cls):
@@ -373,9 +407,26 @@ class Owned:
 
     @declared_attr
     def owner(cls):
-        users = table("users", column("id"), column("username"))
-        name = select(users.c.username).where(users.c.id == cls.owner_id)
+        name = select(USERS.c.username).where(USERS.c.id == cls.owner_id)
         return column_property(name.scalar_subquery())
+
+    @classmethod
+    def indexed(cls):
+        """Names of the fields that an index serves: whatever a filter may name."""
+        return [name for name in cls.filters if name != "owner"]
+
+    @classmethod
+    def within(cls, scope):
+        """The conditions of a scope. An owner's name stands for the ids of all accounts
+        that have it or had it when they went."""
+        others = {name: value for name, value in scope.items() if name != "owner"}
+        where = super().within(others)
+        if "owner" in scope:
+            # Looked up beforehand: an id is a range of an index, a sub-select is not.
+            named = select(USERS.c.id).where(USERS.c.username == scope["owner"])
+            ids = sql.session.scalars(named)
+            where.append(or_(false(), *(cls.owner_id == id for id in ids)))
+        return where
 
     @classmethod
     def readable(cls):

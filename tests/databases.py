@@ -108,6 +108,7 @@ def mariadb(folder):
         *("mariadbd", f"--datadir={data}", f"--port={port}"),
         *("--bind-address=127.0.0.1", f"--socket={folder}/socket"),
         *(f"--pid-file={folder}/pid", "--innodb-flush-log-at-trx-commit=0"),
+        f"--tmpdir={folder}",  # a server that starts clears its own, and no other one's
     )
     with running(command, port, f"{folder}/log"):
         setup = "CREATE DATABASE test; CREATE USER test; GRANT ALL ON *.* TO test"

@@ -281,7 +281,9 @@ def test_what_creates_answers_201_with_the_things_address(client, device, verb):
 
 @parametrize("path", READABLE)
 def test_head_answers_as_get(address, client, path):
-    got, head = client.get(address(path)), client.head(address(path))
+    # Read to its end: a stream that is left half read breaks some later test.
+    got = client.get(address(path), buffered=True)
+    head = client.head(address(path))
     assert got.status_code in (200, 302)
     assert head.status_code == got.status_code
     assert head.data == b""

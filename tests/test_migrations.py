@@ -4,19 +4,17 @@ Runs on SQLite, and on the server that TEST_DATABASE_URL names, where it is set.
 """
 
 import os
-import secrets
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from conftest import close, empty_database
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import create_engine, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import inspect, text
 
 from myapp.db import MIGRATIONS, check_migrations, sql
 from myapp.model import SqlModel
-from myapp.settings import database_uri
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
 
@@ -24,22 +22,11 @@ SERVER = os.environ.get("TEST_DATABASE_URL")
 @pytest.fixture(params=["SQLite", "server"] if SERVER else ["SQLite"])
 def empty(request, make_app, tmp_path):
     """An application whose database holds nothing yet."""
-    if request.param == "SQLite":
-        uri = f"sqlite:///{tmp_path}/empty.sqlite3"
-        yield make_app(SQLALCHEMY_DATABASE_URI=uri)
-        return
-    url, name = make_url(database_uri(SERVER)), f"test_{secrets.token_hex(8)}"
-    server = create_engine(url, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    uri = url.set(database=name).render_as_string(hide_password=False)
-    app = make_app(SQLALCHEMY_DATABASE_URI=uri)
-    yield app
-    with app.app_context():
-        sql.engine.dispose()
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name}"))
-    server.dispose()
+    server = None if request.param == "SQLite" else SERVER
+    with empty_database(tmp_path, server) as uri:
+        app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+        yield app
+        close(app)
 
 
 def unlike_the_models():

@@ -21,6 +21,16 @@ def text(length):
     )
 
 
+# An index for each order in which pages come; a single column is not enough for that.
+ORDERS = {
+    "users": ("username", "created_at", "updated_at"),
+    "roles": ("title",),
+    "audit": ("created_at", "account_id"),
+    "sessions": ("user_id",),
+}
+SINGLE = {"users": "deleted_at", "sessions": "user_id"}
+
+
 def upgrade():
     op.create_table(
         "todos",
@@ -68,8 +78,18 @@ def upgrade():
         **OPTIONS,
     )
     op.create_index("ix_idempotency_created_at", "idempotency", ["created_at"])
+    for table, names in ORDERS.items():
+        for name in names:
+            op.create_index(f"ix_{table}_{name}_id", table, [name, "id"])
+    for table, name in SINGLE.items():
+        op.drop_index(f"ix_{table}_{name}", table)
 
 
 def downgrade():
+    for table, name in SINGLE.items():
+        op.create_index(f"ix_{table}_{name}", table, [name])
+    for table, names in ORDERS.items():
+        for name in names:
+            op.drop_index(f"ix_{table}_{name}_id", table)
     op.drop_table("idempotency")
     op.drop_table("todos")

@@ -65,10 +65,9 @@ class Session(SqlModel):
     }
 
     computed = ("current",)
+    scoped_by = ("user_id",)
 
-    user_id = Column(
-        KEY, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True
-    )
+    user_id = Column(KEY, ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
     generation = Column(Integer, nullable=False)  # the account's, when this began
     serial = Column(Integer, nullable=False, default=1)  # of its refresh token
     expires_at = Column(MOMENT, nullable=False, index=True)

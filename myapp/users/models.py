@@ -28,7 +28,6 @@ class User(SqlModel):
     """
 
     __tablename__ = "users"
-
     write_schema = writing(
         "UserWrite",
         username=USERNAME,
@@ -63,7 +62,7 @@ class User(SqlModel):
     )
     last_login_at = Column(MOMENT)
     last_login_ip = Column(String(45))
-    deleted_at = Column(MOMENT, index=True)
+    deleted_at = Column(MOMENT)
 
     @classmethod
     def create(cls, username, password, role=None, status="normal"):

@@ -1,0 +1,170 @@
+"""What a page costs in a collection of 1,000, of 100,000 and of 1,000,000 devices.
+
+    python bench/pages.py [sqlite|postgresql|mariadb]
+
+One owner has them all, in a database of their own each, in a temporary folder. The three
+sizes take turns, call by call; what counts is the median: milliseconds from request to
+answer through the whole application, without a network, but with the database. A ratio is
+to the smallest collection. It takes a few minutes, most of them to register a million.
+"""
+
+import logging
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).parent.parent
+sys.path[:0] = [str(HERE), str(HERE / "tests")]
+
+from databases import SERVERS  # noqa: E402
+from flask_migrate import upgrade  # noqa: E402
+from sqlalchemy import create_engine, text  # noqa: E402
+
+from myapp import create_app  # noqa: E402
+from myapp.db import sql, unit_of_work  # noqa: E402
+from myapp.paging import PER_PAGE  # noqa: E402
+from myapp.roles.models import Role  # noqa: E402
+from myapp.settings import database_uri  # noqa: E402
+from myapp.users.models import User  # noqa: E402
+
+SIZES = 1_000, 100_000, 1_000_000
+NAME, PASSWORD = "gardener", "green fingers"
+DEVICES = "/api/v1/devices/"
+ROUNDS = 41  # calls of each kind in each collection
+PATIENCE = 4  # seconds that one kind may take in all; fewer rounds where it takes more
+
+# A tenth are lights, ten devices are in the cellar, and names come in no order.
+REGISTER = """
+INSERT INTO devices (owner_id, name, location, type, model, serial_number, search,
+    version, created_at, updated_at)
+WITH RECURSIVE ten (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM ten WHERE n < 9),
+    million (n) AS (
+        SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n + 100000 * f.n
+        FROM ten a, ten b, ten c, ten d, ten e, ten f)
+SELECT {owner}, {name}, CASE WHEN n % {hundredth} = 7 THEN 'Cellar' ELSE 'Kitchen' END,
+    CASE WHEN n % 10 = 3 THEN 'Light' ELSE 'Thermostat' END,
+    'Acova TAFFETAS2', 'ACOV-09494', 'kitchen thermostat acova taffetas2 acov-09494',
+    1, '2026-11-21 07:40:00', '2026-11-21 07:40:00'
+FROM million WHERE n < {size} ORDER BY n
+"""
+NAMES = {
+    "sqlite": "'Device ' || ((n * 7919) % 1000003)",
+    "postgresql": "'Device ' || ((n * 7919::bigint) % 1000003)",
+    "mariadb": "CONCAT('Device ', (n * 7919) % 1000003)",
+}
+TAKE_STOCK = {
+    "postgresql": "VACUUM ANALYZE devices",
+    "mariadb": "ANALYZE TABLE devices",
+}
+
+CALLS = {
+    "first page": ("", "here"),
+    "first page, total=none": ("total=none", "here"),
+    "first page, total=exact": ("total=exact", "here"),
+    "in the middle, by next": ("total=none", "next"),
+    "in the middle, by prev": ("total=none", "prev"),
+    "last page, by link": ("total=exact", "last"),
+    "sorted by name": ("total=none&sort=name", "here"),
+    "sorted by -name": ("total=none&sort=-name", "here"),
+    "sorted by name, the middle": ("total=none&sort=name", "next"),
+    "sorted by -name, the middle": ("total=none&sort=-name", "next"),
+    "sorted by type, the middle": ("total=none&sort=type", "next"),
+    "sorted by -type, the middle": ("total=none&sort=-type", "next"),
+    "type=Light, a tenth": ("total=none&type=Light", "here"),
+    "type=Light, the middle": ("total=none&type=Light", "next"),
+    "location=Cellar, ten": ("total=none&location=Cellar", "here"),
+    "location=Cellar, counted": ("location=Cellar", "here"),
+    "owner=gardener": ("total=none&owner=gardener", "here"),
+    "owner=nobody": ("total=none&owner=nobody", "here"),
+    "type=Light, sorted by name": ("total=none&type=Light&sort=name", "here"),
+    "location=Cellar, by name": ("total=none&location=Cellar&sort=name", "here"),
+    "sort=-created_at,name": ("total=none&sort=-created_at,name", "here"),
+    "q=nowhere": ("total=none&q=nowhere", "here"),
+}
+
+
+def main(server="sqlite"):
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        url = server != "sqlite" and stack.enter_context(SERVERS[server](folder))
+        clients = [
+            stack.enter_context(collection(server, url, folder, size)) for size in SIZES
+        ]
+        report(server, clients)
+
+
+@contextmanager
+def collection(server, url, folder, size):
+    """A client whose account has `size` devices, in a database of their own."""
+    uri = f"sqlite:///{folder}/{size}.sqlite3"
+    if url:
+        uri = f"{url.rpartition('/')[0]}/devices{size}"
+        engine = create_engine(database_uri(url), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE devices{size}"))
+        engine.dispose()
+    app = create_app(
+        "testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL="unix:///nowhere"
+    )
+    logging.getLogger("myapp").setLevel(logging.WARNING)
+    with app.app_context():
+        upgrade()
+        with unit_of_work():
+            Role.build_in()
+            owner = User.create(NAME, PASSWORD).id
+            register = REGISTER.format(
+                owner=owner, name=NAMES[server], size=size, hundredth=size // 10
+            )
+            sql.session.execute(text(register))
+        if server in TAKE_STOCK:
+            with sql.engine.connect() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.execute(text(TAKE_STOCK[server])).close()
+    client = app.test_client()
+    credentials = b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Basic {credentials}"
+    yield client
+    with app.app_context():
+        sql.engine.dispose()
+
+
+def report(server, clients):
+    """Print the table."""
+    print(f"{server + ', ms':<30}" + "".join(f"{size:>12,}" for size in SIZES))
+    for name, (query, rel) in CALLS.items():
+        addresses = [address(*pair, query, rel) for pair in zip(clients, SIZES)]
+        costs = cost(clients, addresses)
+        ratios = "".join(f"{cost / costs[0]:>8.2f}" for cost in costs[1:])
+        costs = "".join(f"{cost:>12.2f}" for cost in costs)
+        print(f"{name:<30}{costs}{ratios}", flush=True)
+
+
+def address(client, size, query, rel):
+    """The first page, or the page beside the one in the middle, or the last one."""
+    first = f"{DEVICES}?{query}"
+    if rel == "here":
+        return first
+    middle = size // PER_PAGE // (20 if "Light" in query else 2)
+    page = middle if rel != "last" else 1
+    return client.get(f"{first}&page={page}").json["meta"][rel]
+
+
+def cost(clients, addresses):
+    """The median milliseconds of a call, for each client."""
+    costs = [[] for _ in clients]
+    end = time.perf_counter() + PATIENCE
+    while len(costs[0]) < 3 or (len(costs[0]) < ROUNDS and time.perf_counter() < end):
+        for client, address, seen in zip(clients, addresses, costs):
+            start = time.perf_counter()
+            answer = client.get(address)
+            seen.append((time.perf_counter() - start) * 1000)
+            assert answer.status_code == 200
+    return [median(seen) for seen in costs]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
