@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent
 LIMIT = 30  # seconds that anything here may take, on a busy machine
 WORKERS = 2
 NOT_OURS = re.compile("MYAPP_|FLASK_|PROMETHEUS_|(REDIS|DATABASE)_URL$")
-# What an http.client says of a server that is gone in the middle.
+# What http.client raises when a worker dies in the middle.
 BROKEN = (OSError, HTTPException)
 
 
@@ -122,22 +122,21 @@ class Service:
 
     @contextmanager
     def losing_workers(self, every):
-        """Kill a worker every so many seconds while the block lasts; yields the list of
-        those killed."""
+        """Kill a worker every so many seconds while the block lasts; afterwards all are
+        there again."""
         lost, over = [], Event()
 
         def kill():
             while not over.wait(every):
-                for worker in self.workers():
-                    if worker not in lost:
-                        os.kill(worker, signal.SIGKILL)
-                        lost.append(worker)
-                        break
+                living = [worker for worker in self.workers() if worker not in lost]
+                for worker in living[:1]:
+                    os.kill(worker, signal.SIGKILL)
+                    lost.append(worker)
 
         killer = Thread(target=kill)
         killer.start()
         try:
-            yield lost
+            yield
         finally:
             over.set()
             killer.join()
@@ -239,7 +238,7 @@ def command(folder):
         *("--http-socket", "127.0.0.1:0"),
         *("--module", "wsgi:app", "--need-app"),
         *("--master", "--processes", str(WORKERS)),
-        *("--die-on-term", "--no-orphans"),
+        *("--die-on-term", "--no-orphans", "--worker-reload-mercy", "1"),
         *("--forkbomb-delay", "0"),  # we do kill many
         *("--stats", str(folder / "stats")),
         *("--route-run", "addheader:X-Worker: ${uwsgi[pid]}"),
