@@ -26,12 +26,19 @@ from conftest import close, database_uri, fill
 from sqlalchemy import create_engine
 
 from myapp import create_app, settings
-from myapp.processes import spawn
+from myapp.processes import PR_SET_PDEATHSIG, spawn
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 30  # seconds that anything here may take, on a busy machine
 WORKERS = 2
 NOT_OURS = re.compile("MYAPP_|FLASK_|PROMETHEUS_|(REDIS|DATABASE)_URL$")
+# While it loads the application uWSGI minds no SIGTERM: that would outlive the tests.
+UWSGI = f"""
+import ctypes, sys, pyuwsgi
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {signal.SIGKILL:d})
+pyuwsgi.run()
+"""
 # What http.client raises when a worker dies in the middle.
 BROKEN = (OSError, HTTPException)
 
@@ -234,11 +241,11 @@ def serving(app, redis_url, **environment):
 def command(folder):
     """uWSGI on a free port; each answer tells which worker it comes from."""
     return [
-        *(sys.executable, "-c", "import pyuwsgi; pyuwsgi.run()"),
+        *(sys.executable, "-c", UWSGI),
         *("--http-socket", "127.0.0.1:0"),
         *("--module", "wsgi:app", "--need-app"),
         *("--master", "--processes", str(WORKERS)),
-        *("--die-on-term", "--no-orphans", "--worker-reload-mercy", "1"),
+        *("--die-on-term", "--no-orphans"),
         *("--forkbomb-delay", "0"),  # we do kill many
         *("--stats", str(folder / "stats")),
         *("--route-run", "addheader:X-Worker: ${uwsgi[pid]}"),
