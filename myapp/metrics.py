@@ -5,7 +5,6 @@ without it, a process tells of itself alone.
 """
 
 import os
-import re
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from flask import Blueprint, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import event
 
 from .db import check_redis, sql
@@ -95,9 +94,8 @@ def tell():
     registry = REGISTRY
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder:
-        bury_the_dead(folder)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        registry.register(Workers(None, folder))
     return Response(
         generate_latest(registry),
         content_type=CONTENT_TYPE_LATEST,
@@ -105,13 +103,23 @@ def tell():
     )
 
 
-def bury_the_dead(folder):
-    """Drop what processes that are gone were doing; what they counted stays."""
-    for file in Path(folder).glob("gauge_live*.db"):
-        pid = int(re.search(r"_(\d+)\.db$", file.name)[1])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            mark_process_dead(pid, folder)
-        except PermissionError:  # it lives, as somebody else
-            pass
+class Workers(MultiProcessCollector):
+    """What all processes have counted, and what those that live are doing."""
+
+    def collect(self):
+        return self.merge([str(f) for f in Path(self._path).glob("*.db") if counts(f)])
+
+
+def counts(file):
+    """Whether a process's file of samples is to be read."""
+    if file.stat().st_size == 0:  # it was killed before it could write
+        return False
+    if not file.name.startswith("gauge_live"):
+        return True
+    try:
+        os.kill(int(file.stem.rpartition("_")[2]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives, as somebody else
+        pass
+    return True
