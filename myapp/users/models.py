@@ -28,6 +28,7 @@ class User(SqlModel):
     """
 
     __tablename__ = "users"
+
     write_schema = writing(
         "UserWrite",
         username=USERNAME,
