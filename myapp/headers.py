@@ -55,7 +55,7 @@ def init_app(app):
 
 
 def _secure(response):
-    response.headers.update(ALWAYS)
+    response.headers.extend(ALWAYS)
     response.headers.setdefault("Content-Security-Policy", POLICY)
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = A_YEAR

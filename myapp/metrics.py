@@ -81,9 +81,9 @@ def init_app(app):
 
 
 def _count(response):
-    method = request.method if request.url_rule else "(any)"
-    requests.labels(method, route(), response.status_code).inc()
-    latency.labels(method, route()).observe(time.perf_counter() - g.began)
+    where = request.method if request.url_rule else "(any)", route()
+    requests.labels(*where, response.status_code).inc()
+    latency.labels(*where).observe(time.perf_counter() - g.began)
     return response
 
 

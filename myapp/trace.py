@@ -43,21 +43,14 @@ def _take():
 def _answer(response):
     response.headers["X-Request-ID"] = g.get("request_id", "")
     caller = g.get("caller")
-    access.info(
-        "%s %s %d",
-        request.method,
-        route(),
-        response.status_code,
-        extra={
-            "facts": {
-                "method": request.method,
-                "route": route(),
-                "status": response.status_code,
-                "ms": round((time.perf_counter() - g.began) * 1000, 1),
-                "account": caller.id if caller else None,
-            }
-        },
-    )
+    facts = {
+        "method": request.method,
+        "route": route(),
+        "status": response.status_code,
+        "ms": round((time.perf_counter() - g.began) * 1000, 1),
+        "account": caller.id if caller else None,
+    }
+    access.info("%(method)s %(route)s %(status)d", facts, extra={"facts": facts})
     return response
 
 
