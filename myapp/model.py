@@ -19,6 +19,7 @@ import time
 import unicodedata
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter
 
 import orjson
@@ -50,6 +51,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.orm import column_property, declared_attr
+from werkzeug.sansio.utils import get_current_url
 
 from .db import Changed, in_batches, redis_store, sql
 from .etags import dumps
@@ -113,11 +115,16 @@ def named(prefix, conditions):
     }
 
 
+root_url = lru_cache(256)(get_current_url)
+
+
 def item_url(collection, id):
     """The absolute address of an item; outside a request, the path alone."""
     if "items_at" not in g:
-        root = request.root_url.rstrip("/") if has_request_context() else ""
-        g.items_at = root + current_app.config["API_PREFIX"]
+        root = ""
+        if has_request_context():
+            root = root_url(request.scheme, request.host, request.root_path)
+        g.items_at = root.rstrip("/") + current_app.config["API_PREFIX"]
     return f"{g.items_at}/{collection}/{id}"
 
 

@@ -5,8 +5,6 @@ SELECT is a transaction of its own, on connections that need no BEGIN and no COM
 saves a round trip, and a third of the client's work.
 """
 
-from contextlib import contextmanager
-
 from blinker import Signal
 from flask import current_app
 from sqlalchemy import bindparam, create_engine
@@ -89,20 +87,17 @@ class Reads:
             return self.written(key, make, values)
         statement = self._statement(key, make)
         try:
-            with self._connection() as connection:
-                return statement.rows(connection, values)
+            return self._alone(statement, values)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
         self.engine.dispose()  # the server went away; so are the other connections
-        with self._connection() as connection:
-            return statement.rows(connection, values)
+        return self._alone(statement, values)
 
-    @contextmanager
-    def _connection(self):
+    def _alone(self, statement, values):
         connection = self.engine.raw_connection()
         try:
-            yield connection
+            return statement.rows(connection, values)
         finally:
             connection.close()
 
