@@ -120,12 +120,14 @@ root_url = lru_cache(256)(get_current_url)
 
 def item_url(collection, id):
     """The absolute address of an item; outside a request, the path alone."""
-    if "items_at" not in g:
+    try:
+        items_at = g.items_at
+    except AttributeError:
         root = ""
         if has_request_context():
             root = root_url(request.scheme, request.host, request.root_path)
-        g.items_at = root.rstrip("/") + current_app.config["API_PREFIX"]
-    return f"{g.items_at}/{collection}/{id}"
+        items_at = g.items_at = root.rstrip("/") + current_app.config["API_PREFIX"]
+    return f"{items_at}/{collection}/{id}"
 
 
 def collection_url(collection):
@@ -191,10 +193,8 @@ class Described:
     @classmethod
     def as_json(cls, record):
         """What a client reads; `record` is an instance, or a row of its columns."""
-        return {
-            "url": item_url(cls.collection, record.id),
-            **dict(zip(cls.shown, cls._values(record))),
-        }
+        url = item_url(cls.collection, record.id)
+        return dict(zip(("url", *cls.shown), (url, *cls._values(record))))
 
 
 class SqlModel(Described, sql.Model):
