@@ -7,7 +7,6 @@ so that whoever is broken off goes on from there; that table goes once all is co
 
 from contextlib import contextmanager
 from hashlib import blake2b
-from pathlib import Path
 
 import click
 import orjson
@@ -21,14 +20,12 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
-    column,
     func,
     insert,
     inspect,
     literal,
     or_,
     select,
-    table as light_table,
     text,
     update,
 )
@@ -47,7 +44,7 @@ from .settings import database_uri
 
 AT_ONCE = 1000  # rows in memory, and at most lost when it is broken off
 DRIVERS = {"sqlite", "postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql"}
-IN_MEMORY = (None, "", ":memory:")
+NONSENSE = "--to makes no sense."
 GO_ON = "The same command goes on from here."
 ANEW = "Make the target anew, empty, and start again."
 
@@ -83,8 +80,15 @@ def move_db(uri):
         with unit_of_work(writes=False):
             if inspect(sql.session.connection()).has_table(PROGRESS.name):
                 raise click.ClickException("The source is an unfinished copy itself.")
-        with locked(sql.engine) as source, opened(uri) as target:
-            move(source, target)
+        engine, origin = sql.engine, place(sql.engine)
+        with opened(uri) as target:
+            destination = place(target)
+            if destination == "sqlite:///":
+                raise click.ClickException("--to names no file.")
+            if destination == origin:
+                raise click.ClickException("The target is the source.")
+            with locked(engine) as source:
+                move(source, target, origin)
     except KeyboardInterrupt:
         raise click.ClickException(f"Broken off. {GO_ON}") from None
     except SQLAlchemyError as error:
@@ -93,18 +97,20 @@ def move_db(uri):
 
 
 def understood(uri):
-    """`uri` with its driver named. Raises ClickException, without the password in it."""
+    """`uri` with its driver named. Raises ClickException, which holds no password."""
     try:
         uri = database_uri(uri)
         url = make_url(uri)
     except (ArgumentError, ValueError):
-        raise click.ClickException("--to makes no sense.") from None
+        raise click.ClickException(NONSENSE) from None
+    if "@" in (url.host or ""):  # the end of a password, if we named the host
+        raise click.ClickException("--to has two @; one in a password is written %40.")
     if url.drivername not in DRIVERS:
         raise click.ClickException(
             "--to must begin with sqlite:///, postgresql://, mysql:// or mariadb://."
         )
-    if url.drivername == "sqlite" and url.database in IN_MEMORY:
-        raise click.ClickException("--to names no file.")
+    if not url.database:
+        raise click.ClickException("--to names no database.")
     return uri
 
 
@@ -133,11 +139,21 @@ def locked(engine):
 
 @contextmanager
 def opened(uri):
-    """The engine of another database, as the service itself would have it."""
+    """The engine of another database, as the service itself would have it.
+
+    Raises ClickException where there is none, without the password.
+    """
     app = Flask("move_db", instance_path=current_app.instance_path)
     app.config["SQLALCHEMY_DATABASE_URI"] = uri
     app.config["REDIS_URL"] = current_app.config["REDIS_URL"]
-    db.init_app(app)
+    try:
+        db.init_app(app)
+        with app.app_context():
+            sql.engine.connect().close()
+    except DBAPIError as error:
+        raise click.ClickException(f"No target there: {said(error)}") from None
+    except Exception:  # a driver's own, which may tell the option that it chokes on
+        raise click.ClickException(NONSENSE) from None
     with app.app_context():
         try:
             yield sql.engine
@@ -145,10 +161,13 @@ def opened(uri):
             sql.engine.dispose()
 
 
-def move(source, target):
-    """Copy from a connection to an engine, and compare. Raises ClickException."""
+def move(source, target, origin):
+    """Copy from a connection to an engine, and compare.
+
+    `origin`: the place of the source. Raises ClickException.
+    """
     tables = sql.metadata.sorted_tables
-    reached = prepare(source, target)
+    reached = prepare(target, origin)
     for table in tables:
         copy(source, target, table, reached)
     for table in tables:
@@ -168,14 +187,11 @@ def move(source, target):
     PROGRESS.drop(target)
 
 
-def prepare(source, target):
+def prepare(target, origin):
     """Give the target its tables; returns the last key of each that has come over.
 
-    Raises ClickException for a target that holds anything but a part of this source.
+    Raises ClickException for a target that holds anything but a part of `origin`.
     """
-    origin = place(source.engine.url)
-    if place(target.url) == origin:
-        raise click.ClickException("The target is the source.")
     tables = {table.name: table for table in sql.metadata.sorted_tables}
     with target.begin() as connection:
         there = set(inspect(connection).get_table_names())
@@ -200,15 +216,23 @@ def prepare(source, target):
                 raise click.ClickException(f"The target is not empty: {named}.")
             PROGRESS.create(connection, checkfirst=True)
             connection.execute(insert(PROGRESS).values(source=origin, reached={}))
-    upgrade()
+    try:
+        upgrade()
+    except SQLAlchemyError as error:
+        raise click.ClickException(
+            f"The target cannot have its tables: {said(error)}\n{ANEW}"
+        ) from None
     return begun.reached if begun else {}
 
 
-def place(url):
+def place(engine):
     """Where a database is, without who goes there and how."""
+    url = engine.url
     kind = url.get_backend_name().replace("mysql", "mariadb")
-    if kind == "sqlite":
-        return f"sqlite:///{Path(url.database.removeprefix('file:')).resolve()}"
+    if kind == "sqlite":  # a name has many forms, and the file one
+        with unit_of_work(writes=False), engine.connect() as connection:
+            main = connection.execute(text("PRAGMA database_list")).first()
+        return f"sqlite:///{main.file}"
     host = url.host or url.query.get("host") or url.query.get("unix_socket")
     port = url.port or url.query.get("port")
     return f"{kind}://{host or ''}:{port or ''}/{url.database}"
@@ -225,7 +249,7 @@ def copy(source, target, table, reached):
             reached[table.name] = [values[-1][name] for name in key]
             try:
                 with target.begin() as connection:
-                    connection.execute(insert(exact(table)), values)
+                    connection.execute(insert(table), values)
                     connection.execute(update(PROGRESS).values(reached=reached))
             except (DataError, IntegrityError) as error:
                 first = ", ".join(str(values[0][name]) for name in key)
@@ -257,25 +281,6 @@ def beyond(table, last):
         ranges.append(and_(*alike, field > value))
         alike.append(field == value)
     return [list(table.primary_key)[0] >= last[0], or_(*ranges)]
-
-
-def exact(table):
-    """The table without defaults, and where no JSON stays none: by itself SQLAlchemy
-    would write the JSON `null` then."""
-    return light_table(
-        table.name,
-        *(
-            column(
-                c.name,
-                (
-                    JSON(none_as_null=True)
-                    if isinstance(c.type, JSON) and c.nullable
-                    else c.type
-                ),
-            )
-            for c in table.columns
-        ),
-    )
 
 
 def compare(source, target, table):

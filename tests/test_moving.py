@@ -599,15 +599,27 @@ def test_a_text_that_postgresql_cannot_hold_is_refused(source, target):
         ("postgresql://me:hunter2@host:port/x", "--to makes no sense."),
         ("hunter2", "--to makes no sense."),
         ("", "--to makes no sense."),
+        ("mysql://me:hunter2中@127.0.0.1/x", "--to makes no sense."),
+        ("mysql://127.0.0.1/x?connect_timeout=hunter2", "--to makes no sense."),
+        ("mysql://127.0.0.1/x?hunter2=1", "--to makes no sense."),
+        ("sqlite:///x?timeout=hunter2", "--to makes no sense."),
+        ("mysql://me:my@hunter2@127.0.0.1/x", "--to has two @"),
         ("oracle://me:hunter2@host/x", "--to must begin with "),
         ("postgresql+asyncpg://me:hunter2@host/x", "--to must begin with "),
-        ("sqlite://", "--to names no file."),
+        ("mysql://me:hunter2@127.0.0.1", "--to names no database."),
+        ("sqlite://", "--to names no database."),
         ("sqlite:///:memory:", "--to names no file."),
-        ("sqlite:////nowhere/hunter2.sqlite3", "unable to open database file"),
-        ("postgres://me:hunter2@127.0.0.1:1/x", "connection failed"),
-        ("postgresql://127.0.0.1:1/x?user=me&password=hunter2", "connection failed"),
-        ("mysql://me:hunter2@127.0.0.1:1/x", "(2003, "),
-        ("mariadb://me:hunter2@127.0.0.1:1/x", "(2003, "),
+        (
+            "sqlite:////nowhere/hunter2.sqlite3",
+            "No target there: unable to open database file",
+        ),
+        ("postgres://me:hunter2@127.0.0.1:1/x", "No target there: connection failed"),
+        (
+            "postgresql://127.0.0.1:1/x?user=me&password=hunter2",
+            "No target there: connection failed",
+        ),
+        ("mysql://me:hunter2@127.0.0.1:1/x", "No target there: (2003, "),
+        ("mariadb://me:hunter2@127.0.0.1:1/x", "No target there: (2003, "),
     ],
 )
 def test_an_address_that_leads_nowhere_is_refused_without_its_password(
@@ -615,4 +627,5 @@ def test_an_address_that_leads_nowhere_is_refused_without_its_password(
 ):
     output = move(source, uri, 1)
     assert output.startswith(f"Error: {why}")
+    assert moving.GO_ON not in output, "nothing has begun"
     assert "hunter2" not in output
