@@ -42,9 +42,9 @@ def report(server, size, source, target):
     for line in command.stdout:
         if line.startswith("compare") and compared == start:
             compared = time.perf_counter()
-    _, status, usage = os.wait4(command.pid, 0)
+    _, code, usage = os.wait4(command.pid, 0)
     end = time.perf_counter()
-    assert status == 0
+    assert code == 0
     print(
         f"{server}: {size:,} rows, copied in {compared - start:.0f} s"
         f" ({size / (compared - start):,.0f} rows/s), compared in {end - compared:.0f} s,"

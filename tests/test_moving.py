@@ -305,7 +305,7 @@ def test_tables_without_a_row_ever_begin_with_one(way, make_app, target, tmp_pat
     close(fill_in)
 
 
-@also(*FROM_SERVER)
+@also(*TO_SERVER)
 def test_ids_that_a_counter_lags_behind_are_not_given_again(source, target, on_target):
     run(address(source), "UPDATE devices SET id = 700 WHERE id = 3")
     move(source, target)
@@ -343,10 +343,11 @@ def test_nobody_can_write_meanwhile_and_everybody_can_read(source, target):
 
 
 def test_a_bar_is_drawn_on_a_terminal_alone(source, target, monkeypatch):
-    assert "%" not in move(source, target)
+    all_devices = f"{len(NAMES) + 1}/{len(NAMES) + 1}"
+    assert all_devices not in move(source, target)
     run(target, *(f"DROP TABLE {name}" for name in sorted(tables(target))))
     monkeypatch.setattr("click._termui_impl.isatty", lambda _: True)
-    assert f"{len(NAMES) + 1}/{len(NAMES) + 1}" in move(source, target)
+    assert all_devices in move(source, target)
 
 
 # Broken off
@@ -531,6 +532,13 @@ def test_a_target_whose_tables_are_empty_will_do(source, target, on_target):
         downgrade()
     move(source, target)
     assert everything(on_target) == everything(source)
+
+
+def test_a_target_that_cannot_have_our_tables_is_refused(source, target):
+    run(target, "CREATE TABLE users (id INTEGER)")
+    output = move(source, target, 1)
+    assert output.startswith("Error: The target cannot have its tables: ")
+    assert output.endswith("Make the target anew, empty, and start again.\n")
 
 
 def test_the_unfinished_copy_of_another_source_is_refused(
