@@ -8,11 +8,10 @@ from contextlib import contextmanager
 import orjson
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, basic, hire
+from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, asked, basic, hire
 from flask_migrate import upgrade
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from sqlalchemy import event
 from test_problems import assert_problem
 
 from myapp import create_app, guard
@@ -164,17 +163,8 @@ def verified(monkeypatch):
 @pytest.fixture
 def statements(app):
     """What the database is asked from now on."""
-    seen = []
-
-    def note(_connection, _cursor, statement, *_):
-        if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
-            seen.append(statement)
-
-    with app.app_context():
-        connection = sql.engines[None]
-    event.listen(connection, "before_cursor_execute", note)
-    yield seen
-    event.remove(connection, "before_cursor_execute", note)
+    with asked(app) as seen:
+        yield seen
 
 
 # Tokens that are not what they should be
