@@ -70,10 +70,7 @@ def mariadb(longest):
         "isolation_level": "READ COMMITTED",
         "connect_args": {
             "init_command": f"SET SESSION {assignments}",
-            # All of Unicode, whatever the address says; as in the tables, no two names
-            # are alike.
-            "charset": "utf8mb4",
-            "collation": "utf8mb4_nopad_bin",
+            "charset": "utf8mb4",  # all of Unicode; the tables say how it compares
             "connect_timeout": PATIENCE,
             # A server that hangs does not end the statement itself.
             "read_timeout": longest + PATIENCE if longest else None,

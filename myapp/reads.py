@@ -61,22 +61,29 @@ class Reads:
                 self._statements.clear()
             statement = Statement(select(), sql.engine.dialect)
             self._statements[key] = statement
-        if in_writing() or self.engine is None:
-            sql.session.flush()
-            return statement.rows(sql.session.connection().connection, values)
+        in_transaction = in_writing() or self.engine is None
         try:
+            if in_transaction:
+                sql.session.flush()
+                return statement.rows(sql.session.connection().connection, values)
             with self._connection() as connection:
                 return statement.rows(connection, values)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-        self.engine.dispose()  # the server went away; so are the other connections
+            # The server went away, and so have the other connections.
+            (sql.engine if in_transaction else self.engine).dispose()
+            if in_transaction:  # what it did is undone; the whole of it runs anew
+                raise
         with self._connection() as connection:
             return statement.rows(connection, values)
 
     @contextmanager
     def _connection(self):
-        connection = self.engine.raw_connection()
+        try:
+            connection = self.engine.raw_connection()
+        except self.engine.dialect.loaded_dbapi.Error as error:
+            raise told(error, self.engine.dialect) from None
         try:
             yield connection
         finally:
@@ -117,7 +124,10 @@ class Statement:
             cursor.execute(self._text, values)
             rows = cursor.fetchall()
         except self._dialect.loaded_dbapi.Error as error:
-            raise self._told(error, connection, cursor) from None
+            gone = self._dialect.is_disconnect(error, connection, cursor)
+            if gone:
+                connection.invalidate(error)
+            raise told(error, self._dialect, self._text, gone) from None
         finally:
             cursor.close()
         return [self._record(row) for row in rows] if self._results else rows
@@ -128,19 +138,19 @@ class Statement:
             row[place] = process(row[place])
         return row
 
-    def _told(self, error, connection, cursor):
-        gone = self._dialect.is_disconnect(error, connection, cursor)
-        if gone:
-            connection.invalidate(error)
-        return DBAPIError.instance(
-            self._text,
-            None,
-            error,
-            self._dialect.loaded_dbapi.Error,
-            hide_parameters=True,
-            connection_invalidated=gone,
-            dialect=self._dialect,
-        )
+
+def told(error, dialect, text=None, gone=False):
+    """The driver's error as SQLAlchemy would raise it. `text`: what was being executed,
+    if anything was; `gone`: whether the connection is dead."""
+    return DBAPIError.instance(
+        text,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=gone,
+        dialect=dialect,
+    )
 
 
 def processor(type_, dialect):
