@@ -61,20 +61,16 @@ class Reads:
                 self._statements.clear()
             statement = Statement(select(), sql.engine.dialect)
             self._statements[key] = statement
-        in_transaction = in_writing() or self.engine is None
+        if in_writing() or self.engine is None:
+            sql.session.flush()
+            return statement.rows(sql.session.connection().connection, values)
         try:
-            if in_transaction:
-                sql.session.flush()
-                return statement.rows(sql.session.connection().connection, values)
             with self._connection() as connection:
                 return statement.rows(connection, values)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            # The server went away, and so have the other connections.
-            (sql.engine if in_transaction else self.engine).dispose()
-            if in_transaction:  # what it did is undone; the whole of it runs anew
-                raise
+        self.engine.dispose()  # the server went away; so are the other connections
         with self._connection() as connection:
             return statement.rows(connection, values)
 
