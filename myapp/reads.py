@@ -10,6 +10,7 @@ from flask import current_app
 from sqlalchemy import bindparam, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from . import replicas
 from .db import in_writing, sql, tuned
 
 ran = Signal()  # the text and the values of each statement, for whoever watches
@@ -20,9 +21,9 @@ def init_app(app):
     """Have `app` read on connections of their own; its stores are there already."""
     with app.app_context():
         url = sql.engine.url
-    app.extensions["reads"] = Reads(
-        None if in_memory(url) else tuned(create_engine(url, **options(app)))
-    )
+    engine = None if in_memory(url) else tuned(create_engine(url, **options(app)))
+    app.extensions["replicas"] = replicas.of(app, engine, options(app))
+    app.extensions["reads"] = Reads(engine, app.extensions["replicas"])
 
 
 def options(app):
@@ -62,10 +63,12 @@ def filled(values):
 
 class Reads:
     """The compiled statements of one application, and the `engine` to run them on when
-    nothing is being written; None: run them where the others do."""
+    nothing is being written; None: run them where the others do. `replicas`: who chooses
+    another one, or None."""
 
-    def __init__(self, engine):
+    def __init__(self, engine, replicas=None):
         self.engine = engine
+        self._replicas = replicas
         self._statements = {}
 
     def _statement(self, key, make):
@@ -78,28 +81,58 @@ class Reads:
         return statement
 
     def written(self, key, make, values):
-        sql.session.flush()
-        connection = sql.session.connection().connection
-        return self._statement(key, make).rows(connection, values)
+        try:
+            sql.session.flush()
+            connection = sql.session.connection().connection
+            return self._statement(key, make).rows(connection, values)
+        except DBAPIError as error:
+            if error.connection_invalidated:  # and so are the others
+                sql.engine.dispose()
+            raise
 
     def rows(self, key, make, values):
         if in_writing() or self.engine is None:
             return self.written(key, make, values)
         statement = self._statement(key, make)
-        try:
-            return self._alone(statement, values)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        self.engine.dispose()  # the server went away; so are the other connections
-        return self._alone(statement, values)
+        for engine in self._engines():
+            try:
+                return alone(engine, statement, values)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                lost = error
+            engine.dispose()  # the server went away; so are the other connections
+        raise lost
 
-    def _alone(self, statement, values):
-        connection = self.engine.raw_connection()
-        try:
-            return statement.rows(connection, values)
-        finally:
-            connection.close()
+    def _engines(self):
+        """Each for when the one before has lost its connection."""
+        return self._replicas.engines() if self._replicas else [self.engine] * 2
+
+
+def alone(engine, statement, values):
+    """What a Statement answers on a connection that it has for itself."""
+    try:
+        connection = engine.raw_connection()
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise told(error, engine.dialect) from None
+    try:
+        return statement.rows(connection, values)
+    finally:
+        connection.close()
+
+
+def told(error, dialect, text=None, gone=True):
+    """The driver's error as SQLAlchemy would raise it. `text`: what was being executed,
+    if anything was; `gone`: whether the connection is."""
+    return DBAPIError.instance(
+        text,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=gone,
+        dialect=dialect,
+    )
 
 
 class Statement:
@@ -138,7 +171,10 @@ class Statement:
             cursor.execute(self._text, values)
             rows = cursor.fetchall() if self._fetches else []
         except self._dialect.loaded_dbapi.Error as error:
-            raise self._told(error, connection, cursor) from None
+            gone = self._dialect.is_disconnect(error, connection, cursor)
+            if gone:
+                connection.invalidate(error)
+            raise told(error, self._dialect, self._text, gone) from None
         finally:
             cursor.close()
         return [self._record(row) for row in rows] if self._results else rows
@@ -148,20 +184,6 @@ class Statement:
         for place, process in self._results:
             row[place] = process(row[place])
         return row
-
-    def _told(self, error, connection, cursor):
-        gone = self._dialect.is_disconnect(error, connection, cursor)
-        if gone:
-            connection.invalidate(error)
-        return DBAPIError.instance(
-            self._text,
-            None,
-            error,
-            self._dialect.loaded_dbapi.Error,
-            hide_parameters=True,
-            connection_invalidated=gone,
-            dialect=self._dialect,
-        )
 
 
 def processor(type_, dialect):
