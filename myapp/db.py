@@ -12,14 +12,15 @@ from pathlib import Path
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask_migrate import Migrate
-from flask_redis import FlaskRedis
 from flask_sqlalchemy import SQLAlchemy
-from redis.backoff import NoBackoff
+from flask_sqlalchemy.session import Session
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from sqlalchemy import MetaData, event, make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
+
+from . import replicas
+from .redis_client import redis_store
 
 PATIENCE = 5  # seconds that a writer waits for the one before it
 WAITS = {  # how to tell each database
@@ -47,17 +48,26 @@ class Base(DeclarativeBase):
 
 # Whether the unit of work that is going on may change anything.
 _writes = ContextVar("writes", default=True)
+# Where it reads, if it may be elsewhere than at the primary.
+_reading = ContextVar("reading", default=None)
 
-sql = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+class ReadingSession(Session):
+    """A session on the engine that its unit of work has chosen."""
+
+    def get_bind(self, *args, **kwargs):
+        reading = _reading.get()
+        if reading:
+            return reading.server.engine
+        return super().get_bind(*args, **kwargs)
+
+
+sql = SQLAlchemy(
+    model_class=Base,
+    session_options={"class_": ReadingSession, "expire_on_commit": False},
+)
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
 migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
-
-# A server that is gone must fail a call at once: by default the client tries for seconds.
-redis_store = FlaskRedis(
-    retry=Retry(NoBackoff(), 0),
-    socket_connect_timeout=0.3,
-    socket_timeout=0.5,
-)
 
 
 def init_app(app):
@@ -74,6 +84,7 @@ def init_app(app):
         if sql.engine.dialect.name == "sqlite":
             event.listen(sql.engine, "connect", _prepare_sqlite)
             event.listen(sql.engine, "begin", _begin_sqlite)
+        replicas.init_app(app, sql.engine)
 
 
 def _prepare_sqlite(connection, _record):
@@ -105,22 +116,31 @@ def code_of(error):
 
 
 @contextmanager
-def unit_of_work(writes=True):
+def unit_of_work(writes=True, replica=False):
     """Everything inside happens, or nothing does.
 
     `writes`: whether it may change anything; one that only reads never waits for a writer.
+    `replica`: whether one that only reads may do so at a replica, and is run anew, as
+    after Changed, at another server when its own is gone.
     """
     token = _writes.set(writes)
+    reading = replicas.reading() if replica and not writes else None
+    reading_token = _reading.set(reading)
     try:
         yield
         sql.session.commit()
     except BaseException as error:
         sql.session.rollback()
-        if isinstance(error, OperationalError) and code_of(error) in GAVE_WAY:
+        if isinstance(error, OperationalError) and (
+            code_of(error) in GAVE_WAY or reading and reading.may_go_elsewhere()
+        ):
             raise Changed from error
         raise
     finally:
+        _reading.reset(reading_token)
         _writes.reset(token)
+        if writes:
+            replicas.wrote()
 
 
 def in_batches(statement, size):
