@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from glob import glob
 from tempfile import TemporaryDirectory
 
+import psycopg
 import pytest
 from conftest import PASSWORDS, THERMOSTAT, basic, close, fill, hire
 from databases import address, copied, free_port, initialized, serving
-from sqlalchemy import NullPool, create_engine, text
 
 from myapp import create_app, replicas
 from myapp.db import redis_store, sql, unit_of_work
@@ -45,10 +45,6 @@ class Pair:
         self.start("primary")
         copied(self._folders["replica"], self._ports["primary"])
         self.start("replica")
-        uri = self.uri("replica").replace("postgresql:", "postgresql+psycopg:")
-        self._replica = create_engine(
-            uri, isolation_level="AUTOCOMMIT", poolclass=NullPool
-        )
 
     def uri(self, name):
         return address(self._ports[name])
@@ -57,6 +53,7 @@ class Pair:
         self._running[name] = server = ExitStack()
         server.enter_context(serving(self._folders[name], self._ports[name]))
         self._stack.push(server)
+        wait_until(lambda: self._answers(name))
 
     def stop(self, name):
         self._running[name].close()
@@ -71,9 +68,15 @@ class Pair:
         if self._ask("SELECT pg_is_wal_replay_paused()"):
             self._ask("SELECT pg_wal_replay_resume()")
 
-    def _ask(self, question):
-        with self._replica.connect() as connection:
-            return connection.scalar(text(question))
+    def _ask(self, question, name="replica"):
+        with psycopg.connect(self.uri(name), autocommit=True) as connection:
+            return connection.execute(question).fetchone()[0]
+
+    def _answers(self, name):
+        try:
+            return self._ask("SELECT true", name)
+        except psycopg.OperationalError:  # it listens before it has recovered
+            return False
 
 
 def wait_until(condition):
