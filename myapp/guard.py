@@ -101,7 +101,7 @@ class Guard:
         known = self.accounts.get(wanted)
         if known and now - known[0] < TRUSTED:
             return known[1]
-        with unit_of_work(writes=False, replica=True):
+        with unit_of_work(writes=False):
             account = self.look_up[wanted[0]](wanted[1])
         remember(self.accounts, wanted, (now, account))
         return account

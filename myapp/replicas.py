@@ -8,12 +8,11 @@ While the primary is away the replicas answer with what they have.
 
 import time
 from collections import deque
-from functools import cached_property
 from threading import Lock, Thread
 
 from flask import current_app, g
 from redis.exceptions import RedisError
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from .redis_client import redis_store
@@ -28,23 +27,15 @@ REPLAYED = "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint"
 REPLAYED += " WHERE pg_is_in_recovery()"
 
 
-def init_app(app, primary):
-    """Let `app`, whose engine is `primary`, read from its replicas, if it has any."""
-    app.extensions["replicas"] = None
+def of(app, primary, options):
+    """The Replicas of `app`, whose primary is read on the engine `primary`, and theirs on
+    engines with the same `options`; None where it has none."""
     uris = app.config["SQLALCHEMY_REPLICA_URIS"]
-    if uris:
-        options = dict(app.config["SQLALCHEMY_ENGINE_OPTIONS"])
-        options["connect_args"] = WAITS | options["connect_args"]
-        engines = [create_engine(uri, **options) for uri in uris]
-        app.extensions["replicas"] = Replicas(
-            primary, engines, app.config["REPLICA_MAX_LAG"]
-        )
-
-
-def reading():
-    """The Reading of a unit of work that begins now; None where there is no replica."""
-    replicas = current_app.extensions["replicas"]
-    return replicas and Reading(replicas)
+    if not uris:
+        return None
+    options = options | {"connect_args": WAITS | options["connect_args"]}
+    engines = [create_engine(uri, **options) for uri in uris]
+    return Replicas(primary, engines, app.config["REPLICA_MAX_LAG"])
 
 
 def wrote():
@@ -78,7 +69,6 @@ class Server:
         self._question = text(position)
         self._looked = float("-inf")
         self._looking = Lock()
-        event.listen(engine, "handle_error", self._failed)
 
     def look(self):
         """Have it looked at, if that was not done lately; nobody waits for that."""
@@ -104,10 +94,6 @@ class Server:
 
     def seen(self, now):
         """Called with the time before a question that was answered."""
-
-    def _failed(self, context):
-        if context.connection is None or context.is_disconnect:
-            self.away = True
 
 
 class Primary(Server):
@@ -145,6 +131,24 @@ class Replicas:
         self._max_lag = max_lag
         self._redis_back_at = 0.0
 
+    def engines(self):
+        """Where to read now, each for when the one before has lost its connection."""
+        tried = []
+        while (server := self._chosen()) not in tried:
+            tried.append(server)
+            yield server.engine
+            yield server.engine  # it may have been started anew
+            server.away = True
+            g.pop("server", None)
+
+    def _chosen(self):
+        """The Server of this request; chosen once, when it first reads for its caller."""
+        if "caller" not in g:
+            return self.choose(None)
+        if "server" not in g:
+            g.server = self.choose(g.caller)
+        return g.server
+
     def choose(self, caller):
         """The Server that answers this caller, an account; or nobody yet, None, while
         the guard looks who it is: what it learns must be fresh."""
@@ -179,22 +183,6 @@ class Replicas:
         except RedisError:
             self._redis_back_at = time.monotonic() + AWAY
             return True
-
-
-class Reading:
-    """Where one unit of work reads: chosen once, when it first does."""
-
-    def __init__(self, replicas):
-        self._replicas = replicas
-
-    @cached_property
-    def server(self):
-        return self._replicas.choose(g.get("caller"))
-
-    def may_go_elsewhere(self):
-        """Whether the server that was chosen is gone, and another one is there."""
-        servers = (self._replicas.primary, *self._replicas.all)
-        return self.server.away and not all(server.away for server in servers)
 
 
 def mark(id):
