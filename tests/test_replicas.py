@@ -198,6 +198,8 @@ def test_a_read_goes_to_the_replica(pair, one, lamp):
     client = client_of(one)
     assert client.get(lamp).json["name"] == THERMOSTAT["name"]
     assert client.get(DEVICES + "?name=Moved").json["items"] == []
+    exported = client.get(DEVICES + "export?name=Moved&format=ndjson").text
+    assert exported.count("\n") == 1, "one long query goes to the primary"
     pair.go_on()
     caught_up(one)
     assert client.get(lamp).json["name"] == "Moved"
