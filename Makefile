@@ -15,8 +15,8 @@ run: .venv/run  ## start the service; PORT=5055 make run for another port
 	@exec $(BIN)/flask up
 
 test: .venv/dev  ## run the tests; ARGS="-k devices" for some, DB=postgresql or mariadb
-	$(if $(DB),$(BIN)/python tests/databases.py $(DB)) $(BIN)/pytest \
-		$(if $(DB),,--numprocesses auto --dist worksteal) $(ARGS)
+	$(if $(DB),$(BIN)/python tests/databases.py $(DB)) \
+		$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 guards: .venv/dev  ## remove each guard in turn, and see the tests fail each time
 	$(BIN)/python tests/mutate_guards.py

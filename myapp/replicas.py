@@ -20,7 +20,7 @@ from .trail import happened
 
 EVERY = 1.0  # seconds between two looks at a server, in each process
 AWAY = 1.0  # seconds without another try after Redis has not answered
-WAITS = {"connect_timeout": 2, "tcp_user_timeout": 2000}  # s, ms; a host may be cut off
+WAITS = {"connect_timeout": 2, "tcp_user_timeout": 2000}  # s, ms; others are there
 COMMITTED = "SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint"
 REPLAYED = "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint"
 # A replica that was promoted is none any more: who needs the primary names both.
@@ -33,7 +33,7 @@ def of(app, primary, options):
     uris = app.config["SQLALCHEMY_REPLICA_URIS"]
     if not uris:
         return None
-    options = options | {"connect_args": WAITS | options["connect_args"]}
+    options = options | {"connect_args": options["connect_args"] | WAITS}
     engines = [create_engine(uri, **options) for uri in uris]
     return Replicas(primary, engines, app.config["REPLICA_MAX_LAG"])
 

@@ -5,7 +5,6 @@ import logging
 import pytest
 from conftest import SHARED_PASSWORD, basic, hire
 from sqlalchemy.exc import SQLAlchemyError
-from test_tokens import own_database, running
 
 from myapp.auth.models import Session
 from myapp.db import sql
@@ -62,9 +61,8 @@ class Story:
 
 
 @pytest.fixture
-def story(tmp_path, redis_url):
-    with own_database(tmp_path) as uri, running(uri, redis_url) as app:
-        yield Story(app)
+def story(live_app):
+    return Story(live_app)
 
 
 def test_a_whole_story_betrays_no_secret(story, caplog, monkeypatch):

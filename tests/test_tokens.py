@@ -1,7 +1,5 @@
 """Who comes in by a token or a password, what that costs, and when it ends."""
 
-import os
-import secrets
 import threading
 import time
 from base64 import urlsafe_b64encode
@@ -10,16 +8,13 @@ from contextlib import contextmanager
 import orjson
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, asked, basic
-from conftest import database_uri, hire
+from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, asked, basic, hire
 from flask_migrate import upgrade
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 from test_problems import assert_problem
 
-from myapp import create_app, guard, settings
+from myapp import create_app, guard
 from myapp.auth.models import Session
 from myapp.db import redis_store, sql, unit_of_work
 from myapp.model import now
@@ -32,38 +27,17 @@ REFRESHING = "/api/v1/auth/refresh"
 ACCOUNT = "/api/v1/account"
 USERS = "/api/v1/users/"
 DEVICES = "/api/v1/devices/"
-SERVER = os.environ.get("TEST_DATABASE_URL")
 NEW_PASSWORD = "another one for it"
 
 
-@contextmanager
-def own_database(folder):
+@pytest.fixture
+def uri(empty_uri):
     """The address of a database that nobody else uses, with tables and roles."""
-    if SERVER is None:
-        uri = database_uri(folder / "own.sqlite3")
-        prepare(uri)
-        yield uri
-        return
-    url = make_url(settings.database_uri(SERVER))
-    server = create_engine(url, isolation_level="AUTOCOMMIT")
-    name = f"test_{secrets.token_hex(8)}"
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    uri = url.set(database=name).render_as_string(hide_password=False)
-    try:
-        prepare(uri)
-        yield uri
-    finally:
-        with server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name}"))
-        server.dispose()
-
-
-def prepare(uri):
-    with running(uri) as app, app.app_context():
+    with running(empty_uri) as app, app.app_context():
         upgrade()
         with unit_of_work():
             Role.build_in()
+    return empty_uri
 
 
 @contextmanager
@@ -470,13 +444,9 @@ def test_another_role_is_felt_in_a_session_that_goes_on(gardener, admin, token):
         assert gardener.get(USERS, headers=bearer(token)).status_code == status
 
 
-def test_every_process_feels_it_within_a_second_without_redis(tmp_path):
+def test_every_process_feels_it_within_a_second_without_redis(uri):
     names = ("renamed", "password", "blocked", "deleted", "demoted", "left")
-    with (
-        own_database(tmp_path) as uri,
-        running(uri) as here,
-        running(uri) as there,
-    ):
+    with running(uri) as here, running(uri) as there:
         admin, stranger = hire(here, "chief", "admin"), there.test_client()
         url, basics, tokens = {}, {}, {}
         for name in names:
@@ -519,9 +489,9 @@ def change_password_of(app, username):
 
 
 def test_of_two_that_refresh_at_once_one_gets_a_pair_and_the_session_ends(
-    tmp_path, redis_url
+    uri, redis_url
 ):
-    with own_database(tmp_path) as uri, running(uri, redis_url) as app:
+    with running(uri, redis_url) as app:
         gardener = hire(app, "gardener")
         pair = sign_in(app.test_client()).json
 

@@ -22,10 +22,9 @@ from threading import Barrier, Event, Thread
 from typing import NamedTuple
 from uuid import uuid4
 
-from conftest import close, database_uri, fill
-from sqlalchemy import create_engine
+from conftest import close, empty_database, fill
 
-from myapp import create_app, settings
+from myapp import create_app
 from myapp.processes import PR_SET_PDEATHSIG, spawn
 
 ROOT = Path(__file__).parent.parent
@@ -172,33 +171,13 @@ def at_once(calls):
 @contextmanager
 def database(folder):
     """An application on a database of its own, with the accounts, while the block lasts."""
-    server = os.environ.get("TEST_DATABASE_URL")
-    with fresh_database(server) if server else sqlite(folder) as uri:
+    with empty_database(folder) as uri:
         app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL="unix:///no")
         fill(app)
         try:
             yield app
         finally:
             close(app)
-
-
-@contextmanager
-def sqlite(folder):
-    yield database_uri(folder / "workers.sqlite3")
-
-
-@contextmanager
-def fresh_database(server):
-    """A database beside the one of this address, gone afterwards."""
-    name = f"workers_{uuid4().hex}"
-    engine = create_engine(settings.database_uri(server), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        try:
-            yield engine.url.set(database=name).render_as_string(hide_password=False)
-        finally:
-            connection.exec_driver_sql(f"DROP DATABASE {name}")
-    engine.dispose()
 
 
 @contextmanager

@@ -2,7 +2,7 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
-from conftest import THERMOSTAT, as_account, database_uri, fill
+from conftest import THERMOSTAT, as_account, fill
 
 from myapp import model
 from myapp.presence.models import Presence
@@ -434,11 +434,8 @@ def test_a_change_that_was_overtaken_minds_its_etag(client, address, meanwhile, 
 # Without Redis
 
 
-def test_without_redis_there_is_no_presence_but_devices_go_on(make_app, tmp_path):
-    app = make_app(
-        REDIS_URL="redis://127.0.0.1:1/0",
-        SQLALCHEMY_DATABASE_URI=database_uri(tmp_path / "own.sqlite3"),
-    )
+def test_without_redis_there_is_no_presence_but_devices_go_on(make_app, empty_uri):
+    app = make_app(REDIS_URL="redis://127.0.0.1:1/0", SQLALCHEMY_DATABASE_URI=empty_uri)
     fill(app)
     client = as_account(app, "pythonista")
     made = client.post(DEVICES, json=THERMOSTAT)

@@ -1,7 +1,7 @@
 import pytest
 from conftest import hire
 from test_problems import assert_problem
-from test_tokens import at_once, own_database, running
+from test_tokens import at_once
 
 from myapp.guard import PERMISSIONS
 
@@ -182,18 +182,17 @@ def test_there_is_always_a_default(admin):
     assert admin.put(user["url"], json={**body, "default": True}).status_code == 200
 
 
-def test_of_two_defaults_that_come_at_once_one_stays(tmp_path, redis_url):
-    with own_database(tmp_path) as uri, running(uri, redis_url) as app:
-        hire(app, "chief", "admin")
+def test_of_two_defaults_that_come_at_once_one_stays(live_app):
+    hire(live_app, "chief", "admin")
 
-        def add(title):
-            client = hire(app, f"deputy-{title}", "admin")
-            client.get(ROLES)
-            body = {**AUDITOR, "title": title, "default": True}
-            return lambda: client.post(ROLES, json=body).status_code
+    def add(title):
+        client = hire(live_app, f"deputy-{title}", "admin")
+        client.get(ROLES)
+        body = {**AUDITOR, "title": title, "default": True}
+        return lambda: client.post(ROLES, json=body).status_code
 
-        assert at_once(*map(add, ("one", "two", "three"))) == [201] * 3
-        assert len(defaults(hire(app, "reader", "admin"))) == 1
+    assert at_once(*map(add, ("one", "two", "three"))) == [201] * 3
+    assert len(defaults(hire(live_app, "reader", "admin"))) == 1
 
 
 # Who has a role

@@ -50,9 +50,9 @@ def test_without_its_migrations_the_service_is_not_ready(app, stranger):
     assert "flask db upgrade" in ready.json["migrations"]
 
 
-def test_without_its_tables_the_service_is_not_ready(make_app, tmp_path):
-    app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/empty.sqlite3")
-    ready = app.test_client().get(READY)
+def test_without_its_tables_the_service_is_not_ready(make_app, empty_uri):
+    client = make_app(SQLALCHEMY_DATABASE_URI=empty_uri).test_client()
+    ready = client.get(READY)
     assert ready.status_code == 503
     assert problems_of(ready) == {"migrations"}
 

@@ -1,7 +1,7 @@
-import pytest
-from conftest import PASSWORDS, SHARED_PASSWORD, basic, database_uri, hire
+from functools import partial
 
-from myapp.db import sql
+import pytest
+from conftest import PASSWORDS, SHARED_PASSWORD, basic, hire
 
 ACCOUNT = "/api/v1/account"
 USERS = "/api/v1/users/"
@@ -202,19 +202,9 @@ def test_what_is_done_here_is_written_down(app, flask, admin):
 
 
 @pytest.fixture
-def bare(make_app, tmp_path):
-    """An application on a database that is not there yet."""
-
-    def bare(**settings):
-        uri = database_uri(tmp_path / "bare.sqlite3")
-        made.append(make_app(SQLALCHEMY_DATABASE_URI=uri, **settings))
-        return made[-1]
-
-    made = []
-    yield bare
-    for app in made:
-        with app.app_context():
-            sql.engine.dispose()
+def bare(make_app, empty_uri):
+    """Make an application on a database that holds nothing yet."""
+    return partial(make_app, SQLALCHEMY_DATABASE_URI=empty_uri)
 
 
 def test_a_database_is_brought_up_to_date_with_a_first_admin_once(bare, flask):

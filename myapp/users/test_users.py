@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 from conftest import SHARED_PASSWORD, basic, hire
 from test_problems import assert_problem
-from test_tokens import at_once, own_database, running
+from test_tokens import at_once
 
 USERS = "/api/v1/users/"
 ROLES = "/api/v1/roles/"
@@ -354,20 +354,17 @@ def test_the_last_admin_may_change_in_other_ways(admin):
 
 
 @pytest.mark.parametrize("verb, body", LEAVING[:2] + LEAVING[-1:])
-def test_of_two_admins_who_remove_each_other_at_once_one_stays(
-    tmp_path, redis_url, verb, body
-):
-    with own_database(tmp_path) as uri, running(uri, redis_url) as app:
-        ada, bob = hire(app, "ada", "admin"), hire(app, "bob", "admin")
-        targets = {ada: address_of(bob), bob: address_of(ada)}  # and both are known now
+def test_of_two_admins_who_remove_each_other_at_once_one_stays(live_app, verb, body):
+    ada, bob = hire(live_app, "ada", "admin"), hire(live_app, "bob", "admin")
+    targets = {ada: address_of(bob), bob: address_of(ada)}  # and both are known now
 
-        def remove(client):
-            return client.open(targets[client], method=verb, json=body).status_code
+    def remove(client):
+        return client.open(targets[client], method=verb, json=body).status_code
 
-        statuses = at_once(partial(remove, ada), partial(remove, bob))
-        assert len([code for code in statuses if code in (200, 204)]) == 1
-        assert len([code for code in statuses if code in (401, 403, 409)]) == 1
-        reader = hire(app, "reader", "admin")
-        query = {"role": "admin", "status": "normal"}
-        left = set(names(reader, **query)) - {"reader"}
-        assert len(left) == 1
+    statuses = at_once(partial(remove, ada), partial(remove, bob))
+    assert len([code for code in statuses if code in (200, 204)]) == 1
+    assert len([code for code in statuses if code in (401, 403, 409)]) == 1
+    reader = hire(live_app, "reader", "admin")
+    query = {"role": "admin", "status": "normal"}
+    left = set(names(reader, **query)) - {"reader"}
+    assert len(left) == 1
