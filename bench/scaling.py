@@ -244,14 +244,18 @@ class Trial:
             "FLASK_CONFIG": "production",
             "DATABASE_URL": f"postgresql://test@/postgres?{both}"
             "&target_session_attrs=read-write",
-            "MYAPP_SQLALCHEMY_ENGINE_OPTIONS": json.dumps({"connect_args": WAITS}),
             "MYAPP_SQLALCHEMY_REPLICA_URIS": ",".join(
                 map(self.address, ("db1", "db2"))
             ),
             "REDIS_URL": REDIS,
         }
         for name in ("web1", "web2"):
-            environment["INSTANCE_PATH"] = f"{self.folder}/{name}"
+            instance = Path(f"{self.folder}/{name}")
+            instance.mkdir()
+            patience = {"connect_args": WAITS}
+            text = f"SQLALCHEMY_ENGINE_OPTIONS = {patience}\n"
+            (instance / "config.py").write_text(text)
+            environment["INSTANCE_PATH"] = str(instance)
             options = (
                 "--http-socket 0.0.0.0:8080 --module wsgi:app --need-app --master "
                 "--processes 4 --enable-threads --die-on-term --disable-logging"

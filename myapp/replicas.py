@@ -8,6 +8,7 @@ While the primary is away the replicas answer with what they have.
 
 import time
 from collections import deque
+from contextlib import suppress
 from threading import Lock, Thread
 
 from flask import current_app, g
@@ -80,17 +81,20 @@ class Server:
     def _look(self):
         now = time.monotonic()
         try:
-            with self.engine.connect() as connection:
-                position = connection.scalar(self._question)
+            position = self._ask()
             self.away = position is None
             if position is not None:
                 self.position = position
                 self.seen(now)
-        except SQLAlchemyError:
-            self.away = True
         finally:
             self._looked = time.monotonic()
             self._looking.release()
+
+    def _ask(self):
+        """How far it is; None: it does not tell."""
+        for _ in range(2):  # the first connection may be older than the server
+            with suppress(SQLAlchemyError), self.engine.connect() as connection:
+                return connection.scalar(self._question)
 
     def seen(self, now):
         """Called with the time before a question that was answered."""

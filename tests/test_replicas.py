@@ -310,6 +310,19 @@ def test_while_the_replica_is_down_the_primary_answers(pair, one, lamp):
     assert name_at(one, lamp) == "Changed"
 
 
+def test_after_a_restart_a_writer_reads_at_the_primary_still(pair, one, lamp):
+    in_use(one)
+    pair.halt()
+    client = client_of(one)
+    assert client.patch(lamp, json={"name": "Changed"}).status_code == 200
+    with without(pair, "primary"):
+        pass
+    for _ in range(5):
+        assert client.get(lamp).json["name"] == "Changed"
+        client_of(one, "engineer").get(DEVICES)  # which has the servers looked at
+        time.sleep(0.06)
+
+
 def test_while_the_primary_is_down_reads_go_on(pair, one, host, lamp):
     started_late = host()
     in_use(one)
