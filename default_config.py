@@ -12,6 +12,8 @@ class Config:
     JWT_ISSUER = "smart-device-registry"  # another deployment has another one
     JWT_TTL = 15  # minutes that an access token lives
     SQLALCHEMY_DATABASE_URI = None  # None: SQLite in the instance folder
+    SQLALCHEMY_REPLICA_URIS = []  # PostgreSQL's streaming replicas, to read from
+    REPLICA_MAX_LAG = 5  # seconds; a replica further behind is left out; at least 3
     REDIS_URL = None  # None: the embedded server, on a socket in the instance folder
     API_PREFIX = "/api/v1"  # where the slices hang; "" is allowed
     CORS_ORIGINS = []  # other origins that may call from a browser; ["*"] for any

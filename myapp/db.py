@@ -12,16 +12,15 @@ from pathlib import Path
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask_migrate import Migrate
-from flask_redis import FlaskRedis
 from flask_sqlalchemy import SQLAlchemy
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from sqlalchemy import MetaData, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 
+from . import replicas
 from .databases import engine_options, gave_way, tuned, unhurried, was_cut_off
+from .redis_client import redis_store
 
 
 class Base(DeclarativeBase):
@@ -42,13 +41,6 @@ _writes = ContextVar("writes", default=True)
 sql = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
 migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
-
-# A server that is gone must fail a call at once: by default the client tries for seconds.
-redis_store = FlaskRedis(
-    retry=Retry(NoBackoff(), 0),
-    socket_connect_timeout=0.3,
-    socket_timeout=0.5,
-)
 
 
 def init_app(app):
@@ -98,6 +90,8 @@ def unit_of_work(writes=True):
         raise
     finally:
         _writes.reset(token)
+        if writes:
+            replicas.wrote()
 
 
 def in_batches(statement, size):

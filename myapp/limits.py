@@ -30,15 +30,18 @@ class Count(NamedTuple):
     reset: int
 
 
+class Shared(RedisStorage):
+    """The library's storage, on the client that everything here uses."""
+
+    def get_connection(self, readonly=False):
+        return redis_store
+
+
 class Counter:
     """Counts in Redis, or in this process while Redis is away."""
 
-    def __init__(self, redis_url):
-        shared = RedisStorage(
-            redis_url.replace("unix:", "redis+unix:", 1),
-            connection_pool=redis_store.connection_pool,
-        )
-        self._shared = FixedWindowRateLimiter(shared)
+    def __init__(self):
+        self._shared = FixedWindowRateLimiter(Shared("redis://"))
         self._alone = FixedWindowRateLimiter(MemoryStorage())
         self._back_at = 0.0
 
@@ -54,7 +57,7 @@ class Counter:
 
 def init_app(app):
     """Limit `app` where USE_RATE_LIMITS says so; what no guard counts, counts here."""
-    app.extensions["limits"] = Counter(app.config["REDIS_URL"])
+    app.extensions["limits"] = Counter()
     if app.config["USE_RATE_LIMITS"]:
         app.extensions["rate"] = parse(app.config["RATE_LIMIT"])
         app.before_request(_count_strangers)

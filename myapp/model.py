@@ -582,7 +582,7 @@ class RedisModel(Described):
 
     A record is a string of JSON below its id. Beside it stands an index for each scope in
     `scopes`: a sorted set of ids, by the second in which they expire, so that what has
-    expired can be dropped from it at any time without a race.
+    expired can be dropped from it at any time without a race. Every change does so.
     """
 
     scopes = ((),)
@@ -655,26 +655,30 @@ class RedisModel(Described):
 
     @classmethod
     def _key(cls, id):
-        return f"{cls.keyspace}:{id}"
+        # In braces is what a Redis Cluster goes by: all keys of a model in one place, for
+        # a record and its indexes change in one step.
+        return f"{{{cls.keyspace}}}:{id}"
 
     @classmethod
     def _index(cls, scope):
         names = "".join(f":{name}={value}" for name, value in sorted(scope.items()))
-        return f"{cls.keyspace}:index{names}"
+        return f"{{{cls.keyspace}}}:index{names}"
 
     @classmethod
     def count(cls, **scope):
         """How many records of a scope there are."""
-        return redis_store.zcount(cls._index(scope), f"({int(time.time())}", "+inf")
+        return redis_store.zcount(cls._index(scope), *cls._from_now())
+
+    @classmethod
+    def _from_now(cls):
+        """What is still to expire, as a range of an index."""
+        return f"({int(time.time())}", "+inf"
 
     @classmethod
     def _living(cls, scope):
         """The ids in a scope, in order."""
-        index = cls._index(scope)
-        pipe = redis_store.pipeline()
-        pipe.zremrangebyscore(index, "-inf", int(time.time()))
-        pipe.zrange(index, 0, -1)
-        return sorted(int(id) for id in pipe.execute()[1])
+        ids = redis_store.zrangebyscore(cls._index(scope), *cls._from_now())
+        return sorted(map(int, ids))
 
     @classmethod
     def _load(cls, ids):
@@ -712,21 +716,25 @@ class RedisModel(Described):
         for names in self.scopes:
             keys.append(self._index({name: getattr(self, name) for name in names}))
         expires = int(self.expires_at.replace(tzinfo=UTC).timestamp())
-        if not redis_store.eval(
-            SWAP, len(keys), *keys, self._stored, new, expires, self.id
-        ):
+        values = self._stored, new, expires, self.id, int(time.time())
+        if not redis_store.eval(SWAP, len(keys), *keys, *values):
             raise Changed
         return new
 
 
 SWAP = """
-local key, read, new, expires, id = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local key, read, new, expires, id, now = KEYS[1], unpack(ARGV)
 if (redis.call('GET', key) or '') ~= read then return 0 end
 if new == '' then redis.call('DEL', key)
 else redis.call('SET', key, new, 'EXAT', expires) end
 for i = 2, #KEYS do
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
   if new == '' then redis.call('ZREM', KEYS[i], id)
-  else redis.call('ZADD', KEYS[i], expires, id) end
+  else
+    redis.call('ZADD', KEYS[i], expires, id)
+    local last = redis.call('ZRANGE', KEYS[i], -1, -1, 'WITHSCORES')
+    redis.call('EXPIREAT', KEYS[i], last[2])
+  end
 end
 return 1
 """

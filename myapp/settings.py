@@ -3,13 +3,13 @@
 import os
 
 from limits import parse as parse_rate
-from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 import default_config
 
 from .processes import embedded_redis_url
+from .redis_client import Client
 
 PREFIX = "MYAPP_"
 PLAIN = {
@@ -99,15 +99,21 @@ def complete(app):
         config["SQLALCHEMY_DATABASE_URI"]
         or "sqlite:///" + os.path.join(app.instance_path, "myapp.sqlite3")
     )
+    replicas = list(map(database_uri, config["SQLALCHEMY_REPLICA_URIS"]))
+    config["SQLALCHEMY_REPLICA_URIS"] = replicas
     for name, parse in (
         ("SQLALCHEMY_DATABASE_URI", make_url),
-        ("REDIS_URL", parse_url),
+        ("SQLALCHEMY_REPLICA_URIS", lambda uris: list(map(make_url, uris))),
+        ("REDIS_URL", Client.from_url),
         ("RATE_LIMIT", parse_rate),
     ):
         try:
             parse(config[name])
         except (ArgumentError, ValueError):  # without the address: it holds a password
             raise SettingError(f"{name} makes no sense.") from None
+    for uri in replicas and [config["SQLALCHEMY_DATABASE_URI"], *replicas]:
+        if make_url(uri).get_backend_name() != "postgresql":
+            raise SettingError("SQLALCHEMY_REPLICA_URIS works with PostgreSQL alone.")
     prefix = config["API_PREFIX"].rstrip("/")
     if prefix and not prefix.startswith("/"):
         raise SettingError(f"API_PREFIX is {prefix!r}; it must begin with a slash.")

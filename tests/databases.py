@@ -9,6 +9,7 @@ command finds its address in TEST_DATABASE_URL.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -43,51 +44,77 @@ def as_user(name, *command):
 
 
 @contextmanager
-def running(command, port, log):
-    """A server in the foreground, from when it answers on its port until it has ended."""
+def running(user, command, port, log, host="127.0.0.1", end=signal.SIGTERM):
+    """A server in the foreground, from when it answers on its port until it has ended,
+    asked by the signal `end`. Yields its process, which is nobody's child but ours."""
+    identity = {"user": user, "group": user, "extra_groups": []} if ROOT else {}
     with open(log, "wb") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=output)
+        server = subprocess.Popen(command, stdout=output, stderr=output, **identity)
     try:
         deadline = time.monotonic() + PATIENCE
         while True:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                if probe.connect_ex((host, port)) == 0:
                     break
             if server.poll() is not None or time.monotonic() > deadline:
                 sys.exit(f"The server did not start:\n{Path(log).read_text()}")
             time.sleep(0.05)
-        yield
+        yield server
     finally:
-        server.terminate()
+        server.send_signal(end)
         server.wait(PATIENCE)
 
 
 @contextmanager
 def postgresql(folder):
+    initialized(folder)
+    with serving(folder, port := free_port()):
+        yield address(port)
+
+
+def programs():
+    """The folder of PostgreSQL's programs."""
     install("postgresql", glob("/usr/lib/postgresql/*/bin/postgres"))
-    programs = Path(sorted(glob("/usr/lib/postgresql/*/bin"))[-1])
+    return Path(sorted(glob("/usr/lib/postgresql/*/bin"))[-1])
+
+
+def address(port, host="127.0.0.1"):
+    return f"postgresql://test@{host}:{port}/postgres"
+
+
+def initialized(folder):
+    """Make an empty PostgreSQL in `folder`."""
     if ROOT:
         shutil.chown(folder, "postgres")
-    data, port = f"{folder}/data", free_port()
-    subprocess.run(
-        as_user(
-            "postgres",
-            *(str(programs / "initdb"), "-D", data, "-U", "test"),
-            *("-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8"),
-        ),
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+    command = (str(programs() / "initdb"), "-D", f"{folder}/data", "-U", "test")
+    options = ("-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "-N")
+    quietly = {"stdout": subprocess.DEVNULL, "check": True}
+    subprocess.run(as_user("postgres", *command, *options), **quietly)
+
+
+def copied(folder, port, host="127.0.0.1"):
+    """Make a streaming replica of a running PostgreSQL in `folder`."""
+    if ROOT:
+        shutil.chown(folder, "postgres")
+    command = (str(programs() / "pg_basebackup"), "-D", f"{folder}/data", "-R")
+    source = ("-h", host, "-p", str(port), "-U", "test", "--checkpoint=fast", "-N")
+    subprocess.run(as_user("postgres", *command, *source), check=True)
+
+
+def serving(folder, port, **settings):
+    """The PostgreSQL in `folder` while the block lasts."""
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": port,
         "unix_socket_directories": folder,
         "fsync": "off",  # what is thrown away need not survive
+        "wal_retrieve_retry_interval": "100ms",  # how soon a replica looks again
+        **settings,
     }
     options = [word for pair in settings.items() for word in ("-c", "%s=%s" % pair)]
-    command = as_user("postgres", str(programs / "postgres"), "-D", data, *options)
-    with running(command, port, f"{folder}/log"):
-        yield f"postgresql://test@127.0.0.1:{port}/postgres"
+    server = (str(programs() / "postgres"), "-D", f"{folder}/data", *options)
+    # SIGQUIT: it waits for nobody to leave, and writes nothing that it could do without.
+    return running("postgres", server, port, f"{folder}/log", end=signal.SIGQUIT)
 
 
 @contextmanager
@@ -103,8 +130,7 @@ def mariadb(folder):
         stdout=subprocess.DEVNULL,
         check=True,
     )
-    command = as_user(
-        "mysql",
+    command = [
         *("mariadbd", f"--datadir={data}", f"--port={port}"),
         *("--bind-address=127.0.0.1", f"--socket={folder}/socket"),
         *(f"--pid-file={folder}/pid", "--innodb-flush-log-at-trx-commit=0"),
@@ -112,8 +138,8 @@ def mariadb(folder):
         # As lax as one can be: nothing we do may rely on how a server is set up.
         *("--sql-mode=", "--character-set-server=latin1"),
         "--collation-server=latin1_swedish_ci",
-    )
-    with running(command, port, f"{folder}/log"):
+    ]
+    with running("mysql", command, port, f"{folder}/log"):
         setup = "CREATE DATABASE test; CREATE USER test; GRANT ALL ON *.* TO test"
         client = ["mariadb", f"--socket={folder}/socket", "--user=root"]
         subprocess.run([*client, "--execute", setup], check=True)

@@ -419,7 +419,7 @@ def test_a_request_that_never_comes_first_gives_up(client, device, monkeypatch):
 def test_a_record_in_redis_lives_as_long_as_is_set(app, context):
     app.config["PRESENCE_TTL"] = 60
     made = Heartbeats().make("v1")
-    assert 58 <= redis_store.ttl(f"presence:{made.id}") <= 60
+    assert 58 <= redis_store.ttl(f"{{presence}}:{made.id}") <= 60
     lifetime = made.expires_at - made.updated_at
     assert lifetime.total_seconds() == 60
 

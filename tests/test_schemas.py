@@ -152,7 +152,7 @@ def test_a_row_and_an_instance_show_the_same(app, client, model):
 def any_record(model):
     if model in SQL_MODELS:
         return sql.session.execute(sql.select(*model.columns())).first()
-    key = next(redis_store.scan_iter(f"{model.keyspace}:[0-9]*"))
+    key = next(redis_store.scan_iter(f"{{{model.keyspace}}}:[0-9]*"))
     return model.get(int(key.decode().partition(":")[2]))
 
 

@@ -4,7 +4,8 @@ import orjson
 from blinker import Signal
 
 from ..etags import dumps
-from ..model import Owned, SqlModel, sql
+from ..model import Owned, SqlModel, named, shape, sql, stand_ins
+from ..reads import read
 from ..schema import reading, text, writing
 
 COUNTS = {
@@ -51,10 +52,14 @@ class Device(Owned, SqlModel):
     @classmethod
     def counts(cls, field, scope):
         """How many devices in `scope` have each value of a field."""
-        field = getattr(cls, field)
-        count = sql.func.count()
-        statement = sql.select(field, count).where(*cls.within(scope)).group_by(field)
-        return dict(map(tuple, sql.session.execute(statement.order_by(field))))
+
+        def counted():
+            kind = getattr(cls, field)
+            found = sql.select(kind, sql.func.count()).group_by(kind).order_by(kind)
+            return found.where(*cls.within(stand_ins("scope_", scope)))
+
+        key = (cls, "counts", field, shape(scope))
+        return dict(read(key, counted, **named("scope_", scope)))
 
     @classmethod
     def report(cls, record):

@@ -6,6 +6,7 @@ from sqlalchemy.orm import column_property
 from ..guard import Account, forget_accounts, hashed
 from ..model import KEY, MOMENT, SqlModel, now, sql
 from ..problems import Problem, fault
+from ..reads import read
 from ..roles.models import Role
 from ..schema import moment, optional, text, writing
 from ..trail import tell
@@ -174,13 +175,14 @@ def look_up(username):
     come in by it."""
     if not username.isascii() or "\0" in username:  # a Kelvin sign in lower case is a k
         return None
-    statement = may_come_in().where(User.name_key == username.lower())
-    return account_of(sql.session.execute(statement).first())
+
+    def named():
+        return may_come_in().where(User.name_key == sql.bindparam("name"))
+
+    return account_of(read("account named", named, name=username.lower()))
 
 
-def account_of(row, session_id=None):
-    """A row of `may_come_in` as the guard's Account; None for None."""
-    if row is None:
-        return None
-    *who, permissions = row[: len(WHO)]
-    return Account(*who, frozenset(permissions), session_id)
+def account_of(rows, session_id=None):
+    """What `may_come_in` has found, as the guard's Account; None for nothing."""
+    for *who, permissions in rows:
+        return Account(*who, frozenset(permissions), session_id)

