@@ -39,7 +39,8 @@ from sqlalchemy.exc import (
 )
 
 from . import db
-from .db import PATIENCE, check_migrations, sql, unit_of_work
+from .databases import PATIENCE
+from .db import check_migrations, sql, unit_of_work
 from .settings import database_uri
 
 AT_ONCE = 1000  # rows in memory, and at most lost when it is broken off
