@@ -77,6 +77,12 @@ class Reads:
         self._statements = {}
         self._free = defaultdict(list)
 
+    def engines(self):
+        """All that there are, the one that writes first."""
+        replicas = self._replicas.all if self._replicas else ()
+        readers = self.engine, *(replica.engine for replica in replicas)
+        return [sql.engine, *filter(None, readers)]
+
     def _statement(self, key, make):
         statement = self._statements.get(key)
         if statement is None:
@@ -99,7 +105,7 @@ class Reads:
         if in_writing() or self.engine is None:
             return self.written(key, make, values)
         statement = self._statement(key, make)
-        for engine in self._engines():
+        for engine in self._in_turn():
             try:
                 return self._alone(engine, statement, values)
             except DBAPIError as error:
@@ -110,7 +116,7 @@ class Reads:
             engine.dispose()  # the server went away; so are the other connections
         raise lost
 
-    def _engines(self):
+    def _in_turn(self):
         """Each for when the one before has lost its connection."""
         return self._replicas.engines() if self._replicas else [self.engine] * 2
 
