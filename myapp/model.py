@@ -183,6 +183,7 @@ class Described:
             and "format" not in schema
             and name not in cls.write_only
         )
+        cls._names = ("url", *cls.shown)
         cls._values = attrgetter(*cls.shown)
         unknown = set(cls.sortable) - set(cls.shown)
         clash = set(cls.filters) & set(OWN)
@@ -195,7 +196,7 @@ class Described:
     def as_json(cls, record):
         """What a client reads; `record` is an instance, or a row of its columns."""
         url = item_url(cls.collection, record.id)
-        return dict(zip(("url", *cls.shown), (url, *cls._values(record))))
+        return dict(zip(cls._names, (url, *cls._values(record))))
 
 
 class SqlModel(Described, sql.Model):
