@@ -1,0 +1,666 @@
+"""The service beside its peers: what one request costs each of them, call by call.
+
+    make bench                                   everything: half an hour
+    python bench/side_by_side.py --only ours,limit --calls get,page --rounds 3
+    python bench/side_by_side.py --smoke         does it still run? A few seconds
+
+    --only      contenders, see CONTENDERS      --databases  sqlite,postgresql
+    --calls     calls, see CALLS                --rounds, --requests   how many
+
+Each contender is a server of two processes behind the same nginx, on a copy of the same
+database of 100,000 devices, with one line of log a request. What we add in production is
+on. They take turns, round by round, so that noise hits all alike; a round is some hundred
+requests over four connections. What counts is CPU: user and system time of the server's
+process tree, without nginx, the database and whoever asks. Given are the median of the
+rounds and, behind it, its quartiles; a ratio is the median of the rounds' ratios. The
+tables are Markdown; progress goes to stderr.
+"""
+
+import argparse
+import logging
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager
+from csv import DictReader
+from datetime import timedelta
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import mean, median, quantiles
+from typing import Callable, NamedTuple
+from uuid import uuid4
+
+import orjson
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from databases import free_port, install, postgresql  # noqa: E402
+from flask_migrate import upgrade  # noqa: E402
+from load import cpu, drive, private_memory, request, system_cpu, tree  # noqa: E402
+from sqlalchemy import create_engine, text  # noqa: E402
+
+from default_config import Config  # noqa: E402
+from myapp import create_app  # noqa: E402
+from myapp.auth.models import Session  # noqa: E402
+from myapp.db import sql, unit_of_work  # noqa: E402
+from myapp.devices.models import Device  # noqa: E402
+from myapp.model import now  # noqa: E402
+from myapp.processes import spawn, start_redis  # noqa: E402
+from myapp.roles.models import Role  # noqa: E402
+from myapp.settings import database_uri  # noqa: E402
+from myapp.tokens import ACCESS, Tokens  # noqa: E402
+from myapp.users.models import User  # noqa: E402
+
+WORKERS = 2
+PATIENCE = 30  # seconds to start, and to end
+STARTS = 3
+SECRET = "known to everybody, good for nothing but a benchmark"
+DAY = 24 * 60 * 60
+ORIGIN = "https://app.example.org"
+PASSWORD = "green fingers"
+DEVICES = "/api/v1/devices/"
+
+# Who owns how many devices. The ids of the first one's are 1 to 1,000.
+OWNERS = {"reader": 1_000, "collector": 60_000, "neighbour": 39_000, "writer": 0}
+READ = range(1, OWNERS["reader"] + 1)
+NOT_MINE = range(OWNERS["reader"] + 1, OWNERS["collector"])
+GUESTS = 8  # accounts in a round that come for the first time
+BODY = {
+    "name": "Kitchen Thermostat",
+    "location": "Kitchen",
+    "type": "Thermostat",
+    "model": "Acova TAFFETAS2",
+    "serial_number": "ACOV-09494",
+}
+
+# Contenders
+
+
+class Contender(NamedTuple):
+    """Who takes part.
+
+    `module`: its application. `asgi`: whether it speaks that. `page`: the query for 50
+    items. `items`: where they stand in the answer. `total`: finds their number in it.
+    `settings`: what it finds in its environment.
+    """
+
+    title: str
+    module: str
+    asgi: bool = False
+    page: str = "per_page=50"
+    items: str = "items"
+    total: Callable = lambda told: told["meta"]["total"]
+    settings: dict = {}
+
+
+ALL_ON = {
+    "FLASK_CONFIG": "production",
+    "MYAPP_SECRET_KEY": SECRET,
+    "MYAPP_JWT_SECRET_KEY": SECRET,
+    "MYAPP_CORS_ORIGINS": ORIGIN,
+}
+COUNTED = {"MYAPP_USE_RATE_LIMITS": "1", "MYAPP_RATE_LIMIT": "1000000000 per minute"}
+CONTENDERS = {
+    "ours": Contender("this service", "wsgi:app", settings=ALL_ON),
+    "counted": Contender(
+        "this service, rate limits on", "wsgi:app", settings=ALL_ON | COUNTED
+    ),
+    "limit": Contender("the limit: bare WSGI and the driver", "peers.limit:app"),
+}
+OURS = "ours", "counted"
+
+
+def uwsgi(module, path):
+    return [
+        str(Path(sys.executable).with_name("uwsgi")),
+        *("--socket", path, "--chmod-socket=666"),
+        *("--module", module, "--need-app"),
+        *("--master", "--processes", str(WORKERS), "--die-on-term"),
+    ]
+
+
+def uvicorn(module, path):
+    program = str(Path(sys.executable).with_name("uvicorn"))
+    return [program, module, "--workers", str(WORKERS), "--uds", path]
+
+
+class Server:
+    """A contender that runs on a database of its own; `first` is the seconds that each
+    start took until the first answer."""
+
+    def __init__(self, name, url, redis_url, folder, tokens, guests):
+        self.name, self.contender = name, CONTENDERS[name]
+        kind = "ours" if name in OURS else "limit" if name == "limit" else "peer"
+        self.tokens = {account: told[kind] for account, told in tokens.items()}
+        self.guests = list(guests)
+        self.folder = Path(folder, name)
+        self.folder.mkdir()
+        self.socket = str(self.folder / "socket")
+        self.host = f"127.0.0.1:{free_port()}"
+        self.first, self.process = [], None
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE))),
+            "INSTANCE_PATH": str(self.folder),
+            "DATABASE_URL": url,
+            "REDIS_URL": redis_url,
+            "SECRET_KEY": SECRET,
+            **self.contender.settings,
+        }
+        if name in OURS:  # where its workers count together
+            counts = self.folder / "metrics"
+            self.environment["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
+            counts.mkdir()
+
+    def start(self):
+        """Return when it answers."""
+        command = (uvicorn if self.contender.asgi else uwsgi)(
+            self.contender.module, self.socket
+        )
+        if self.name in OURS:
+            command.append("--disable-logging")  # it writes a line itself
+        began = time.perf_counter()
+        with open(self.folder / "log", "ab") as log:
+            self.process = spawn(
+                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+        while drive(self.host, [self.ask("GET", f"{DEVICES}1")]).statuses != {200}:
+            late = time.perf_counter() - began > PATIENCE
+            if late or self.process.poll() is not None:
+                said = (self.folder / "log").read_text()
+                sys.exit(f"{self.name} does not start:\n{said}")
+            time.sleep(0.005)
+        self.first.append(time.perf_counter() - began)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        Path(self.socket).unlink(missing_ok=True)
+
+    def ask(self, verb, path, body=None, account="reader", **headers):
+        """A request as it goes over the wire, signed in as `account`."""
+        headers = {name.replace("_", "-"): told for name, told in headers.items()}
+        if account:
+            headers.setdefault("Authorization", f"Bearer {self.tokens[account]}")
+        data = orjson.dumps(body) if body is not None else b""
+        return request(verb, path, self.host, {"Origin": ORIGIN, **headers}, data)
+
+    def workers(self):
+        """The ids of the processes that answer: those that have no children."""
+        return [pid for pid in tree(self.process.pid) if len(tree(pid)) == 1]
+
+
+# Calls: each takes a Server and a number, and returns requests.
+
+
+def one_device(server, number):
+    return [
+        server.ask("GET", f"{DEVICES}{id}") for id in random.choices(READ, k=number)
+    ]
+
+
+def first_page(server, number):
+    return [server.ask("GET", f"{DEVICES}?{server.contender.page}")] * number
+
+
+def registering(server, number):
+    return [
+        server.ask("POST", DEVICES, BODY, "writer", Idempotency_Key=uuid4().hex)
+        for _ in range(number)
+    ]
+
+
+def tag_of(server, id):
+    return drive(server.host, [server.ask("GET", f"{DEVICES}{id}")]).tag
+
+
+def known_device(server, number):
+    known = [(id, tag_of(server, id)) for id in READ[:20]]
+    return [
+        server.ask("GET", f"{DEVICES}{id}", If_None_Match=tag)
+        for id, tag in islice(cycle(known), number)
+    ]
+
+
+def replacing(server, number):
+    body = BODY | {"name": f"Thermostat {uuid4()}"}
+    return [
+        server.ask("PUT", f"{DEVICES}{id}", body, If_Match=tag_of(server, id))
+        for id in random.sample(READ, number)
+    ]
+
+
+def deep_page(server, number):
+    before = server.ask("GET", f"{DEVICES}?per_page=50&page=999", account="collector")
+    link = orjson.loads(drive(server.host, [before]).body)["meta"]["next"]
+    path = link.partition(server.host)[2]
+    return [server.ask("GET", path, account="collector")] * number
+
+
+def heartbeat(server, number):
+    body = {"battery": 87, "signal": -61}
+    return [
+        server.ask("PUT", f"/api/v1/presence/{id}", body)
+        for id in random.choices(READ[:100], k=number)
+    ]
+
+
+def with_password(server, username):
+    credentials = b64encode(f"{username}:{PASSWORD}".encode()).decode()
+    return server.ask("GET", DEVICES, Authorization=f"Basic {credentials}")
+
+
+def first_password(server, number):
+    return [with_password(server, server.guests.pop()) for _ in range(GUESTS)]
+
+
+def password(server, number):
+    return [with_password(server, "reader")] * number
+
+
+def wrong_body(server, number):
+    return [server.ask("POST", DEVICES, {"name": "", "colour": "red"})] * number
+
+
+def not_mine(server, number):
+    return [
+        server.ask("GET", f"{DEVICES}{id}") for id in random.choices(NOT_MINE, k=number)
+    ]
+
+
+def documents(server, number):
+    return [server.ask("GET", "/openapi.json", account=None)] * number
+
+
+class Call(NamedTuple):
+    """What is measured.
+
+    `requests`: makes so many, for a Server. `status`: of each answer. `holds`: whether the
+    JSON of an answer, to this Contender, is as it must be.
+    """
+
+    title: str
+    requests: Callable
+    status: int
+    holds: Callable = lambda told, contender: True
+
+
+def is_device(told, _):
+    return told["location"] and told["serial_number"] and told["created_at"]
+
+
+def is_page(told, contender):
+    return len(told[contender.items]) == 50 and (
+        contender.total(told) == OWNERS["reader"]
+    )
+
+
+# Everybody answers these three.
+SHARED = {
+    "get": Call("GET one", one_device, 200, is_device),
+    "page": Call("a page of 50, with its total", first_page, 200, is_page),
+    "post": Call("POST, with Idempotency-Key", registering, 201, is_device),
+}
+CALLS = SHARED | {
+    "known": Call("GET one, If-None-Match", known_device, 304),
+    "deep": Call(
+        "page 1,000, by its link", deep_page, 200, lambda t, _: t["meta"]["prev"]
+    ),
+    "put": Call("PUT, with If-Match", replacing, 200, is_device),
+    "heartbeat": Call("a heartbeat", heartbeat, 200, lambda told, _: told["online"]),
+    "first-basic": Call("first call with a password", first_password, 200),
+    "basic": Call("hundredth call with a password", password, 200),
+    "422": Call("422", wrong_body, 422, lambda told, _: len(told["errors"]) == 6),
+    "404": Call("404", not_mine, 404, lambda told, _: told["request_id"]),
+    "openapi": Call("/openapi.json", documents, 200, lambda told, _: told["paths"]),
+}
+
+
+# The stage
+
+
+def furnish(url, guests):
+    """Fill an empty database; returns the tokens of its accounts, for us."""
+    uri = database_uri(url)
+    app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL="unix:///no")
+    logging.getLogger("myapp").setLevel(logging.WARNING)
+    issuer = Tokens(SECRET, (), Config.JWT_ISSUER)
+    with (ROOT / "data/smart-devices.csv").open(encoding="utf-8", newline="") as file:
+        bodies = [Device.body.check(row) for row in islice(DictReader(file), 1000)]
+    with app.app_context():
+        upgrade()
+        with unit_of_work():
+            Role.build_in()
+            accounts = {
+                name: User.create(name, PASSWORD) for name in [*OWNERS, *guests]
+            }
+            for name, thousands in OWNERS.items():
+                for _ in range(thousands):
+                    Device.create_many(bodies, owner_id=accounts[name].id)
+            tokens = {name: tokens_of(accounts[name], issuer) for name in OWNERS}
+        if sql.engine.dialect.name == "postgresql":
+            with sql.engine.connect() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.execute(text("VACUUM ANALYZE"))
+        sql.engine.dispose()
+    return tokens
+
+
+def tokens_of(account, issuer):
+    """What an account signs in with: here, at a peer, and at the limit."""
+    session = Session.create(
+        user_id=account.id,
+        generation=account.generation,
+        address="127.0.0.1",
+        agent="bench",
+        expires_at=now() + timedelta(seconds=DAY),
+    )
+    return {
+        "ours": issuer.issue(ACCESS, account.id, session.id, DAY),
+        "limit": str(account.id),
+    }
+
+
+@contextmanager
+def sqlite(folder):
+    yield f"sqlite:///{folder}/base.sqlite3"
+
+
+DATABASES = {"sqlite": sqlite, "postgresql": postgresql}
+
+
+def copied(url, name):
+    """A copy of the database that nobody uses now; returns its address."""
+    copy = f"{url.rpartition('/')[0]}/{name}"
+    if url.startswith("sqlite:"):
+        shutil.copyfile(
+            *(address.removeprefix("sqlite:///") for address in (url, copy))
+        )
+    else:
+        template = url.rpartition("/")[2]
+        # One cannot copy the database that one is in.
+        elsewhere = f"{url.rpartition('/')[0]}/template1"
+        engine = create_engine(database_uri(elsewhere), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        engine.dispose()
+    return copy
+
+
+NGINX_PATH = "/usr/sbin:/usr/bin:/usr/local/bin"
+NGINX = """
+daemon off;
+master_process off;
+pid {folder}/pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    keepalive_requests 1000000;
+    client_body_temp_path {folder};
+    proxy_temp_path {folder};
+    fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder};
+    scgi_temp_path {folder};
+    {servers}
+}}
+"""
+BEFORE = {
+    False: """
+    server {{
+        listen {host};
+        location / {{
+            include /etc/nginx/uwsgi_params;
+            uwsgi_pass unix:{socket};
+        }}
+    }}
+    """,
+    True: """
+    upstream {name} {{
+        server unix:{socket};
+        keepalive 16;
+    }}
+    server {{
+        listen {host};
+        location / {{
+            proxy_pass http://{name};
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+        }}
+    }}
+    """,
+}
+
+
+@contextmanager
+def nginx(servers, folder):
+    """The process that stands before them all while the block lasts."""
+    fronts = "".join(
+        BEFORE[server.contender.asgi].format(
+            host=server.host, socket=server.socket, name=server.name
+        )
+        for server in servers
+    )
+    configuration = Path(folder, "nginx.conf")
+    configuration.write_text(NGINX.format(folder=folder, servers=fronts))
+    program = shutil.which("nginx", path=NGINX_PATH)
+    process = spawn([program, "-c", configuration, "-e", f"{folder}/error.log"])
+    try:
+        while process.poll() is None:
+            if all(listens(server.host) for server in servers):
+                break
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def listens(host):
+    name, port = host.split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((name, int(port))) == 0
+
+
+# The rounds
+
+
+class Cost(NamedTuple):
+    """What a round cost: milliseconds of CPU a request (the server's, nginx's), the
+    kernel's share of the server's, requests a second, and the latencies in ms."""
+
+    cpu: float
+    system: float
+    nginx: float
+    throughput: float
+    latencies: list
+
+
+def play(server, call, number, front):
+    """One round; returns its Cost. Raises AssertionError where an answer is wrong."""
+    requests = call.requests(server, number)
+    pids = tree(server.process.pid)
+    before = cpu(pids), system_cpu(pids), cpu([front.pid])
+    came = drive(server.host, requests)
+    after = cpu(pids), system_cpu(pids), cpu([front.pid])
+    assert tree(server.process.pid) == pids, f"{server.name} lost a worker"
+    assert came.statuses == {call.status}, (server.name, call.title, came)
+    if call.status != 304:
+        told = orjson.loads(came.body)
+        assert call.holds(told, server.contender), (server.name, call.title, told)
+    spent = [1000 * (b - a) / len(requests) for a, b in zip(before, after)]
+    latencies = [1000 * seconds for seconds in came.latencies]
+    return Cost(*spent, len(requests) / came.wall, latencies)
+
+
+def measure(database, names, calls, rounds, number):
+    """Play all rounds; returns the servers, ended, and the Costs by contender and call."""
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        folder = enter(tempfile.TemporaryDirectory(prefix="bench-"))
+        beside = enter(tempfile.TemporaryDirectory(prefix="bench-database-"))
+        url = enter(DATABASES[database](beside))
+        _, redis_url = enter(start_redis())
+        guests = [f"guest{number}" for number in range(GUESTS * (rounds + 1))]
+        log(f"{database}: {sum(OWNERS.values()):,} devices")
+        tokens = furnish(url, guests)
+        servers = []
+        for name in names:
+            copy = copied(url, name)
+            servers.append(Server(name, copy, redis_url, folder, tokens, guests))
+        front = enter(nginx(servers, folder))
+        for server in servers:
+            log(f"{server.name} starts")
+            for _ in range(STARTS - 1):
+                server.start()
+                server.stop()
+            server.start()
+            stack.callback(server.stop)
+        costs = defaultdict(list)
+        for turn in range(-1, rounds):
+            log(f"round {turn + 1} of {rounds}")
+            for name, call in calls.items():
+                for server in random.sample(servers, len(servers)):
+                    if name in SHARED or server.name in OURS:
+                        cost = play(server, call, number, front)
+                        if turn >= 0:  # the first one warms up
+                            costs[server.name, name].append(cost)
+        for server in servers:
+            server.memory = [private_memory(pid) for pid in server.workers()]
+    return servers, costs
+
+
+def log(message):
+    print(message, file=sys.stderr, flush=True)
+
+
+# The report
+
+
+def report(database, servers, costs, calls):
+    """Print the tables."""
+    shared = [name for name in calls if name in SHARED]
+    print(f"\n### {database}, CPU milliseconds a request\n")
+    print(row("", *(CALLS[name].title for name in shared)))
+    print(row("---", *["---:" for _ in shared]))
+    for server in servers:
+        cells = []
+        for name in shared:
+            mine, ours = costs[server.name, name], costs[servers[0].name, name]
+            ratio = median(one.cpu / other.cpu for one, other in zip(mine, ours))
+            cells.append(f"{median(cost.cpu for cost in mine):.2f} (×{ratio:.1f})")
+        print(row(server.contender.title, *cells))
+    print(f"\n× is the ratio to {servers[0].contender.title}.\n")
+    print(f"### {database}, in full\n")
+    titles = (
+        "CPU ms",
+        "quartiles",
+        "user",
+        "system",
+        "nginx",
+        "req/s",
+        "p50 ms",
+        "p99 ms",
+    )
+    print(row("call", "of", *titles))
+    print(row("---", "---", *["---:" for _ in titles]))
+    for name, call in calls.items():
+        for server in servers:
+            if (server.name, name) in costs:
+                print(
+                    row(
+                        call.title,
+                        server.contender.title,
+                        *cells_of(costs[server.name, name]),
+                    )
+                )
+    print(f"\n### {database}, memory and start\n")
+    print(row("", "MB a worker", "first answer, s"))
+    print(row("---", "---:", "---:"))
+    for server in servers:
+        megabytes = median(server.memory) / 2**20
+        print(
+            row(
+                server.contender.title,
+                f"{megabytes:.0f}",
+                f"{median(server.first):.2f}",
+            )
+        )
+
+
+def cells_of(costs):
+    """What the rounds of one call cost, as text."""
+    spent = [cost.cpu for cost in costs]
+    low, middle, high = (
+        quantiles(spent, n=4, method="inclusive") if costs[1:] else spent * 3
+    )
+    system = mean(cost.system for cost in costs) / mean(spent)
+    waits = sorted(wait for cost in costs for wait in cost.latencies)
+    return [
+        f"{middle:.3f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{middle * (1 - system):.3f}",
+        f"{middle * system:.3f}",
+        f"{median(cost.nginx for cost in costs):.3f}",
+        f"{median(cost.throughput for cost in costs):,.0f}",
+        f"{waits[len(waits) // 2]:.2f}",
+        f"{waits[len(waits) * 99 // 100]:.2f}",
+    ]
+
+
+def row(*cells):
+    return f"| {' | '.join(cells)} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", type=names_in(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument("--calls", type=names_in(CALLS), default=list(CALLS))
+    parser.add_argument(
+        "--databases", type=names_in(DATABASES), default=list(DATABASES)
+    )
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--smoke", action="store_true")
+    wanted = parser.parse_args()
+    if wanted.smoke:
+        wanted.only, wanted.databases = ["ours", "limit"], ["sqlite"]
+        wanted.rounds, wanted.requests = 1, 20
+    install("nginx-light", shutil.which("nginx", path=NGINX_PATH))
+    calls = {name: CALLS[name] for name in wanted.calls}
+    for database in wanted.databases:
+        stage = database, wanted.only, calls, wanted.rounds, wanted.requests
+        report(database, *measure(*stage), calls)
+
+
+def names_in(known):
+    """A parser of names with commas between."""
+
+    def parse(text):
+        names = text.split(",")
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(f"{unknown} not in {list(known)}")
+        return names
+
+    return parse
+
+
+if __name__ == "__main__":
+    main()
