@@ -15,12 +15,14 @@ from flask_migrate import upgrade
 from flask_restx import Resource
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy import event
 from werkzeug.serving import make_server
 
 from myapp import create_app, guard
 from myapp.db import redis_store, sql, unit_of_work
 from myapp.guard import hashed
 from myapp.processes import start_redis
+from myapp.reads import ran
 from myapp.roles.models import Role
 from myapp.settings import database_uri as server_uri
 from myapp.users.models import User
@@ -122,7 +124,7 @@ def empty_database(folder, server=os.environ.get("TEST_DATABASE_URL")):
 def close(app):
     """Leave no connection open."""
     with app.app_context():
-        for engine in sql.engines.values():
+        for engine in (*sql.engines.values(), app.extensions["reads"].engine):
             engine.dispose()
 
 
@@ -161,7 +163,10 @@ def app(shared_app):
         connection = engine.connect()
         transaction = connection.begin()
         sql.engines[None] = connection
+    reads = app.extensions["reads"]
+    reads.engine, own = None, reads.engine
     yield app
+    reads.engine = own
     with app.app_context():
         sql.engines[None] = engine
     transaction.rollback()
@@ -193,6 +198,26 @@ def as_documented(response):
         schema = content["application/json"]["schema"]
         jsonschema_rs.validate(schema, response.json, validate_formats=True)
     return response
+
+
+@contextmanager
+def asked(app):
+    """What the database is asked while the block lasts: pairs of text and values."""
+    seen = []
+
+    def note(_connection, _cursor, text, values, *_):
+        if not text.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+            seen.append((text, values))
+
+    def read(text, values):
+        seen.append((text, values))
+
+    with app.app_context():
+        engine = sql.engine
+    event.listen(engine, "before_cursor_execute", note)
+    with ran.connected_to(read):
+        yield seen
+    event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

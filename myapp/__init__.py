@@ -8,7 +8,19 @@ import os
 from flask import Flask
 from werkzeug.routing import IntegerConverter
 
-from . import cli, db, docs, guard, headers, limits, metrics, problems, settings, trace
+from . import (
+    cli,
+    db,
+    docs,
+    guard,
+    headers,
+    limits,
+    metrics,
+    problems,
+    reads,
+    settings,
+    trace,
+)
 from .account import account
 from .audit import audit
 from .auth import auth
@@ -57,6 +69,7 @@ def create_app(config=None, **overrides):
     headers.init_app(app)
     problems.init_app(app)
     db.init_app(app)
+    reads.init_app(app)
     metrics.init_app(app)
     limits.init_app(app)
     guard.init_app(app, by_username, by_session, keep_hash)

@@ -71,9 +71,14 @@ def init_app(app):
     migrate.init_app(app, sql)
     redis_store.init_app(app)
     with app.app_context():
-        if sql.engine.dialect.name == "sqlite":
-            event.listen(sql.engine, "connect", _prepare_sqlite)
-            event.listen(sql.engine, "begin", _begin_sqlite)
+        event.listen(tuned(sql.engine), "begin", _begin)
+
+
+def tuned(engine):
+    """The engine, whose connections will be as we need them."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
 
 
 def _prepare_sqlite(connection, _record):
@@ -88,10 +93,16 @@ def _prepare_sqlite(connection, _record):
     cursor.close()
 
 
-def _begin_sqlite(connection):
+def _begin(connection):
     # A writer takes its place in the queue at once: one that has read first, and would
     # write then, cannot wait and fails.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes.get() else "BEGIN")
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if in_writing() else "BEGIN")
+
+
+def in_writing():
+    """Whether what is going on may change anything."""
+    return _writes.get()
 
 
 class Changed(Exception):
@@ -113,7 +124,8 @@ def unit_of_work(writes=True):
     token = _writes.set(writes)
     try:
         yield
-        sql.session.commit()
+        if sql.session.registry.has():
+            sql.session.commit()
     except BaseException as error:
         sql.session.rollback()
         if isinstance(error, OperationalError) and code_of(error) in GAVE_WAY:

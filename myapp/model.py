@@ -14,8 +14,10 @@ A scope is what a record must be equal in, as `owner_id=5`. A slice says `write_
 `sortable`, and its name as `__tablename__` or `keyspace`; the rest follows from these.
 """
 
+import re
 import time
 import unicodedata
+from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
@@ -35,6 +37,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     and_,
+    bindparam,
     column,
     false,
     func,
@@ -43,7 +46,6 @@ from sqlalchemy import (
     or_,
     select,
     table,
-    true,
     tuple_,
 )
 from sqlalchemy.dialects.mysql import DATETIME
@@ -53,6 +55,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from .db import Changed, in_batches, redis_store, sql
 from .etags import dumps
 from .paging import MOST_COUNTED, OWN, Found
+from .reads import read
 from .schema import BIGGEST, NEVER, Body, as_datetime, integer, kinds, moment
 from .schema import reading, text
 
@@ -76,6 +79,39 @@ def now():
 def folded(*texts):
     """Text made alike for a search without regard to case or Unicode form."""
     return unicodedata.normalize("NFKC", "\n".join(filter(None, texts))).casefold()
+
+
+def containing(words):
+    """The pattern of LIKE, with slashes to escape by, for text that contains the words."""
+    return "%" + re.sub("[/%_]", r"/\g<0>", folded(words)) + "%"
+
+
+# Of conditions, name by name: what tells them apart when compiled, bound parameters in
+# the place of their values, and the values for these. A tuple is part of the statement.
+
+
+def shape(conditions):
+    return tuple(
+        (name, value if type(value) is tuple else value is None)
+        for name, value in conditions.items()
+    )
+
+
+def stand_ins(prefix, conditions):
+    return {
+        name: (
+            value if value is None or type(value) is tuple else bindparam(prefix + name)
+        )
+        for name, value in conditions.items()
+    }
+
+
+def named(prefix, conditions):
+    return {
+        prefix + name: value
+        for name, value in conditions.items()
+        if value is not None and type(value) is not tuple
+    }
 
 
 def item_url(collection, id):
@@ -204,6 +240,7 @@ class SqlModel(Described, sql.Model):
                         f"{cls.__name__}.{name} is taken: name it otherwise"
                     )
                 setattr(cls, name, column_for(schema))
+            cls.Record = namedtuple("Record", (*cls.shown, *cls.hidden))
         super().__init_subclass__(**kwargs)
 
     @classmethod
@@ -222,9 +259,18 @@ class SqlModel(Described, sql.Model):
         return [getattr(cls, name) == value for name, value in scope.items()]
 
     @classmethod
+    def resolved(cls, filters):
+        """The filters as `within` takes them."""
+        return filters
+
+    @classmethod
     def get_or_404(cls, id, **scope):
-        statement = select(*cls.columns()).where(cls.id == id, *cls.within(scope))
-        return sql.session.execute(statement).first() or abort(404)
+        def one():
+            conditions = cls.within(stand_ins("scope_", scope))
+            return select(*cls.columns()).where(cls.id == bindparam("id"), *conditions)
+
+        rows = read((cls, "one", shape(scope)), one, id=id, **named("scope_", scope))
+        return cls.Record._make(rows[0]) if rows else abort(404)
 
     @classmethod
     def lock_or_404(cls, id, **scope):
@@ -266,24 +312,39 @@ class SqlModel(Described, sql.Model):
 
     @classmethod
     def page(cls, page, **scope):
-        where = cls._chosen(page, scope)
-        total, exact = cls._count(where, page.count)
+        filters = cls.resolved(page.filters)
+        values = named("scope_", scope) | named("filter_", filters)
+        if page.words:
+            values["words"] = containing(page.words)
+        key = (cls, shape(scope), shape(filters), bool(page.words))
+
+        def where():
+            return cls._chosen(
+                stand_ins("scope_", scope),
+                stand_ins("filter_", filters),
+                bindparam("words") if page.words else None,
+            )
+
+        total, exact = cls._count(key, where, values, page.count)
         if exact and page.offset >= total:
             return Found([], False, total, exact)
-        statement = cls._sorted(page).where(*where)
-        index = cls._index(page, scope)
-        if index is not None:
-            # Left to itself MariaDB finds the scope alone, and reads on from its start.
-            for dialect in ("mariadb", "mysql"):
-                statement = statement.with_hint(cls, f"FORCE INDEX ({index})", dialect)
+        beyond = bool(page.place and page.place.values is not None)
+        if beyond:
+            values |= {f"place_{n}": v for n, v in enumerate(page.place.values)}
+        key = (*key, page.sort, page.backward, beyond)
         rows = []
-        for beyond in cls._beyond(page):
-            part = statement.where(beyond).limit(page.limit + 1 - len(rows))
-            rows += sql.session.execute(part.offset(page.offset or None))
+        for turn in range(cls._turns(page, beyond)):
+            rows += read(
+                (*key, turn),
+                lambda: cls._part(page, scope, where(), beyond, turn),
+                limit=page.limit + 1 - len(rows),
+                offset=page.offset,
+                **values,
+            )
             if len(rows) > page.limit:
                 break
         more = len(rows) > page.limit
-        rows = rows[: page.limit]
+        rows = list(map(cls.Record._make, rows[: page.limit]))
         if page.backward:
             rows.reverse()
         return Found(rows, more, total, exact)
@@ -291,14 +352,15 @@ class SqlModel(Described, sql.Model):
     @classmethod
     def stream(cls, page, **scope):
         """All that `page` would choose, in batches of rows, from one snapshot."""
-        statement = cls._sorted(page).where(*cls._chosen(page, scope))
-        return in_batches(statement, AT_ONCE)
+        words = containing(page.words) if page.words else None
+        where = cls._chosen(scope, cls.resolved(page.filters), words)
+        return in_batches(cls._sorted(page).where(*where), AT_ONCE)
 
     @classmethod
-    def _chosen(cls, page, scope):
-        where = cls.within(scope) + cls.within(page.filters)
-        if page.words:
-            where.append(cls.search.contains(folded(page.words), autoescape=True))
+    def _chosen(cls, scope, filters, words):
+        where = cls.within(scope) + cls.within(filters)
+        if words is not None:
+            where.append(cls.search.like(words, escape="/"))
         return where
 
     @classmethod
@@ -323,24 +385,53 @@ class SqlModel(Described, sql.Model):
         return None
 
     @classmethod
-    def _count(cls, where, how):
+    def _count(cls, key, where, values, how):
+        def some():
+            return select(literal(1)).select_from(cls).where(*where())
+
         if how == "none":
             return None, False
         if how == "exact":
-            statement = select(func.count()).select_from(cls).where(*where)
-            return sql.session.scalar(statement), True
-        some = select(literal(1)).select_from(cls).where(*where).limit(MOST_COUNTED + 1)
-        total = sql.session.scalar(select(func.count()).select_from(some.subquery()))
+            ((total,),) = read(
+                (*key, "exact"),
+                lambda: some().with_only_columns(func.count()),
+                **values,
+            )
+            return total, True
+        ((total,),) = read(
+            (*key, "capped"),
+            lambda: select(func.count()).select_from(
+                some().limit(MOST_COUNTED + 1).subquery()
+            ),
+            **values,
+        )
         return min(total, MOST_COUNTED), total <= MOST_COUNTED
+
+    @classmethod
+    def _part(cls, page, scope, where, beyond, turn):
+        """The SELECT of a page, or of the part of it that lies in one range."""
+        statement = cls._sorted(page).where(*where)
+        index = cls._index(page, scope)
+        if index is not None:
+            # Left to itself MariaDB finds the scope alone, and reads on from its start.
+            for dialect in ("mariadb", "mysql"):
+                statement = statement.with_hint(cls, f"FORCE INDEX ({index})", dialect)
+        if beyond:
+            statement = statement.where(cls._beyond(page)[turn])
+        return statement.limit(bindparam("limit")).offset(bindparam("offset"))
+
+    @classmethod
+    def _turns(cls, page, beyond):
+        """How many ranges of the index are to be read in turn until the page is full."""
+        ranges = beyond and sql.engine.dialect.name == "sqlite"
+        return len(page.sort) if ranges else 1
 
     @classmethod
     def _beyond(cls, page):
         """Conditions that a row lies beyond the cursor's place, for each range of the
-        index that is to be read in turn until the page is full."""
-        if not page.place or page.place.values is None:
-            return [true()]
+        index that is to be read in turn."""
         fields = [getattr(cls, name) for name, _ in page.sort]
-        values = [literal(v, f.type) for f, v in zip(fields, page.place.values)]
+        values = [bindparam(f"place_{n}", type_=f.type) for n, f in enumerate(fields)]
         downwards = [descends is not page.backward for _, descends in page.sort]
         dialect = sql.engine.dialect.name
         if len(set(downwards)) == 1 and dialect == "postgresql":
@@ -417,16 +508,25 @@ class Owned:
 
     @classmethod
     def within(cls, scope):
-        """The conditions of a scope. An owner's name stands for the ids of all accounts
-        that have it or had it when they went."""
+        """The conditions of a scope; `owner` as `resolved` has it."""
         others = {name: value for name, value in scope.items() if name != "owner"}
         where = super().within(others)
         if "owner" in scope:
-            # Looked up beforehand: an id is a range of an index, a sub-select is not.
-            named = select(USERS.c.id).where(USERS.c.username == scope["owner"])
-            ids = sql.session.scalars(named)
-            where.append(or_(false(), *(cls.owner_id == id for id in ids)))
+            where.append(or_(false(), *(cls.owner_id == id for id in scope["owner"])))
         return where
+
+    @classmethod
+    def resolved(cls, filters):
+        """The filters, with the ids of all accounts that have the owner's name, or had it
+        when they went. An id is a range of an index, a sub-select is not."""
+        if "owner" not in filters:
+            return filters
+        owners = read(
+            "owners",
+            lambda: select(USERS.c.id).where(USERS.c.username == bindparam("name")),
+            name=filters["owner"],
+        )
+        return filters | {"owner": tuple(id for (id,) in owners)}
 
     @classmethod
     def readable(cls):

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import SHARED_PASSWORD, basic, hashed_once
-from sqlalchemy import event
+from conftest import SHARED_PASSWORD, asked, basic, hashed_once
 from test_house import API, ROUTES, VERBS, example, parametrize
 
 from myapp.audit.models import AuditLine
@@ -621,15 +620,10 @@ LOCKING = [
 
 @parametrize("row", [row for row in TABLED if str(row) in LOCKING])
 def test_of_two_who_change_who_may_do_what_one_waits(world, row):
-    statements = []
-
-    def listen(_connection, _cursor, statement, *_):
-        statements.append(" ".join(statement.split()))
-
-    with world.app.app_context():
-        event.listen(sql.engines[None], "before_cursor_execute", listen)
-    response = world.ask(row.verb, row.path, world.people["admin"], "token")
+    with asked(world.app) as seen:
+        response = world.ask(row.verb, row.path, world.people["admin"], "token")
     assert response.status_code < 300
+    statements = [" ".join(text.split()) for text, _ in seen]
     # SQLite has one writer at a time as it is, and so no FOR UPDATE.
     lock = "SELECT roles.id FROM roles ORDER BY roles.id"
     locked = [s.removesuffix(" FOR UPDATE") == lock for s in statements]

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 import orjson
 import pytest
-from conftest import THERMOSTAT, as_account, basic, hire
+from conftest import THERMOSTAT, as_account, asked, basic, hire
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sqlalchemy import event
 from test_problems import assert_problem
 
 from myapp.db import sql, unit_of_work
@@ -308,17 +307,11 @@ def test_without_a_database_it_is_503_and_no_broken_file(committed):
 
 def test_head_reads_no_device(app, client, device):
     client.get(DEVICES)  # now the account is known
-    statements = []
-
-    def listen(_connection, _cursor, statement, *_):
-        statements.append(statement)
-
-    with app.app_context():
-        event.listen(sql.engines[None], "before_cursor_execute", listen)
-    assert client.head(EXPORT).status_code == 200
-    assert not [text for text in statements if "devices" in text]
-    client.get(EXPORT)
-    assert len([text for text in statements if "devices" in text]) == 1
+    with asked(app) as seen:
+        assert client.head(EXPORT).status_code == 200
+        assert not [text for text, _ in seen if "devices" in text]
+        client.get(EXPORT)
+        assert len([text for text, _ in seen if "devices" in text]) == 1
 
 
 @pytest.mark.parametrize("encoder", [as_csv, as_ndjson])

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import (
+    asked,
     PASSWORDS,
     as_account,
     close,
@@ -18,7 +19,7 @@ from conftest import (
     fill,
     hire,
 )
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from myapp.db import sql, unit_of_work
 from myapp.etags import dumps
@@ -167,26 +168,17 @@ def plans_of(stocked):
     read the model's table."""
 
     def plans_of(client, model, address):
-        statements = []
-
-        def listen(_connection, _cursor, statement, parameters, *_):
-            if re.search(rf"\sFROM {model.__tablename__}\s", statement):
-                statements.append((statement, parameters))
-
-        with stocked.app_context():
-            engine = sql.engine
-            event.listen(engine, "before_cursor_execute", listen)
-            try:
-                answer = client.get(address)
-            finally:
-                event.remove(engine, "before_cursor_execute", listen)
-            assert answer.status_code == 200
-            explain = PLANS[engine.dialect.name]
-            with engine.connect() as connection:
-                plans = [
-                    explain(connection, model.__tablename__, *statement)
-                    for statement in statements
-                ]
+        with asked(stocked) as seen:
+            answer = client.get(address)
+        assert answer.status_code == 200
+        table = model.__tablename__
+        with stocked.app_context(), sql.engine.connect() as connection:
+            explain = PLANS[connection.dialect.name]
+            plans = [
+                explain(connection, table, *statement)
+                for statement in seen
+                if re.search(rf"\sFROM {table}\s", statement[0])
+            ]
         return answer.json["meta"], plans
 
     return plans_of

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 import orjson
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, basic, database_uri, hire
+from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, asked, basic
+from conftest import database_uri, hire
 from flask_migrate import upgrade
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from test_problems import assert_problem
 
@@ -188,17 +189,8 @@ def verified(monkeypatch):
 @pytest.fixture
 def statements(app):
     """What the database is asked from now on."""
-    seen = []
-
-    def note(_connection, _cursor, statement, *_):
-        if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
-            seen.append(statement)
-
-    with app.app_context():
-        connection = sql.engines[None]
-    event.listen(connection, "before_cursor_execute", note)
-    yield seen
-    event.remove(connection, "before_cursor_execute", note)
+    with asked(app) as seen:
+        yield seen
 
 
 # Tokens that are not what they should be

@@ -4,10 +4,9 @@ from email.message import EmailMessage
 from json import dumps
 
 import pytest
-from conftest import THERMOSTAT, as_account, hire
+from conftest import THERMOSTAT, as_account, asked, hire
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 from werkzeug.http import parse_options_header
 
 from myapp.db import sql, unit_of_work
@@ -487,20 +486,13 @@ def test_a_summary_is_not_sent_twice(client, house):
 
 
 def test_a_summary_takes_a_query_for_each_count(app, client, house):
-    statements = []
-
-    def listen(_connection, _cursor, statement, *_):
-        statements.append(" ".join(statement.split()))
-
-    with app.app_context():
-        event.listen(sql.engines[None], "before_cursor_execute", listen)
-    client.get(SUMMARY)
-    asked = [text for text in statements if text.startswith("SELECT devices")]
-    assert [text.rpartition(" ")[2] for text in asked] == [
+    with asked(app) as seen:
+        client.get(SUMMARY)
+    texts = [text for text, _ in seen if "devices" in text]
+    assert [text.rpartition(" ")[2] for text in texts] == [
         "devices.type",
         "devices.location",
     ]
-    assert len([text for text in statements if "devices" in text]) == 2
 
 
 # The report
