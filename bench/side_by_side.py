@@ -177,8 +177,7 @@ class Server:
         while drive(self.host, [self.ask("GET", f"{DEVICES}1")]).statuses != {200}:
             late = time.perf_counter() - began > PATIENCE
             if late or self.process.poll() is not None:
-                said = (self.folder / "log").read_text()
-                sys.exit(f"{self.name} does not start:\n{said}")
+                sys.exit(f"{self.name} does not start:\n{self.told()}")
             time.sleep(0.005)
         self.first.append(time.perf_counter() - began)
 
@@ -190,6 +189,10 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         Path(self.socket).unlink(missing_ok=True)
+
+    def told(self):
+        """The end of its log."""
+        return (self.folder / "log").read_text()[-5000:]
 
     def ask(self, verb, path, body=None, account="reader", **headers):
         """A request as it goes over the wire, signed in as `account`."""
@@ -247,7 +250,7 @@ def replacing(server, number):
 def deep_page(server, number):
     before = server.ask("GET", f"{DEVICES}?per_page=50&page=999", account="collector")
     link = orjson.loads(drive(server.host, [before]).body)["meta"]["next"]
-    path = link.partition(server.host)[2]
+    path = link[link.index(DEVICES) :]
     return [server.ask("GET", path, account="collector")] * number
 
 
@@ -348,9 +351,10 @@ def furnish(url, guests):
             accounts = {
                 name: User.create(name, PASSWORD) for name in [*OWNERS, *guests]
             }
-            for name, thousands in OWNERS.items():
-                for _ in range(thousands):
-                    Device.create_many(bodies, owner_id=accounts[name].id)
+            for name, number in OWNERS.items():
+                owner = accounts[name].id
+                for _ in range(0, number, len(bodies)):
+                    Device.create_many(bodies, owner_id=owner)
             tokens = {name: tokens_of(accounts[name], issuer) for name in OWNERS}
         if sql.engine.dialect.name == "postgresql":
             with sql.engine.connect() as connection:
@@ -496,7 +500,10 @@ def play(server, call, number, front):
     requests = call.requests(server, number)
     pids = tree(server.process.pid)
     before = cpu(pids), system_cpu(pids), cpu([front.pid])
-    came = drive(server.host, requests)
+    try:
+        came = drive(server.host, requests)
+    except ConnectionError as error:
+        sys.exit(f"{server.name}, {call.title}: {error}\n{server.told()}")
     after = cpu(pids), system_cpu(pids), cpu([front.pid])
     assert tree(server.process.pid) == pids, f"{server.name} lost a worker"
     assert came.statuses == {call.status}, (server.name, call.title, came)
