@@ -6,6 +6,7 @@
 
     --only      contenders, see CONTENDERS      --databases  sqlite,postgresql
     --calls     calls, see CALLS                --rounds, --requests   how many
+    --beside    another checkout of the service, to see what a change brings
 
 Each contender is a server of two processes behind the same nginx, on a copy of the same
 database of 100,000 devices, with one line of log a request. What we add in production is
@@ -91,7 +92,7 @@ class Contender(NamedTuple):
 
     `module`: its application. `asgi`: whether it speaks that. `page`: the query for 50
     items. `items`: where they stand in the answer. `total`: finds their number in it.
-    `settings`: what it finds in its environment.
+    `settings`: what it finds in its environment. `root`: where it looks for `module`.
     """
 
     title: str
@@ -101,6 +102,7 @@ class Contender(NamedTuple):
     items: str = "items"
     total: Callable = lambda told: told["meta"]["total"]
     settings: dict = {}
+    root: Path = ROOT
 
 
 ALL_ON = {
@@ -117,7 +119,7 @@ CONTENDERS = {
     ),
     "limit": Contender("the limit: bare WSGI and the driver", "peers.limit:app"),
 }
-OURS = "ours", "counted"
+OURS = "ours", "counted", "beside"
 
 
 def uwsgi(module, path):
@@ -150,7 +152,7 @@ class Server:
         self.first, self.process = [], None
         self.environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE))),
+            "PYTHONPATH": os.pathsep.join((str(self.contender.root), str(HERE))),
             "INSTANCE_PATH": str(self.folder),
             "DATABASE_URL": url,
             "REDIS_URL": redis_url,
@@ -172,7 +174,11 @@ class Server:
         began = time.perf_counter()
         with open(self.folder / "log", "ab") as log:
             self.process = spawn(
-                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                command,
+                cwd=self.contender.root,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
             )
         while drive(self.host, [self.ask("GET", f"{DEVICES}1")]).statuses != {200}:
             late = time.perf_counter() - began > PATIENCE
@@ -400,7 +406,7 @@ def copied(url, name):
         elsewhere = f"{url.rpartition('/')[0]}/template1"
         engine = create_engine(database_uri(elsewhere), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+            connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE {template}'))
         engine.dispose()
     return copy
 
@@ -570,7 +576,7 @@ def report(database, servers, costs, calls):
         for name in shared:
             mine, ours = costs[server.name, name], costs[servers[0].name, name]
             ratio = median(one.cpu / other.cpu for one, other in zip(mine, ours))
-            cells.append(f"{median(cost.cpu for cost in mine):.2f} (×{ratio:.1f})")
+            cells.append(f"{median(cost.cpu for cost in mine):.3f} (×{ratio:.2f})")
         print(row(server.contender.title, *cells))
     print(f"\n× is the ratio to {servers[0].contender.title}.\n")
     print(f"### {database}, in full\n")
@@ -646,7 +652,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--beside", type=Path)
     wanted = parser.parse_args()
+    if wanted.beside:
+        CONTENDERS["beside"] = CONTENDERS["ours"]._replace(
+            title=f"the service in {wanted.beside}", root=wanted.beside.resolve()
+        )
+        wanted.only.insert(1, "beside")
     if wanted.smoke:
         wanted.only, wanted.databases = ["ours", "limit"], ["sqlite"]
         wanted.rounds, wanted.requests = 1, 20
