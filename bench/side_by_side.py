@@ -7,6 +7,8 @@
     --only      contenders, see CONTENDERS      --databases  sqlite,postgresql
     --calls     calls, see CALLS                --rounds, --requests   how many
     --beside    another checkout of the service, to see what a change brings
+    --soak      so many requests to us alone, to see whether memory grows
+    --profile   one call to us alone, whose flame graph is then in profile.svg
 
 Each contender is a server of two processes behind the same nginx, on a copy of the same
 database of 100,000 devices, with one line of log a request. What we add in production is
@@ -47,6 +49,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from databases import free_port, install, postgresql  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
+from joserfc import jwt  # noqa: E402
+from joserfc.jwk import OctKey  # noqa: E402
 from load import cpu, drive, private_memory, request, system_cpu, tree  # noqa: E402
 from sqlalchemy import create_engine, text  # noqa: E402
 
@@ -65,6 +69,7 @@ from myapp.users.models import User  # noqa: E402
 WORKERS = 2
 PATIENCE = 30  # seconds to start, and to end
 STARTS = 3
+PROFILED = 10  # seconds
 SECRET = "known to everybody, good for nothing but a benchmark"
 DAY = 24 * 60 * 60
 ORIGIN = "https://app.example.org"
@@ -113,13 +118,48 @@ ALL_ON = {
 }
 COUNTED = {"MYAPP_USE_RATE_LIMITS": "1", "MYAPP_RATE_LIMIT": "1000000000 per minute"}
 CONTENDERS = {
-    "ours": Contender("this service", "wsgi:app", settings=ALL_ON),
+    "ours": Contender("this service", "everything:app", settings=ALL_ON),
     "counted": Contender(
-        "this service, rate limits on", "wsgi:app", settings=ALL_ON | COUNTED
+        "this service, rate limits on", "everything:app", settings=ALL_ON | COUNTED
+    ),
+    "fastapi": Contender(
+        "FastAPI, as its full-stack template",
+        "peers.fastapi_sync:app",
+        asgi=True,
+        page="limit=50",
+        items="data",
+        total=lambda told: told["count"],
+    ),
+    "fastapi-async": Contender(
+        "FastAPI, async SQLAlchemy",
+        "peers.fastapi_async:app",
+        asgi=True,
+        page="limit=50",
+        items="data",
+        total=lambda told: told["count"],
+    ),
+    "litestar": Contender(
+        "Litestar, async SQLAlchemy",
+        "peers.litestar_async:app",
+        asgi=True,
+        page="limit=50",
+        total=lambda told: told["total"],
+    ),
+    "drf": Contender(
+        "Django REST Framework",
+        "peers.drf.api:app",
+        page="limit=50",
+        items="results",
+        total=lambda told: told["count"],
+    ),
+    "naive": Contender(
+        "Flask-RESTX, written naively",
+        "peers.flask_naive:app",
+        total=lambda told: told["total"],
     ),
     "limit": Contender("the limit: bare WSGI and the driver", "peers.limit:app"),
 }
-OURS = "ours", "counted", "beside"
+OURS = "ours", "beside", "counted"
 
 
 def uwsgi(module, path):
@@ -208,9 +248,16 @@ class Server:
         data = orjson.dumps(body) if body is not None else b""
         return request(verb, path, self.host, {"Origin": ORIGIN, **headers}, data)
 
-    def workers(self):
-        """The ids of the processes that answer: those that have no children."""
-        return [pid for pid in tree(self.process.pid) if len(tree(pid)) == 1]
+    def memory(self):
+        """Private megabytes of a worker: the mean of those that answer, which are the
+        ones without children, and without what multiprocessing keeps beside them."""
+        workers = [
+            pid
+            for pid in tree(self.process.pid)
+            if len(tree(pid)) == 1
+            and b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        return mean(private_memory(pid) for pid in workers) / 2**20
 
 
 # Calls: each takes a Server and a number, and returns requests.
@@ -268,17 +315,26 @@ def heartbeat(server, number):
     ]
 
 
-def with_password(server, username):
+def as_user(username):
     credentials = b64encode(f"{username}:{PASSWORD}".encode()).decode()
-    return server.ask("GET", DEVICES, Authorization=f"Basic {credentials}")
+    return f"Basic {credentials}"
 
 
 def first_password(server, number):
-    return [with_password(server, server.guests.pop()) for _ in range(GUESTS)]
+    guests = [server.guests.pop() for _ in range(GUESTS)]
+    return [
+        server.ask("GET", "/api/v1/account", Authorization=as_user(guest))
+        for guest in guests
+    ]
 
 
 def password(server, number):
-    return [with_password(server, "reader")] * number
+    requests = [
+        server.ask("GET", f"{DEVICES}{id}", Authorization=as_user("reader"))
+        for id in random.choices(READ, k=number)
+    ]
+    drive(server.host, requests[:20])  # by now each worker has seen it
+    return requests
 
 
 def wrong_body(server, number):
@@ -293,6 +349,10 @@ def not_mine(server, number):
 
 def documents(server, number):
     return [server.ask("GET", "/openapi.json", account=None)] * number
+
+
+def nothing(server, number):
+    return [server.ask("GET", "/nothing", account=None)] * number
 
 
 class Call(NamedTuple):
@@ -332,10 +392,19 @@ CALLS = SHARED | {
     "put": Call("PUT, with If-Match", replacing, 200, is_device),
     "heartbeat": Call("a heartbeat", heartbeat, 200, lambda told, _: told["online"]),
     "first-basic": Call("first call with a password", first_password, 200),
-    "basic": Call("hundredth call with a password", password, 200),
+    "basic": Call("GET one, hundredth call with a password", password, 200, is_device),
     "422": Call("422", wrong_body, 422, lambda told, _: len(told["errors"]) == 6),
     "404": Call("404", not_mine, 404, lambda told, _: told["request_id"]),
     "openapi": Call("/openapi.json", documents, 200, lambda told, _: told["paths"]),
+    "nothing": Call("an empty view", nothing, 200),
+}
+# What we hold ourselves to: one cost in relation to another.
+RATIOS = {
+    "304 to 200": (("ours", "known"), ("ours", "get")),
+    "a heartbeat to GET one": (("ours", "heartbeat"), ("ours", "get")),
+    "the hundredth password to a token": (("ours", "basic"), ("ours", "get")),
+    "/openapi.json to an empty view": (("ours", "openapi"), ("ours", "nothing")),
+    "rate limits, on to off": (("counted", "get"), ("ours", "get")),
 }
 
 
@@ -379,8 +448,18 @@ def tokens_of(account, issuer):
         agent="bench",
         expires_at=now() + timedelta(seconds=DAY),
     )
+    began = int(time.time())
+    claims = {
+        "sub": str(account.id),
+        "iat": began,
+        "exp": began + DAY,
+        "jti": uuid4().hex,
+        "type": "access",  # Flask-JWT-Extended wants to know
+        "token_type": "access",  # Simple JWT does
+    }
     return {
         "ours": issuer.issue(ACCESS, account.id, session.id, DAY),
+        "peer": jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET)),
         "limit": str(account.id),
     }
 
@@ -443,6 +522,7 @@ BEFORE = {
     upstream {name} {{
         server unix:{socket};
         keepalive 16;
+        keepalive_timeout 4s;  # uvicorn hangs up after five
     }}
     server {{
         listen {host};
@@ -502,34 +582,34 @@ class Cost(NamedTuple):
 
 
 def play(server, call, number, front):
-    """One round; returns its Cost. Raises AssertionError where an answer is wrong."""
+    """One round; returns its Cost. Exits where an answer is wrong."""
     requests = call.requests(server, number)
     pids = tree(server.process.pid)
     before = cpu(pids), system_cpu(pids), cpu([front.pid])
-    try:
-        came = drive(server.host, requests)
-    except ConnectionError as error:
-        sys.exit(f"{server.name}, {call.title}: {error}\n{server.told()}")
+    came = drive(server.host, requests)
     after = cpu(pids), system_cpu(pids), cpu([front.pid])
-    assert tree(server.process.pid) == pids, f"{server.name} lost a worker"
-    assert came.statuses == {call.status}, (server.name, call.title, came)
-    if call.status != 304:
-        told = orjson.loads(came.body)
-        assert call.holds(told, server.contender), (server.name, call.title, told)
+    if tree(server.process.pid) != pids:
+        sys.exit(f"{server.name} lost a worker:\n{server.told()}")
+    right = came.statuses == {call.status} and (
+        not came.body or call.holds(orjson.loads(came.body), server.contender)
+    )
+    if not right:
+        sys.exit(f"{server.name}, {call.title}: {came.last}\n{server.told()}")
     spent = [1000 * (b - a) / len(requests) for a, b in zip(before, after)]
     latencies = [1000 * seconds for seconds in came.latencies]
     return Cost(*spent, len(requests) / came.wall, latencies)
 
 
-def measure(database, names, calls, rounds, number):
-    """Play all rounds; returns the servers, ended, and the Costs by contender and call."""
+@contextmanager
+def stage(database, names, guests, starts=1):
+    """Yields the Servers, each after so many starts, and nginx' process."""
     with ExitStack() as stack:
         enter = stack.enter_context
         folder = enter(tempfile.TemporaryDirectory(prefix="bench-"))
         beside = enter(tempfile.TemporaryDirectory(prefix="bench-database-"))
         url = enter(DATABASES[database](beside))
         _, redis_url = enter(start_redis())
-        guests = [f"guest{number}" for number in range(GUESTS * (rounds + 1))]
+        guests = [f"guest{number}" for number in range(guests)]
         log(f"{database}: {sum(OWNERS.values()):,} devices")
         tokens = furnish(url, guests)
         servers = []
@@ -539,23 +619,65 @@ def measure(database, names, calls, rounds, number):
         front = enter(nginx(servers, folder))
         for server in servers:
             log(f"{server.name} starts")
-            for _ in range(STARTS - 1):
+            for _ in range(starts - 1):
                 server.start()
                 server.stop()
             server.start()
             stack.callback(server.stop)
-        costs = defaultdict(list)
+            server.fresh = server.memory()
+        yield servers, front
+
+
+def measure(database, names, calls, rounds, number):
+    """Play all rounds; returns the servers, ended, and the Costs by contender and call."""
+    costs = defaultdict(list)
+    guests = GUESTS * (rounds + 1)
+    with stage(database, names, guests, STARTS) as (servers, front):
         for turn in range(-1, rounds):
             log(f"round {turn + 1} of {rounds}")
             for name, call in calls.items():
                 for server in random.sample(servers, len(servers)):
-                    if name in SHARED or server.name in OURS:
+                    if name in SHARED or server.name in OURS[:2]:
                         cost = play(server, call, number, front)
                         if turn >= 0:  # the first one warms up
                             costs[server.name, name].append(cost)
         for server in servers:
-            server.memory = [private_memory(pid) for pid in server.workers()]
+            server.grown = server.memory()
     return servers, costs
+
+
+def soak(database, calls, number, total):
+    """Print how the memory of a worker grows over `total` requests of all kinds."""
+    print(f"\n### {database}, memory over {total:,} requests\n")
+    print(row("requests", "MB a worker"))
+    print(row("---:", "---:"))
+    with stage(database, ["ours"], 0) as ((server,), front):
+        done = 0
+        for tenth in range(11):
+            while done < total * tenth / 10:
+                for call in calls.values():
+                    play(server, call, number, front)
+                    done += number
+            print(row(f"{done:,}", f"{server.memory():.1f}"), flush=True)
+
+
+def profile(database, call, number):
+    """Write profile.svg: a flame graph of what our workers do for one call."""
+    with stage(database, ["ours"], 0) as ((server,), front):
+        play(server, call, number, front)
+        command = [
+            *(
+                str(Path(sys.executable).with_name("py-spy")),
+                "record",
+                "--subprocesses",
+            ),
+            *("--pid", str(server.process.pid), "--output", "profile.svg"),
+            *("--rate", "500", "--duration", str(PROFILED)),
+        ]
+        recorder = subprocess.Popen(command)
+        while recorder.poll() is None:
+            play(server, call, number, front)
+    sys.exit(recorder.returncode)
 
 
 def log(message):
@@ -603,25 +725,31 @@ def report(database, servers, costs, calls):
                     )
                 )
     print(f"\n### {database}, memory and start\n")
-    print(row("", "MB a worker", "first answer, s"))
-    print(row("---", "---:", "---:"))
+    print(row("", "MB a worker", "after the rounds", "first answer, s"))
+    print(row("---", "---:", "---:", "---:"))
     for server in servers:
-        megabytes = median(server.memory) / 2**20
-        print(
-            row(
-                server.contender.title,
-                f"{megabytes:.0f}",
-                f"{median(server.first):.2f}",
-            )
-        )
+        first = f"{median(server.first):.2f}"
+        title = server.contender.title
+        print(row(title, f"{server.fresh:.0f}", f"{server.grown:.0f}", first))
+    print(f"\n### {database}, one to another\n")
+    print(row("", "ratio", "quartiles"))
+    print(row("---", "---:", "---:"))
+    for title, (one, other) in RATIOS.items():
+        if one in costs and other in costs:
+            pairs = zip(costs[one], costs[other])
+            low, middle, high = spread([a.cpu / b.cpu for a, b in pairs])
+            print(row(title, f"{middle:.2f}", f"{low:.2f} to {high:.2f}"))
+
+
+def spread(numbers):
+    """Their quartiles."""
+    return quantiles(numbers, n=4, method="inclusive") if numbers[1:] else numbers * 3
 
 
 def cells_of(costs):
     """What the rounds of one call cost, as text."""
     spent = [cost.cpu for cost in costs]
-    low, middle, high = (
-        quantiles(spent, n=4, method="inclusive") if costs[1:] else spent * 3
-    )
+    low, middle, high = spread(spent)
     system = mean(cost.system for cost in costs) / mean(spent)
     waits = sorted(wait for cost in costs for wait in cost.latencies)
     return [
@@ -651,6 +779,8 @@ def main():
     )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--soak", type=int)
+    parser.add_argument("--profile", choices=[*CALLS.keys() - {"first-basic"}])
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--beside", type=Path)
     wanted = parser.parse_args()
@@ -665,8 +795,14 @@ def main():
     install("nginx-light", shutil.which("nginx", path=NGINX_PATH))
     calls = {name: CALLS[name] for name in wanted.calls}
     for database in wanted.databases:
-        stage = database, wanted.only, calls, wanted.rounds, wanted.requests
-        report(database, *measure(*stage), calls)
+        if wanted.profile:
+            profile(database, CALLS[wanted.profile], wanted.requests)
+        elif wanted.soak:
+            calls.pop("first-basic", None)  # there are not so many guests
+            soak(database, calls, wanted.requests, wanted.soak)
+        else:
+            plan = wanted.only, calls, wanted.rounds, wanted.requests
+            report(database, *measure(database, *plan), calls)
 
 
 def names_in(known):
