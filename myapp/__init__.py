@@ -6,6 +6,7 @@ A folder here is a feature; a file is something that features share.
 import os
 
 from flask import Flask
+from flask.sessions import SessionInterface
 from werkzeug.routing import IntegerConverter
 
 from . import (
@@ -46,6 +47,13 @@ class Id(IntegerConverter):
         super().__init__(url_map, min=1, max=2**63 - 1)
 
 
+class NoCookies(SessionInterface):
+    """Each request says itself who calls; there is nothing to read here."""
+
+    def open_session(self, app, request):
+        return None
+
+
 def create_app(config=None, **overrides):
     """The application.
 
@@ -64,6 +72,7 @@ def create_app(config=None, **overrides):
 
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     app.url_map.converters["int"] = Id
+    app.session_interface = NoCookies()
 
     trace.init_app(app)
     headers.init_app(app)

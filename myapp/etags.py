@@ -58,15 +58,16 @@ def respond(
     used = coding() if codable and len(body) >= SMALLEST else None
     if used:
         tag = f"{tag}-{used}"  # another representation, another ETag
-    response = Response(body, status, headers, content_type=content_type)
     # A shared cache must not keep what belongs to one account; the client may, and asks.
-    response.headers.setdefault("Cache-Control", "private, no-cache")
-    response.headers["Vary"] = "Authorization"
-    if codable:
-        response.headers["Vary"] = "Authorization, Accept-Encoding"
-    response.headers["ETag"] = f'"{tag}"'
+    sent = {
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization, Accept-Encoding" if codable else "Authorization",
+        "ETag": f'"{tag}"',
+    }
     if modified:
-        response.headers["Last-Modified"] = http_date(modified.replace(tzinfo=UTC))
+        sent["Last-Modified"] = http_date(modified.replace(tzinfo=UTC))
+    sent.update(headers)
+    response = Response(body, status, sent, content_type=content_type)
     if request.method in ("GET", "HEAD") and precondition(tag, modified) == 304:
         response.status_code = 304
         response.set_data(b"")
@@ -110,16 +111,17 @@ def precondition(tag, modified):
 
     Raises 412 where a condition does not hold.
     """
-    if not any(name in request.environ for name in CONDITIONS):
+    sent = request.environ
+    if not any(name in sent for name in CONDITIONS):
         return None
     reads = request.method in ("GET", "HEAD")
-    if "HTTP_IF_MATCH" in request.environ:
+    if "HTTP_IF_MATCH" in sent:
         if tag not in request.if_match:
             raise Problem(412)
     elif request.if_unmodified_since and modified:
         if modified.replace(tzinfo=UTC) > request.if_unmodified_since:
             raise Problem(412)
-    if "HTTP_IF_NONE_MATCH" in request.environ:
+    if "HTTP_IF_NONE_MATCH" in sent:
         if request.if_none_match.contains_weak(tag):
             if reads:
                 return 304

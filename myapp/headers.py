@@ -1,18 +1,18 @@
 """What every answer carries for browsers: security headers, and who else may read it."""
 
 from flask import request
-from flask_cors import CORS
+from flask_cors.core import get_cors_options, set_cors_headers
 
-ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+ALWAYS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+]
 # An answer is no page: nothing in it may load or run. The documents bring a policy of
 # their own.
-POLICY = "default-src 'none'; frame-ancestors 'none'"
-A_YEAR = "max-age=31536000; includeSubDomains"
+POLICY = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+A_YEAR = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
 SENT = (
     "Authorization",
@@ -40,28 +40,42 @@ READ = (
 
 
 def init_app(app):
-    app.after_request(_secure)
+    app.wsgi_app = Secured(app.wsgi_app)
     origins = app.config["CORS_ORIGINS"]
     if origins:
-        CORS(
-            app,
-            origins=origins,
-            allow_headers=SENT,
-            expose_headers=READ,
-            max_age=600,
-        )
-    if origins and "*" not in origins:
-        app.after_request(_differ_by_origin)
+        share = {
+            "origins": origins,
+            "allow_headers": SENT,
+            "expose_headers": READ,
+            "max_age": 600,
+            "vary_header": False,
+        }
+        options = get_cors_options(app, share)
+        app.after_request(lambda response: _shared(response, options))
 
 
-def _secure(response):
-    response.headers.extend(ALWAYS)
-    response.headers.setdefault("Content-Security-Policy", POLICY)
-    if request.is_secure:
-        response.headers["Strict-Transport-Security"] = A_YEAR
+def _shared(response, options):
+    # Without the header it is no page that calls: flask-cors would work all the same.
+    if "Origin" in request.headers:
+        set_cors_headers(response, options)
+    vary = response.headers.get("Vary")
+    response.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
     return response
 
 
-def _differ_by_origin(response):
-    response.vary.add("Origin")  # flask-cors leaves it out where there is one origin
-    return response
+class Secured:
+    """A WSGI application, all of whose answers carry the security headers."""
+
+    def __init__(self, wsgi_app):
+        self.wsgi_app = wsgi_app
+
+    def __call__(self, environ, start_response):
+        def start(status, headers, exc_info=None):
+            headers += ALWAYS
+            if not any(name == POLICY[0] for name, _ in headers):
+                headers.append(POLICY)
+            if environ["wsgi.url_scheme"] == "https":
+                headers.append(A_YEAR)
+            return start_response(status, headers, exc_info)
+
+        return self.wsgi_app(environ, start)

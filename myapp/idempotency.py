@@ -10,7 +10,7 @@ from functools import wraps
 from hashlib import blake2b
 
 from flask import Response, current_app, g, request
-from sqlalchemy import JSON, Column, Integer, LargeBinary, String
+from sqlalchemy import JSON, Column, Integer, LargeBinary, String, bindparam
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
@@ -18,6 +18,7 @@ from .db import WAITED_TOO_LONG, Changed, code_of, sql
 from .docs import describes, problem_response
 from .model import KEY, MOMENT, now
 from .problems import Problem, fault
+from .reads import filled, parameters, write
 
 KEPT = timedelta(hours=24)
 FORM = re.compile(r"[\x21-\x7e]{1,255}")
@@ -91,16 +92,19 @@ def idempotent(verb):
 def claimed(of_this):
     """Whether this is the first request with its key. Waits while another one is under
     way; raises 409 where that takes too long."""
-    dialect = sql.engine.dialect.name
-    if dialect in ("mysql", "mariadb"):
-        insert = mysql.insert(FirstAnswer).prefix_with("IGNORE")
-    else:
-        form = postgresql if dialect == "postgresql" else sqlite
-        insert = form.insert(FirstAnswer).on_conflict_do_nothing()
-    claim = insert.values(request_hash=request_hash(), created_at=now(), **of_this)
+    row = {**of_this, "request_hash": request_hash(), "created_at": now()}
+
+    def claim():
+        dialect = sql.engine.dialect.name
+        if dialect in ("mysql", "mariadb"):
+            insert = mysql.insert(FirstAnswer).prefix_with("IGNORE")
+        else:
+            form = postgresql if dialect == "postgresql" else sqlite
+            insert = form.insert(FirstAnswer).on_conflict_do_nothing()
+        return insert.values(parameters(row)).returning(FirstAnswer.account_id)
+
     try:
-        done = sql.session.execute(claim.execution_options(preserve_rowcount=True))
-        return done.rowcount == 1
+        return bool(write("claim", claim, **filled(row)))
     except OperationalError as error:
         if code_of(error) not in WAITED_TOO_LONG:
             raise
@@ -124,16 +128,20 @@ def found(of_this):
 
 def keep(of_this, response):
     """Put the answer beside what it tells of."""
-    answer = sql.update(FirstAnswer).filter_by(**of_this)
-    sql.session.execute(
-        answer.values(
-            request_hash=request_hash(),
-            created_at=now(),
-            status=response.status_code,
-            headers={n: response.headers[n] for n in REPLAYED if n in response.headers},
-            body=response.get_data(),
-        )
-    )
+    headers = response.headers
+    kept = {
+        "request_hash": request_hash(),
+        "created_at": now(),
+        "status": response.status_code,
+        "headers": {name: headers[name] for name in REPLAYED if name in headers},
+        "body": response.get_data(),
+    }
+
+    def answer():
+        of = {name: bindparam(name) for name in of_this}
+        return sql.update(FirstAnswer).filter_by(**of).values(parameters(kept))
+
+    write("answer", answer, **of_this, **filled(kept))
 
 
 def replayed(first):

@@ -4,7 +4,7 @@ Both know the same words, so an endpoint need not know which one it talks to:
 
     get_or_404(id, **scope)   a record to read
     lock_or_404(id, **scope)  a record to change; nobody changes it in between
-    create(**values)          a new record
+    create(**values)          a new record, to read
     page(page, **scope)       a Found: the records of a page
     as_json(record)           what a client reads, by `read_schema`
     record.update(**values)   change it
@@ -19,6 +19,7 @@ import time
 import unicodedata
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter
 
 import orjson
@@ -50,12 +51,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.orm import column_property, declared_attr
-from sqlalchemy.orm.attributes import set_committed_value
+from werkzeug.sansio.utils import get_current_url
 
 from .db import Changed, in_batches, redis_store, sql
 from .etags import dumps
 from .paging import MOST_COUNTED, OWN, Found
-from .reads import read
+from .reads import filled, parameters, read, write
 from .schema import BIGGEST, NEVER, Body, as_datetime, integer, kinds, moment
 from .schema import reading, text
 
@@ -114,12 +115,19 @@ def named(prefix, conditions):
     }
 
 
+root_url = lru_cache(256)(get_current_url)
+
+
 def item_url(collection, id):
     """The absolute address of an item; outside a request, the path alone."""
-    if "items_at" not in g:
-        root = request.root_url.rstrip("/") if has_request_context() else ""
-        g.items_at = root + current_app.config["API_PREFIX"]
-    return f"{g.items_at}/{collection}/{id}"
+    try:
+        items_at = g.items_at
+    except AttributeError:
+        root = ""
+        if has_request_context():
+            root = root_url(request.scheme, request.host, request.root_path)
+        items_at = g.items_at = root.rstrip("/") + current_app.config["API_PREFIX"]
+    return f"{items_at}/{collection}/{id}"
 
 
 def collection_url(collection):
@@ -185,10 +193,8 @@ class Described:
     @classmethod
     def as_json(cls, record):
         """What a client reads; `record` is an instance, or a row of its columns."""
-        return {
-            "url": item_url(cls.collection, record.id),
-            **dict(zip(cls.shown, cls._values(record))),
-        }
+        url = item_url(cls.collection, record.id)
+        return dict(zip(("url", *cls.shown), (url, *cls._values(record))))
 
 
 class SqlModel(Described, sql.Model):
@@ -280,11 +286,27 @@ class SqlModel(Described, sql.Model):
 
     @classmethod
     def create(cls, **values):
-        record = cls(**values)
-        record.search = record.searchable()
-        sql.session.add(record)
-        sql.session.flush()
-        return record
+        """A new record, to read. Among `values` may be what is shown and is no column."""
+        values = cls.defaults() | values
+        values["search"] = folded(*(values[name] for name in cls.texts))
+        columns = cls.__table__.columns
+        row = {name: value for name, value in values.items() if name in columns}
+
+        def insert():
+            new = sql.insert(cls.__table__).values(parameters(row))
+            return new.returning(cls.id)
+
+        ((id,),) = write((cls, "create", *row), insert, **filled(row))
+        return cls.Record._make(map({**values, "id": id}.get, cls.Record._fields))
+
+    @classmethod
+    def defaults(cls):
+        """What a column holds where nothing is said, for those that have such a thing."""
+        columns = cls.__table__.columns
+        defaults = {
+            column.key: column.default.arg for column in columns if column.default
+        }
+        return {n: d(None) if callable(d) else d for n, d in defaults.items()}
 
     @classmethod
     def create_many(cls, bodies, **values):
@@ -544,12 +566,15 @@ class Owned:
         return {} if everything else {"owner_id": g.caller.id}
 
     @classmethod
-    def create(cls, **values):
-        record = super().create(**values)
+    def create(cls, owner_id, **values):
         caller = g.get("caller")
-        if caller and caller.id == record.owner_id:
-            set_committed_value(record, "owner", caller.username)  # no need to look
-        return record
+        if caller and caller.id == owner_id:
+            owner = caller.username  # no need to look
+        else:
+            owner = sql.session.scalar(
+                select(USERS.c.username).where(USERS.c.id == owner_id)
+            )
+        return super().create(owner_id=owner_id, owner=owner, **values)
 
 
 class RedisModel(Described):

@@ -275,6 +275,7 @@ def meta_of(page, found):
     """What stands beside the items: where we are, how much there is, and the links."""
     pages = ceil(found.total / page.size) if found.exact else None
     sort = sort_text(page.sort)
+    link = linked()
 
     def beside(record, backward, number):
         values = [getattr(record, name) for name, _ in page.sort]
@@ -307,16 +308,20 @@ def meta_of(page, found):
     }
 
 
-def link(cursor):
-    """This collection, asked for in the same way, elsewhere."""
-    query = [
+def linked():
+    """What makes a link of a cursor: this collection, asked for in the same way."""
+    others = [
         (name, value)
         for name, value in request.args.items(multi=True)
         if name not in ("page", "cursor")
     ]
-    if cursor:
-        query.append(("cursor", cursor))
-    return request.base_url + ("?" + urlencode(query) if query else "")
+    base = request.base_url
+
+    def link(cursor):
+        query = urlencode(others + [("cursor", cursor)] if cursor else others)
+        return f"{base}?{query}" if query else base
+
+    return link
 
 
 def query(name, description, **schema):

@@ -1,20 +1,18 @@
-"""Reading, quickly: a SELECT is compiled once, and runs on the driver's own cursor.
+"""SQL, quickly: a statement is compiled once, and runs on the driver's own cursor.
 
 In a unit of work that writes, it runs in its transaction. In one that only reads, each
 SELECT is a transaction of its own, on connections that need no BEGIN and no COMMIT: that
 saves a round trip, and a third of the client's work.
 """
 
-from contextlib import contextmanager
-
 from blinker import Signal
 from flask import current_app
-from sqlalchemy import create_engine
+from sqlalchemy import bindparam, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from .db import in_writing, sql, tuned
 
-ran = Signal()  # the text and the values of each SELECT, for whoever watches
+ran = Signal()  # the text and the values of each statement, for whoever watches
 MOST = 1000  # statements that are kept compiled; more, and all are forgotten
 
 
@@ -40,10 +38,26 @@ def in_memory(url):
     return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
-def read(key, select, **values):
+def read(key, select, /, **values):
     """The rows, as tuples, of the SELECT that `select` makes, with `values` for its bound
     parameters; `key`: what tells this SELECT from any other."""
     return current_app.extensions["reads"].rows(key, select, values)
+
+
+def write(key, statement, /, **values):
+    """The rows that the INSERT, UPDATE or DELETE which `statement` makes hands back, if it
+    does; the rest as for `read`."""
+    return current_app.extensions["reads"].written(key, statement, values)
+
+
+def parameters(values):
+    """For an INSERT or UPDATE: by column, the bound parameters of its new values."""
+    return {name: bindparam(f"new_{name}") for name in values}
+
+
+def filled(values):
+    """The values of these parameters."""
+    return {f"new_{name}": value for name, value in values.items()}
 
 
 class Reads:
@@ -54,40 +68,45 @@ class Reads:
         self.engine = engine
         self._statements = {}
 
-    def rows(self, key, select, values):
+    def _statement(self, key, make):
         statement = self._statements.get(key)
         if statement is None:
             if len(self._statements) >= MOST:
                 self._statements.clear()
-            statement = Statement(select(), sql.engine.dialect)
+            statement = Statement(make(), sql.engine.dialect)
             self._statements[key] = statement
+        return statement
+
+    def written(self, key, make, values):
+        sql.session.flush()
+        connection = sql.session.connection().connection
+        return self._statement(key, make).rows(connection, values)
+
+    def rows(self, key, make, values):
         if in_writing() or self.engine is None:
-            sql.session.flush()
-            return statement.rows(sql.session.connection().connection, values)
+            return self.written(key, make, values)
+        statement = self._statement(key, make)
         try:
-            with self._connection() as connection:
-                return statement.rows(connection, values)
+            return self._alone(statement, values)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
         self.engine.dispose()  # the server went away; so are the other connections
-        with self._connection() as connection:
-            return statement.rows(connection, values)
+        return self._alone(statement, values)
 
-    @contextmanager
-    def _connection(self):
+    def _alone(self, statement, values):
         connection = self.engine.raw_connection()
         try:
-            yield connection
+            return statement.rows(connection, values)
         finally:
             connection.close()
 
 
 class Statement:
-    """A SELECT as a database and its driver take it."""
+    """A statement as a database and its driver take it."""
 
-    def __init__(self, select, dialect):
-        compiled = select.compile(dialect=dialect)
+    def __init__(self, statement, dialect):
+        compiled = statement.compile(dialect=dialect)
         self._dialect = dialect
         self._text = compiled.string
         self._order = compiled.positiontup
@@ -99,7 +118,7 @@ class Statement:
         }
         self._results = [
             (place, process)
-            for place, column in enumerate(select.selected_columns)
+            for place, column in enumerate(statement.exported_columns)
             if (process := processor(column.type, dialect))
         ]
 
@@ -115,7 +134,7 @@ class Statement:
         cursor = connection.cursor()
         try:
             cursor.execute(self._text, values)
-            rows = cursor.fetchall()
+            rows = cursor.fetchall() if cursor.description else []
         except self._dialect.loaded_dbapi.Error as error:
             raise self._told(error, connection, cursor) from None
         finally:

@@ -42,6 +42,8 @@ def _take():
 
 def _answer(response):
     response.headers["X-Request-ID"] = g.get("request_id", "")
+    if not access.isEnabledFor(logging.INFO):
+        return response
     caller = g.get("caller")
     facts = {
         "method": request.method,
@@ -50,7 +52,11 @@ def _answer(response):
         "ms": round((time.perf_counter() - g.began) * 1000, 1),
         "account": caller.id if caller else None,
     }
-    access.info("%(method)s %(route)s %(status)d", facts, extra={"facts": facts})
+    # Made by hand: `access.info` would look for the line of code that called it.
+    line = "%(method)s %(route)s %(status)d"
+    record = logging.LogRecord(access.name, logging.INFO, "", 0, line, (facts,), None)
+    record.facts = facts
+    access.handle(record)
     return response
 
 

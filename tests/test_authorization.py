@@ -174,7 +174,7 @@ class World:
         added(new_session(users["owner"], generation=0))
         self.people = {"nobody": NOBODY}
         for name, user in users.items():
-            pair = sessions[name].pair()
+            pair = Session.pair(sessions[name])
             ways = {
                 "password": basic(name, SHARED_PASSWORD),
                 "wrong password": basic(name, SHARED_PASSWORD.swapcase()),

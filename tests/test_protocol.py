@@ -34,7 +34,7 @@ class Devices:
         self.theirs = {"owner_id": User.find("engineer").id}
 
     def make(self, text, **scope):
-        return Device.create(**THERMOSTAT | {"model": text}, **scope or self.mine)
+        return Device.create(**THERMOSTAT | {"model": text} | (scope or self.mine))
 
 
 class Heartbeats:
@@ -276,7 +276,7 @@ def test_a_page_sorts_by_what_is_declared_and_nothing_else(store):
 def test_sql_sorts_by_several_fields_and_goes_by_id_in_the_end(context):
     store = Devices()
     rooms = ["b", "a", "b", "a", "b", "a"]
-    ids = [store.make("v1").update(location=room, type="t").id for room in rooms]
+    ids = [store.make("v1", location=room, **store.mine).id for room in rooms]
     a, b = ids[1::2], ids[0::2]
     for sort, expected in (
         ("location", a + b),
@@ -305,8 +305,8 @@ def test_a_unit_of_work_keeps_all_that_it_did(context):
     with unit_of_work():
         store = Devices()
         kept, deleted = store.make("v1"), store.make("v1")
-        kept.update(model="v2")
-        deleted.delete()
+        Device.lock_or_404(kept.id).update(model="v2")
+        Device.lock_or_404(deleted.id).delete()
     sql.session.rollback()
     assert page(store)[0] == [kept.id]
     assert Device.get_or_404(kept.id).model == "v2"
@@ -328,11 +328,11 @@ def test_a_unit_of_work_that_fails_leaves_nothing(context, error):
 
 
 def test_sql_counts_the_versions_of_a_record(context):
-    made = Devices().make("v1")
-    first = made.version
-    assert made.update(model="v2").version == first + 1
-    assert made.update(model="v1").version == first + 2
-    assert made.update(model="v1").version == first + 2, "nothing has changed"
+    found = Device.lock_or_404(Devices().make("v1").id)
+    first = found.version
+    assert found.update(model="v2").version == first + 1
+    assert found.update(model="v1").version == first + 2
+    assert found.update(model="v1").version == first + 2, "nothing has changed"
 
 
 def test_sql_makes_many_records_at_once_that_are_like_any_other(context):

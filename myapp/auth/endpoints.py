@@ -42,7 +42,7 @@ class Login(Resource):
         account = guard().by_password(body["username"], body["password"])
         if account is None:
             raise unauthorized()
-        return Session.begin(account, REFRESH_TTL).pair()
+        return Session.pair(Session.begin(account, REFRESH_TTL))
 
 
 @auth.route("/request-token")
@@ -54,7 +54,7 @@ class RequestToken(Resource):
     def get(self):
         """Get an access token for your name and password."""
         session = Session.begin(g.caller, access_lifetime())
-        signed, expires_in = session.access_token()
+        signed, expires_in = Session.access_token(session)
         return {"token": signed, "expires_in": expires_in}
 
 

@@ -65,6 +65,7 @@ class Session(SqlModel):
     }
 
     computed = ("current",)
+    hidden = ("version", "user_id", "serial")
     scoped_by = ("user_id",)
 
     user_id = Column(KEY, ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
@@ -111,7 +112,7 @@ class Session(SqlModel):
         self.serial += 1
         self.expires_at = now() + timedelta(seconds=REFRESH_TTL)
         sql.session.flush()
-        return self.pair()
+        return self.pair(self)
 
     @classmethod
     def sign_out(cls, id):
@@ -124,22 +125,25 @@ class Session(SqlModel):
         forget_accounts()
         super().delete()
 
-    def pair(self):
+    @classmethod
+    def pair(cls, record):
         """The access and the refresh token, as `token_pair` has them."""
-        access, expires_in = self.access_token()
+        access, expires_in = cls.access_token(record)
         return {
             "access_token": access,
             "refresh_token": guard().tokens.issue(
-                REFRESH, self.user_id, self.id, REFRESH_TTL, serial=self.serial
+                REFRESH, record.user_id, record.id, REFRESH_TTL, serial=record.serial
             ),
             "token_type": "Bearer",
             "expires_in": expires_in,
         }
 
-    def access_token(self):
+    @classmethod
+    def access_token(cls, record):
         """An access token, and the seconds that it lives."""
         lifetime = access_lifetime()
-        return guard().tokens.issue(ACCESS, self.user_id, self.id, lifetime), lifetime
+        issue = guard().tokens.issue
+        return issue(ACCESS, record.user_id, record.id, lifetime), lifetime
 
 
 def access_lifetime():

@@ -76,6 +76,7 @@ class User(SqlModel):
             name_key=username.lower(),
             password_hash=password_hash,
             role_id=role.id,
+            role=role.title,
             status=status,
         )
         tell("account created", record.id, role=role.title)
