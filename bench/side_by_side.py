@@ -424,7 +424,8 @@ def furnish(url, guests):
         with unit_of_work():
             Role.build_in()
             accounts = {
-                name: User.create(name, PASSWORD) for name in [*OWNERS, *guests]
+                name: sql.session.get(User, User.create(name, PASSWORD).id)
+                for name in [*OWNERS, *guests]
             }
             for name, number in OWNERS.items():
                 owner = accounts[name].id

@@ -8,7 +8,7 @@ import jwt
 from fastapi import Depends, FastAPI, HTTPException, status
 from fastapi.security import OAuth2PasswordBearer
 from jwt.exceptions import InvalidTokenError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, NaiveDatetime, ValidationError
 from sqlmodel import Field, Session, SQLModel, create_engine, func, select
 
 URL = os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:")
@@ -46,8 +46,8 @@ class Device(DeviceBase, table=True):
     owner_id: int = Field(foreign_key="users.id")
     search: str = ""
     version: int = 1
-    created_at: datetime = Field(default_factory=moment)
-    updated_at: datetime = Field(default_factory=moment)
+    created_at: NaiveDatetime = Field(default_factory=moment)
+    updated_at: NaiveDatetime = Field(default_factory=moment)
 
 
 class DevicePublic(DeviceBase):
