@@ -116,9 +116,11 @@ class Statement:
             for name, bound in compiled.binds.items()
             if (process := bound.type.dialect_impl(dialect).bind_processor(dialect))
         }
+        columns = list(statement.exported_columns)
+        self._fetches = bool(columns)
         self._results = [
             (place, process)
-            for place, column in enumerate(statement.exported_columns)
+            for place, column in enumerate(columns)
             if (process := processor(column.type, dialect))
         ]
 
@@ -134,7 +136,7 @@ class Statement:
         cursor = connection.cursor()
         try:
             cursor.execute(self._text, values)
-            rows = cursor.fetchall() if cursor.description else []
+            rows = cursor.fetchall() if self._fetches else []
         except self._dialect.loaded_dbapi.Error as error:
             raise self._told(error, connection, cursor) from None
         finally:
