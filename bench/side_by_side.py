@@ -693,7 +693,7 @@ def profile(database, call, number):
                 "--subprocesses",
             ),
             *("--pid", str(server.process.pid), "--output", "profile.svg"),
-            *("--rate", "500", "--duration", str(PROFILED)),
+            *("--rate", "200", "--duration", str(PROFILED)),
         ]
         recorder = subprocess.Popen(command)
         while recorder.poll() is None:
