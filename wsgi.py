@@ -1,6 +1,7 @@
 """The WSGI application; production unless FLASK_CONFIG says otherwise."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -19,3 +20,8 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
 from myapp import create_app  # noqa: E402
 
 app = create_app(os.environ.get("FLASK_CONFIG", "production"))
+
+# What is here now stays. A collection that looked through it would write to all of it, and
+# each forked worker would get a copy of its own.
+gc.collect()
+gc.freeze()
