@@ -89,7 +89,7 @@ def source(way, make_app, tmp_path, furnished):
             fill(app)
             furnish(app)
         else:
-            shutil.copy(furnished, folder)
+            shutil.copy(furnished, uri.removeprefix("sqlite:///"))
         yield app
         close(app)
 
@@ -502,7 +502,8 @@ def test_json_that_means_the_same_has_the_same_checksum(source, checksum):
 def test_the_source_itself_is_refused(source, tmp_path, detour):
     (tmp_path / "source" / "link").symlink_to(tmp_path / "source")
     before = everything(source)
-    same = file_uri(f"{tmp_path}/source{detour}/empty.sqlite3")
+    (file,) = tmp_path.glob("source/*.sqlite3")
+    same = file_uri(f"{tmp_path}/source{detour}/{file.name}")
     assert move(source, same, 1) == "Error: The target is the source.\n"
     assert everything(source) == before
     assert not is_unfinished(same)
