@@ -125,7 +125,7 @@ def empty_database(folder, server=SERVER):
 def close(app):
     """Leave no connection open."""
     with app.app_context():
-        for engine in (*sql.engines.values(), app.extensions["reads"].engine):
+        for engine in app.extensions["reads"].engines():
             engine.dispose()
 
 

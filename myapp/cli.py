@@ -9,7 +9,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
 
-from . import idempotency, processes
+from . import idempotency, moving, processes
 from .db import sql, unit_of_work
 from .devices.models import Device
 from .metrics import job
@@ -29,6 +29,7 @@ def init_app(app):
     app.cli.add_command(init_db)
     app.cli.add_command(deploy)
     app.cli.add_command(purge)
+    app.cli.add_command(moving.move_db)
     commands.init_app(app)
     processes.init_app(app)
     models = {model.__name__: model for model in (User, Device, Presence, Todo)}

@@ -47,7 +47,7 @@ class FirstAnswer(sql.Model):
     request_hash = Column(LargeBinary, nullable=False)
     created_at = Column(MOMENT, nullable=False, index=True)
     status = Column(Integer)
-    headers = Column(JSON)
+    headers = Column(JSON(none_as_null=True))
     body = Column(LargeBinary)
 
 

@@ -88,8 +88,12 @@ def test_names_that_are_alike_to_a_dictionary_stay_apart(live_app):
 # What takes too long
 
 IMPATIENT = {
-    "postgresql": {"options": "-c statement_timeout=300"},
-    "mariadb": {"init_command": "SET SESSION max_statement_time = 0.3"},
+    "postgresql": {
+        "options": "-c statement_timeout=300 -c idle_in_transaction_session_timeout=900"
+    },
+    "mariadb": {
+        "init_command": "SET SESSION max_statement_time=0.3, idle_transaction_timeout=1"
+    },
 }
 LONG = {
     "postgresql": "SELECT pg_sleep(3)",
@@ -129,6 +133,21 @@ def test_a_download_may_take_longer_than_a_statement(impatient):
             rows += len(batch)
             time.sleep(0.2)
     assert rows == 2000
+
+
+@on_a_server
+def test_a_transaction_that_nobody_goes_on_with_is_ended(impatient):
+    client = as_account(impatient, "pythonista")
+
+    def pause(_connection):
+        time.sleep(1.2)
+
+    with impatient.app_context():
+        event.listen(sql.engine, "commit", pause)
+        answer = client.post(DEVICES, json=THERMOSTAT)
+        event.remove(sql.engine, "commit", pause)
+    assert_problem(answer, 503)
+    assert client.get(DEVICES).json["meta"]["total"] == 0
 
 
 # What goes away
@@ -224,18 +243,23 @@ def cut(uri):
 
 
 @on_a_server
-@pytest.mark.parametrize("signed_in", [True, False], ids=["known", "unknown"])
-@pytest.mark.parametrize("verb", ["GET", "POST"])
-def test_a_connection_that_died_idle_is_not_felt(live_app, empty_uri, verb, signed_in):
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize(
+    "verb, status, total", [("GET", 200, 1), ("POST", 201, 2), ("PUT", 200, 1)]
+)
+def test_a_connection_that_died_idle_is_not_felt(
+    live_app, empty_uri, verb, status, total, known
+):
     client = as_account(live_app, "pythonista")
-    if signed_in:
-        client.get(DEVICES)
+    device = client.post(DEVICES, json=THERMOSTAT).json["url"]
     idle(live_app, 5)
     assert cut(empty_uri) == 10
-    body = THERMOSTAT if verb == "POST" else None
-    answer = client.open(DEVICES, method=verb, json=body)
-    assert answer.status_code == (201 if verb == "POST" else 200)
-    assert client.get(DEVICES).json["meta"]["total"] == (verb == "POST")
+    if not known:
+        live_app.extensions["guard"].accounts.clear()
+    url = device if verb == "PUT" else DEVICES
+    body = None if verb == "GET" else THERMOSTAT
+    assert client.open(url, method=verb, json=body).status_code == status
+    assert client.get(DEVICES).json["meta"]["total"] == total
 
 
 @on_a_server

@@ -7,7 +7,7 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
-from conftest import PASSWORDS, SERVER, SHARED_PASSWORD, THERMOSTAT, hire
+from conftest import PASSWORDS, SHARED_PASSWORD, THERMOSTAT, hire
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from workers import BROKEN, LIMIT, WORKERS, at_once, database, serving
@@ -18,8 +18,7 @@ DEVICES = "/api/v1/devices/"
 WRITERS = 50
 RETRIES = 1000
 CLIENTS = 16
-# Seconds from one worker's death to the next; to a server, the new one must connect first.
-OFTEN = 0.4 if SERVER else 0.15
+OFTEN = 0.15  # seconds from one worker's death to the next
 ENOUGH = 10  # connections that broke; fewer would prove nothing
 
 
