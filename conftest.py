@@ -125,8 +125,9 @@ def empty_database(folder, server=SERVER):
 def close(app):
     """Leave no connection open."""
     with app.app_context():
-        for engine in app.extensions["reads"].engines():
-            engine.dispose()
+        reads = app.extensions["reads"]
+        for engine in reads.engines():
+            reads.let_go(engine)
 
 
 def fill(app):

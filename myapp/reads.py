@@ -112,9 +112,14 @@ class Reads:
                 if not error.connection_invalidated:
                     raise
                 lost = error
-            self._free[engine].clear()
-            engine.dispose()  # the server went away; so are the other connections
+            self.let_go(engine)  # the server went away; so are the other connections
         raise lost
+
+    def let_go(self, engine):
+        """Close the engine's connections that nobody uses just now."""
+        for connection, _ in self._free.pop(engine, ()):
+            connection.close()
+        engine.dispose()
 
     def _in_turn(self):
         """Each for when the one before has lost its connection."""

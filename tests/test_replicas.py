@@ -115,8 +115,6 @@ def host(pair, redis_url):
     yield host
     for app in made:
         close(app)
-        for replica in servers(app).all if servers(app) else ():
-            replica.engine.dispose()
 
 
 @pytest.fixture(scope="module")
