@@ -29,8 +29,6 @@ class Answer(Response):
     right."""
 
     def get_wsgi_headers(self, environ):
-        if self.status_code == 304:
-            return super().get_wsgi_headers(environ)
         return self.headers
 
 
@@ -74,19 +72,18 @@ def respond(
         "Cache-Control": "private, no-cache",
         "Vary": "Authorization, Accept-Encoding" if codable else "Authorization",
         "ETag": f'"{tag}"',
+        **dict(headers),
     }
+    if request.method in ("GET", "HEAD") and precondition(tag, modified) == 304:
+        response = Answer(status=304, headers=sent)
+        del response.headers["Content-Type"]
+        return response
     if modified:
         sent["Last-Modified"] = http_date(modified.replace(tzinfo=UTC))
-    sent.update(headers)
-    response = Answer(body, status, sent, content_type=content_type)
-    if request.method in ("GET", "HEAD") and precondition(tag, modified) == 304:
-        response.status_code = 304
-        response.set_data(b"")
-        del response.headers["Content-Type"], response.headers["Content-Length"]
-    elif used:
-        response.set_data(coded(body, used))
-        response.headers["Content-Encoding"] = used
-    return response
+    if used:
+        body = coded(body, used)
+        sent["Content-Encoding"] = used
+    return Answer(body, status, sent, content_type=content_type)
 
 
 def ascii_url(url):

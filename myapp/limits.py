@@ -30,11 +30,35 @@ class Count(NamedTuple):
     reset: int
 
 
+# Counts calls in a window that the first of them begins; no call only looks.
+COUNT = """
+local used = tonumber(redis.call('GET', KEYS[1]) or 0)
+if ARGV[1] ~= '0' then
+  used = redis.call('INCRBY', KEYS[1], ARGV[1])
+  if used == tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+end
+return {used, redis.call('PTTL', KEYS[1])}
+"""
+
+
 class Shared(RedisStorage):
     """The library's storage, on the client that everything here uses."""
 
     def get_connection(self, readonly=False):
         return redis_store
+
+    def counted(self, key, seconds, calls):
+        """The Count of a key, with so many calls more, in windows of so many seconds."""
+        used, left = redis_store.eval(COUNT, 1, key, calls, seconds)
+        return Count(used, ceil(time.time() + max(0, left) / 1000))
+
+
+class Alone(MemoryStorage):
+    """The library's storage in this process."""
+
+    def counted(self, key, seconds, calls):
+        used = self.incr(key, seconds, calls) if calls else self.get(key)
+        return Count(used, ceil(self.get_expiry(key)))
 
 
 class Counter:
@@ -42,7 +66,7 @@ class Counter:
 
     def __init__(self):
         self._shared = FixedWindowRateLimiter(Shared("redis://"))
-        self._alone = FixedWindowRateLimiter(MemoryStorage())
+        self._alone = FixedWindowRateLimiter(Alone())
         self._back_at = 0.0
 
     def use(self, work):
@@ -83,9 +107,7 @@ def counted(rate, account, calls):
     key = rate.key_for(who)
 
     def count(limiter):
-        store = limiter.storage
-        used = store.incr(key, rate.get_expiry(), calls) if calls else store.get(key)
-        return Count(used, ceil(store.get_expiry(key)))
+        return limiter.storage.counted(key, rate.get_expiry(), calls)
 
     return current_app.extensions["limits"].use(count)
 
