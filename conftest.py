@@ -105,10 +105,10 @@ def make_app(redis_url, tmp_path_factory):
 def empty_database(folder, server=SERVER):
     """The address of a database of its own that holds nothing yet: on that server, or,
     without one, in `folder`."""
-    name = f"test_{secrets.token_hex(8)}"
     if not server:
-        yield f"sqlite:///{folder}/{name}.sqlite3"
+        yield f"sqlite:///{folder}/empty.sqlite3"
         return
+    name = f"test_{secrets.token_hex(8)}"
     engine = create_engine(database_uri(server), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")

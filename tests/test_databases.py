@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError
 from test_problems import assert_problem
 from test_tokens import at_once
 
-from myapp.databases import IDLE, LONGEST, PATIENCE
+from myapp.databases import IDLE, LONGEST, PATIENCE, without_limits
 from myapp.db import in_batches, sql, unit_of_work
 from myapp.model import now
 from myapp.roles.models import Role
@@ -148,6 +148,27 @@ def test_a_transaction_that_nobody_goes_on_with_is_ended(impatient):
         event.remove(sql.engine, "commit", pause)
     assert_problem(answer, 503)
     assert client.get(DEVICES).json["meta"]["total"] == 0
+
+
+UNLIMITED = {
+    "postgresql": ("statement_timeout", "idle_in_transaction_session_timeout"),
+    "mariadb": ("max_statement_time", "idle_transaction_timeout"),
+}
+
+
+@on_a_server
+def test_what_is_no_request_has_no_limits(live_app):
+    ask = "SELECT current_setting('%s')" if KIND == "postgresql" else "SELECT @@%s"
+
+    def limits(connection):
+        told = [connection.exec_driver_sql(ask % name) for name in UNLIMITED[KIND]]
+        return [answer.scalar() in ("0", 0) for answer in told]
+
+    with live_app.app_context():
+        with without_limits(sql.engine), sql.engine.connect() as connection:
+            assert limits(connection) == [True, True]
+        with sql.engine.connect() as connection:
+            assert limits(connection) == [False, False]
 
 
 # What goes away

@@ -18,7 +18,6 @@ from conftest import (
     THERMOSTAT,
     as_account,
     close,
-    database_uri,
     empty_database,
     fill,
 )
@@ -32,6 +31,7 @@ from myapp.idempotency import FirstAnswer
 from myapp.roles.models import Role
 from myapp.settings import database_uri as full
 
+database_uri = "sqlite:///{}".format
 SERVER = os.environ.get("TEST_DATABASE_URL")
 HERE = [(None, None)]  # from and to: a server's address, or None for SQLite
 FROM_SERVER = [(SERVER, None)] if SERVER else []
