@@ -125,8 +125,9 @@ def empty_database(folder, server=SERVER):
 def close(app):
     """Leave no connection open."""
     with app.app_context():
-        for engine in (*sql.engines.values(), app.extensions["reads"].engine):
-            engine.dispose()
+        sql.engine.dispose()
+    reads = app.extensions["reads"]
+    reads.forget(reads.engine)
 
 
 def fill(app):

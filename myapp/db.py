@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
 from redis.exceptions import RedisError
 from sqlalchemy import MetaData, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -37,8 +38,22 @@ class Base(DeclarativeBase):
 
 # Whether the unit of work that is going on may change anything.
 _writes = ContextVar("writes", default=True)
+# The connection, in a list, that its transaction is on; an empty list until there is one.
+_held = ContextVar("held", default=None)
 
-sql = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+class Joining(Session):
+    """A session that goes on in the transaction that was begun without it."""
+
+    def get_bind(self, *args, **kwargs):
+        held = _held.get()
+        return held[0] if held else super().get_bind(*args, **kwargs)
+
+
+sql = SQLAlchemy(
+    model_class=Base,
+    session_options={"class_": Joining, "expire_on_commit": False},
+)
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
 migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
 
@@ -72,24 +87,48 @@ class Changed(Exception):
     the request may run anew, and see what is there now."""
 
 
+def transaction(by_session=False):
+    """The driver's connection, in the transaction of the unit of work that is going on.
+
+    It is the session's where the session has begun it, or must (`by_session`). Else it is
+    begun here, and the session joins it if it comes later: alone, it costs half.
+    """
+    held = _held.get()
+    session = sql.session.registry.has() and sql.session()
+    if by_session or held is None or session and session.in_transaction():
+        sql.session.flush()
+        return sql.session.connection().connection
+    if not held:
+        connection = sql.engine.connect()
+        held.append(connection)
+        connection.begin()
+    return held[0].connection
+
+
 @contextmanager
 def unit_of_work(writes=True):
     """Everything inside happens, or nothing does.
 
     `writes`: whether it may change anything; one that only reads never waits for a writer.
     """
-    token = _writes.set(writes)
+    outer = _held.get()
+    tokens = _writes.set(writes), _held.set([] if outer is None else outer)
     try:
         yield
         if sql.session.registry.has():
             sql.session.commit()
+        if held := _held.get():
+            held[0].commit()
     except BaseException as error:
         sql.session.rollback()
         if gave_way(error) or was_cut_off(error):
             raise Changed from error
         raise
     finally:
-        _writes.reset(token)
+        if held := _held.get():
+            held.pop().close()  # which rolls back what is not committed
+        _writes.reset(tokens[0])
+        _held.reset(tokens[1])
         if writes:
             replicas.wrote()
 

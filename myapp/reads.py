@@ -5,15 +5,20 @@ SELECT is a transaction of its own, on connections that need no BEGIN and no COM
 saves a round trip, and a third of the client's work.
 """
 
+import time
+from collections import defaultdict
+from contextlib import suppress
+
 from blinker import Signal
 from flask import current_app
 from sqlalchemy import bindparam, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from . import replicas
-from .db import in_writing, sql, tuned
+from .db import in_writing, sql, transaction, tuned
 
 ran = Signal()  # the text and the values of each statement, for whoever watches
+KEPT = 60  # seconds for which a connection is used without a look from its pool
 MOST = 1000  # statements that are kept compiled; more, and all are forgotten
 
 
@@ -70,6 +75,7 @@ class Reads:
         self.engine = engine
         self._replicas = replicas
         self._statements = {}
+        self._free = defaultdict(list)
 
     def _statement(self, key, make):
         statement = self._statements.get(key)
@@ -82,8 +88,7 @@ class Reads:
 
     def written(self, key, make, values):
         try:
-            sql.session.flush()
-            connection = sql.session.connection().connection
+            connection = transaction(by_session=self.engine is None)
             return self._statement(key, make).rows(connection, values)
         except DBAPIError as error:
             if error.connection_invalidated:  # and so are the others
@@ -96,29 +101,45 @@ class Reads:
         statement = self._statement(key, make)
         for engine in self._engines():
             try:
-                return alone(engine, statement, values)
+                return self._alone(engine, statement, values)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
                 lost = error
-            engine.dispose()  # the server went away; so are the other connections
+            self.forget(engine)  # the server went away; so are the other connections
         raise lost
+
+    def forget(self, engine):
+        """Close the connections to `engine` that nobody uses now."""
+        with suppress(IndexError):
+            while True:
+                self._free[engine].pop()[0].invalidate()
+        engine.dispose()
 
     def _engines(self):
         """Each for when the one before has lost its connection."""
         return self._replicas.engines() if self._replicas else [self.engine] * 2
 
+    def _alone(self, engine, statement, values):
+        connection, until = self._connection(engine)
+        rows = statement.rows(connection, values)
+        self._free[engine].append((connection, until))
+        return rows
 
-def alone(engine, statement, values):
-    """What a Statement answers on a connection that it has for itself."""
-    try:
-        connection = engine.raw_connection()
-    except engine.dialect.loaded_dbapi.Error as error:
-        raise told(error, engine.dialect) from None
-    try:
-        return statement.rows(connection, values)
-    finally:
-        connection.close()
+    def _connection(self, engine):
+        """One that nobody else uses, and the time from which on it is not to be used again
+        without its pool having looked at it: to ask the pool each time costs 14 µs."""
+        now = time.monotonic()
+        with suppress(IndexError):
+            while True:
+                connection, until = self._free[engine].pop()
+                if now < until:
+                    return connection, until
+                connection.close()
+        try:
+            return engine.raw_connection(), now + KEPT
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise told(error, engine.dialect) from None
 
 
 def told(error, dialect, text=None, gone=True):

@@ -15,6 +15,7 @@ from test_tokens import at_once
 from myapp.databases import IDLE, LONGEST, PATIENCE, without_limits
 from myapp.db import in_batches, sql, unit_of_work
 from myapp.model import now
+from myapp.reads import ran
 from myapp.roles.models import Role
 
 DEVICES = "/api/v1/devices/"
@@ -274,7 +275,7 @@ def test_a_connection_that_died_idle_is_not_felt(
     client = as_account(live_app, "pythonista")
     device = client.post(DEVICES, json=THERMOSTAT).json["url"]
     idle(live_app, 5)
-    assert cut(empty_uri) == 10
+    assert cut(empty_uri) >= 10
     if not known:
         live_app.extensions["guard"].accounts.clear()
     url = device if verb == "PUT" else DEVICES
@@ -291,15 +292,14 @@ def test_a_connection_that_dies_amid_a_request_undoes_it_and_it_runs_anew(
     client.get(DEVICES)
     times = []
 
-    def die(*_):
-        times.append(now())
-        if len(times) == 1:
-            cut(empty_uri)
+    def die(text, values):
+        if text.startswith("INSERT INTO devices"):
+            times.append(now())
+            if len(times) == 1:
+                cut(empty_uri)
 
-    with live_app.app_context():
-        event.listen(sql.session, "before_flush", die)
+    with ran.connected_to(die):
         made = client.post(DEVICES, json=THERMOSTAT)
-        event.remove(sql.session, "before_flush", die)
     assert made.status_code == 201
     assert client.get(DEVICES).json["meta"]["total"] == 1
     assert len(times) == 2
