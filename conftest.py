@@ -128,6 +128,7 @@ def close(app):
         sql.engine.dispose()
     reads = app.extensions["reads"]
     reads.forget(reads.engine)
+    reads.engine.dispose()
 
 
 def fill(app):

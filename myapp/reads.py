@@ -87,13 +87,8 @@ class Reads:
         return statement
 
     def written(self, key, make, values):
-        try:
-            connection = transaction(by_session=self.engine is None)
-            return self._statement(key, make).rows(connection, values)
-        except DBAPIError as error:
-            if error.connection_invalidated:  # and so are the others
-                sql.engine.dispose()
-            raise
+        connection = transaction(by_session=self.engine is None)
+        return self._statement(key, make).rows(connection, values)
 
     def rows(self, key, make, values):
         if in_writing() or self.engine is None:
@@ -106,15 +101,15 @@ class Reads:
                 if not error.connection_invalidated:
                     raise
                 lost = error
-            self.forget(engine)  # the server went away; so are the other connections
+            self.forget(engine)
         raise lost
 
     def forget(self, engine):
-        """Close the connections to `engine` that nobody uses now."""
+        """Close what is kept for reading there. Its pool goes on, and begins with these:
+        one that it forgot while others use it would leave theirs open."""
         with suppress(IndexError):
             while True:
                 self._free[engine].pop()[0].invalidate()
-        engine.dispose()
 
     def _engines(self):
         """Each for when the one before has lost its connection."""
