@@ -116,6 +116,7 @@ def host(pair, redis_url):
     for app in made:
         close(app)
         for replica in servers(app).all if servers(app) else ():
+            app.extensions["reads"].forget(replica.engine)
             replica.engine.dispose()
 
 
