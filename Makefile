@@ -6,7 +6,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help run test guards tour lint lock clean
+.PHONY: help run test guards tour bench profile lint lock clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -24,15 +24,23 @@ guards: .venv/dev  ## remove each guard in turn, and see the tests fail each tim
 tour: .venv/dev  ## run the tour and write its answers into the README
 	$(BIN)/python tests/tour.py
 
+bench: .venv-bench/done  ## the service beside its peers; ARGS="--only ours,limit --rounds 3"
+	.venv-bench/bin/python bench/side_by_side.py $(ARGS)
+
+profile: .venv-bench/done  ## a flame graph of a call, in profile.svg; CALL=page
+	.venv-bench/bin/python bench/side_by_side.py \
+		--databases $(or $(DB),sqlite) --profile $(or $(CALL),get)
+
 lint: .venv/dev  ## run every check that a commit must pass
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure
 
 lock: .venv/dev  ## write the lock files; make lock ARGS=--upgrade for newer versions
 	$(COMPILE) $(ARGS) requirements.in -o requirements.txt
 	$(COMPILE) $(ARGS) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) $(ARGS) bench/requirements.in -o bench/requirements.txt
 
 clean:  ## remove what was made: environment and caches, not instance/
-	rm -rf .venv .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/pip:
@@ -42,6 +50,12 @@ clean:  ## remove what was made: environment and caches, not instance/
 
 .venv/run: .venv/bin/pip requirements.txt
 	$(INSTALL) -r requirements.txt
+	@touch $@
+
+.venv-bench/done: requirements.txt bench/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install -qq --disable-pip-version-check --require-hashes \
+		-r requirements.txt -r bench/requirements.txt
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.txt

@@ -105,10 +105,10 @@ def make_app(redis_url, tmp_path_factory):
 def empty_database(folder, server=SERVER):
     """The address of a database of its own that holds nothing yet: on that server, or,
     without one, in `folder`."""
-    if not server:
-        yield f"sqlite:///{folder}/empty.sqlite3"
-        return
     name = f"test_{secrets.token_hex(8)}"
+    if not server:
+        yield f"sqlite:///{folder}/{name}.sqlite3"
+        return
     engine = create_engine(database_uri(server), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
@@ -125,10 +125,9 @@ def empty_database(folder, server=SERVER):
 def close(app):
     """Leave no connection open."""
     with app.app_context():
-        sql.engine.dispose()
-    reads = app.extensions["reads"]
-    reads.forget(reads.engine)
-    reads.engine.dispose()
+        reads = app.extensions["reads"]
+        for engine in reads.engines():
+            reads.let_go(engine)
 
 
 def fill(app):

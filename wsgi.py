@@ -1,11 +1,13 @@
 """The WSGI application; production unless FLASK_CONFIG says otherwise."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
 
 from dotenv import load_dotenv
+from sqlalchemy.orm import configure_mappers
 
 load_dotenv()
 
@@ -19,3 +21,10 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
 from myapp import create_app  # noqa: E402
 
 app = create_app(os.environ.get("FLASK_CONFIG", "production"))
+
+configure_mappers()  # at the first query, each worker would do it for itself
+
+# What is here now stays. A collection that looked through it would write to all of it, and
+# each forked worker would get a copy of its own.
+gc.collect()
+gc.freeze()

@@ -54,13 +54,23 @@ class NoCookies(SessionInterface):
         return None
 
 
+class App(Flask):
+    """Flask without what nothing here uses, and every request would pay for: cookies, and
+    looking whether each function is a coroutine."""
+
+    session_interface = NoCookies()
+
+    def ensure_sync(self, func):
+        return func
+
+
 def create_app(config=None, **overrides):
     """The application.
 
     `config`: development (the default, unless FLASK_CONFIG says otherwise), testing or
     production. `overrides`: settings that go before all others. Raises SettingError.
     """
-    app = Flask(
+    app = App(
         __name__,
         instance_relative_config=True,
         instance_path=os.environ.get("INSTANCE_PATH"),
@@ -72,7 +82,6 @@ def create_app(config=None, **overrides):
 
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     app.url_map.converters["int"] = Id
-    app.session_interface = NoCookies()
 
     trace.init_app(app)
     headers.init_app(app)

@@ -18,13 +18,17 @@ class Resource(flask_restx.Resource):
     """What answers at one address, a method for each verb. One request, one transaction:
     it commits after the answer is built and before it is sent."""
 
-    writes = False  # whether reading here changes something, too
+    # Whether a request changes anything in the SQL database; None: unless it only reads.
+    writes = None
 
     def dispatch_request(self, *args, **kwargs):
         began = time.monotonic()
+        writes = self.writes
+        if writes is None:
+            writes = request.method not in ("GET", "HEAD")
         for attempt in range(ATTEMPTS):
             try:
-                with unit_of_work(self.writes or request.method not in ("GET", "HEAD")):
+                with unit_of_work(writes):
                     return super().dispatch_request(*args, **kwargs)
             except Changed:
                 late = time.monotonic() > began + PATIENCE

@@ -10,6 +10,7 @@ from hashlib import blake2b
 import orjson
 from flask import Response, current_app, request
 from werkzeug.http import http_date
+from werkzeug.urls import iri_to_uri
 
 from .compression import SMALLEST, coded, coding
 from .docs import describes, problem_response
@@ -21,6 +22,16 @@ CONDITIONS = (
     "HTTP_IF_MODIFIED_SINCE",
     "HTTP_IF_UNMODIFIED_SINCE",
 )
+
+
+class Answer(Response):
+    """A response whose headers are as they go out: nothing is looked for, to be put
+    right."""
+
+    def get_wsgi_headers(self, environ):
+        if self.status_code == 304:
+            return super().get_wsgi_headers(environ)
+        return self.headers
 
 
 def dumps(data):
@@ -35,7 +46,7 @@ def answer(data, status=200, version=0, modified=None, headers=(), codable=False
         body, status, version, modified, headers=headers, codable=codable
     )
     if status == 201:
-        response.headers["Location"] = data["url"]
+        response.headers["Location"] = ascii_url(data["url"])
     return response
 
 
@@ -67,7 +78,7 @@ def respond(
     if modified:
         sent["Last-Modified"] = http_date(modified.replace(tzinfo=UTC))
     sent.update(headers)
-    response = Response(body, status, sent, content_type=content_type)
+    response = Answer(body, status, sent, content_type=content_type)
     if request.method in ("GET", "HEAD") and precondition(tag, modified) == 304:
         response.status_code = 304
         response.set_data(b"")
@@ -76,6 +87,11 @@ def respond(
         response.set_data(coded(body, used))
         response.headers["Content-Encoding"] = used
     return response
+
+
+def ascii_url(url):
+    """An address as it may stand in a header."""
+    return url if url.isascii() else iri_to_uri(url)
 
 
 def answer_item(model, record, status=200):

@@ -7,16 +7,16 @@ without it, a process tells of itself alone.
 import os
 import time
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import event
 
 from .db import check_redis, sql
-from .trace import route
 
 metrics = Blueprint("metrics", __name__)
 
@@ -33,12 +33,12 @@ latency = Histogram(
 )
 connections_open = Gauge(
     "database_connections_open",
-    "Connections to the database that the pool holds.",
+    "Connections to the databases, all that there are.",
     multiprocess_mode="livesum",
 )
 connections_in_use = Gauge(
     "database_connections_in_use",
-    "Connections that some request is using now.",
+    "Those that some transaction is using now, which may write.",
     multiprocess_mode="livesum",
 )
 redis_up = Gauge(
@@ -70,21 +70,27 @@ def job(name):
 
 def init_app(app):
     app.register_blueprint(metrics)
-    app.after_request(_count)
     with app.app_context():
-        for gauge, more, less in (
-            (connections_open, "connect", "close"),
-            (connections_in_use, "checkout", "checkin"),
-        ):
-            event.listen(sql.engine, more, lambda *_, gauge=gauge: gauge.inc())
-            event.listen(sql.engine, less, lambda *_, gauge=gauge: gauge.dec())
+        for engine in app.extensions["reads"].engines():
+            event.listen(engine, "connect", lambda *_: connections_open.inc())
+            event.listen(engine, "close", lambda *_: connections_open.dec())
+        event.listen(sql.engine, "checkout", lambda *_: connections_in_use.inc())
+        event.listen(sql.engine, "checkin", lambda *_: connections_in_use.dec())
 
 
-def _count(response):
-    where = request.method if request.url_rule else "(any)", route()
-    requests.labels(*where, response.status_code).inc()
-    latency.labels(*where).observe(time.perf_counter() - g.began)
-    return response
+def count(method, route, status, seconds):
+    """Count a request; `route` is the template of its address, None where there is none."""
+    where = (method, route) if route else ("(any)", "(none)")
+    answered, took = labelled(*where, status)
+    answered.inc()
+    took.observe(seconds)
+
+
+@lru_cache(1000)
+def labelled(method, route, status):
+    """The counter and the histogram of such requests: to look for them takes as long as to
+    count."""
+    return requests.labels(method, route, status), latency.labels(method, route)
 
 
 @metrics.route("/metrics")

@@ -120,13 +120,14 @@ root_url = lru_cache(256)(get_current_url)
 
 def item_url(collection, id):
     """The absolute address of an item; outside a request, the path alone."""
-    try:
-        items_at = g.items_at
-    except AttributeError:
+    ours = g._get_current_object()
+    items_at = ours.get("items_at")
+    if items_at is None:
         root = ""
         if has_request_context():
-            root = root_url(request.scheme, request.host, request.root_path)
-        items_at = g.items_at = root.rstrip("/") + current_app.config["API_PREFIX"]
+            asked = request._get_current_object()
+            root = root_url(asked.scheme, asked.host, asked.root_path).rstrip("/")
+        items_at = ours.items_at = root + current_app.config["API_PREFIX"]
     return f"{items_at}/{collection}/{id}"
 
 
@@ -182,6 +183,7 @@ class Described:
             and "format" not in schema
             and name not in cls.write_only
         )
+        cls._names = ("url", *cls.shown)
         cls._values = attrgetter(*cls.shown)
         unknown = set(cls.sortable) - set(cls.shown)
         clash = set(cls.filters) & set(OWN)
@@ -194,7 +196,7 @@ class Described:
     def as_json(cls, record):
         """What a client reads; `record` is an instance, or a row of its columns."""
         url = item_url(cls.collection, record.id)
-        return dict(zip(("url", *cls.shown), (url, *cls._values(record))))
+        return dict(zip(cls._names, (url, *cls._values(record))))
 
 
 class SqlModel(Described, sql.Model):

@@ -137,11 +137,12 @@ def paged(model):
 def checked():
     """What reads a parameter of the query; at its end 400 is raised with every fault."""
     errors = []
+    sent = request.args
 
     def check(name, parse, default):
-        values = request.args.getlist(name)
-        if not values:
+        if name not in sent:
             return default
+        values = sent.getlist(name)
         try:
             if len(values) > 1:
                 raise ValueError("is given more than once")
@@ -173,6 +174,7 @@ def asked_for(model):
 
 def chosen(model, check):
     """The Page of all that the query chooses, in its order; `check` reads the query."""
+    sent = request.args
     return Page(
         number=1,
         size=0,
@@ -180,7 +182,7 @@ def chosen(model, check):
         filters={
             name: check(name, lambda text, schema=schema: parsed(schema, text), None)
             for name, schema in model.filters.items()
-            if name in request.args
+            if name in sent
         },
         words=check("q", parse_words, ""),
         count="none",

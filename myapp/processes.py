@@ -37,8 +37,8 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def init_app(app):
-    """Give `flask` the commands redis, web and up."""
-    for command in (redis, web, up):
+    """Give `flask` the commands redis, web, up and profile."""
+    for command in (redis, web, up, profile):
         app.cli.add_command(command)
 
 
@@ -207,6 +207,20 @@ def web():
         # Somebody saved a file half-written: no reason to end.
         click.echo("The code does not start. Trying again when it changes.")
         wait_for_change()
+
+
+@click.command()
+@with_appcontext
+def profile():
+    """Serve under a profiler: it prints where the time of each request went."""
+    from werkzeug.middleware.profiler import ProfilerMiddleware  # nobody else needs it
+
+    die_with_parent()
+    port = current_app.config["PORT"]
+    require_free(port)
+    app = current_app._get_current_object()
+    profiled = ProfilerMiddleware(app, sort_by=("cumulative",), restrictions=(40,))
+    run_simple(HOST, port, profiled, request_handler=Silent)
 
 
 class Silent(WSGIRequestHandler):

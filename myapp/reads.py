@@ -77,6 +77,12 @@ class Reads:
         self._statements = {}
         self._free = defaultdict(list)
 
+    def engines(self):
+        """All that there are, the one that writes first."""
+        replicas = self._replicas.all if self._replicas else ()
+        readers = self.engine, *(replica.engine for replica in replicas)
+        return [sql.engine, *filter(None, readers)]
+
     def _statement(self, key, make):
         statement = self._statements.get(key)
         if statement is None:
@@ -94,24 +100,23 @@ class Reads:
         if in_writing() or self.engine is None:
             return self.written(key, make, values)
         statement = self._statement(key, make)
-        for engine in self._engines():
+        for engine in self._in_turn():
             try:
                 return self._alone(engine, statement, values)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
                 lost = error
-            self.forget(engine)
+            self.let_go(engine)  # the server went away; so are the other connections
         raise lost
 
-    def forget(self, engine):
-        """Close what is kept for reading there. Its pool goes on, and begins with these:
-        one that it forgot while others use it would leave theirs open."""
-        with suppress(IndexError):
-            while True:
-                self._free[engine].pop()[0].invalidate()
+    def let_go(self, engine):
+        """Close the engine's connections that nobody uses just now."""
+        for connection, _ in self._free.pop(engine, ()):
+            connection.close()
+        engine.dispose()
 
-    def _engines(self):
+    def _in_turn(self):
         """Each for when the one before has lost its connection."""
         return self._replicas.engines() if self._replicas else [self.engine] * 2
 

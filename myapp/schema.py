@@ -145,16 +145,17 @@ def as_datetime(text):
 
 def json_body(*media_types):
     """The request's body, parsed. Raises 413, 415 or 400."""
-    if request.mimetype not in media_types or request.content_encoding:
+    sent = request._get_current_object()
+    if sent.mimetype not in media_types or sent.content_encoding:
         headers = {
-            "Accept-Patch" if request.method == "PATCH" else "Accept": ", ".join(
+            "Accept-Patch" if sent.method == "PATCH" else "Accept": ", ".join(
                 media_types
             )
         }
         raise Problem(415, f"Send {' or '.join(media_types)}.", headers=headers)
-    data = request.get_data()  # kept: the request may run anew
-    if request.content_length is None:
-        request.stream.read(1)  # 413 where there is more than was let in
+    data = sent.get_data()  # kept: the request may run anew
+    if sent.content_length is None:
+        sent.stream.read(1)  # 413 where there is more than was let in
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:

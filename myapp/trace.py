@@ -8,13 +8,14 @@ production, and for people elsewhere.
 import logging
 import re
 import secrets
+import sys
 import time
 from datetime import UTC, datetime
 
 import orjson
 from flask import g, has_request_context, request
-from flask.logging import wsgi_errors_stream
 
+from . import metrics
 from .problems import Problem
 
 SANE = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -22,7 +23,7 @@ access = logging.getLogger("myapp.access")
 
 
 def init_app(app):
-    handler = logging.StreamHandler(wsgi_errors_stream)
+    handler = Lines()
     as_json = app.config["CONFIG_NAME"] == "production"
     handler.setFormatter(AsJson() if as_json else AsText())
     logger = logging.getLogger("myapp")
@@ -33,36 +34,48 @@ def init_app(app):
 
 
 def _take():
-    g.began = time.perf_counter()
-    sent = request.headers.get("X-Request-ID", "")
-    g.request_id = sent if SANE.fullmatch(sent) else secrets.token_hex(8)
-    if not request.host:  # links would lead nowhere
+    ours, sent = g._get_current_object(), request._get_current_object()
+    ours.began = time.perf_counter()
+    wanted = sent.headers.get("X-Request-ID", "")
+    ours.request_id = wanted if SANE.fullmatch(wanted) else secrets.token_hex(8)
+    if not sent.host:  # links would lead nowhere
         raise Problem(400, "The Host header makes no sense.")
 
 
 def _answer(response):
-    response.headers["X-Request-ID"] = g.get("request_id", "")
-    if not access.isEnabledFor(logging.INFO):
-        return response
-    caller = g.get("caller")
-    facts = {
-        "method": request.method,
-        "route": route(),
-        "status": response.status_code,
-        "ms": round((time.perf_counter() - g.began) * 1000, 1),
-        "account": caller.id if caller else None,
-    }
-    # Made by hand: `access.info` would look for the line of code that called it.
-    line = "%(method)s %(route)s %(status)d"
-    record = logging.LogRecord(access.name, logging.INFO, "", 0, line, (facts,), None)
-    record.facts = facts
-    access.handle(record)
+    ours, asked = g._get_current_object(), request._get_current_object()
+    seconds = time.perf_counter() - ours.began
+    response.headers["X-Request-ID"] = ours.get("request_id", "")
+    # The template of the address says nothing of anybody; the address might.
+    route = asked.url_rule.rule if asked.url_rule else None
+    metrics.count(asked.method, route, response.status_code, seconds)
+    if access.isEnabledFor(logging.INFO):
+        caller = ours.get("caller")
+        facts = {
+            "method": asked.method,
+            "route": route or "(none)",
+            "status": response.status_code,
+            "ms": round(seconds * 1000, 1),
+            "account": caller.id if caller else None,
+        }
+        # Made by hand: `access.info` would look for the line of code that called it.
+        line = "%(method)s %(route)s %(status)d"
+        record = logging.LogRecord(
+            access.name, logging.INFO, "", 0, line, (facts,), None
+        )
+        record.facts = facts
+        access.handle(record)
     return response
 
 
-def route():
-    """The template of the address, which says nothing of anybody; never the address."""
-    return request.url_rule.rule if request.url_rule else "(none)"
+class Lines(logging.Handler):
+    """Writes to standard error, which passes on each line when it ends."""
+
+    def emit(self, record):
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except Exception:
+            self.handleError(record)
 
 
 class AsJson(logging.Formatter):

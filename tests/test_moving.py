@@ -31,7 +31,7 @@ from myapp.idempotency import FirstAnswer
 from myapp.roles.models import Role
 from myapp.settings import database_uri as full
 
-database_uri = "sqlite:///{}".format
+file_uri = "sqlite:///{}".format
 SERVER = os.environ.get("TEST_DATABASE_URL")
 HERE = [(None, None)]  # from and to: a server's address, or None for SQLite
 FROM_SERVER = [(SERVER, None)] if SERVER else []
@@ -71,7 +71,7 @@ def also(*ways):
 def furnished(make_app, tmp_path_factory):
     """An SQLite file with a bit of everything."""
     file = tmp_path_factory.mktemp("furnished") / "empty.sqlite3"
-    app = make_app(SQLALCHEMY_DATABASE_URI=database_uri(file))
+    app = make_app(SQLALCHEMY_DATABASE_URI=file_uri(file))
     fill(app)
     furnish(app)
     close(app)
@@ -89,7 +89,7 @@ def source(way, make_app, tmp_path, furnished):
             fill(app)
             furnish(app)
         else:
-            shutil.copy(furnished, folder)
+            shutil.copy(furnished, uri.removeprefix("sqlite:///"))
         yield app
         close(app)
 
@@ -502,7 +502,8 @@ def test_json_that_means_the_same_has_the_same_checksum(source, checksum):
 def test_the_source_itself_is_refused(source, tmp_path, detour):
     (tmp_path / "source" / "link").symlink_to(tmp_path / "source")
     before = everything(source)
-    same = database_uri(f"{tmp_path}/source{detour}/empty.sqlite3")
+    (file,) = tmp_path.glob("source/*.sqlite3")
+    same = file_uri(f"{tmp_path}/source{detour}/{file.name}")
     assert move(source, same, 1) == "Error: The target is the source.\n"
     assert everything(source) == before
     assert not is_unfinished(same)
@@ -544,7 +545,7 @@ def test_a_target_that_cannot_have_our_tables_is_refused(source, target):
 def test_the_unfinished_copy_of_another_source_is_refused(
     source, target, make_app, tmp_path
 ):
-    other = make_app(SQLALCHEMY_DATABASE_URI=database_uri(tmp_path / "other.sqlite3"))
+    other = make_app(SQLALCHEMY_DATABASE_URI=file_uri(tmp_path / "other.sqlite3"))
     fill(other)
     with interrupted(2):
         move(other, target, 1)
@@ -558,7 +559,7 @@ def test_an_unfinished_copy_is_no_source(source, target, on_target, tmp_path):
     with interrupted(9):
         move(source, target, 1)
     refused = "Error: The source is an unfinished copy itself.\n"
-    assert move(on_target, database_uri(tmp_path / "third.sqlite3"), 1) == refused
+    assert move(on_target, file_uri(tmp_path / "third.sqlite3"), 1) == refused
 
 
 def test_a_source_that_is_not_up_to_date_is_refused(source, target):

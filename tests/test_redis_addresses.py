@@ -5,7 +5,7 @@ import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from conftest import THERMOSTAT, as_account
+from conftest import THERMOSTAT, as_account, fill
 from databases import free_port
 from redis import Redis
 from redis.exceptions import RedisError
@@ -18,7 +18,6 @@ DEVICES = "/api/v1/devices/"
 PRESENCE = "/api/v1/presence/"
 PASSWORD = "p@ss:/word"
 QUOTED = "p%40ss%3A%2Fword"
-LIMITED = {"USE_RATE_LIMITS": True, "RATE_LIMIT": "1000 per minute"}
 LIMIT = 20  # seconds that anything here may take, on a busy machine
 
 
@@ -67,6 +66,23 @@ def served(command, log):
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.fixture
+def live(make_app, empty_uri):
+    """Make an application on a database of its own and this Redis."""
+
+    def live(address):
+        app = make_app(
+            SQLALCHEMY_DATABASE_URI=empty_uri,
+            REDIS_URL=address,
+            USE_RATE_LIMITS=True,
+            RATE_LIMIT="1000 per minute",
+        )
+        fill(app)
+        return app
+
+    return live
 
 
 @pytest.fixture
@@ -140,24 +156,24 @@ def assert_all_counts(app):
     assert app.extensions["limits"]._back_at == 0.0, "nothing was counted alone"
 
 
-def test_everything_works_in_a_cluster(make_app, clustered):
-    app = make_app(REDIS_URL=clustered, **LIMITED)
+def test_everything_works_in_a_cluster(live, clustered):
+    app = live(clustered)
     assert beat_in(app)
     assert_all_counts(app)
     assert app.test_client().get("/status/ready").json["redis"] == "ok"
 
 
-def test_everything_works_where_sentinels_watch(make_app, watched):
+def test_everything_works_where_sentinels_watch(live, watched):
     address, _ = watched
-    app = make_app(REDIS_URL=address, **LIMITED)
+    app = live(address)
     assert beat_in(app)
     assert_all_counts(app)
     assert redis_store.connection_pool.get_master_address()
 
 
-def test_when_the_master_dies_its_successor_is_found(make_app, watched):
+def test_when_the_master_dies_its_successor_is_found(live, watched):
     address, master = watched
-    app = make_app(REDIS_URL=address)
+    app = live(address)
     assert beat_in(app)
     master.kill()
     began = time.monotonic()
@@ -167,8 +183,8 @@ def test_when_the_master_dies_its_successor_is_found(make_app, watched):
 
 
 @pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])
-def test_without_its_servers_only_presence_is_away(make_app, scheme):
-    app = make_app(REDIS_URL=f"{scheme}://127.0.0.1:1/devices", USE_RATE_LIMITS=True)
+def test_without_its_servers_only_presence_is_away(live, scheme):
+    app = live(f"{scheme}://127.0.0.1:1/devices")
     client = as_account(app, "pythonista")
     device = client.post(DEVICES, json=THERMOSTAT)
     assert device.status_code == 201

@@ -115,9 +115,6 @@ def host(pair, redis_url):
     yield host
     for app in made:
         close(app)
-        for replica in servers(app).all if servers(app) else ():
-            app.extensions["reads"].forget(replica.engine)
-            replica.engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -218,6 +218,13 @@ def test_the_server_ends_with_its_reloader(instance, port):
         wait_until(lambda: not processes(instance))
 
 
+def test_a_profiler_tells_where_the_time_of_a_request_went(instance, port):
+    with running(flask("profile"), instance, PORT=str(port)):
+        wait_until(lambda: readiness(port)[0])
+        wait_until(lambda: "PATH: '/status/ready'" in output(instance))
+        assert "(dispatch_request)" in output(instance)
+
+
 def test_a_redis_that_is_named_is_the_only_one(instance, port):
     with start_redis() as (_, url), service(instance, port, REDIS_URL=url):
         device = call(port, "GET", "/api/v1/devices/?per_page=1")[1]["items"][0]

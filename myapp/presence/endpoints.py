@@ -22,6 +22,8 @@ class Heartbeats(Resource):
 
 @presence.route("/<int:device_id>")
 class OneHeartbeat(Resource):
+    writes = False  # to the SQL database: it is asked whose the device is, and no more
+
     @requires()
     @answers(Presence)
     def get(self, device_id):
