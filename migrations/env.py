@@ -3,9 +3,7 @@
 from alembic import context
 from flask import current_app
 
-from sqlalchemy import create_engine
-
-from myapp.databases import engine_options, tuned
+from myapp.databases import without_limits
 from myapp.db import sql
 
 
@@ -17,13 +15,7 @@ def skip_empty(_context, _revision, directives):
 
 writing = getattr(context.config.cmd_opts, "autogenerate", False)
 
-# A migration takes as long as it takes, but waits for nobody longer than a request does.
-options = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
-unhurried = engine_options(sql.engine.name, {}, longest=0)["connect_args"]
-options = options | {"connect_args": options["connect_args"] | unhurried}
-engine = tuned(create_engine(sql.engine.url, **options))
-
-with engine.connect() as connection:
+with without_limits(sql.engine), sql.engine.connect() as connection:
     context.configure(
         connection=connection,
         target_metadata=sql.metadata,
@@ -32,4 +24,3 @@ with engine.connect() as connection:
     )
     with context.begin_transaction():
         context.run_migrations()
-engine.dispose()

@@ -22,7 +22,7 @@ def engine_options(backend, given, longest=LONGEST):
 
     `backend`: sqlite, postgresql, mysql or mariadb, as in the database's address. `given`:
     what the operator wants, which goes first. `longest`: seconds that a statement may
-    take, 0 for as many as it needs.
+    take, 0 for as many as it needs, and for pauses as long as they may be.
     """
     ours = OPTIONS[backend](longest)
     connect_args = ours["connect_args"] | given.get("connect_args", {})
@@ -40,7 +40,7 @@ def postgresql(longest):
         "lock_timeout": PATIENCE,
         "statement_timeout": longest,
         # Between two parts of a download its reader may pause for as long.
-        "idle_in_transaction_session_timeout": IDLE,
+        "idle_in_transaction_session_timeout": IDLE if longest else 0,
     }
     return POOL | {
         "connect_args": {
@@ -61,7 +61,7 @@ def mariadb(longest):
         "sql_mode": "'TRADITIONAL'",
         "innodb_lock_wait_timeout": PATIENCE,
         "max_statement_time": longest,
-        "idle_transaction_timeout": IDLE,
+        "idle_transaction_timeout": IDLE if longest else 0,
     }
     assignments = ", ".join(f"{name} = {value}" for name, value in settings.items())
     return POOL | {
@@ -108,6 +108,24 @@ def _tune_sqlite(connection, _record):
         "foreign_keys = ON",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+@contextmanager
+def without_limits(engine):
+    """Connections made in this block are for work that takes as long as it takes; it waits
+    for others no longer than a request does."""
+    unlimited = engine_options(engine.name, {}, longest=0)["connect_args"]
+
+    def connect(_dialect, _record, _arguments, options):
+        options.update(unlimited)
+
+    engine.dispose()
+    event.listen(engine, "do_connect", connect)
+    try:
+        yield
+    finally:
+        event.remove(engine, "do_connect", connect)
+        engine.dispose()
 
 
 @contextmanager

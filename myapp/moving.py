@@ -39,7 +39,7 @@ from sqlalchemy.exc import (
 )
 
 from . import db
-from .databases import PATIENCE
+from .databases import PATIENCE, without_limits
 from .db import check_migrations, sql, unit_of_work
 from .settings import database_uri
 
@@ -119,7 +119,7 @@ def understood(uri):
 def locked(engine):
     """A connection to a database that nobody can write to meanwhile."""
     names = ", ".join(table.name for table in sql.metadata.sorted_tables)
-    with engine.connect() as connection:
+    with without_limits(engine), engine.connect() as connection:
         connection.detach()  # closed at the end, as MariaDB keeps the locks until then
         try:
             if engine.dialect.name == "postgresql":
@@ -156,10 +156,8 @@ def opened(uri):
     except Exception:  # a driver's own, which may tell the option that it chokes on
         raise click.ClickException(NONSENSE) from None
     with app.app_context():
-        try:
+        with without_limits(sql.engine):
             yield sql.engine
-        finally:
-            sql.engine.dispose()
 
 
 def move(source, target, origin):

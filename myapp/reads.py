@@ -93,13 +93,8 @@ class Reads:
         return statement
 
     def written(self, key, make, values):
-        try:
-            connection = transaction(by_session=self.engine is None)
-            return self._statement(key, make).rows(connection, values)
-        except DBAPIError as error:
-            if error.connection_invalidated:  # and so are the others
-                sql.engine.dispose()
-            raise
+        connection = transaction(by_session=self.engine is None)
+        return self._statement(key, make).rows(connection, values)
 
     def rows(self, key, make, values):
         if in_writing() or self.engine is None:

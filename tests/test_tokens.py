@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import orjson
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, asked, basic, hire
+from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, asked, basic, close, hire
 from flask_migrate import upgrade
 from joserfc import jwt
 from joserfc.jwk import OctKey
@@ -47,8 +47,7 @@ def running(uri, redis_url="unix:///nowhere"):
     try:
         yield app
     finally:
-        with app.app_context():
-            sql.engine.dispose()
+        close(app)
 
 
 def at_once(*calls):
