@@ -8,7 +8,7 @@ second at most, in each process, so that it is felt everywhere without Redis.
 import secrets
 import time
 import unicodedata
-from functools import wraps
+from functools import cached_property, wraps
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -90,8 +90,11 @@ class Guard:
         self.passwords = {}
         self.claims = {}
         self.pepper = secrets.token_bytes(32)
-        # An unknown name costs what a wrong password costs.
-        self.decoy = hashed(secrets.token_hex(16))
+
+    @cached_property
+    def decoy(self):
+        """A hash of nobody's: an unknown name is to cost what a wrong password costs."""
+        return hashed(secrets.token_hex(16))
 
     def account(self, **by):
         """The account with this `username`, or with this live `session_id`; None if there

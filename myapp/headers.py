@@ -1,7 +1,10 @@
 """What every answer carries for browsers: security headers, and who else may read it."""
 
+from functools import lru_cache
+
 from flask import request
-from flask_cors.core import get_cors_options, set_cors_headers
+from flask_cors.core import get_cors_headers, get_cors_options, set_cors_headers
+from werkzeug.datastructures import Headers
 
 ALWAYS = [
     ("X-Content-Type-Options", "nosniff"),
@@ -51,13 +54,22 @@ def init_app(app):
             "vary_header": False,
         }
         options = get_cors_options(app, share)
-        app.after_request(lambda response: _shared(response, options))
+
+        @lru_cache(1000)
+        def granted(origin):
+            sent = Headers({"Origin": origin})
+            return list(get_cors_headers(options, sent, "GET").items())
+
+        app.after_request(lambda response: _shared(response, options, granted))
 
 
-def _shared(response, options):
-    # Without the header it is no page that calls: flask-cors would work all the same.
-    if "Origin" in request.headers:
+def _shared(response, options, granted):
+    sent = request._get_current_object()
+    origin = sent.headers.get("Origin")
+    if sent.method == "OPTIONS":
         set_cors_headers(response, options)
+    elif origin:  # what is granted depends on nothing else, then
+        response.headers.extend(granted(origin))
     vary = response.headers.get("Vary")
     response.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
     return response
