@@ -136,6 +136,13 @@ def collection_url(collection):
     return item_url(collection, "").rstrip("/")
 
 
+def counted(total, how):
+    """The total to tell of, and whether it is exact, if it was counted in that way."""
+    if how == "capped":
+        return min(total, MOST_COUNTED), total <= MOST_COUNTED
+    return total, how == "exact"
+
+
 class Described:
     """What both forms draw from `write_schema`.
 
@@ -196,7 +203,8 @@ class Described:
     def as_json(cls, record):
         """What a client reads; `record` is an instance, or a row of its columns."""
         url = item_url(cls.collection, record.id)
-        return dict(zip(cls._names, (url, *cls._values(record))))
+        values = record if isinstance(record, tuple) else cls._values(record)
+        return dict(zip(cls._names, (url, *values)))
 
 
 class SqlModel(Described, sql.Model):
@@ -349,29 +357,49 @@ class SqlModel(Described, sql.Model):
                 bindparam("words") if page.words else None,
             )
 
-        total, exact = cls._count(key, where, values, page.count)
-        if exact and page.offset >= total:
-            return Found([], False, total, exact)
+        # Only for a page by its number the total is asked for first: where that lies
+        # beyond the end, nothing need be counted past. Else it comes with the rows.
+        total = None
+        if page.offset and page.count != "none":
+            total = cls._count(key, where, values, page.count)
+            known, exact = counted(total, page.count)
+            if exact and page.offset >= known:
+                return Found([], False, known, exact)
         beyond = bool(page.place and page.place.values is not None)
         if beyond:
             values |= {f"place_{n}": v for n, v in enumerate(page.place.values)}
         key = (*key, page.sort, page.backward, beyond)
         rows = []
         for turn in range(cls._turns(page, beyond)):
-            rows += read(
-                (*key, turn),
-                lambda: cls._part(page, scope, where(), beyond, turn),
+            count = page.count if total is None else "none"
+
+            def part():
+                statement = cls._part(page, scope, where(), beyond, turn)
+                if count == "none":
+                    return statement
+                counting = cls._counting(where(), count)
+                return statement.add_columns(counting.scalar_subquery())
+
+            part = read(
+                (*key, turn, count),
+                part,
                 limit=page.limit + 1 - len(rows),
                 offset=page.offset,
                 **values,
             )
+            if part and count != "none":
+                total = part[0][-1]
+                part = [row[:-1] for row in part]
+            rows += part
             if len(rows) > page.limit:
                 break
+        if total is None and page.count != "none":
+            total = cls._count(key, where, values, page.count)
         more = len(rows) > page.limit
         rows = list(map(cls.Record._make, rows[: page.limit]))
         if page.backward:
             rows.reverse()
-        return Found(rows, more, total, exact)
+        return Found(rows, more, *counted(total, page.count))
 
     @classmethod
     def stream(cls, page, **scope):
@@ -410,26 +438,19 @@ class SqlModel(Described, sql.Model):
 
     @classmethod
     def _count(cls, key, where, values, how):
-        def some():
-            return select(literal(1)).select_from(cls).where(*where())
-
-        if how == "none":
-            return None, False
-        if how == "exact":
-            ((total,),) = read(
-                (*key, "exact"),
-                lambda: some().with_only_columns(func.count()),
-                **values,
-            )
-            return total, True
-        ((total,),) = read(
-            (*key, "capped"),
-            lambda: select(func.count()).select_from(
-                some().limit(MOST_COUNTED + 1).subquery()
-            ),
-            **values,
+        counting = read(
+            (*key, "count", how), lambda: cls._counting(where(), how), **values
         )
-        return min(total, MOST_COUNTED), total <= MOST_COUNTED
+        return counting[0][0]
+
+    @classmethod
+    def _counting(cls, where, how):
+        """The SELECT of how many there are, up to one more than MOST_COUNTED if capped."""
+        some = select(literal(1)).select_from(cls).where(*where)
+        if how == "exact":
+            return some.with_only_columns(func.count())
+        some = some.limit(MOST_COUNTED + 1).subquery()
+        return select(func.count()).select_from(some)
 
     @classmethod
     def _part(cls, page, scope, where, beyond, turn):
