@@ -128,6 +128,7 @@ def close(app):
         reads = app.extensions["reads"]
         for engine in reads.engines():
             reads.let_go(engine)
+            engine.dispose()
 
 
 def fill(app):

@@ -107,14 +107,13 @@ class Reads:
                 if not error.connection_invalidated:
                     raise
                 lost = error
-            self.let_go(engine)  # the server went away; so are the other connections
+            self.let_go(engine)
         raise lost
 
     def let_go(self, engine):
-        """Close the engine's connections that nobody uses just now."""
+        """Give the connections that nobody uses just now back to the engine's pool."""
         for connection, _ in self._free.pop(engine, ()):
             connection.close()
-        engine.dispose()
 
     def _in_turn(self):
         """Each for when the one before has lost its connection."""
@@ -194,7 +193,8 @@ class Statement:
         except self._dialect.loaded_dbapi.Error as error:
             gone = self._dialect.is_disconnect(error, connection, cursor)
             if gone:
-                connection.invalidate(error)
+                # Those as old will be made anew, too; whoever has a new one keeps it.
+                connection._pool._invalidate(connection, error)
             raise told(error, self._dialect, self._text, gone) from None
         finally:
             cursor.close()
