@@ -13,9 +13,9 @@ from test_problems import assert_problem
 from test_tokens import at_once
 
 from myapp.databases import IDLE, LONGEST, PATIENCE, without_limits
-from myapp.db import in_batches, sql, unit_of_work
+from myapp.db import Changed, in_batches, sql, unit_of_work
 from myapp.model import now
-from myapp.reads import ran
+from myapp.reads import ran, read
 from myapp.roles.models import Role
 
 DEVICES = "/api/v1/devices/"
@@ -282,6 +282,17 @@ def test_a_connection_that_died_idle_is_not_felt(
     body = None if verb == "GET" else THERMOSTAT
     assert client.open(url, method=verb, json=body).status_code == status
     assert client.get(DEVICES).json["meta"]["total"] == total
+
+
+@on_a_server
+def test_one_dead_connection_tells_of_those_as_old(live_app, empty_uri):
+    idle(live_app, 5)
+    cut(empty_uri)
+    with live_app.app_context():
+        with pytest.raises(Changed), unit_of_work():
+            read("one", lambda: sql.select(sql.literal(1).label("one")))
+        with connected(sql.engine) as first, connected(sql.engine) as second:
+            assert first("SELECT 1").scalar() == second("SELECT 1").scalar() == 1
 
 
 @on_a_server

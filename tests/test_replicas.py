@@ -128,9 +128,15 @@ def other(host):
 
 
 @pytest.fixture(autouse=True)
-def all_well(pair, one, monkeypatch):
+def all_well(pair, one, other, monkeypatch):
     """Both servers go, nobody has written lately, and looks are frequent."""
     monkeypatch.setattr(replicas, "EVERY", 0.05)
+    for app in (
+        one,
+        other,
+    ):  # which a server that was stopped has cut
+        with app.app_context():
+            sql.engine.dispose()
     pair.go_on()
     redis_store.init_app(one)
     redis_store.flushdb()
