@@ -20,7 +20,7 @@ from myapp import create_app, guard
 from myapp.db import redis_store, sql, unit_of_work
 from myapp.guard import hashed
 from myapp.processes import start_redis
-from myapp.reads import ran
+from myapp.statements import ran
 from myapp.roles.models import Role
 from myapp.settings import database_uri
 from myapp.users.models import User
@@ -125,9 +125,9 @@ def empty_database(folder, server=SERVER):
 def close(app):
     """Leave no connection open."""
     with app.app_context():
-        reads = app.extensions["reads"]
-        for engine in reads.engines():
-            reads.let_go(engine)
+        statements = app.extensions["statements"]
+        for engine in statements.engines():
+            statements.let_go(engine)
             engine.dispose()
 
 
@@ -163,10 +163,10 @@ def app(shared_app):
         connection = engine.connect()
         transaction = connection.begin()
         sql.engines[None] = connection
-    reads = app.extensions["reads"]
-    reads.engine, own = None, reads.engine
+    statements = app.extensions["statements"]
+    statements.engine, own = None, statements.engine
     yield app
-    reads.engine = own
+    statements.engine = own
     with app.app_context():
         sql.engines[None] = engine
     transaction.rollback()

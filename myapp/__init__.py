@@ -18,8 +18,8 @@ from . import (
     limits,
     metrics,
     problems,
-    reads,
     settings,
+    statements,
     trace,
 )
 from .account import account
@@ -87,7 +87,7 @@ def create_app(config=None, **overrides):
     headers.init_app(app)
     problems.init_app(app)
     db.init_app(app)
-    reads.init_app(app)
+    statements.init_app(app)
     metrics.init_app(app)
     limits.init_app(app)
     guard.init_app(app, by_username, by_session, keep_hash)

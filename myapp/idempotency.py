@@ -19,7 +19,7 @@ from .db import Changed, sql
 from .docs import describes, problem_response
 from .model import KEY, MOMENT, now
 from .problems import Problem, fault
-from .reads import filled, parameters, write
+from .statements import filled, parameters, write
 
 KEPT = timedelta(hours=24)
 FORM = re.compile(r"[\x21-\x7e]{1,255}")

@@ -71,7 +71,7 @@ def job(name):
 def init_app(app):
     app.register_blueprint(metrics)
     with app.app_context():
-        for engine in app.extensions["reads"].engines():
+        for engine in app.extensions["statements"].engines():
             event.listen(engine, "connect", lambda *_: connections_open.inc())
             event.listen(engine, "close", lambda *_: connections_open.dec())
         event.listen(sql.engine, "checkout", lambda *_: connections_in_use.inc())

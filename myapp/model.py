@@ -56,7 +56,7 @@ from werkzeug.sansio.utils import get_current_url
 from .db import Changed, in_batches, redis_store, sql
 from .etags import dumps
 from .paging import MOST_COUNTED, OWN, Found
-from .reads import filled, parameters, read, write
+from .statements import filled, parameters, read, write
 from .schema import BIGGEST, NEVER, Body, as_datetime, integer, kinds, moment
 from .schema import reading, text
 

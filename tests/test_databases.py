@@ -15,7 +15,7 @@ from test_tokens import at_once
 from myapp.databases import IDLE, LONGEST, PATIENCE, without_limits
 from myapp.db import Changed, in_batches, sql, unit_of_work
 from myapp.model import now
-from myapp.reads import ran, read
+from myapp.statements import ran, read
 from myapp.roles.models import Role
 
 DEVICES = "/api/v1/devices/"
@@ -55,7 +55,7 @@ def connected(engine):
 @pytest.mark.parametrize("question", TOLD[KIND])
 def test_each_connection_is_told_how_to_be(live_app, question):
     with live_app.app_context():
-        for engine in (sql.engine, live_app.extensions["reads"].engine):
+        for engine in (sql.engine, live_app.extensions["statements"].engine):
             with connected(engine) as ask:
                 assert ask(question).scalar() == TOLD[KIND][question]
 
@@ -231,7 +231,7 @@ def far_app(make_app, empty_uri, cable):
 def idle(app, number):
     """Leave that many idle connections for reading, and for writing."""
     with app.app_context():
-        for engine in (sql.engine, app.extensions["reads"].engine):
+        for engine in (sql.engine, app.extensions["statements"].engine):
             for connection in [engine.connect() for _ in range(number)]:
                 connection.close()
 

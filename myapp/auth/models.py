@@ -7,7 +7,7 @@ from sqlalchemy import Column, ForeignKey, Integer
 
 from ..guard import forget_accounts, guard
 from ..model import KEY, MOMENT, SqlModel, now, sql
-from ..reads import read
+from ..statements import read
 from ..schema import moment, reading, text, writing
 from ..tokens import ACCESS, REFRESH, REFRESH_TTL
 from ..trail import tell

@@ -5,7 +5,7 @@ from blinker import Signal
 
 from ..etags import dumps
 from ..model import Owned, SqlModel, named, shape, sql, stand_ins
-from ..reads import read
+from ..statements import read
 from ..schema import reading, text, writing
 
 COUNTS = {

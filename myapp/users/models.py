@@ -6,7 +6,7 @@ from sqlalchemy.orm import column_property
 from ..guard import Account, forget_accounts, hashed
 from ..model import KEY, MOMENT, SqlModel, now, sql
 from ..problems import Problem, fault
-from ..reads import read
+from ..statements import read
 from ..roles.models import Role
 from ..schema import moment, optional, text, writing
 from ..trail import tell

@@ -28,7 +28,7 @@ def init_app(app):
         url = sql.engine.url
     engine = None if in_memory(url) else tuned(create_engine(url, **options(app)))
     app.extensions["replicas"] = replicas.of(app, engine, options(app))
-    app.extensions["reads"] = Reads(engine, app.extensions["replicas"])
+    app.extensions["statements"] = Statements(engine, app.extensions["replicas"])
 
 
 def options(app):
@@ -47,13 +47,13 @@ def in_memory(url):
 def read(key, select, /, **values):
     """The rows, as tuples, of the SELECT that `select` makes, with `values` for its bound
     parameters; `key`: what tells this SELECT from any other."""
-    return current_app.extensions["reads"].rows(key, select, values)
+    return current_app.extensions["statements"].read(key, select, values)
 
 
 def write(key, statement, /, **values):
     """The rows that the INSERT, UPDATE or DELETE which `statement` makes hands back, if it
     does; the rest as for `read`."""
-    return current_app.extensions["reads"].written(key, statement, values)
+    return current_app.extensions["statements"].write(key, statement, values)
 
 
 def parameters(values):
@@ -66,7 +66,7 @@ def filled(values):
     return {f"new_{name}": value for name, value in values.items()}
 
 
-class Reads:
+class Statements:
     """The compiled statements of one application, and the `engine` to run them on when
     nothing is being written; None: run them where the others do. `replicas`: who chooses
     another one, or None."""
@@ -92,13 +92,13 @@ class Reads:
             self._statements[key] = statement
         return statement
 
-    def written(self, key, make, values):
+    def write(self, key, make, values):
         connection = transaction(by_session=self.engine is None)
         return self._statement(key, make).rows(connection, values)
 
-    def rows(self, key, make, values):
+    def read(self, key, make, values):
         if in_writing() or self.engine is None:
-            return self.written(key, make, values)
+            return self.write(key, make, values)
         statement = self._statement(key, make)
         for engine in self._in_turn():
             try:
