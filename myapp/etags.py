@@ -5,6 +5,7 @@ when, and only when, the thing does.
 """
 
 from datetime import UTC
+from functools import lru_cache
 from hashlib import blake2b
 
 import orjson
@@ -79,7 +80,7 @@ def respond(
         del response.headers["Content-Type"]
         return response
     if modified:
-        sent["Last-Modified"] = http_date(modified.replace(tzinfo=UTC))
+        sent["Last-Modified"] = date_of(modified)
     if used:
         body = coded(body, used)
         sent["Content-Encoding"] = used
@@ -89,6 +90,10 @@ def respond(
 def ascii_url(url):
     """An address as it may stand in a header."""
     return url if url.isascii() else iri_to_uri(url)
+
+
+# As a header has it; what changes rarely, or comes in great numbers, shares its seconds.
+date_of = lru_cache(1000)(http_date)
 
 
 def answer_item(model, record, status=200):
