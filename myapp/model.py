@@ -19,11 +19,10 @@ import time
 import unicodedata
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from operator import attrgetter
 
 import orjson
-from flask import abort, current_app, g, has_request_context, request
+from flask import abort, current_app, g, has_request_context
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -51,11 +50,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.orm import column_property, declared_attr
-from werkzeug.sansio.utils import get_current_url
 
 from .db import Changed, in_batches, redis_store, sql
 from .etags import dumps
-from .paging import MOST_COUNTED, OWN, Found
+from .paging import MOST_COUNTED, OWN, Found, here
 from .statements import filled, parameters, read, write
 from .schema import BIGGEST, NEVER, Body, as_datetime, integer, kinds, moment
 from .schema import reading, text
@@ -115,19 +113,15 @@ def named(prefix, conditions):
     }
 
 
-root_url = lru_cache(256)(get_current_url)
-
-
 def item_url(collection, id):
     """The absolute address of an item; outside a request, the path alone."""
     ours = g._get_current_object()
-    items_at = ours.get("items_at")
-    if items_at is None:
-        root = ""
-        if has_request_context():
-            asked = request._get_current_object()
-            root = root_url(asked.scheme, asked.host, asked.root_path).rstrip("/")
-        items_at = ours.items_at = root + current_app.config["API_PREFIX"]
+    try:
+        items_at = ours.items_at
+    except AttributeError:
+        prefix = current_app.config["API_PREFIX"]
+        items_at = here(prefix).rstrip("/") if has_request_context() else prefix
+        ours.items_at = items_at
     return f"{items_at}/{collection}/{id}"
 
 

@@ -8,13 +8,14 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from contextlib import contextmanager
-from functools import wraps
+from functools import lru_cache, wraps
 from math import ceil
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import orjson
 from flask import request
+from werkzeug.sansio.utils import get_current_url
 
 from .docs import describes, problem_response
 from .etags import answer, conditional, dumps
@@ -310,6 +311,15 @@ def meta_of(page, found):
     }
 
 
+def here(path):
+    """The absolute address of a path below where we are mounted."""
+    asked = request._get_current_object()
+    return address(asked.scheme, asked.host, asked.root_path, path)
+
+
+address = lru_cache(1000)(get_current_url)
+
+
 def linked():
     """What makes a link of a cursor: this collection, asked for in the same way."""
     others = [
@@ -317,7 +327,7 @@ def linked():
         for name, value in request.args.items(multi=True)
         if name not in ("page", "cursor")
     ]
-    base = request.base_url
+    base = here(request.path)
 
     def link(cursor):
         query = urlencode(others + [("cursor", cursor)] if cursor else others)
