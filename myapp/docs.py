@@ -289,12 +289,9 @@ def file(stamp, name):
     """A file of the page. The stamp changes with any of them: keep it for a year."""
     if name not in FILES:
         abort(404)
-    response = built_response(CONTENTS[name], TYPES[Path(name).suffix])
-    if stamp == STAMP:
-        response.headers["Cache-Control"] = f"public, immutable, max-age={YEAR}"
-    else:
-        response.headers["Cache-Control"] = "no-cache"
-    return response
+    today = stamp == STAMP
+    caching = f"public, immutable, max-age={YEAR}" if today else "no-cache"
+    return built_response(CONTENTS[name], TYPES[Path(name).suffix], caching)
 
 
 def ui_page(feature=None):
@@ -317,20 +314,23 @@ def swagger_response(app, feature):
 
 def json_response(app, feature=None):
     """The response with the document of a slice, or of all; 304 to whoever has it."""
-    response = built_response(serialised(app, feature), "application/json")
-    response.cache_control.no_cache = True
-    return response
+    return built_response(serialised(app, feature), "application/json", "no-cache")
 
 
-def built_response(data, mimetype):
-    """The response with what was built once, compressed; 304 to whoever has it."""
+def built_response(data, mimetype, caching):
+    """The response with what was built once, compressed; 304 to whoever has it.
+
+    `caching`: its Cache-Control.
+    """
     used = coding()
     data, tag = prepared(data, used)
-    response = Response(data, mimetype=mimetype, headers={"Vary": "Accept-Encoding"})
+    headers = {"Vary": "Accept-Encoding", "Cache-Control": caching, "ETag": f'"{tag}"'}
     if used:
-        response.content_encoding = used
-    response.set_etag(tag)
-    return response.make_conditional(request)
+        headers["Content-Encoding"] = used
+    response = Response(data, mimetype=mimetype, headers=headers)
+    if "HTTP_IF_NONE_MATCH" in request.environ:
+        response.make_conditional(request)
+    return response
 
 
 @lru_cache(100)
