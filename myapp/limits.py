@@ -123,9 +123,11 @@ def subnet(address):
 
 
 def _count_strangers():
-    view = getattr(current_app.view_functions.get(request.endpoint), "view_class", None)
-    verb = getattr(view, request.method.lower(), None)
-    if request.method not in SAFE and not hasattr(verb, "guarded"):
+    asked = request._get_current_object()
+    if asked.method in SAFE:
+        return
+    view = getattr(current_app.view_functions.get(asked.endpoint), "view_class", None)
+    if not hasattr(getattr(view, asked.method.lower(), None), "guarded"):
         count()
 
 
