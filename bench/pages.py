@@ -3,9 +3,10 @@
     python bench/pages.py [sqlite|postgresql|mariadb]
 
 They are in a database of their own each, in a temporary folder; on MariaDB the largest
-has a million. The three sizes take turns, call by call; what counts is the median: milliseconds from request to
-answer through the whole application, without a network, but with the database. A ratio is
-to the smallest collection. It takes some minutes, most of them to register so many.
+has a million. The three sizes take turns, call by call; what counts is the median:
+milliseconds from request to answer through the whole application, without a network, but
+with the database. A ratio is to the smallest collection. It takes some minutes, most of
+them to register so many.
 """
 
 import logging
