@@ -139,8 +139,10 @@ def precondition(tag, modified):
     elif request.if_unmodified_since and modified:
         if modified.replace(tzinfo=UTC) > request.if_unmodified_since:
             raise Problem(412)
-    if "HTTP_IF_NONE_MATCH" in sent:
-        if request.if_none_match.contains_weak(tag):
+    known = sent.get("HTTP_IF_NONE_MATCH")
+    if known is not None:
+        # The one that we gave, mostly: then there is nothing to take apart.
+        if known == f'"{tag}"' or request.if_none_match.contains_weak(tag):
             if reads:
                 return 304
             raise Problem(412)
