@@ -27,6 +27,7 @@ from flask_migrate import upgrade  # noqa: E402
 from sqlalchemy import create_engine, text  # noqa: E402
 
 from myapp import create_app  # noqa: E402
+from myapp.databases import without_limits  # noqa: E402
 from myapp.db import sql, unit_of_work  # noqa: E402
 from myapp.paging import PER_PAGE  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
@@ -128,7 +129,7 @@ def collection(server, url, folder, size):
     logging.getLogger("myapp").setLevel(logging.WARNING)
     with app.app_context():
         upgrade()
-        with unit_of_work():
+        with without_limits(sql.engine), unit_of_work():
             Role.build_in()
             owner = User.create(NAME, PASSWORD).id
             register = REGISTER.format(
