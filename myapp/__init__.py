@@ -4,6 +4,7 @@ A folder here is a feature; a file is something that features share.
 """
 
 import os
+from functools import cached_property
 
 from flask import Flask
 from flask.sessions import SessionInterface
@@ -62,6 +63,18 @@ class App(Flask):
 
     def ensure_sync(self, func):
         return func
+
+    @cached_property
+    def slashed(self):
+        """The addresses that end in a slash, without it."""
+        rules = self.url_map.iter_rules()
+        return {r.rule[:-1] for r in rules if r.rule.endswith("/") and not r.arguments}
+
+    def request_context(self, environ):
+        # Werkzeug would find what is there without its slash, but not its other verbs.
+        if environ["PATH_INFO"] in self.slashed:
+            environ["PATH_INFO"] += "/"
+        return super().request_context(environ)
 
 
 def create_app(config=None, **overrides):

@@ -9,6 +9,8 @@ from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
 
+from default_config import DevelopmentConfig
+
 from . import idempotency, moving, processes
 from .db import sql, unit_of_work
 from .devices.models import Device
@@ -56,11 +58,14 @@ def deploy():
     """Bring the database up to date: migrations, built-in roles, the first admin.
 
     The first admin is AUTH_USERNAME1 with AUTH_PASSWORD1, where the settings name them
-    and nobody is there yet who may do everything.
+    and nobody is there yet who may do everything. In development they name an account
+    whose password everybody knows: that one is none.
     """
     upgrade()
     name = current_app.config["AUTH_USERNAME1"]
     password = current_app.config["AUTH_PASSWORD1"]
+    if password == DevelopmentConfig.AUTH_PASSWORD1:
+        name = None
     with unit_of_work():
         Role.build_in()
         if has_admin():

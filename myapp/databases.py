@@ -15,6 +15,8 @@ IDLE = 60  # a transaction that nobody goes on with: it holds locks, and keeps t
 # when one of two had to give way.
 WAITED_TOO_LONG = ("55P03", 1205)
 GAVE_WAY = ("40P01", "40001", 1213, 1020)
+# And when a table or a column is not there yet.
+LACKS_TABLES = ("42P01", "42703", 1146, 1054)
 
 
 def engine_options(backend, given, longest=LONGEST):
@@ -152,6 +154,11 @@ def code_of(error):
     """What the database calls an OperationalError: MariaDB's number, or the SQLSTATE."""
     told = error.orig.args[0]
     return told if isinstance(told, int) else getattr(error.orig, "sqlstate", None)
+
+
+def lacks_tables(error):
+    """Whether the database has not the tables that this release needs."""
+    return code_of(error) in LACKS_TABLES
 
 
 def gave_way(error):

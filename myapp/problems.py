@@ -8,17 +8,19 @@ import orjson
 from flask import Response, current_app, g
 from redis.exceptions import RedisError
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from .databases import lacks_tables
 from .db import Changed
 
 # RFC 9110's names; HTTPStatus has older ones before Python 3.13
 TITLES = HTTP_STATUS_CODES | {413: "Content Too Large", 422: "Unprocessable Content"}
 
 UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, RedisError)
-RETRY_AFTER = 5  # seconds after which a part that is down is worth another try
+RETRY = {"Retry-After": "5"}  # seconds; what an answer of 503 tells
 
 DETAILS = {
     400: "The request is malformed.",
@@ -95,6 +97,9 @@ def answer(error):
 def _translated(error):
     if isinstance(error, IntegrityError):
         return Problem(409)
+    if isinstance(error, ProgrammingError) and lacks_tables(error):
+        current_app.logger.error("The tables are not up to date: flask db upgrade")
+        return Problem(503, headers=RETRY)
     gone = getattr(error, "connection_invalidated", False)  # whatever the driver says
     if gone or isinstance(error, UNAVAILABLE):
         current_app.logger.error(
@@ -102,7 +107,7 @@ def _translated(error):
             g.get("request_id"),
             type(error).__name__,
         )
-        return Problem(503, headers={"Retry-After": str(RETRY_AFTER)})
+        return Problem(503, headers=RETRY)
     if isinstance(error, Changed):
         return Problem(503, headers={"Retry-After": "1"})
     current_app.logger.exception("Unexpected error in request %s", g.get("request_id"))

@@ -18,7 +18,7 @@ from flask import Response, request
 
 from .docs import describes, problem_response
 from .etags import answer, answer_item, conditional, dumps, respond
-from .problems import Problem, fault
+from .problems import RETRY, Problem, fault
 
 BIGGEST = 2**63 - 1  # what a 64-bit column holds
 NEVER = datetime.max  # what a column holds for no time, so nobody may say it
@@ -332,7 +332,8 @@ def answers(shape, *statuses, headers=()):
             if type(result) is tuple:
                 result, status = result
             if schema is shape:
-                return answer(result, status, headers=headers)
+                again = RETRY if status == 503 else {}
+                return answer(result, status, headers={**dict(headers), **again})
             return answer_item(shape, result, status)
 
         return conditional(describes(wrapper, responses=_documents(schema, statuses)))

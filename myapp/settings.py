@@ -1,6 +1,8 @@
 """Settings: a class of default_config, then instance/config.py, then the environment."""
 
+import json
 import os
+import re
 
 from limits import parse as parse_rate
 from sqlalchemy.engine import make_url
@@ -8,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 import default_config
 
+from .databases import OPTIONS
 from .processes import embedded_redis_url
 from .redis_client import Client
 
@@ -17,6 +20,8 @@ PLAIN = {
     "REDIS_URL": "REDIS_URL",
     "PORT": "PORT",
 }
+# Nothing that flask-cors would take for a pattern; it lets in more than was meant.
+ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9._:-]+", re.ASCII)
 SHORTEST_SECRET = 32  # bytes; RFC 7518 §3.2 asks as much of a key for HS256
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
@@ -61,7 +66,8 @@ def from_environment(config, environ):
 
 
 def typed(key, text, default):
-    """`text` as the type of `default`: bool, int, list (commas between), else str."""
+    """`text` as the type of `default`: bool, int, list (in JSON, or with commas between),
+    else str."""
     if isinstance(default, bool):
         if text.lower() not in TRUE | FALSE:
             raise SettingError(f"{key} is {text!r}; it must be true or false.")
@@ -70,6 +76,16 @@ def typed(key, text, default):
         if not text.isdecimal():
             raise SettingError(f"{key} is {text!r}; it must be a whole number.")
         return int(text)
+    if isinstance(default, list) and text.lstrip().startswith("["):
+        try:
+            parts = json.loads(text)
+        except ValueError:
+            parts = None
+        if not parts or not all(type(part) is str for part in parts):
+            raise SettingError(
+                f"{key} begins like a list in JSON; it must be one of texts."
+            )
+        return parts
     if isinstance(default, list):
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
@@ -111,6 +127,14 @@ def complete(app):
             parse(config[name])
         except (ArgumentError, ValueError):  # without the address: it holds a password
             raise SettingError(f"{name} makes no sense.") from None
+    if make_url(config["SQLALCHEMY_DATABASE_URI"]).get_backend_name() not in OPTIONS:
+        known = ", ".join(OPTIONS)
+        raise SettingError(f"SQLALCHEMY_DATABASE_URI must be one of: {known}.")
+    for origin in config["CORS_ORIGINS"]:
+        if not ORIGIN.fullmatch(origin):
+            raise SettingError(
+                f"CORS_ORIGINS has {origin!r}; it takes https://app.example.com, or *."
+            )
     for uri in replicas and [config["SQLALCHEMY_DATABASE_URI"], *replicas]:
         if make_url(uri).get_backend_name() != "postgresql":
             raise SettingError("SQLALCHEMY_REPLICA_URIS works with PostgreSQL alone.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import flask_restx
 import pytest
-from conftest import as_account
+from conftest import as_account, basic, close, empty_database
 from flask import abort, request
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import OperationalError
@@ -212,3 +212,26 @@ def test_a_redis_that_is_away_is_503_and_only_where_it_is_needed(make_app, tmp_p
     response = client.get("/api/v1/presence/")
     assert_problem(response, 503)
     assert int(response.headers["Retry-After"]) > 0
+
+
+def test_tables_that_are_not_there_yet_are_503_and_told_of(make_app, tmp_path, caplog):
+    with empty_database(tmp_path) as uri:
+        app = make_app(SQLALCHEMY_DATABASE_URI=uri, TESTING=False)
+        headers = {"Authorization": basic("pythonista", "I<3testing")}
+        answer = app.test_client().get("/api/v1/devices/", headers=headers)
+        close(app)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "collection", ["devices", "todos", "presence", "users", "account"]
+)
+def test_an_address_without_its_slash_knows_the_same_verbs(client, collection):
+    bare = f"/api/v1/{collection}"
+    for verb in ("OPTIONS", "BREW", "DELETE" if collection != "account" else "POST"):
+        with_slash = client.open(f"{bare}/", method=verb)
+        without = client.open(bare, method=verb)
+        assert without.status_code == with_slash.status_code in (200, 405)
+        assert set(without.allow) == set(with_slash.allow) > {"OPTIONS"}

@@ -156,6 +156,12 @@ def test_a_database_may_be_named_in_short(load, environment, given, driver):
         ("CORS_ORIGINS", "", []),
         ("CORS_ORIGINS", "*", ["*"]),
         ("CORS_ORIGINS", "https://a, https://b,", ["https://a", "https://b"]),
+        (
+            "CORS_ORIGINS",
+            '["https://a:81", "https://b"]',
+            ["https://a:81", "https://b"],
+        ),
+        ("JWT_FORMER_SECRET_KEYS", '["one, with a comma"]', ["one, with a comma"]),
         ("AUTH_PASSWORD1", "007", "007"),
         ("AUTH_USERNAME2", "true", "true"),
         ("API_PREFIX", "", ""),
@@ -297,3 +303,24 @@ def test_a_secret_may_stand_in_the_instance_folder(load, tmp_path):
 def test_only_production_asks_for_secrets(load):
     assert load("development")["SECRET_KEY"]
     assert load("testing")["SECRET_KEY"]
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("MYAPP_CORS_ORIGINS", '["https://a"', "must be one of texts"),
+        ("MYAPP_CORS_ORIGINS", "[1]", "must be one of texts"),
+        ("MYAPP_CORS_ORIGINS", "https://.*", "it takes https://app.example.com"),
+        ("MYAPP_CORS_ORIGINS", "https://a/", "it takes https://app.example.com"),
+        ("MYAPP_CORS_ORIGINS", "app.example.com", "it takes https://app.example.com"),
+        ("MYAPP_JWT_FORMER_SECRET_KEYS", "[hunter2]", "must be one of texts"),
+        ("DATABASE_URL", "oracle://me:hunter2@here/db", "one of: sqlite, postgresql"),
+    ],
+)
+def test_a_list_or_an_address_that_is_none_is_refused(
+    load, environment, name, value, said
+):
+    environment(**{name: value})
+    with pytest.raises(SettingError, match=said) as refused:
+        load()
+    assert "hunter2" not in str(refused.value)

@@ -54,6 +54,7 @@ def test_without_its_tables_the_service_is_not_ready(make_app, empty_uri):
     client = make_app(SQLALCHEMY_DATABASE_URI=empty_uri).test_client()
     ready = client.get(READY)
     assert ready.status_code == 503
+    assert int(ready.headers["Retry-After"]) > 0
     assert problems_of(ready) == {"migrations"}
 
 

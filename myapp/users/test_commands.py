@@ -208,17 +208,24 @@ def bare(make_app, empty_uri):
 
 
 def test_a_database_is_brought_up_to_date_with_a_first_admin_once(bare, flask):
-    app, password = bare(), PASSWORDS["pythonista"]
+    password = "quite its own"
+    app = bare(AUTH_USERNAME1="chief", AUTH_PASSWORD1=password)
     output = said(flask("deploy", of=app))
-    assert output.endswith("Ready. pythonista is the first admin.\n")
-    first = account(app, "pythonista", password)
+    assert output.endswith("Ready. chief is the first admin.\n")
+    first = account(app, "chief", password)
     assert first["role"] == "admin"
-    headers = {"Authorization": basic("pythonista", password)}
+    headers = {"Authorization": basic("chief", password)}
     roles = app.test_client().get(ROLES, headers=headers).json
     assert said(flask("deploy", of=app)).endswith("Ready.\n")
     assert app.test_client().get(ROLES, headers=headers).json == roles
     assert said(flask("users", of=app)).count("\n") == 1
-    assert account(app, "pythonista", password) == first
+    assert account(app, "chief", password) == first
+
+
+def test_nobody_whose_password_everybody_knows_becomes_admin(bare, flask):
+    app = bare(AUTH_USERNAME1="pythonista", AUTH_PASSWORD1=PASSWORDS["pythonista"])
+    assert "Ready, without an admin" in said(flask("deploy", of=app))
+    assert said(flask("users", of=app)) == ""
 
 
 def test_an_account_that_is_there_becomes_the_first_admin_as_it_is(bare, flask):
