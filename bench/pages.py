@@ -27,7 +27,7 @@ from flask_migrate import upgrade  # noqa: E402
 from sqlalchemy import create_engine, text  # noqa: E402
 
 from myapp import create_app  # noqa: E402
-from myapp.databases import without_limits  # noqa: E402
+from myapp.databases import engine_options  # noqa: E402
 from myapp.db import sql, unit_of_work  # noqa: E402
 from myapp.paging import PER_PAGE  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
@@ -124,12 +124,16 @@ def collection(server, url, folder, size):
             connection.execute(text(f"CREATE DATABASE devices{size}"))
         engine.dispose()
     app = create_app(
-        "testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL="unix:///nowhere"
+        "testing",
+        SQLALCHEMY_DATABASE_URI=uri,
+        # To register so many, or to count past them once, takes longer than a request may.
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(server, {}, longest=0),
+        REDIS_URL="unix:///nowhere",
     )
     logging.getLogger("myapp").setLevel(logging.WARNING)
     with app.app_context():
         upgrade()
-        with without_limits(sql.engine), unit_of_work():
+        with unit_of_work():
             Role.build_in()
             owner = User.create(NAME, PASSWORD).id
             register = REGISTER.format(

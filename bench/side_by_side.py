@@ -1,6 +1,6 @@
 """The service beside its peers: what one request costs each of them, call by call.
 
-    make bench                                   everything: half an hour
+    make bench                                   everything: a quarter of an hour
     python bench/side_by_side.py --only ours,limit --calls get,page --rounds 3
     python bench/side_by_side.py --smoke         does it still run? A few seconds
 

@@ -2,12 +2,14 @@
 
 import csv
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
+from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
@@ -42,7 +44,8 @@ def init_app(app):
 @with_appcontext
 def init_db():
     """Create the tables; fill empty ones with the demo data."""
-    upgrade()
+    with explained():
+        upgrade()
     with unit_of_work():
         Role.build_in()
         if sql.session.scalar(sql.select(User.id).limit(1)) is None:
@@ -61,7 +64,8 @@ def deploy():
     and nobody is there yet who may do everything. In development they name an account
     whose password everybody knows: that one is none.
     """
-    upgrade()
+    with explained():
+        upgrade()
     name = current_app.config["AUTH_USERNAME1"]
     password = current_app.config["AUTH_PASSWORD1"]
     if password == DevelopmentConfig.AUTH_PASSWORD1:
@@ -87,6 +91,15 @@ def purge():
     """Forget what is too old: the answers to idempotency keys, after a day."""
     with job("purge"), unit_of_work():
         click.echo(f"{idempotency.purge()} answers to idempotency keys")
+
+
+@contextmanager
+def explained():
+    """Say what a database has to say, without a trace."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise click.ClickException(moving.said(error)) from None
 
 
 def fill():

@@ -104,8 +104,11 @@ def understood(uri):
         url = make_url(uri)
     except (ArgumentError, ValueError):
         raise click.ClickException(NONSENSE) from None
-    if "@" in (url.host or ""):  # the end of a password, if we named the host
-        raise click.ClickException("--to has two @; one in a password is written %40.")
+    beyond = f"{url.host}{url.database if url.get_backend_name() != 'sqlite' else ''}"
+    if "@" in beyond:  # the end of a password, if we named the host
+        raise click.ClickException(
+            "--to has two @; in a password, @ is written %40, and / %2F."
+        )
     if url.drivername not in DRIVERS:
         raise click.ClickException(
             "--to must begin with sqlite:///, postgresql://, mysql:// or mariadb://."

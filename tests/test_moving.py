@@ -613,6 +613,7 @@ def test_a_text_that_postgresql_cannot_hold_is_refused(source, target):
         ("mysql://127.0.0.1/x?hunter2=1", "--to makes no sense."),
         ("sqlite:///x?timeout=hunter2", "--to makes no sense."),
         ("mysql://me:my@hunter2@127.0.0.1/x", "--to has two @"),
+        ("postgresql://me:my@hunter2/is@127.0.0.1/x", "--to has two @"),
         ("oracle://me:hunter2@host/x", "--to must begin with "),
         ("postgresql+asyncpg://me:hunter2@host/x", "--to must begin with "),
         ("mysql://me:hunter2@127.0.0.1", "--to names no database."),
