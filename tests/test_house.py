@@ -336,7 +336,7 @@ def test_the_slices_hang_below_any_prefix(make_app, prefix):
         assert made.headers["Location"].startswith(f"http://localhost{prefix}/devices/")
         assert client.get(made.headers["Location"]).json == made.json
         listed = client.get(f"{prefix}/devices").json
-        assert listed["meta"]["first"] == f"http://localhost{prefix}/devices"
+        assert listed["meta"]["first"] == f"http://localhost{prefix}/devices/"
         assert made.json in listed["items"]
     finally:
         client.delete(made.headers["Location"])
