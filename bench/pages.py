@@ -76,7 +76,6 @@ TAKE_STOCK = {
 
 CALLS = {
     "one device": ("", "one"),
-    "a new device": ("", "new"),
     "first page": ("", "here"),
     "first page, total=none": ("total=none", "here"),
     "first page, total=exact": ("total=exact", "here"),
@@ -99,6 +98,7 @@ CALLS = {
     "location=Cellar, by name": ("total=none&location=Cellar&sort=name", "here"),
     "sort=-created_at,name": ("total=none&sort=-created_at,name", "here"),
     "q=nowhere": ("total=none&q=nowhere", "here"),
+    "a new device": ("", "new"),
 }
 
 
