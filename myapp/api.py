@@ -5,6 +5,7 @@ it relies on.
 """
 
 import time
+from random import random
 
 import flask_restx
 from flask import Blueprint, current_app, request
@@ -34,9 +35,12 @@ class Resource(flask_restx.Resource):
                 late = time.monotonic() > began + PATIENCE
                 if late or attempt == ATTEMPTS - 1:
                     raise
+            # Of many that gave way to each other, not all come again at once.
+            time.sleep(random() * PAUSE * 2**attempt)
 
 
-ATTEMPTS = 5  # times that a request runs, at most, when it may run anew
+ATTEMPTS = 8  # times that a request runs, at most, when it may run anew
+PAUSE = 0.002  # seconds, at most, after the first time; then twice as long each time
 
 
 class FeatureApi(flask_restx.Api):
