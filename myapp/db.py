@@ -120,7 +120,8 @@ def unit_of_work(writes=True):
         if held := _held.get():
             held[0].commit()
     except BaseException as error:
-        sql.session.rollback()
+        if sql.session.registry.has():
+            sql.session.rollback()
         if gave_way(error) or was_cut_off(error):
             raise Changed from error
         raise

@@ -19,6 +19,7 @@ import time
 import unicodedata
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from operator import attrgetter
 
 import orjson
@@ -291,7 +292,9 @@ class SqlModel(Described, sql.Model):
     @classmethod
     def create(cls, **values):
         """A new record, to read. Among `values` may be what is shown and is no column."""
-        values = cls.defaults() | values
+        defaults = cls._defaults().items()
+        made = {name: d(None) if callable(d) else d for name, d in defaults}
+        values = made | values
         values["search"] = folded(*(values[name] for name in cls.texts))
         columns = cls.__table__.columns
         row = {name: value for name, value in values.items() if name in columns}
@@ -304,13 +307,11 @@ class SqlModel(Described, sql.Model):
         return cls.Record._make(map({**values, "id": id}.get, cls.Record._fields))
 
     @classmethod
-    def defaults(cls):
-        """What a column holds where nothing is said, for those that have such a thing."""
+    @cache
+    def _defaults(cls):
+        """What a column holds where nothing is said, or what makes it."""
         columns = cls.__table__.columns
-        defaults = {
-            column.key: column.default.arg for column in columns if column.default
-        }
-        return {n: d(None) if callable(d) else d for n, d in defaults.items()}
+        return {column.key: column.default.arg for column in columns if column.default}
 
     @classmethod
     def create_many(cls, bodies, **values):
@@ -366,17 +367,9 @@ class SqlModel(Described, sql.Model):
         rows = []
         for turn in range(cls._turns(page, beyond)):
             count = page.count if total is None else "none"
-
-            def part():
-                statement = cls._part(page, scope, where(), beyond, turn)
-                if count == "none":
-                    return statement
-                counting = cls._counting(where(), count)
-                return statement.add_columns(counting.scalar_subquery())
-
             part = read(
                 (*key, turn, count),
-                part,
+                lambda: cls._part(page, scope, where(), beyond, turn, count),
                 limit=page.limit + 1 - len(rows),
                 offset=page.offset,
                 **values,
@@ -447,8 +440,9 @@ class SqlModel(Described, sql.Model):
         return select(func.count()).select_from(some)
 
     @classmethod
-    def _part(cls, page, scope, where, beyond, turn):
-        """The SELECT of a page, or of the part of it that lies in one range."""
+    def _part(cls, page, scope, where, beyond, turn, count):
+        """The SELECT of a page, or of the part of it that lies in one range; each row ends
+        with the total, if that is to be counted."""
         statement = cls._sorted(page).where(*where)
         index = cls._index(page, scope)
         if index is not None:
@@ -457,6 +451,9 @@ class SqlModel(Described, sql.Model):
                 statement = statement.with_hint(cls, f"FORCE INDEX ({index})", dialect)
         if beyond:
             statement = statement.where(cls._beyond(page)[turn])
+        if count != "none":
+            counting = cls._counting(where, count)
+            statement = statement.add_columns(counting.scalar_subquery())
         return statement.limit(bindparam("limit")).offset(bindparam("offset"))
 
     @classmethod
@@ -588,9 +585,12 @@ class Owned:
         if caller and caller.id == owner_id:
             owner = caller.username  # no need to look
         else:
-            owner = sql.session.scalar(
-                select(USERS.c.username).where(USERS.c.id == owner_id)
+            found = read(
+                "owner",
+                lambda: select(USERS.c.username).where(USERS.c.id == bindparam("id")),
+                id=owner_id,
             )
+            owner = found[0][0] if found else None  # whom the foreign key refuses
         return super().create(owner_id=owner_id, owner=owner, **values)
 
 
