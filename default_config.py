@@ -15,6 +15,7 @@ class Config:
     SQLALCHEMY_REPLICA_URIS = []  # PostgreSQL's streaming replicas, to read from
     REPLICA_MAX_LAG = 5  # seconds; a replica further behind is left out; at least 3
     REDIS_URL = None  # None: the embedded server, on a socket in the instance folder
+    BROKER_URL = None  # where tasks wait, if not there; a Cluster cannot carry them
     API_PREFIX = "/api/v1"  # where the slices hang; "" is allowed
     CORS_ORIGINS = []  # other origins that may call from a browser; ["*"] for any
     USE_TOKEN_AUTH = False  # True: Basic works at auth/request-token alone

@@ -16,6 +16,7 @@ from . import (
     docs,
     guard,
     headers,
+    jobs,
     limits,
     metrics,
     problems,
@@ -103,6 +104,7 @@ def create_app(config=None, **overrides):
     statements.init_app(app)
     metrics.init_app(app)
     limits.init_app(app)
+    jobs.init_app(app)
     guard.init_app(app, by_username, by_session, keep_hash)
 
     app.register_blueprint(docs.docs)

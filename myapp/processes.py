@@ -257,6 +257,15 @@ def wait_for_change():
         time.sleep(0.5)
 
 
+def keep_fresh(arguments):
+    """Run `flask` with these arguments, and anew each time that the code changes."""
+    while True:
+        process = spawn([sys.executable, "-m", "flask", *arguments])
+        wait_for_change()
+        process.terminate()
+        process.wait()
+
+
 @click.command()
 @with_appcontext
 def up():

@@ -60,6 +60,27 @@ def parts(url):
     return nodes, split.path.strip("/"), {k: v for k, v in credentials.items() if v}
 
 
+def broker(url):
+    """The same server as Celery calls it, and its options. Raises ValueError for what
+    cannot carry its messages."""
+    split = urlsplit(url)
+    # A request that has a task to send does not wait for a broker that is gone.
+    options = {"socket_connect_timeout": 1, "socket_timeout": 3, "max_retries": 0}
+    if split.scheme == "unix":
+        return "redis+socket" + url.removeprefix("unix"), options
+    if split.scheme == SENTINEL:
+        nodes, path, credentials = parts(url)
+        service, _, database = path.partition("/")
+        user, at, _ = split.netloc.rpartition("@")
+        end = f"/{database or 0}"
+        urls = [f"sentinel://{user}{at}{host}:{port}{end}" for host, port in nodes]
+        named = {"master_name": service, "sentinel_kwargs": credentials}
+        return ";".join(urls), options | named
+    if split.scheme == CLUSTER:
+        raise ValueError("a Cluster cannot")
+    return url, options
+
+
 class LazyCluster(CoreCommands):
     """A client of a Cluster. To make the real one is to connect, so that waits for the
     first command; and its errors are not all RedisErrors."""

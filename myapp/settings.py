@@ -12,7 +12,7 @@ import default_config
 
 from .databases import OPTIONS
 from .processes import embedded_redis_url
-from .redis_client import Client
+from .redis_client import CLUSTER, Client, broker
 
 PREFIX = "MYAPP_"
 PLAIN = {
@@ -115,12 +115,19 @@ def complete(app):
         config["SQLALCHEMY_DATABASE_URI"]
         or "sqlite:///" + os.path.join(app.instance_path, "myapp.sqlite3")
     )
+    if config["REDIS_URL"].startswith(CLUSTER) and not config["BROKER_URL"]:
+        raise SettingError(
+            "REDIS_URL names a Cluster, which cannot carry tasks to the workers: "
+            "BROKER_URL must name a Redis beside it that can."
+        )
+    config["BROKER_URL"] = config["BROKER_URL"] or config["REDIS_URL"]
     replicas = list(map(database_uri, config["SQLALCHEMY_REPLICA_URIS"]))
     config["SQLALCHEMY_REPLICA_URIS"] = replicas
     for name, parse in (
         ("SQLALCHEMY_DATABASE_URI", make_url),
         ("SQLALCHEMY_REPLICA_URIS", lambda uris: list(map(make_url, uris))),
         ("REDIS_URL", Client.from_url),
+        ("BROKER_URL", lambda url: Client.from_url(url) and broker(url)),
         ("RATE_LIMIT", parse_rate),
     ):
         try:

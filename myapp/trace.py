@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 
 import orjson
-from flask import g, has_request_context, request
+from flask import g, has_app_context, request
 
 from . import metrics
 from .problems import Problem
@@ -78,6 +78,14 @@ class Lines(logging.Handler):
             self.handleError(record)
 
 
+def known_ids():
+    """What the line belongs to: the request, and the task where there is one."""
+    if not has_app_context():
+        return {"request_id": None}
+    task = {"task_id": g.task_id} if "task_id" in g else {}
+    return {"request_id": g.get("request_id")} | task
+
+
 class AsJson(logging.Formatter):
     """A line of JSON for each event."""
 
@@ -85,7 +93,7 @@ class AsJson(logging.Formatter):
         facts = {
             "at": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
-            "request_id": g.get("request_id") if has_request_context() else None,
+            **known_ids(),
             **getattr(record, "facts", {"message": record.getMessage()}),
         }
         if record.exc_info:
@@ -101,8 +109,7 @@ class AsText(logging.Formatter):
         more = [f"{facts['ms']} ms"] if facts else []
         if facts.get("account"):
             more.append(f"account {facts['account']}")
-        if has_request_context():
-            more.append(g.get("request_id", ""))
+        more += filter(None, known_ids().values())
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         line = "  ".join((at, record.getMessage(), *more))
         if record.exc_info:
