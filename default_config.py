@@ -25,6 +25,10 @@ class Config:
     REQUIRE_IF_MATCH = False  # True: changing a thing without If-Match is refused
     PRESENCE_TTL = 300  # seconds without a heartbeat until a device counts as away
     MAX_CONTENT_LENGTH = 1024 * 1024  # bytes of a request's body
+    MAX_IMPORT_BYTES = 256 * 1024 * 1024  # bytes of a file of devices
+    IMPORTS_FOLDER = (
+        None  # where it is until it is done, for every host; None: instance/
+    )
     AUTH_USERNAME1 = None  # the two demo accounts
     AUTH_PASSWORD1 = None
     AUTH_USERNAME2 = None

@@ -29,6 +29,7 @@ from .audit import audit
 from .auth import auth
 from .auth.models import look_up as by_session
 from .devices import devices
+from .imports import imports
 from .presence import presence
 from .roles import roles
 from .status import status
@@ -37,7 +38,10 @@ from .users import users
 from .users.models import keep_hash, look_up as by_username
 from .version import __version__  # noqa: F401
 
-FEATURES = (status, auth, account, users, roles, audit, devices, presence, todos)
+FEATURES = (
+    *(status, auth, account, users, roles, audit),
+    *(devices, imports, presence, todos),
+)
 
 
 class Id(IntegerConverter):

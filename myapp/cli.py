@@ -15,7 +15,9 @@ from default_config import DevelopmentConfig
 
 from . import idempotency, moving, processes
 from .db import sql, unit_of_work
+from .devices import commands as device_commands
 from .devices.models import Device
+from .imports import commands as import_commands
 from .metrics import job
 from .presence.models import Presence
 from .roles.models import Role, has_admin
@@ -35,6 +37,8 @@ def init_app(app):
     app.cli.add_command(purge)
     app.cli.add_command(moving.move_db)
     commands.init_app(app)
+    device_commands.init_app(app)
+    import_commands.init_app(app)
     processes.init_app(app)
     models = {model.__name__: model for model in (User, Device, Presence, Todo)}
     app.shell_context_processor(lambda: {"sql": sql, **models})

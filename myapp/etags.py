@@ -44,7 +44,7 @@ def answer(data, status=200, version=0, modified=None, headers=(), codable=False
     response = respond(
         body, status, version, modified, headers=headers, codable=codable
     )
-    if status == 201:
+    if status in (201, 202):
         response.headers["Location"] = ascii_url(data["url"])
     return response
 

@@ -35,21 +35,11 @@ def exports(model):
             with checked() as check:
                 form = check("format", one_of(*TYPES), "csv")
                 page = chosen(model, check)
-            pieces = (piece for piece in ())
+            pieces = ()
             if request.method == "GET":
                 batches = verb(*args, page=page, **kwargs)
                 pieces = begun(ENCODERS[form](model, batches))
-            used = coding()
-            if used:
-                pieces = coded_pieces(pieces, used)
-            response = Response(stream_with_context(pieces), content_type=TYPES[form])
-            response.headers["Cache-Control"] = "no-store"
-            response.headers["Vary"] = "Authorization, Accept-Encoding"
-            if used:
-                response.headers["Content-Encoding"] = used
-            name = f'attachment; filename="{model.collection}.{form}"'
-            response.headers["Content-Disposition"] = name
-            return response
+            return download(pieces, form, model.collection)
 
         text = {"schema": {"type": "string"}}
         content = {kind.partition(";")[0]: text for kind in TYPES.values()}
@@ -71,6 +61,38 @@ def exports(model):
         )
 
     return decorator
+
+
+def answers_csv(stem, names):
+    """Answer with a CSV of these columns; the verb returns batches of rows."""
+
+    def decorator(verb):
+        @wraps(verb)
+        def wrapper(*args, **kwargs):
+            batches = verb(*args, **kwargs)
+            reads = request.method == "GET"
+            return download(begun(lines(names, batches)) if reads else (), "csv", stem)
+
+        content = {"text/csv": {"schema": {"type": "string"}}}
+        described = {"description": "All of them.", "content": content}
+        return describes(wrapper, responses={"200": described})
+
+    return decorator
+
+
+def download(pieces, form, stem):
+    """The response that streams these pieces of a file of that form."""
+    used = coding()
+    if used:
+        pieces = coded_pieces(pieces, used)
+    response = Response(stream_with_context(pieces), content_type=TYPES[form])
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Authorization, Accept-Encoding"
+    if used:
+        response.headers["Content-Encoding"] = used
+    name = f'attachment; filename="{stem}.{form}"'
+    response.headers["Content-Disposition"] = name
+    return response
 
 
 def begun(pieces):
@@ -100,13 +122,20 @@ def as_ndjson(model, batches):
 
 def as_csv(model, batches):
     """A line of names, then a line for each record."""
+    with closing(batches):
+        rows = ((model.as_json(record).values() for record in b) for b in batches)
+        yield from lines(model.read_schema["properties"], rows)
+
+
+def lines(names, batches):
+    """CSV: a line of names, then one for each row of values, a piece for each batch."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(model.read_schema["properties"])
+    writer.writerow(names)
     with closing(batches):
-        for records in batches:
-            for record in records:
-                writer.writerow(map(cell, model.as_json(record).values()))
+        for rows in batches:
+            for values in rows:
+                writer.writerow(map(cell, values))
             yield text.getvalue().encode()
             text.seek(0)
             text.truncate()

@@ -156,7 +156,7 @@ def request_hash():
     """What tells one request from another; keyed, since bodies may hold passwords."""
     secret = current_app.config["SECRET_KEY"].encode()[:64]
     digest = blake2b(request.full_path.encode(), key=secret, digest_size=32)
-    digest.update(request.get_data())
+    digest.update(g.get("digest") or request.get_data())
     return digest.digest()
 
 

@@ -34,7 +34,9 @@ from .redis_client import broker
 
 SLOW = 60  # seconds after which a task is asked to end
 STUCK = 90  # and after which it is made to
-FORGOTTEN = 300  # seconds until a message that nobody has done with goes to another worker
+FORGOTTEN = (
+    300  # seconds until a message that nobody has done with goes to another worker
+)
 PULSE = 2  # seconds between two signs of life of a worker
 SILENCE = 10  # seconds without one until a worker counts as gone
 TLS = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
@@ -45,7 +47,8 @@ log = logging.getLogger("myapp.tasks")
 class Task(CeleryTask):
     """A task runs in an application context, leaves one line in the log, and is counted.
 
-    What it returns, as "12 audit lines", is for that line.
+    What it returns, as "12 audit lines", is for that line; where there was nothing to do
+    it returns None, and there is no line.
     """
 
     acks_late = True  # a worker that dies has not done it
@@ -59,14 +62,13 @@ class Task(CeleryTask):
     time_limit = STUCK
 
     def __call__(self, *args, **kwargs):
-        began, outcome, unexpected = time.perf_counter(), "done", None
+        began, outcome, unexpected = time.perf_counter(), None, None
         with self.app.flask.app_context():
             g.task_id = self.request.id
             g.request_id = self.request.get("request_id")
             try:
                 with job(self.name):
-                    told = self.run(*args, **kwargs)
-                    outcome = told or outcome
+                    outcome = self.run(*args, **kwargs)
             except Retry:
                 outcome = "is tried again"
                 raise
@@ -76,8 +78,9 @@ class Task(CeleryTask):
             finally:
                 ms = round((time.perf_counter() - began) * 1000, 1)
                 facts = {"task": self.name, "outcome": outcome, "ms": ms}
-                more = {"exc_info": unexpected, "extra": {"facts": facts}}
-                log.info("%(task)s: %(outcome)s", facts, **more)
+                if outcome:
+                    more = {"exc_info": unexpected, "extra": {"facts": facts}}
+                    log.info("%(task)s: %(outcome)s", facts, **more)
 
 
 def task(function):

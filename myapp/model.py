@@ -20,7 +20,7 @@ import unicodedata
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 import orjson
 from flask import abort, current_app, g, has_request_context
@@ -42,7 +42,6 @@ from sqlalchemy import (
     column,
     false,
     func,
-    insert,
     literal,
     or_,
     select,
@@ -55,7 +54,7 @@ from sqlalchemy.orm import column_property, declared_attr
 from .db import Changed, in_batches, redis_store, sql
 from .etags import dumps
 from .paging import MOST_COUNTED, OWN, Found, here
-from .statements import filled, parameters, read, write
+from .statements import filled, insert_all, parameters, read, write
 from .schema import BIGGEST, NEVER, Body, as_datetime, integer, kinds, moment
 from .schema import reading, text
 
@@ -78,7 +77,10 @@ def now():
 
 def folded(*texts):
     """Text made alike for a search without regard to case or Unicode form."""
-    return unicodedata.normalize("NFKC", "\n".join(filter(None, texts))).casefold()
+    text = "\n".join(filter(None, texts))
+    if text.isascii():
+        return text.lower()  # the same, in a tenth of the time
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def containing(words):
@@ -150,6 +152,7 @@ class Described:
     read_only = {}  # more properties that a client reads and does not write
     write_only = ()  # names of those that it writes and never reads
     computed = ()  # names of those that `as_json` adds to what is stored
+    unfiltered = ()  # names of those that no query may filter by
     texts = None  # names of those that `q` looks through; by default all that are text
 
     @classmethod
@@ -176,7 +179,9 @@ class Described:
         cls.filters = {
             name: schema
             for name, schema in cls.read_schema["properties"].items()
-            if name in cls.shown and not {"object", "array"} & set(kinds(schema))
+            if name in cls.shown
+            and name not in cls.unfiltered
+            and not {"object", "array"} & set(kinds(schema))
         }
         cls.texts = cls.texts or tuple(
             name
@@ -292,9 +297,7 @@ class SqlModel(Described, sql.Model):
     @classmethod
     def create(cls, **values):
         """A new record, to read. Among `values` may be what is shown and is no column."""
-        defaults = cls._defaults().items()
-        made = {name: d(None) if callable(d) else d for name, d in defaults}
-        values = made | values
+        values = cls._made() | values
         values["search"] = folded(*(values[name] for name in cls.texts))
         columns = cls.__table__.columns
         row = {name: value for name, value in values.items() if name in columns}
@@ -307,6 +310,12 @@ class SqlModel(Described, sql.Model):
         return cls.Record._make(map({**values, "id": id}.get, cls.Record._fields))
 
     @classmethod
+    def _made(cls):
+        """What the columns of a new record hold where nothing is said."""
+        defaults = cls._defaults().items()
+        return {name: d(None) if callable(d) else d for name, d in defaults}
+
+    @classmethod
     @cache
     def _defaults(cls):
         """What a column holds where nothing is said, or what makes it."""
@@ -316,11 +325,12 @@ class SqlModel(Described, sql.Model):
     @classmethod
     def create_many(cls, bodies, **values):
         """New records from an iterable of bodies, all with the same `values` beside."""
-        rows = [{**body, **values} for body in bodies]
-        for row in rows:
-            row["search"] = folded(*(row[name] for name in cls.texts))
-        if rows:
-            sql.session.execute(insert(cls), rows)
+        alike = {**cls._made(), **values}
+        del alike["search"]
+        written = [name for name in cls.write_schema["properties"] if name not in alike]
+        of_body, of_texts = itemgetter(*written), itemgetter(*cls.texts)
+        rows = [(*of_body(body), folded(*of_texts(body))) for body in bodies]
+        insert_all(cls.__table__, (*written, "search"), rows, alike)
 
     def update(self, **values):
         for name, value in values.items():
@@ -527,6 +537,9 @@ class Owned:
     read_only = {"owner": OWNER}
     hidden = ("version", "owner_id")
     scoped_by = ("owner_id",)
+    governed_by = (
+        None  # whose permissions open everybody's; by default the collection's
+    )
 
     @declared_attr
     def owner_id(cls):
@@ -567,15 +580,16 @@ class Owned:
     @classmethod
     def readable(cls):
         """The scope of what the caller may read."""
-        return cls._scope(f"{cls.collection}:read_all")
+        return cls._scope("read_all")
 
     @classmethod
     def writable(cls):
         """The scope of what the caller may change."""
-        return cls._scope(f"{cls.collection}:write_all")
+        return cls._scope("write_all")
 
     @classmethod
     def _scope(cls, permission):
+        permission = f"{cls.governed_by or cls.collection}:{permission}"
         everything = permission in g.caller.permissions
         return {} if everything else {"owner_id": g.caller.id}
 

@@ -8,7 +8,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from contextlib import contextmanager
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from math import ceil
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -74,6 +74,9 @@ class Page(NamedTuple):
     def offset(self):
         """How many items to count past; none where a cursor leads there."""
         return 0 if self.place else (self.number - 1) * self.size
+
+
+EVERYTHING = Page(1, 0, (("id", False),), {}, "", "none", None)
 
 
 class Found(NamedTuple):
@@ -155,6 +158,29 @@ def checked():
     yield check
     if errors:
         raise Problem(400, "The query makes no sense.", errors)
+
+
+def queried(**schemas):
+    """Take parameters from the query, each as its schema says, or that schema's default
+    where it is left out; the verb gets them by their names."""
+
+    def decorator(verb):
+        @wraps(verb)
+        def wrapper(*args, **kwargs):
+            with checked() as check:
+                told = {
+                    name: check(name, partial(parsed, schema), schema.get("default"))
+                    for name, schema in schemas.items()
+                }
+            return verb(*args, **told, **kwargs)
+
+        return describes(
+            wrapper,
+            parameters=[query(name, **schema) for name, schema in schemas.items()],
+            responses={"400": problem_response("A query parameter makes no sense.")},
+        )
+
+    return decorator
 
 
 def asked_for(model):

@@ -273,6 +273,13 @@ def up():
     die_with_parent()
     require_free(current_app.config["PORT"])
     click.get_current_context().invoke(current_app.cli.commands["init-db"])
+    with tempfile.TemporaryDirectory(prefix="myapp-metrics-") as counts:
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", counts)  # they count together
+        run_together()
+
+
+def run_together():
+    """Run the processes of Procfile.dev until one ends, or somebody asks us to."""
     children = list(start_children())
     for child in children:  # not before all are started: a fork wants no threads about
         child.output.start()

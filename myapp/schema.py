@@ -397,7 +397,7 @@ def _documents(schema, statuses):
         str(status): {
             "description": HTTPStatus(status).phrase,
             "headers": dict.fromkeys(
-                ("ETag", "Location") if status == 201 else ("ETag",), HEADER
+                ("ETag", "Location") if status in (201, 202) else ("ETag",), HEADER
             ),
             "content": content,
         }

@@ -111,6 +111,9 @@ def complete(app):
     config["REDIS_EMBEDDED"] = not config["REDIS_URL"]
     if config["REDIS_EMBEDDED"]:
         config["REDIS_URL"] = embedded_redis_url(app.instance_path)
+    config["IMPORTS_FOLDER"] = os.path.abspath(
+        config["IMPORTS_FOLDER"] or os.path.join(app.instance_path, "imports")
+    )
     config["SQLALCHEMY_DATABASE_URI"] = database_uri(
         config["SQLALCHEMY_DATABASE_URI"]
         or "sqlite:///" + os.path.join(app.instance_path, "myapp.sqlite3")

@@ -56,6 +56,49 @@ def write(key, statement, /, **values):
     return current_app.extensions["statements"].write(key, statement, values)
 
 
+def insert_all(table, names, rows, alike):
+    """Insert many rows, as quickly as the database can: by COPY, or many in a statement.
+
+    `rows`: tuples of what the columns of these `names` hold; `alike`: what the others hold
+    in every row. Raises DBAPIError.
+    """
+    statements, dialect = current_app.extensions["statements"], sql.engine.dialect
+    connection = transaction(by_session=statements.engine is None)
+    rest = tuple(
+        process(value) if (process := binder(table, name, dialect)) else value
+        for name, value in alike.items()
+    )
+    binders = [binder(table, name, dialect) for name in names]
+    if any(binders):
+        rows = (
+            tuple(bind(value) if bind else value for bind, value in zip(binders, row))
+            for row in rows
+        )
+    rows = [row + rest for row in rows]
+    columns = ", ".join(map(dialect.identifier_preparer.quote, (*names, *alike)))
+    into = f"{dialect.identifier_preparer.format_table(table)} ({columns})"
+    mark = "?" if dialect.paramstyle == "qmark" else "%s"
+    marks = ", ".join([mark] * (len(names) + len(alike)))
+    text = f"INSERT INTO {into} VALUES ({marks})"
+    cursor = connection.cursor()
+    try:
+        if dialect.driver == "psycopg":
+            with cursor.copy(f"COPY {into} FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        elif rows:
+            cursor.executemany(text, rows)
+    except dialect.loaded_dbapi.Error as error:
+        raise failed(error, dialect, connection, cursor, text) from None
+    finally:
+        cursor.close()
+
+
+def binder(table, name, dialect):
+    """What makes, of a column's value, what the driver takes; None: it is that."""
+    return table.columns[name].type.dialect_impl(dialect).bind_processor(dialect)
+
+
 def parameters(values):
     """For an INSERT or UPDATE: by column, the bound parameters of its new values."""
     return {name: bindparam(f"new_{name}") for name in values}
@@ -155,6 +198,15 @@ def told(error, dialect, text=None, gone=True):
     )
 
 
+def failed(error, dialect, connection, cursor, text):
+    """The same for what was executed there; a connection that is gone leaves its pool."""
+    gone = dialect.is_disconnect(error, connection, cursor)
+    if gone:
+        # Those as old will be made anew, too; whoever has a new one keeps it.
+        connection._pool._invalidate(connection, error)
+    return told(error, dialect, text, gone)
+
+
 class Statement:
     """A statement as a database and its driver take it."""
 
@@ -191,11 +243,7 @@ class Statement:
             cursor.execute(self._text, values)
             rows = cursor.fetchall() if self._fetches else []
         except self._dialect.loaded_dbapi.Error as error:
-            gone = self._dialect.is_disconnect(error, connection, cursor)
-            if gone:
-                # Those as old will be made anew, too; whoever has a new one keeps it.
-                connection._pool._invalidate(connection, error)
-            raise told(error, self._dialect, self._text, gone) from None
+            raise failed(error, self._dialect, connection, cursor, self._text) from None
         finally:
             cursor.close()
         return [self._record(row) for row in rows] if self._results else rows

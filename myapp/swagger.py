@@ -71,7 +71,8 @@ def _operation(operation):
     produced = {mime for each in responses.values() for mime in each.get("content", ())}
     translated = {
         **operation,
-        "consumes": list(body["content"]) if body else [],
+        # 2.0 has another kind of parameter for forms, beside which no body may stand.
+        "consumes": [m for m in body["content"] if "form" not in m] if body else [],
         "produces": sorted(produced),
         "parameters": parameters,
         "responses": {status: _response(each) for status, each in responses.items()},

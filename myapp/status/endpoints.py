@@ -4,6 +4,7 @@ import time
 
 from ..api import FeatureApi, Resource
 from ..db import check_database, check_migrations, check_redis
+from ..jobs import check_worker
 from ..schema import NO_STORE, answers
 from ..version import __version__
 from .models import liveness, readiness
@@ -32,4 +33,6 @@ class Readiness(Resource):
             "migrations": check_migrations(),
             "redis": check_redis(),
         }
-        return parts, 200 if set(parts.values()) == {"ok"} else 503
+        ready = set(parts.values()) == {"ok"}
+        # Without a worker imports wait, and all else goes on: no reason to be shut out.
+        return {**parts, "worker": check_worker()}, 200 if ready else 503

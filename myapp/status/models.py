@@ -10,4 +10,6 @@ liveness = reading(
     uptime={"type": "number", "minimum": 0, "description": "Seconds since the start."},
     version={"type": "string", "description": "semver.org", "examples": ["1.2.3"]},
 )
-readiness = reading("Readiness", database=PART, migrations=PART, redis=PART)
+readiness = reading(
+    "Readiness", database=PART, migrations=PART, redis=PART, worker=PART
+)

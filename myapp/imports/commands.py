@@ -1,0 +1,93 @@
+"""`flask import-devices`: devices from a file, with a progress bar."""
+
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from shutil import copyfileobj
+from uuid import uuid4
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from ..db import unit_of_work
+from ..guard import guard
+from ..model import sql
+from ..problems import Problem
+from ..uploads import Upload, media_type_of
+from .models import DONE, FORMS, UNFINISHED, Import
+from .tasks import steps
+
+MOMENT = 0.5  # seconds between two looks
+
+
+def init_app(app):
+    app.cli.add_command(import_devices)
+
+
+@click.command("import-devices")
+@click.argument("file", type=click.File("rb"))
+@click.option("--owner", required=True, help="The account that they are to belong to.")
+@click.option("--format", "form", type=click.Choice(list(FORMS.values())))
+@click.option("--dry-run", is_flag=True, help="Check every row, and register none.")
+@with_appcontext
+def import_devices(file, owner, form, dry_run):
+    """Register devices from a file: CSV with a header, or NDJSON.
+
+    Which of them its name says, or --format. Broken off by force, a worker goes on with
+    it, as with any import; Ctrl-C cancels it.
+    """
+    account = guard().account(username=owner)
+    if account is None:
+        raise click.ClickException(f"There is no account {owner} that may come in.")
+    name = f"file.{form}" if form else file.name
+    media_type = media_type_of(FORMS, None, name)
+    if media_type is None:
+        raise click.UsageError("Is it csv or ndjson? Say so with --format.")
+    upload = Upload(current_app.config["IMPORTS_FOLDER"])
+    upload.name, upload.media_type = Path(file.name).name, media_type
+    copyfileobj(file, upload)
+    upload.close()
+    try:
+        with unit_of_work():
+            id = Import.create(upload, account.id, dry_run).id
+    except Problem as problem:
+        upload.drop()
+        faults = [f"{f['pointer'][1:]} {f['detail']}" for f in problem.errors or ()]
+        raise click.ClickException("; ".join([problem.description, *faults])) from None
+    try:
+        found = watched(id)
+    except KeyboardInterrupt:
+        with unit_of_work():
+            found = Import.locked(id)
+            if found:
+                found.delete()
+        raise click.ClickException("Cancelled; what was registered stays.") from None
+    if found is None:
+        raise click.ClickException("It was cancelled; what was registered stays.")
+    for error in found.errors:
+        where = error["pointer"][1:] and f"{error['pointer'][1:]} "
+        click.echo(f"row {error['row']}: {where}{error['detail']}", err=True)
+    done = "would fit" if dry_run else "registered"
+    fitting = found.processed - found.rejected
+    click.echo(f"{fitting} {done}, {found.rejected} rejected.")
+    if found.status != DONE or found.rejected:
+        raise click.exceptions.Exit(1)
+
+
+def watched(id):
+    """Take an import on to its end, and show how far it is; returns it, or None."""
+    worker, bar = str(uuid4()), None
+    with ExitStack() as shown:
+        while True:
+            for found in filter(None, steps(id, worker)):
+                if bar is None:
+                    bar = click.progressbar(length=found.total, file=sys.stderr)
+                    shown.enter_context(bar)
+                bar.update(found.processed - bar.pos)
+            with unit_of_work(writes=False):
+                found = sql.session.get(Import, id, populate_existing=True)
+            if found is None or found.status not in UNFINISHED:
+                return found
+            time.sleep(MOMENT)  # an older import of the same account is not done yet

@@ -1,0 +1,231 @@
+"""An import: a file of devices, how far it is, and what was wrong in it.
+
+What a worker needs to go on stands here, and is committed together with the devices: so
+whoever comes next goes on just where the last one stopped, however that one ended.
+"""
+
+from collections import Counter
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from flask import current_app
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Text
+
+from ..db import in_batches
+from ..devices.models import Device
+from ..model import AT_ONCE, KEY, MOMENT, Owned, SqlModel, now, sql
+from ..problems import Problem
+from ..rows import reader
+from ..schema import BIGGEST, flag, integer, optional, text, writing
+
+FORMS = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
+QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
+UNFINISHED = QUEUED, RUNNING
+SHOWN = 100  # faults that an import shows itself
+LEASE = timedelta(seconds=10)  # a worker that is silent for as long has lost it
+CALLED = timedelta(seconds=30)  # for a worker to come; then another is called
+MOST_TRIES = 5  # without one row of progress
+MOST_WAITING = 100  # imports of an account
+ROW = integer(1, BIGGEST, "The how manieth row, the header not counted.", 2)
+
+
+def count(description, example):
+    return integer(0, BIGGEST, description, example)
+
+
+class Import(Owned, SqlModel):
+    """A file of devices that is being registered."""
+
+    __tablename__ = "imports"
+    governed_by = "devices"
+
+    write_schema = writing(
+        "ImportWrite",
+        name=optional(text(1, 255, "What the file is called.", "devices.csv")),
+        media_type={
+            "type": "string",
+            "enum": list(FORMS),
+            "maxLength": 32,
+            "description": "What the file holds.",
+            "examples": ["text/csv"],
+        },
+        dry_run=flag("Whether nothing is to be registered."),
+        status={
+            "type": "string",
+            "enum": [QUEUED, RUNNING, DONE, FAILED],
+            "maxLength": 8,
+            "description": "How it is: `failed` is one that could not go on.",
+            "examples": [DONE],
+        },
+        processed=count("Rows that are done with.", 3),
+        total=optional(count("Rows in the file; null until they are counted.", 3)),
+        created=count("Devices registered.", 2),
+        rejected=count("Rows that do not fit.", 1),
+        errors={
+            "type": "array",
+            "maxItems": SHOWN,
+            "description": f"The first {SHOWN} faults; all are at `…/errors`.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "row": ROW,
+                    "pointer": {
+                        "type": "string",
+                        "description": "Where in the row (RFC 6901).",
+                        "examples": ["/name"],
+                    },
+                    "detail": {
+                        "type": "string",
+                        "description": "What is wrong there.",
+                        "examples": ["is required"],
+                    },
+                },
+                "required": ["row", "pointer", "detail"],
+                "additionalProperties": False,
+            },
+        },
+    )
+    texts = ("name",)
+    unfiltered = ("total",)  # that asks how to count a page
+    sortable = ("id", "created_at", "updated_at")
+
+    file = Column(String(32), nullable=False)
+    position = Column(BigInteger, nullable=False, default=0)  # bytes done with
+    worker = Column(String(36))  # the task that is at it
+    due_at = Column(MOMENT, nullable=False, index=True)  # when another may be
+    tries = Column(Integer, nullable=False, default=0)
+
+    @classmethod
+    def indexed(cls):
+        """Names of the fields that an index serves: progress is written often."""
+        return (*cls.sortable, "status")
+
+    @classmethod
+    def create(cls, upload, owner_id, dry_run):
+        """A new import of an upload, which it keeps.
+
+        Raises 409 where too many wait, and 400 or 422 where the header does not fit.
+        """
+        with open(upload.path, "rb") as file:
+            reader(file, FORMS[upload.media_type], Device)
+        waiting = sql.select(sql.func.count()).where(
+            cls.owner_id == owner_id, cls.status.in_(UNFINISHED)
+        )
+        if sql.session.scalar(waiting) >= MOST_WAITING:
+            raise Problem(409, "Too many imports of yours are waiting already.")
+        return super().create(
+            owner_id=owner_id,
+            file=upload.keep(),
+            name=upload.name and upload.name.replace("\0", "")[:255] or None,
+            media_type=upload.media_type,
+            dry_run=dry_run,
+            status=QUEUED,
+            processed=0,
+            total=None,
+            created=0,
+            rejected=0,
+            errors=[],
+            due_at=now() + CALLED,
+        )
+
+    def rows(self, file):
+        """What is left of the rows in its file."""
+        return reader(file, FORMS[self.media_type], Device, self.position)
+
+    @property
+    def path(self):
+        """Where its file is, until it has ended."""
+        return Path(current_app.config["IMPORTS_FOLDER"]) / self.file
+
+    @classmethod
+    def locked(cls, id):
+        """The import as it is now, or None; nobody changes it in between."""
+        statement = sql.select(cls).where(cls.id == id).with_for_update(of=cls)
+        fresh = {"populate_existing": True}
+        return sql.session.scalar(statement, execution_options=fresh)
+
+    def may_go_on(self, worker):
+        """Whether that worker may be at it: it has not ended, nobody else is at it, and no
+        older one of the same account is there."""
+        taken = self.worker not in (None, worker) and self.due_at >= now()
+        if taken or self.status not in UNFINISHED:
+            return False
+        cls = type(self)
+        older = cls.owner_id == self.owner_id, cls.id < self.id
+        first = sql.select(cls.id).where(*older, cls.status.in_(UNFINISHED)).limit(1)
+        return sql.session.scalar(first) is None
+
+    def begin(self, worker):
+        """Let that worker be at it."""
+        self.tries += 1
+        self.update(status=RUNNING, worker=worker, due_at=now() + LEASE)
+        if self.tries > MOST_TRIES:
+            self.end(FAILED, "It was tried again and again, and never got further.")
+
+    def pause(self):
+        """Leave it to whoever is called next."""
+        self.update(worker=None, due_at=now() + CALLED)
+
+    def end(self, status, why=None):
+        """It is over; `why`: what kept it from going on."""
+        errors = self.errors
+        if why:
+            told = {"row": self.processed + 1, "pointer": "", "detail": why}
+            errors = [*errors[: SHOWN - 1], told]
+        self.update(status=status, errors=errors, worker=None)
+
+    def register(self, bodies, faults, rejected, position):
+        """Be done with a batch of rows, which ends at that position."""
+        if not self.dry_run:
+            Device.create_many(bodies, owner_id=self.owner_id)
+            self.created += len(bodies)
+        Fault.add(self.id, faults)
+        self.update(
+            processed=self.processed + len(bodies) + rejected,
+            rejected=self.rejected + rejected,
+            errors=[*self.errors, *faults][:SHOWN],
+            position=position,
+            due_at=now() + LEASE,
+            tries=0,
+        )
+
+    def delete(self):
+        with suppress(OSError):
+            self.path.unlink()
+        super().delete()
+
+
+class Fault(sql.Model):
+    """Something that is wrong in a row of an import."""
+
+    __tablename__ = "import_faults"
+    __table_args__ = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_nopad_bin"}
+    COLUMNS = ("row", "pointer", "detail")
+
+    import_id = Column(
+        KEY, ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True
+    )
+    row = Column(BigInteger, primary_key=True, autoincrement=False)
+    number = Column(Integer, primary_key=True, autoincrement=False)  # within the row
+    pointer = Column(String(255), nullable=False)
+    detail = Column(Text, nullable=False)
+
+    @classmethod
+    def add(cls, import_id, faults):
+        """Keep faults, each as an import shows it."""
+        numbers = Counter()
+        rows = []
+        for told in faults:
+            numbers[told["row"]] += 1
+            place = {"import_id": import_id, "number": numbers[told["row"]]}
+            rows.append({**place, **told, "pointer": told["pointer"][:255]})
+        if rows:
+            sql.session.execute(sql.insert(cls), rows)
+
+    @classmethod
+    def stream(cls, import_id):
+        """All faults of an import, in batches of rows."""
+        statement = sql.select(cls.row, cls.pointer, cls.detail)
+        statement = statement.where(cls.import_id == import_id)
+        return in_batches(statement.order_by(cls.row, cls.number), AT_ONCE)

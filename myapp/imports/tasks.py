@@ -1,0 +1,155 @@
+"""Registering the devices of an import, and what is left of imports that have ended."""
+
+import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from flask import current_app, g
+
+from ..db import unit_of_work
+from ..devices.models import Device
+from ..guard import guard
+from ..jobs import every, send, task
+from ..model import now, sql
+from ..problems import Problem, fault
+from .models import DONE, FAILED, RUNNING, UNFINISHED, Import
+
+TURN = 15  # seconds; then others have their turn
+AT_ONCE = 500  # rows in a transaction; a writer beside it waits for no more
+MOST_FAULTS = 20  # of a row
+ABANDONED = 3600  # seconds without a write, until a file that belongs to nothing goes
+KEPT = timedelta(days=30)  # for the account to look at
+
+
+@task
+def advance(id):
+    """Take an import on, for a turn; what is left is for the next one."""
+    if not there(id):  # it is sent just before it is committed
+        raise advance.retry(countdown=0.5, max_retries=3)
+    until = time.monotonic() + TURN
+    found = None
+    for found in steps(id, g.task_id):
+        if found and found.status == RUNNING and time.monotonic() > until:
+            if changed(found, Import.pause):
+                send(advance, id)
+            break
+    if found is None:
+        return f"nothing to do for import {id}"
+    return f"import {id} {found.status}, {found.processed} of {found.total} rows"
+
+
+@every(seconds=5)
+def call_workers():
+    """Call a worker for each import that waits for none: its own may have died."""
+    with unit_of_work():
+        due = Import.due_at < now()
+        waiting = sql.select(Import).where(Import.status.in_(UNFINISHED), due)
+        ids = []
+        for found in sql.session.scalars(waiting.order_by(Import.id)):
+            if found.may_go_on(None):
+                found.pause()
+                ids.append(found.id)
+    for id in ids:
+        send(advance, id)
+
+
+@every(minutes=10)
+def tidy():
+    """Forget imports that ended long ago, and files that nobody will read any more."""
+    old = now() - KEPT
+    with unit_of_work():
+        ended = Import.status.not_in(UNFINISHED), Import.updated_at < old
+        sql.session.execute(sql.delete(Import).where(*ended))
+        wanted = sql.select(Import.file).where(Import.status.in_(UNFINISHED))
+        wanted = set(sql.session.scalars(wanted))
+    for file in Path(current_app.config["IMPORTS_FOLDER"]).glob("*"):
+        with suppress(FileNotFoundError):  # somebody else is tidying, too
+            if (
+                file.name not in wanted
+                and time.time() - file.stat().st_mtime > ABANDONED
+            ):
+                file.unlink()
+
+
+def there(id):
+    with unit_of_work():
+        return Import.locked(id) is not None
+
+
+def steps(id, worker):
+    """Take an import on as that worker, a batch at a time.
+
+    Yields it after each, and None if it is another worker's by then, or nobody's.
+    """
+    with unit_of_work():
+        found = Import.locked(id)
+        if found is None or not found.may_go_on(worker):
+            return
+        found.begin(worker)
+    try:
+        with open(found.path, "rb") as file:
+            if found.total is None:
+                total = found.rows(file).count()
+                found = changed(found, lambda it: it.update(total=total))
+            rows = found and found.rows(file)
+            while found and found.status == RUNNING:
+                found = changed(found, next_step(found, rows))
+                yield found
+    except FileNotFoundError:
+        yield changed(found, lambda it: it.end(FAILED, "Its file is not here."))
+    except Problem as problem:
+        why = problem.description
+        yield changed(found, lambda it: it.end(FAILED, why))
+
+
+def next_step(found, rows):
+    """What the next rows of its file ask to be done with an import: a function of it."""
+    batch = rows.take(AT_ONCE)
+    bodies, faults = [], []
+    for number, row in enumerate(batch, found.processed + 1):
+        try:
+            if isinstance(row, Problem):
+                raise row
+            bodies.append(Device.body.check(row))
+        except Problem as problem:
+            errors = problem.errors or [fault("", problem.description)]
+            faults += ({"row": number, **error} for error in errors[:MOST_FAULTS])
+    if not batch:
+        return lambda it: it.end(DONE)
+    if not may_come_in(found):
+        return lambda it: it.end(FAILED, "Its account may not come in any more.")
+    rejected = len(batch) - len(bodies)
+    return lambda it: it.register(bodies, faults, rejected, rows.position)
+
+
+def may_come_in(found):
+    """Whether the account of an import may still do so; as old as a second."""
+    account = guard().account(username=found.owner)
+    return account is not None and account.id == found.owner_id
+
+
+def changed(found, change):
+    """The import, changed; None, and nothing is, if it is another worker's by now."""
+    state = found.worker, found.position
+    with unit_of_work():
+        found = Import.locked(found.id)
+        if found is None or (found.worker, found.position) != state:
+            return None
+        change(found)
+    if found.status != RUNNING:
+        found.path.unlink(missing_ok=True)
+        call_next(found.owner_id)
+    return found
+
+
+def call_next(owner_id):
+    """Call a worker for the account's next import, if there is one."""
+    next = sql.select(Import.id).where(
+        Import.owner_id == owner_id, Import.status.in_(UNFINISHED)
+    )
+    with unit_of_work(writes=False):
+        id = sql.session.scalar(next.order_by(Import.id).limit(1))
+    if id:
+        with suppress(Problem):  # call_workers does it, when it can
+            send(advance, id)

@@ -1,0 +1,170 @@
+"""A file as a request's body: streamed to disk while it comes, never held in memory."""
+
+import os
+import secrets
+from functools import wraps
+from hashlib import blake2b
+from pathlib import Path
+
+from flask import current_app, g, request
+from werkzeug.formparser import FormDataParser
+
+from .db import Changed
+from .docs import describes, problem_response
+from .problems import RETRY, Problem, fault
+
+FORM = "multipart/form-data"
+AT_ONCE = 64 * 1024  # bytes in memory
+MOST_PARTS = 10  # of a form
+
+
+class Upload:
+    """A file that has come: its `media_type`, and its `name`, if the client said one."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.key = secrets.token_hex(16)
+        self.media_type = self.name = None
+        self.kept = False
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._digest = blake2b(digest_size=32)
+        self._file = open(self.path, "xb")
+
+    @property
+    def path(self):
+        return self.folder / self.key
+
+    @property
+    def digest(self):
+        """What tells it from another file."""
+        return self._digest.digest()
+
+    def write(self, piece):
+        self._digest.update(piece)
+        self._file.write(piece)
+
+    def seek(self, _place):  # the parser of forms has come to its end
+        self.close()
+
+    def close(self):
+        """All of it is there, even if the power goes."""
+        if self._file.closed:
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        folder = os.open(self.folder, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+    def keep(self):
+        """Let it outlive the request; returns what it is called in its folder."""
+        self.kept = True
+        return self.key
+
+    def drop(self):
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def receives(forms, folder, limit):
+    """Take a file, as the body or as the one file of a form; the verb gets it as `upload`.
+
+    `forms`: the media types, each with what the names of such files end in.
+    `folder`, `limit`: the settings that say where it goes, and how many bytes it may have.
+    What the verb does not `keep` is gone when it returns.
+    """
+
+    def decorator(verb):
+        @wraps(verb)
+        def wrapper(*args, **kwargs):
+            if "upload" not in g:  # the request may run anew, the body comes once
+                g.upload = received(forms, current_app.config[folder], limit)
+                g.digest = g.upload.digest
+            upload = g.upload
+            upload.kept = False
+            try:
+                return verb(*args, upload=upload, **kwargs)
+            except Changed:
+                upload.kept = True
+                raise
+            except Exception:
+                upload.kept = False
+                raise
+            finally:
+                if not upload.kept:
+                    upload.drop()
+
+        content = {media: {"schema": {"type": "string"}} for media in forms}
+        file = {"type": "string", "format": "binary", "description": "The file."}
+        parts = {"type": "object", "properties": {"file": file}, "required": ["file"]}
+        return describes(
+            wrapper,
+            request_body={
+                "required": True,
+                "content": {**content, FORM: {"schema": parts}},
+            },
+            responses={
+                "400": problem_response("The body is malformed."),
+                "413": problem_response("The file is too large."),
+                "415": problem_response("The body is of another media type."),
+                "422": problem_response("The header of the file does not fit."),
+            },
+        )
+
+    return decorator
+
+
+def received(forms, folder, limit):
+    """The Upload that the request's body is. Raises 400, 413, 415, 422, 503."""
+    request.max_content_length = current_app.config[limit]
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    known = request.mimetype in forms or request.mimetype == FORM
+    if not known or request.content_encoding or charset not in ("utf-8", "utf8"):
+        raise unsupported(forms)
+    uploads = []
+
+    def begin(content_type, filename=None, **_):
+        uploads.append(Upload(folder))
+        uploads[-1].name = filename
+        uploads[-1].media_type = media_type_of(forms, content_type, filename)
+        return uploads[-1]
+
+    try:
+        if request.mimetype == FORM:
+            parser = FormDataParser(begin, silent=False, max_form_parts=MOST_PARTS)
+            length, options = request.content_length, request.mimetype_params
+            parser.parse(request.stream, FORM, length, options)
+        else:
+            upload = begin(request.mimetype)
+            while piece := request.stream.read(AT_ONCE):
+                upload.write(piece)
+            upload.close()
+        if len(uploads) != 1:
+            wrong = "is required" if not uploads else "must be one file"
+            raise Problem(422, errors=[fault("/file", wrong)])
+        if uploads[0].media_type is None:
+            raise unsupported(forms)
+        return uploads[0]
+    except BaseException as error:
+        for upload in uploads:
+            upload.drop()
+        if isinstance(error, OSError):  # no room, perhaps
+            current_app.logger.error("A file cannot be kept: %s", error.strerror)
+            raise Problem(503, headers=RETRY) from None
+        if isinstance(error, ValueError):
+            raise Problem(400, f"This is no form: {error}.") from None
+        raise
+
+
+def media_type_of(forms, media, name):
+    """What a file is, by the end of its name, else by what the client calls it; or None."""
+    ending = (name or "").rpartition(".")[2].lower()
+    called = (media or "").partition(";")[0].strip().lower()
+    by_name = [known for known in forms if forms[known] == ending]
+    return by_name[0] if by_name else called if called in forms else None
+
+
+def unsupported(forms):
+    taken = ", ".join([*forms, FORM])
+    return Problem(415, f"Send {taken}, in UTF-8.", headers={"Accept": taken})
