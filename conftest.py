@@ -90,6 +90,7 @@ def make_app(redis_url, tmp_path_factory):
     """Make an application with settings of its own, on a database with the accounts."""
     with empty_database(tmp_path_factory.mktemp("sql")) as uri:
         shared, made = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}, []
+        shared["IMPORTS_FOLDER"] = str(tmp_path_factory.mktemp("imports"))
 
         def make(**settings):
             made.append(create_app("testing", **(shared | settings)))

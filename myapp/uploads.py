@@ -97,7 +97,12 @@ def receives(forms, folder, limit):
 
         content = {media: {"schema": {"type": "string"}} for media in forms}
         file = {"type": "string", "format": "binary", "description": "The file."}
-        parts = {"type": "object", "properties": {"file": file}, "required": ["file"]}
+        parts = {
+            "type": "object",
+            "properties": {"file": file},
+            "required": ["file"],
+            "additionalProperties": False,
+        }
         return describes(
             wrapper,
             request_body={
@@ -134,15 +139,13 @@ def received(forms, folder, limit):
         if request.mimetype == FORM:
             parser = FormDataParser(begin, silent=False, max_form_parts=MOST_PARTS)
             length, options = request.content_length, request.mimetype_params
-            parser.parse(request.stream, FORM, length, options)
+            _, form, files = parser.parse(request.stream, FORM, length, options)
+            must_be_one_file(list(form), [name for name, _ in files.items(multi=True)])
         else:
             upload = begin(request.mimetype)
             while piece := request.stream.read(AT_ONCE):
                 upload.write(piece)
             upload.close()
-        if len(uploads) != 1:
-            wrong = "is required" if not uploads else "must be one file"
-            raise Problem(422, errors=[fault("/file", wrong)])
         if uploads[0].media_type is None:
             raise unsupported(forms)
         return uploads[0]
@@ -155,6 +158,19 @@ def received(forms, folder, limit):
         if isinstance(error, ValueError):
             raise Problem(400, f"This is no form: {error}.") from None
         raise
+
+
+def must_be_one_file(fields, files):
+    """Go on only if a form with parts of these names is one file. Raises 422."""
+    faults = [
+        fault(f"/{name}", "is not known here")
+        for name in (*fields, *files)
+        if name != "file"
+    ]
+    if files.count("file") != 1 or "file" in fields:
+        faults.append(fault("/file", "must be one file"))
+    if faults:
+        raise Problem(422, "The form does not fit.", faults)
 
 
 def media_type_of(forms, media, name):

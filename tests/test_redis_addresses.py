@@ -76,6 +76,7 @@ def live(make_app, empty_uri):
         app = make_app(
             SQLALCHEMY_DATABASE_URI=empty_uri,
             REDIS_URL=address,
+            BROKER_URL="redis://127.0.0.1:1",  # beside a Cluster there must be one
             USE_RATE_LIMITS=True,
             RATE_LIMIT="1000 per minute",
         )
@@ -205,4 +206,9 @@ def test_without_its_servers_only_presence_is_away(live, scheme):
 )
 def test_an_address_that_makes_no_sense_is_refused(make_app, url):
     with pytest.raises(SettingError, match="REDIS_URL makes no sense"):
-        make_app(REDIS_URL=url)
+        make_app(REDIS_URL=url, BROKER_URL="redis://127.0.0.1:1")
+
+
+def test_a_cluster_needs_a_broker_beside_it(make_app):
+    with pytest.raises(SettingError, match="BROKER_URL must name a Redis"):
+        make_app(REDIS_URL="redis+cluster://127.0.0.1:1")

@@ -23,7 +23,7 @@ WORDS = {
     if "2020-12/meta/" in uri
     for word in REGISTRY.contents(uri)["properties"]
 }
-FORMATS = {"date-time", "uri", "uri-reference", "ipv4", "ipv6"}
+FORMATS = {"date-time", "uri", "uri-reference", "ipv4", "ipv6", "binary"}
 CHECKER = jsonschema.Draft202012Validator.FORMAT_CHECKER
 LONGEST_ADDRESS = "0000:0000:0000:0000:0000:ffff:192.168.100.228"
 

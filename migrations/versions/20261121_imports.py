@@ -21,6 +21,12 @@ def text(length):
     )
 
 
+FILTERS = (
+    *("name", "media_type", "dry_run", "status", "processed", "created", "rejected"),
+    *("created_at", "updated_at"),
+)
+
+
 def upgrade():
     op.create_table(
         "imports",
@@ -35,7 +41,7 @@ def upgrade():
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("rejected", sa.BigInteger(), nullable=False),
         sa.Column("errors", sa.JSON(), nullable=False),
-        sa.Column("file", sa.String(32), nullable=False),
+        sa.Column("file", sa.String(32), nullable=True),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("worker", sa.String(36), nullable=True),
         sa.Column("due_at", MOMENT, nullable=False),
@@ -53,7 +59,7 @@ def upgrade():
     )
     op.create_index("ix_imports_due_at", "imports", ["due_at"])
     op.create_index("ix_imports_owner_id_id", "imports", ["owner_id", "id"])
-    for name in ("created_at", "updated_at", "status"):
+    for name in FILTERS:
         op.create_index(
             f"ix_imports_owner_id_{name}_id", "imports", ["owner_id", name, "id"]
         )

@@ -5,7 +5,6 @@ whoever comes next goes on just where the last one stopped, however that one end
 """
 
 from collections import Counter
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -50,7 +49,7 @@ class Import(Owned, SqlModel):
             "description": "What the file holds.",
             "examples": ["text/csv"],
         },
-        dry_run=flag("Whether nothing is to be registered."),
+        dry_run=flag("Whether nothing is to be registered.", default=False),
         status={
             "type": "string",
             "enum": [QUEUED, RUNNING, DONE, FAILED],
@@ -65,6 +64,7 @@ class Import(Owned, SqlModel):
         errors={
             "type": "array",
             "maxItems": SHOWN,
+            "examples": [[]],
             "description": f"The first {SHOWN} faults; all are at `…/errors`.",
             "items": {
                 "type": "object",
@@ -90,16 +90,13 @@ class Import(Owned, SqlModel):
     unfiltered = ("total",)  # that asks how to count a page
     sortable = ("id", "created_at", "updated_at")
 
-    file = Column(String(32), nullable=False)
+    file = Column(String(32))  # until it has ended
     position = Column(BigInteger, nullable=False, default=0)  # bytes done with
     worker = Column(String(36))  # the task that is at it
-    due_at = Column(MOMENT, nullable=False, index=True)  # when another may be
+    due_at = Column(
+        MOMENT, nullable=False, default=now, index=True
+    )  # when another may be
     tries = Column(Integer, nullable=False, default=0)
-
-    @classmethod
-    def indexed(cls):
-        """Names of the fields that an index serves: progress is written often."""
-        return (*cls.sortable, "status")
 
     @classmethod
     def create(cls, upload, owner_id, dry_run):
@@ -191,9 +188,13 @@ class Import(Owned, SqlModel):
         )
 
     def delete(self):
-        with suppress(OSError):
-            self.path.unlink()
+        self.drop_file()
         super().delete()
+
+    def drop_file(self):
+        """Be rid of the file, which nobody reads any more."""
+        if self.file:
+            self.path.unlink(missing_ok=True)
 
 
 class Fault(sql.Model):

@@ -138,7 +138,7 @@ def changed(found, change):
             return None
         change(found)
     if found.status != RUNNING:
-        found.path.unlink(missing_ok=True)
+        found.drop_file()
         call_next(found.owner_id)
     return found
 

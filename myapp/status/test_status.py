@@ -13,10 +13,15 @@ NO_REDIS = "redis://127.0.0.1:1/0"
 
 
 def problems_of(answer):
-    """The names of the parts that do not work, by a readiness answer."""
+    """The names of the parts that do not work, by a readiness answer; the worker, whom
+    nothing waits for, aside."""
     assert answer.headers["Cache-Control"] == NO_STORE
-    assert answer.json.keys() == {"database", "migrations", "redis"}
-    return {part for part, state in answer.json.items() if state != "ok"}
+    assert answer.json.keys() == {"database", "migrations", "redis", "worker"}
+    return {
+        part
+        for part, state in answer.json.items()
+        if state != "ok" and part != "worker"
+    }
 
 
 def test_the_service_is_there_for_all_to_see(stranger):
@@ -39,6 +44,12 @@ def test_the_service_is_ready_when_all_its_parts_are(stranger):
     ready = stranger.get(READY)
     assert ready.status_code == 200
     assert problems_of(ready) == set()
+
+
+def test_a_worker_that_is_not_there_is_told_of(stranger):
+    ready = stranger.get(READY)
+    assert ready.status_code == 200
+    assert ready.json["worker"] == "does not answer"
 
 
 def test_without_its_migrations_the_service_is_not_ready(app, stranger):

@@ -1,0 +1,706 @@
+import csv
+import io
+import json
+import os
+import time
+from contextlib import suppress
+from datetime import timedelta
+from queue import Empty
+
+import pytest
+from conftest import THERMOSTAT
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from myapp.db import sql, unit_of_work
+from myapp.imports import tasks
+from myapp.imports.models import MOST_TRIES, MOST_WAITING, SHOWN, Import
+from myapp.jobs import sweeps
+from myapp.model import now
+from myapp.rows import LONGEST
+from myapp.users.models import User
+
+IMPORTS = "/api/v1/imports/"
+DEVICES = "/api/v1/devices/"
+CSV, NDJSON = "text/csv", "application/x-ndjson"
+NAMES = list(THERMOSTAT)
+HEADER = ",".join(NAMES) + "\n"
+LAMP = {**THERMOSTAT, "name": "Lamp", "type": "Light"}
+
+
+def table(*rows):
+    """Rows, each a dict or a list of cells, as CSV below a header."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(NAMES)
+    for row in rows:
+        writer.writerow(row.values() if isinstance(row, dict) else row)
+    return text.getvalue()
+
+
+def lines(*rows):
+    """Rows as NDJSON."""
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def next_of(waiting):
+    with suppress(Empty):
+        return waiting.get(block=False)
+
+
+def work(app):
+    """Be the worker: take what waits at the broker, and do it, until nothing waits."""
+    celery, done = app.extensions["celery"], 0
+    with celery.connection_for_read() as connection:
+        waiting = connection.SimpleQueue("celery")
+        while message := next_of(waiting):
+            message.ack()
+            arguments, options, _ = message.payload
+            headers = message.headers
+            celery.tasks[headers["task"]].apply(
+                arguments, options, task_id=headers["id"], headers=headers
+            )
+            done += 1
+        waiting.close()
+    return done
+
+
+@pytest.fixture(autouse=True)
+def folder(app, tmp_path):
+    """A folder of the test's own, where files wait."""
+    app.config["IMPORTS_FOLDER"] = str(tmp_path / "imports")
+
+
+@pytest.fixture
+def send(app, client):
+    """Import a file, to its end; returns what the import shows then."""
+
+    def send(data, media_type=CSV, query="", client=client):
+        sent = client.post(f"{IMPORTS}{query}", data=data, content_type=media_type)
+        assert sent.status_code == 202, sent.json
+        work(app)
+        return client.get(sent.headers["Location"]).json
+
+    return send
+
+
+def devices(client):
+    """What the devices of an account hold, oldest first."""
+    listed = client.get(f"{DEVICES}?per_page=100").json["items"]
+    return [{name: device[name] for name in NAMES} for device in listed]
+
+
+def faults(shown):
+    return [(error["row"], error["pointer"]) for error in shown["errors"]]
+
+
+def files(app):
+    """What lies in the folder of files that wait."""
+    folder = app.config["IMPORTS_FOLDER"]
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def pointers(response, status):
+    assert response.status_code == status, response.json
+    return [error["pointer"] for error in response.json["errors"]]
+
+
+# Good rows
+
+
+@pytest.mark.parametrize("data, media_type", [(table, CSV), (lines, NDJSON)])
+def test_a_file_is_registered_in_the_background(app, client, data, media_type):
+    body = data(THERMOSTAT, LAMP)
+    sent = client.post(IMPORTS, data=body, content_type=media_type)
+    assert sent.status_code == 202
+    assert sent.headers["Location"] == sent.json["url"]
+    expected = {
+        "status": "queued",
+        "media_type": media_type,
+        "name": None,
+        "processed": 0,
+        "total": None,
+        "created": 0,
+        "rejected": 0,
+        "errors": [],
+        "dry_run": False,
+        "owner": "pythonista",
+    }
+    assert sent.json.items() >= expected.items()
+    assert devices(client) == []
+    assert work(app)
+    shown = client.get(sent.json["url"]).json
+    ended = {"status": "done", "processed": 2, "total": 2, "created": 2}
+    assert shown.items() >= {**expected, **ended}.items()
+    assert devices(client) == [THERMOSTAT, LAMP]
+    assert files(app) == []
+
+
+@pytest.mark.parametrize(
+    "name, kind, expected",
+    [
+        ("devices.csv", "application/octet-stream", CSV),
+        ("devices.CSV", "application/vnd.ms-excel", CSV),
+        ("devices.ndjson", "application/octet-stream", NDJSON),
+        ("devices", "text/csv; charset=utf-8", CSV),
+        ("Küche 🌡.csv", "text/csv", CSV),
+    ],
+)
+def test_a_file_may_come_in_a_form(app, client, name, kind, expected):
+    data = (table if expected == CSV else lines)(THERMOSTAT).encode()
+    sent = client.post(IMPORTS, data={"file": (io.BytesIO(data), name, kind)})
+    assert sent.status_code == 202
+    assert (sent.json["name"], sent.json["media_type"]) == (name, expected)
+    work(app)
+    assert devices(client) == [THERMOSTAT]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        table(THERMOSTAT).encode("utf-8-sig"),
+        table(THERMOSTAT).replace("\r\n", "\n"),
+        table(THERMOSTAT).removesuffix("\r\n"),
+        table(THERMOSTAT).replace(",", ";"),
+        table(THERMOSTAT).replace(",", "\t"),
+        table(THERMOSTAT).replace("\r\n", "\r\n\r\n"),
+        table(THERMOSTAT)
+        .replace(",", '","')
+        .replace("\r\n", '"\r\n"')[:-1]
+        .join('""')[:-1],
+        table(THERMOSTAT).replace("name", " name ", 1),
+    ],
+    ids=["a mark", "\\n", "no end", "semicolons", "tabs", "gaps", "quotes", "spaces"],
+)
+def test_a_csv_may_look_as_spreadsheets_write_it(client, send, data):
+    assert send(data)["created"] == 1
+    assert devices(client) == [THERMOSTAT]
+
+
+def test_the_columns_may_stand_in_any_order(client, send):
+    send("type,name,serial_number,model,location\nT,N,S,M,L\n")
+    (device,) = devices(client)
+    assert device == dict(zip(NAMES, "NLTMS"))
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_the_import_of_an_export_gives_the_same_devices(client, engineer, send, form):
+    nasty = ["=1+1", "'=1", "'", "a\r\nb", 'say "x"', "a,b;c\td", "🌡", " ", "-1", "＝1"]
+    for text in nasty:
+        client.post(DEVICES, json=dict.fromkeys(NAMES, text))
+    exported = client.get(f"{DEVICES}export?format={form}", buffered=True)
+    shown = send(exported.data, {"csv": CSV, "ndjson": NDJSON}[form], "", engineer)
+    assert (shown["created"], shown["rejected"]) == (len(nasty), 0)
+    assert devices(engineer) == devices(client)
+
+
+def test_a_dry_run_changes_nothing(app, client, send):
+    shown = send(table(THERMOSTAT, [""] * 5), query="?dry_run=true")
+    counts = {"status": "done", "processed": 2, "created": 0, "rejected": 1}
+    assert shown.items() >= counts.items()
+    assert shown["dry_run"] is True
+    assert faults(shown) == [(2, f"/{name}") for name in NAMES]
+    assert devices(client) == []
+
+
+def test_an_import_of_nothing_is_done_at_once(client, send):
+    assert send(HEADER)["total"] == 0
+    assert send("", NDJSON).items() >= {"status": "done", "total": 0}.items()
+
+
+def test_more_rows_than_a_batch_holds_are_all_there_in_order(client, send):
+    rows = [
+        {**THERMOSTAT, "serial_number": f"{n}"} for n in range(2 * tasks.AT_ONCE + 1)
+    ]
+    assert send(lines(*rows), NDJSON)["created"] == len(rows)
+    exported = client.get(f"{DEVICES}export?format=ndjson", buffered=True).text
+    numbers = [json.loads(line)["serial_number"] for line in exported.splitlines()]
+    assert numbers == [row["serial_number"] for row in rows]
+
+
+# Bad rows
+
+
+def test_a_bad_row_is_told_of_and_the_others_are_registered(client, send):
+    shown = send(table(THERMOSTAT, {**LAMP, "name": ""}, LAMP))
+    counts = {"status": "done", "processed": 3, "created": 2, "rejected": 1}
+    assert shown.items() >= counts.items()
+    told = {"row": 2, "pointer": "/name"}
+    (error,) = shown["errors"]
+    assert error == {**told, "detail": "the value is shorter than 1 character"}
+    assert devices(client) == [THERMOSTAT, LAMP]
+
+
+@pytest.mark.parametrize(
+    "row, expected",
+    [
+        ("a,b,c,d", [""]),
+        ("a,b,c,d,e,f", [""]),
+        ('a,b,c,d,"e', [""]),
+        ('a,b,c,"d"d,e', [""]),
+        ("a,b,c,d,\xff", [""]),
+        ("a,b,c,d," + "e" * (LONGEST + 1), [""]),
+        ("a,b,c,d," + "e" * 65, ["/serial_number"]),
+        ("a,b,c,d,\0", ["/serial_number"]),
+        (",,,,", [f"/{name}" for name in NAMES]),
+    ],
+    ids="few many open quoted bytes long longer nul empty".split(),
+)
+def test_a_row_that_is_none_does_not_spoil_the_next(client, send, row, expected):
+    data = (
+        f"{HEADER}{row}\n".encode("latin-1") + table(LAMP).partition("\n")[2].encode()
+    )
+    shown = send(data)
+    assert faults(shown) == [(1, pointer) for pointer in expected]
+    assert (shown["total"], shown["created"], shown["rejected"]) == (2, 1, 1)
+    assert devices(client) == [LAMP]
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("{", [""]),
+        ("[]", [""]),
+        ("null", [""]),
+        ('"' + "x" * (LONGEST + 1) + '"', [""]),
+        ("\xff", [""]),
+        ("[" * 5000, [""]),
+        (json.dumps({**LAMP, "name": 7}), ["/name"]),
+        (json.dumps({**LAMP, "colour": "red"}), ["/colour"]),
+        ("{}", [f"/{name}" for name in NAMES]),
+    ],
+    ids="half list null long bytes deep number unknown empty".split(),
+)
+def test_a_line_that_is_no_device_does_not_spoil_the_next(client, send, line, expected):
+    data = f"{line}\n".encode("latin-1") + lines(LAMP).encode()
+    shown = send(data, NDJSON)
+    assert faults(shown) == [(1, pointer) for pointer in expected]
+    assert (shown["total"], shown["created"], shown["rejected"]) == (2, 1, 1)
+    assert devices(client) == [LAMP]
+
+
+def test_a_quote_that_is_never_closed_spoils_its_row_alone(client, send):
+    rows = table(LAMP, THERMOSTAT).partition("\n")[2]
+    shown = send(HEADER + 'a,b,c,d,"e\n' + rows)
+    assert faults(shown) == [(1, "")]
+    assert devices(client) == [LAMP, THERMOSTAT]
+
+
+def test_what_only_reading_shows_is_left_out(client, send):
+    row = {**LAMP, "id": 1, "url": "x", "owner": "engineer", "created_at": "never"}
+    assert send(lines(row), NDJSON)["created"] == 1
+    (device,) = client.get(DEVICES).json["items"]
+    assert device["owner"] == "pythonista"
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=40,
+    deadline=None,
+)
+@given(data=st.binary(max_size=200), form=st.sampled_from([CSV, NDJSON]))
+def test_whatever_comes_is_judged_row_by_row(send, data, form):
+    shown = send(HEADER.encode() + data if form == CSV else data, form)
+    assert shown["status"] == "done"
+    assert shown["processed"] == shown["total"]
+    assert shown["created"] + shown["rejected"] == shown["total"]
+
+
+# All faults
+
+
+def test_an_import_shows_the_first_faults_and_all_can_be_downloaded(client, send):
+    rows = [{**LAMP, "name": ""} for _ in range(SHOWN + 20)]
+    shown = send(table(*rows))
+    assert [row for row, _ in faults(shown)] == list(range(1, SHOWN + 1))
+    told = client.get(shown["url"] + "/errors", buffered=True)
+    assert told.status_code == 200
+    assert told.mimetype == CSV
+    assert told.headers["Content-Disposition"] == 'attachment; filename="errors.csv"'
+    read = list(csv.DictReader(io.StringIO(told.text, newline="")))
+    assert [int(fault["row"]) for fault in read] == list(range(1, len(rows) + 1))
+    assert {(f["pointer"], f["detail"]) for f in read} == {
+        ("/name", "the value is shorter than 1 character")
+    }
+
+
+def test_the_faults_of_a_row_are_limited(client, send):
+    shown = send(lines({f"x{n}": 1 for n in range(100)}), NDJSON)
+    assert len(shown["errors"]) == tasks.MOST_FAULTS
+
+
+def test_a_fault_that_a_spreadsheet_would_run_is_made_harmless(client, send):
+    shown = send(lines({**LAMP, "=1": 1}), NDJSON)
+    assert faults(shown) == [(1, "/=1")]
+    shown = send(lines({**LAMP, "x" * 300: 1}), NDJSON)
+    assert client.get(shown["url"] + "/errors", buffered=True).status_code == 200
+
+
+def test_an_import_without_faults_has_an_empty_list_of_them(client, send):
+    shown = send(table(LAMP))
+    told = client.get(shown["url"] + "/errors", buffered=True)
+    assert told.text == "row,pointer,detail\r\n"
+
+
+# What is refused at once
+
+
+@pytest.mark.parametrize(
+    "header, expected",
+    [
+        ("", [f"/{name}" for name in NAMES]),
+        ("name,location,type,model", ["/serial_number"]),
+        (HEADER.strip() + ",colour", ["/colour"]),
+        (HEADER.strip() + ",name", ["/name"]),
+        ("a b c", ["/a b c", *(f"/{name}" for name in NAMES)]),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(app, client, header, expected):
+    refused = client.post(IMPORTS, data=header + "\n", content_type=CSV)
+    assert pointers(refused, 422) == expected
+    assert client.get(IMPORTS).json["items"] == []
+    assert files(app) == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfen\0a\0m\0e\0", b'"name', b"x" * (LONGEST + 1)]
+)
+def test_a_header_that_cannot_be_read_is_malformed(app, client, data):
+    assert pointers(client.post(IMPORTS, data=data, content_type=CSV), 400) == [""]
+    assert files(app) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": "application/json"},
+        {"Content-Type": "text/csv; charset=utf-16"},
+        {"Content-Type": CSV, "Content-Encoding": "gzip"},
+        {"Content-Type": "application/vnd.ms-excel"},
+    ],
+)
+def test_a_file_of_another_kind_is_refused(app, client, headers):
+    refused = client.post(IMPORTS, data=table(LAMP), headers=headers)
+    assert refused.status_code == 415
+    assert refused.headers["Accept"].startswith("text/csv, application/x-ndjson")
+    assert files(app) == []
+
+
+@pytest.mark.parametrize(
+    "form, status",
+    [
+        ({}, 422),
+        ({"file": "no file"}, 422),
+        ({"other": (io.BytesIO(b"x"), "x.csv")}, 422),
+        ({"file": (io.BytesIO(table(LAMP).encode()), "x.csv"), "more": "1"}, 422),
+        ({"file": [(io.BytesIO(b"x"), "x.csv"), (io.BytesIO(b"x"), "y.csv")]}, 422),
+        ({"file": (io.BytesIO(b"x"), "x.xlsx")}, 415),
+    ],
+    ids="nothing text another more two kind".split(),
+)
+def test_a_form_that_does_not_fit_is_refused(app, client, form, status):
+    kind = "multipart/form-data"
+    refused = client.post(IMPORTS, data=form, content_type=kind)
+    assert refused.status_code == status
+    assert client.get(IMPORTS).json["items"] == []
+    assert files(app) == []
+
+
+@pytest.mark.parametrize(
+    "data, kind",
+    [
+        (b"", "multipart/form-data"),
+        (b"--x\r\n", "multipart/form-data; boundary=x"),
+        (b"nonsense", "multipart/form-data; boundary=x"),
+        (b"--x\r\n\r\n\r\n--x--", "multipart/form-data; boundary=x"),
+    ],
+)
+def test_a_form_that_makes_no_sense_is_refused(app, client, data, kind):
+    refused = client.post(IMPORTS, data=data, content_type=kind)
+    assert refused.status_code in (400, 422)
+    assert files(app) == []
+
+
+def test_a_file_that_is_too_large_is_refused(app, client):
+    data = table(LAMP).encode()
+    app.config["MAX_IMPORT_BYTES"] = len(data)
+    sent = client.post(IMPORTS, data=data, content_type=CSV)
+    assert sent.status_code == 202
+    refused = client.post(IMPORTS, data=data + b"x", content_type=CSV)
+    assert refused.status_code == 413
+    form = {"file": (io.BytesIO(data + b"x"), "x.csv")}
+    assert client.post(IMPORTS, data=form).status_code == 413
+    assert len(files(app)) == 1
+
+
+def test_a_file_may_be_larger_than_other_bodies(app, client):
+    app.config["MAX_CONTENT_LENGTH"] = 10
+    sent = client.post(IMPORTS, data=table(LAMP), content_type=CSV)
+    assert sent.status_code == 202
+
+
+@pytest.mark.parametrize("value", ["", "1", "yes", "True"])
+def test_a_dry_run_is_true_or_false(client, value):
+    refused = client.post(
+        f"{IMPORTS}?dry_run={value}", data=table(LAMP), content_type=CSV
+    )
+    assert pointers(refused, 400) == ["/dry_run"]
+
+
+def test_an_account_has_so_many_imports_waiting_and_no_more(app, client, engineer):
+    body = {"data": table(LAMP), "content_type": CSV}
+    for _ in range(MOST_WAITING):
+        assert client.post(IMPORTS, **body).status_code == 202
+    assert client.post(IMPORTS, **body).status_code == 409
+    assert engineer.post(IMPORTS, **body).status_code == 202
+    work(app)
+    assert client.post(IMPORTS, **body).status_code == 202
+
+
+def test_where_there_is_no_room_it_is_said(app, client, tmp_path):
+    (tmp_path / "file").touch()
+    app.config["IMPORTS_FOLDER"] = str(tmp_path / "file" / "folder")
+    refused = client.post(IMPORTS, data=table(LAMP), content_type=CSV)
+    assert refused.status_code == 503
+    assert str(tmp_path) not in refused.text
+
+
+# Once
+
+
+def test_an_idempotency_key_imports_once(app, client):
+    headers = {"Idempotency-Key": "once"}
+    body = {"data": table(LAMP), "content_type": CSV, "headers": headers}
+    first, second = client.post(IMPORTS, **body), client.post(IMPORTS, **body)
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert second.headers["Location"] == first.headers["Location"]
+    assert len(files(app)) == 1
+    other = client.post(IMPORTS, **{**body, "data": table(THERMOSTAT)})
+    assert pointers(other, 422) == ["/Idempotency-Key"]
+    work(app)
+    assert devices(client) == [LAMP]
+
+
+def test_a_form_that_is_sent_again_is_the_same_whatever_its_boundary(app, client):
+    def post(boundary):
+        data = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
+            f'filename="x.csv"\r\n\r\n{table(LAMP)}\r\n--{boundary}--\r\n'
+        )
+        kind = f"multipart/form-data; boundary={boundary}"
+        headers = {"Idempotency-Key": "once"}
+        return client.post(IMPORTS, data=data, content_type=kind, headers=headers)
+
+    assert post("one").json == post("two").json
+
+
+def test_a_message_that_comes_twice_registers_once(app, client):
+    id = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json["id"]
+    with app.app_context():
+        advance = app.extensions["celery"].tasks["imports.advance"]
+    for turn in range(3):
+        advance.apply([id], task_id=f"task-{turn}")
+    work(app)
+    assert devices(client) == [LAMP]
+
+
+def test_who_has_lost_an_import_registers_nothing_more(app, client):
+    """Another worker has taken over while this one was silent."""
+    rows = [{**LAMP, "name": f"{n}"} for n in range(tasks.AT_ONCE + 1)]
+    id = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json["id"]
+    with app.app_context():
+        slow = tasks.steps(id, "slow")
+        assert next(slow).processed == tasks.AT_ONCE
+        late(app, id)
+        with app.app_context():
+            assert len(list(tasks.steps(id, "quick"))) == 2
+        assert list(slow) == [None]
+    assert client.get(f"{DEVICES}?total=exact").json["meta"]["total"] == len(rows)
+
+
+def test_while_a_worker_is_at_it_no_other_is(app, client):
+    rows = [{**LAMP, "name": f"{n}"} for n in range(tasks.AT_ONCE + 1)]
+    id = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json["id"]
+    with app.app_context():
+        first = tasks.steps(id, "first")
+        next(first)
+        assert list(tasks.steps(id, "second")) == []
+        assert len(list(first)) == 2
+
+
+def test_imports_of_an_account_run_one_after_another(app, client, engineer):
+    def post(client, name):
+        body = lines({**LAMP, "name": name})
+        return client.post(IMPORTS, data=body, content_type=NDJSON).json["id"]
+
+    first, second = post(client, "first"), post(client, "second")
+    other = post(engineer, "other")
+    with app.app_context():
+        assert list(tasks.steps(second, "eager")) == []
+        assert len(list(tasks.steps(other, "busy"))) == 2
+        assert len(list(tasks.steps(first, "first"))) == 2
+    work(app)
+    assert [device["name"] for device in devices(client)] == ["first", "second"]
+
+
+def test_when_an_import_has_ended_a_worker_is_called_for_the_next(app, client):
+    body = {"data": table(LAMP), "content_type": CSV}
+    first, second = (client.post(IMPORTS, **body).json for _ in range(2))
+    with app.app_context():
+        with app.extensions["celery"].connection_for_read() as connection:
+            connection.default_channel.queue_purge("celery")
+        list(tasks.steps(first["id"], "worker"))
+    assert work(app) == 1
+    assert client.get(second["url"]).json["status"] == "done"
+
+
+# What does not go on by itself
+
+
+def sweep(app, name):
+    with app.app_context():
+        sweeps()[name].run()
+
+
+def test_an_import_that_nobody_came_for_is_called_for_again(app, client):
+    made = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    with app.app_context():
+        with app.extensions["celery"].connection_for_read() as connection:
+            connection.default_channel.queue_purge("celery")
+    sweep(app, "imports.call_workers")
+    assert work(app) == 0, "its own call may still be on its way"
+    late(app, made["id"])
+    sweep(app, "imports.call_workers")
+    sweep(app, "imports.call_workers")
+    assert work(app) == 1
+    assert client.get(made["url"]).json["status"] == "done"
+
+
+def late(app, id, **values):
+    with app.app_context(), unit_of_work():
+        Import.locked(id).update(due_at=now() - timedelta(seconds=1), **values)
+
+
+def test_one_that_never_gets_further_fails(app, client):
+    made = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    late(app, made["id"], tries=MOST_TRIES)
+    work(app)
+    shown = client.get(made["url"]).json
+    assert shown["status"] == "failed"
+    assert "again and again" in shown["errors"][0]["detail"]
+    assert devices(client) == []
+    assert files(app) == []
+
+
+def test_one_whose_file_is_gone_fails(app, client):
+    made = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    for name in files(app):
+        os.remove(os.path.join(app.config["IMPORTS_FOLDER"], name))
+    work(app)
+    shown = client.get(made["url"]).json
+    assert shown["status"] == "failed"
+    assert faults(shown) == [(1, "")]
+
+
+@pytest.mark.parametrize("change", ["block", "delete"])
+def test_the_import_of_an_account_that_may_not_come_in_stops(
+    app, admin, client, change
+):
+    made = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    with app.app_context(), unit_of_work():
+        found = User.find("pythonista")
+        if change == "delete":
+            found.delete()
+        else:
+            found.update(found.username, status="blocked")
+    work(app)
+    shown = admin.get(made["url"]).json
+    assert shown["status"] == "failed"
+    assert "may not come in" in shown["errors"][0]["detail"]
+    assert devices(admin) == []
+
+
+# Looking, cancelling
+
+
+def test_imports_are_listed_and_filtered(client, send):
+    done = send(table(LAMP))
+    waiting = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    assert client.get(IMPORTS).json["items"] == [done, waiting]
+    assert client.get(f"{IMPORTS}?status=done").json["items"] == [done]
+    newest = client.get(f"{IMPORTS}?sort=-id&per_page=1").json
+    assert newest["items"] == [waiting]
+    assert newest["meta"]["total"] == 2
+
+
+def test_an_import_has_another_etag_when_it_is_further(app, client):
+    url = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json["url"]
+    before = client.get(url).headers["ETag"]
+    assert client.get(url).headers["ETag"] == before
+    known = {"If-None-Match": before}
+    assert client.get(url, headers=known).status_code == 304
+    work(app)
+    assert client.get(url, headers=known).status_code == 200
+
+
+def test_an_import_that_is_cancelled_does_not_begin(app, client):
+    url = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json["url"]
+    assert client.delete(url).status_code == 204
+    assert client.get(url).status_code == 404
+    assert files(app) == []
+    work(app)
+    assert devices(client) == []
+
+
+def test_an_import_that_is_cancelled_goes_no_further(app, client):
+    rows = [{**LAMP, "name": f"{n}"} for n in range(3 * tasks.AT_ONCE)]
+    made = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json
+    with app.app_context():
+        running = tasks.steps(made["id"], "worker")
+        next(running)
+        shown = client.get(made["url"]).json
+        assert shown["status"] == "running"
+        assert (shown["processed"], shown["total"]) == (tasks.AT_ONCE, len(rows))
+        assert client.delete(made["url"]).status_code == 204
+        assert list(running) == [None]
+    assert client.get(DEVICES).json["meta"]["total"] == tasks.AT_ONCE
+    assert files(app) == []
+
+
+def test_when_one_is_forgotten_its_devices_stay(client, send):
+    done = send(table(LAMP))
+    assert client.delete(done["url"]).status_code == 204
+    assert devices(client) == [LAMP]
+
+
+# Tidying
+
+
+def test_imports_that_ended_long_ago_are_forgotten(app, client, send):
+    old, new = send(table([""] * 5)), send(table(LAMP))
+    waiting = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    with app.app_context(), unit_of_work():
+        for made in (old, waiting):
+            statement = sql.update(Import).where(Import.id == made["id"])
+            ago = now() - tasks.KEPT - timedelta(seconds=1)
+            sql.session.execute(statement.values(updated_at=ago))
+    sweep(app, "imports.tidy")
+    left = [item["id"] for item in client.get(IMPORTS).json["items"]]
+    assert left == [new["id"], waiting["id"]]
+
+
+def test_a_file_that_belongs_to_nothing_goes_after_a_while(app, client):
+    waiting = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    (kept,) = files(app)
+    folder = app.config["IMPORTS_FOLDER"]
+    long_ago = time.time() - tasks.ABANDONED - 1
+    for name in ("young", "old"):
+        with open(os.path.join(folder, name), "w"):
+            pass
+    for name in ("old", kept):
+        os.utime(os.path.join(folder, name), (long_ago, long_ago))
+    sweep(app, "imports.tidy")
+    assert sorted(files(app)) == sorted([kept, "young"])
+    os.remove(os.path.join(folder, "young"))
+    assert client.delete(waiting["url"]).status_code == 204
