@@ -349,9 +349,10 @@ def watch(children):
                 raise click.ClickException(f"{child.name} ended with code {code}.")
         if not told:
             status, body = readiness(current_app.config["PORT"])
-            told = status == 200 or status and time.monotonic() > deadline
+            ready = status == 200 and '"worker":"ok"' in body
+            told = ready or status and time.monotonic() > deadline
             if told:
-                announce("ready" if status == 200 else f"not ready: {body}")
+                announce("ready" if ready else f"not ready: {body}")
             elif status:
                 time.sleep(0.5)  # each question is a line in the log
         time.sleep(0.1)

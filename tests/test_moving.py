@@ -28,6 +28,7 @@ from sqlalchemy.exc import OperationalError
 from myapp import moving
 from myapp.db import sql, unit_of_work
 from myapp.idempotency import FirstAnswer
+from myapp.imports.tasks import steps
 from myapp.roles.models import Role
 from myapp.settings import database_uri as full
 
@@ -126,6 +127,10 @@ def furnish(app):
     client.post(
         "/api/v1/todos/", json={**task, "done": True, "due_at": "2027-01-06T17:00:00Z"}
     )
+    file = {"data": f"{','.join(THERMOSTAT)}\n,,,,\n", "content_type": "text/csv"}
+    made = client.post("/api/v1/imports/", **file)
+    with app.app_context():
+        list(steps(made.json["id"], "worker"))
     with app.app_context(), unit_of_work():
         for number in range(7):  # from both sides of a batch's end
             sql.session.add(

@@ -78,9 +78,12 @@ def free_port():
 def wait_until_ready(url):
     for _ in range(300):
         try:
-            return urlopen(url).close()
+            with urlopen(url) as answer:
+                if b'"worker":"ok"' in answer.read():
+                    return
         except URLError:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     raise TimeoutError(f"{url} does not answer")
 
 
