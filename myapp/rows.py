@@ -5,11 +5,12 @@ of as a Problem in its place, and the next line is read.
 """
 
 import csv
+import io
 from contextlib import suppress
 
 import orjson
 
-from .export import unguarded
+from .export import cell, unguarded
 from .problems import Problem, fault
 from .schema import is_optional, kinds
 
@@ -179,6 +180,17 @@ class CsvRows(Rows):
 
 READERS = {"csv": CsvRows, "ndjson": NdjsonRows}
 LEFT_OUT = object()
+
+
+def sample(form, model):
+    """A file of that form with one row: the examples that the write schema gives."""
+    properties = model.write_schema["properties"]
+    row = {name: schema["examples"][0] for name, schema in properties.items()}
+    if form == "ndjson":
+        return orjson.dumps(row).decode()
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([row, map(cell, row.values())])
+    return text.getvalue()
 
 
 def value_of(schema):

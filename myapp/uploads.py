@@ -67,11 +67,12 @@ class Upload:
         self.path.unlink(missing_ok=True)
 
 
-def receives(forms, folder, limit):
+def receives(forms, samples, folder, limit):
     """Take a file, as the body or as the one file of a form; the verb gets it as `upload`.
 
     `forms`: the media types, each with what the names of such files end in.
-    `folder`, `limit`: the settings that say where it goes, and how many bytes it may have.
+    `samples`: a file of each form, for the documents. `folder`, `limit`: the settings that
+    say where it goes, and how many bytes it may have.
     What the verb does not `keep` is gone when it returns.
     """
 
@@ -95,7 +96,10 @@ def receives(forms, folder, limit):
                 if not upload.kept:
                     upload.drop()
 
-        content = {media: {"schema": {"type": "string"}} for media in forms}
+        content = {
+            media: {"schema": {"type": "string", "examples": [samples[form]]}}
+            for media, form in forms.items()
+        }
         file = {"type": "string", "format": "binary", "description": "The file."}
         parts = {
             "type": "object",

@@ -11,7 +11,7 @@ from ..jobs import send
 from ..paging import paged, queried
 from ..schema import answers, answers_nothing, flag
 from ..uploads import receives
-from .models import FORMS, Fault, Import
+from .models import FORMS, SAMPLES, Fault, Import
 from .tasks import advance
 
 imports = FeatureApi("imports", "Devices registered from a file, in the background.")
@@ -27,15 +27,14 @@ class Imports(Resource):
 
     @requires()
     @queried(dry_run=flag("Check every row, and register none.", default=False))
-    @receives(FORMS, folder="IMPORTS_FOLDER", limit="MAX_IMPORT_BYTES")
+    @receives(FORMS, SAMPLES, folder="IMPORTS_FOLDER", limit="MAX_IMPORT_BYTES")
     @idempotent
     @answers(Import, 202)
     def post(self, upload, dry_run):
         """Register devices from a file.
 
-        CSV with a header (`name,location,type,model,serial_number`), or a JSON object on
-        each line. What an export holds beside these is left out. Ask at the `Location`
-        how far it is.
+        CSV with a header, or a JSON object on each line; what only an export holds, as
+        `id`, is left out. Ask at the `Location` how far it is.
         """
         made = Import.create(upload, g.caller.id, dry_run)
         send(advance, made.id)

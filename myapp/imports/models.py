@@ -15,10 +15,11 @@ from ..db import in_batches
 from ..devices.models import Device
 from ..model import AT_ONCE, KEY, MOMENT, Owned, SqlModel, now, sql
 from ..problems import Problem
-from ..rows import reader
+from ..rows import reader, sample
 from ..schema import BIGGEST, flag, integer, optional, text, writing
 
 FORMS = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
+SAMPLES = {form: sample(form, Device) for form in FORMS.values()}
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 UNFINISHED = QUEUED, RUNNING
 SHOWN = 100  # faults that an import shows itself
