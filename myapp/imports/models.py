@@ -16,6 +16,7 @@ from ..devices.models import Device
 from ..model import AT_ONCE, KEY, MOMENT, Owned, SqlModel, now, sql
 from ..problems import Problem
 from ..rows import reader, sample
+from ..statements import insert_all
 from ..schema import BIGGEST, flag, integer, optional, text, writing
 
 FORMS = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
@@ -25,6 +26,7 @@ UNFINISHED = QUEUED, RUNNING
 SHOWN = 100  # faults that an import shows itself
 LEASE = timedelta(seconds=10)  # a worker that is silent for as long has lost it
 CALLED = timedelta(seconds=30)  # for a worker to come; then another is called
+LONGEST = 255  # characters of a pointer that are kept
 MOST_TRIES = 5  # without one row of progress
 MOST_WAITING = 100  # imports of an account
 ROW = integer(1, BIGGEST, "The how manieth row, the header not counted.", 2)
@@ -210,20 +212,18 @@ class Fault(sql.Model):
     )
     row = Column(BigInteger, primary_key=True, autoincrement=False)
     number = Column(Integer, primary_key=True, autoincrement=False)  # within the row
-    pointer = Column(String(255), nullable=False)
+    pointer = Column(String(LONGEST), nullable=False)
     detail = Column(Text, nullable=False)
 
     @classmethod
     def add(cls, import_id, faults):
         """Keep faults, each as an import shows it."""
-        numbers = Counter()
-        rows = []
+        numbers, rows = Counter(), []
         for told in faults:
             numbers[told["row"]] += 1
-            place = {"import_id": import_id, "number": numbers[told["row"]]}
-            rows.append({**place, **told, "pointer": told["pointer"][:255]})
-        if rows:
-            sql.session.execute(sql.insert(cls), rows)
+            rows.append((*told.values(), numbers[told["row"]]))
+        names = (*cls.COLUMNS, "number")
+        insert_all(cls.__table__, names, rows, {"import_id": import_id})
 
     @classmethod
     def stream(cls, import_id):

@@ -13,7 +13,7 @@ from ..guard import guard
 from ..jobs import every, send, task
 from ..model import now, sql
 from ..problems import Problem, fault
-from .models import DONE, FAILED, RUNNING, UNFINISHED, Import
+from .models import DONE, FAILED, LONGEST, RUNNING, UNFINISHED, Import
 
 TURN = 15  # seconds; then others have their turn
 AT_ONCE = 500  # rows in a transaction; a writer beside it waits for no more
@@ -114,7 +114,14 @@ def next_step(found, rows):
             bodies.append(Device.body.check(row))
         except Problem as problem:
             errors = problem.errors or [fault("", problem.description)]
-            faults += ({"row": number, **error} for error in errors[:MOST_FAULTS])
+            faults += (
+                {
+                    "row": number,
+                    "pointer": e["pointer"][:LONGEST],
+                    "detail": e["detail"],
+                }
+                for e in errors[:MOST_FAULTS]
+            )
     if not batch:
         return lambda it: it.end(DONE)
     if not may_come_in(found):
