@@ -15,13 +15,15 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from redis.exceptions import RedisError
-from sqlalchemy import MetaData, event, make_url
+from sqlalchemy import MetaData, delete, event, make_url, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 
 from . import replicas
 from .databases import engine_options, gave_way, tuned, unhurried, was_cut_off
 from .redis_client import redis_store
+
+AT_ONCE = 1000  # rows that a sweep writes in one unit of work; nobody waits for it long
 
 
 class Base(DeclarativeBase):
@@ -159,6 +161,33 @@ def in_batches(statement, size):
         finally:
             rows.close()
     yield batch
+
+
+def delete_in_batches(table, *conditions):
+    """Delete the rows that meet the conditions, each AT_ONCE of them in a unit of work of
+    its own; returns how many. What somebody else holds just now stays for another time.
+
+    An index must serve the conditions: each batch is looked for anew.
+    """
+    key = table.primary_key.columns
+    found = select(*key).where(*conditions).limit(AT_ONCE)
+    found = found.with_for_update(skip_locked=True)
+    total = 0
+    while True:
+        with unit_of_work():
+            keys = sql.session.execute(found).all()
+            # By their keys alone: with the conditions beside them, a database may choose
+            # to read all rows that meet these once more for each batch.
+            these = (
+                tuple_(*key).in_(keys)
+                if len(key) > 1
+                else key[0].in_(k for (k,) in keys)
+            )
+            if keys:
+                sql.session.execute(delete(table).where(these))
+        total += len(keys)
+        if len(keys) < AT_ONCE:
+            return total
 
 
 def check_database():
