@@ -97,7 +97,7 @@ def purge():
                 told = sweep.run()
         except (*UNAVAILABLE, Changed) as error:
             told, failed = f"failed: {type(error).__name__}", True
-        click.echo(f"{name}: {told}")
+        click.echo(f"{name}: {told or 'nothing to do'}")
     if failed:
         raise SystemExit(1)
 

@@ -15,7 +15,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from redis.exceptions import RedisError
-from sqlalchemy import MetaData, delete, event, make_url, select, tuple_
+from sqlalchemy import MetaData, bindparam, delete, event, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -164,30 +164,42 @@ def in_batches(statement, size):
 
 
 def delete_in_batches(table, *conditions):
-    """Delete the rows that meet the conditions, each AT_ONCE of them in a unit of work of
-    its own; returns how many. What somebody else holds just now stays for another time.
+    """Delete the rows that meet the conditions, AT_ONCE of them in a unit of work; returns
+    how many. What somebody else holds just now stays for another time.
 
-    An index must serve the conditions: each batch is looked for anew.
+    What a foreign key would delete with them goes before them in the same way, for one of
+    them may have a million. An index must serve the conditions, since each batch is looked
+    for anew; and what meets them meets them for ever.
     """
-    key = table.primary_key.columns
-    found = select(*key).where(*conditions).limit(AT_ONCE)
+    for other in reversed(sql.metadata.sorted_tables):
+        for key in other.foreign_keys:
+            if key.column.table is table and key.ondelete == "CASCADE":
+                these = select(key.column).where(*conditions)
+                delete_in_batches(other, key.parent.in_(these))
+    found = select(*table.primary_key).where(*conditions).limit(AT_ONCE)
     found = found.with_for_update(skip_locked=True)
-    total = 0
-    while True:
+    total, more = 0, True
+    while more:
         with unit_of_work():
-            keys = sql.session.execute(found).all()
-            # By their keys alone: with the conditions beside them, a database may choose
-            # to read all rows that meet these once more for each batch.
-            these = (
-                tuple_(*key).in_(keys)
-                if len(key) > 1
-                else key[0].in_(k for (k,) in keys)
-            )
-            if keys:
-                sql.session.execute(delete(table).where(these))
-        total += len(keys)
-        if len(keys) < AT_ONCE:
-            return total
+            rows = sql.session.execute(found).all()
+            if rows:
+                _delete(table, rows)
+        total += len(rows)
+        more = len(rows) == AT_ONCE
+    return total
+
+
+def _delete(table, rows):
+    # By their keys alone: with the conditions beside them, a database may choose to read
+    # all rows that meet these, once more for each batch.
+    first, *more = key = list(table.primary_key)
+    if more:  # of a list of pairs PostgreSQL compares each with each row of the table
+        this = [column == bindparam(column.name) for column in key]
+        values = [row._asdict() for row in rows]
+        sql.session.execute(delete(table).where(*this), values)
+    else:
+        these = first.in_([id for (id,) in rows])
+        sql.session.execute(delete(table).where(these))
 
 
 def check_database():

@@ -165,4 +165,5 @@ def request_hash():
 def purge():
     """Forget answers that are older than a day."""
     old = FirstAnswer.created_at < now() - KEPT
-    return f"{delete_in_batches(FirstAnswer.__table__, old)} answers"
+    count = delete_in_batches(FirstAnswer.__table__, old)
+    return count and f"{count} answers"

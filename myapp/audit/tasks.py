@@ -14,7 +14,7 @@ from .models import AuditLine
 def purge():
     """Forget what is older than AUDIT_DAYS."""
     days = current_app.config["AUDIT_DAYS"]
-    if not days:
-        return "every audit line stays"
-    old = AuditLine.created_at < now() - timedelta(days=days)
-    return f"{delete_in_batches(AuditLine.__table__, old)} audit lines"
+    if days:
+        old = AuditLine.created_at < now() - timedelta(days=days)
+        count = delete_in_batches(AuditLine.__table__, old)
+        return count and f"{count} audit lines"

@@ -18,13 +18,8 @@ def purge():
     # came for a day, is of no use to anybody, and expires.
     changed = sql.select(User.id).where(User.updated_at > now() - LATELY)
     current = sql.select(User.generation).where(User.id == Session.user_id)
-    table, count = Session.__table__, 0
-    for over in (
-        [Session.expires_at < now()],
-        [
-            Session.user_id.in_(changed),
-            Session.generation != current.scalar_subquery(),
-        ],
-    ):
-        count += delete_in_batches(table, *over)
-    return f"{count} sessions"
+    ended = Session.generation != current.scalar_subquery()
+    table = Session.__table__
+    count = delete_in_batches(table, Session.expires_at < now())
+    count += delete_in_batches(table, Session.user_id.in_(changed), ended)
+    return count and f"{count} sessions"

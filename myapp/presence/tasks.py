@@ -27,4 +27,5 @@ def write_back():
                 seen += Device.seen(ids[start : start + AT_ONCE], moment)
     silent = Presence.fell_silent(now)
     fell_silent.inc(silent)
-    return f"{seen} devices seen, {silent} fell silent"
+    if seen or silent:
+        return f"{seen} devices seen, {silent} fell silent"
