@@ -167,25 +167,30 @@ def delete_in_batches(table, *conditions):
     """Delete the rows that meet the conditions, AT_ONCE of them in a unit of work; returns
     how many. What somebody else holds just now stays for another time.
 
-    What a foreign key would delete with them goes before them in the same way, for one of
-    them may have a million. An index must serve the conditions, since each batch is looked
-    for anew; and what meets them meets them for ever.
+    An index must serve the conditions, since each batch is looked for anew. What a foreign
+    key would delete with a row goes before it in the same way, for that may be a million;
+    so a row that others depend on must meet the conditions for ever.
     """
-    for other in reversed(sql.metadata.sorted_tables):
-        for key in other.foreign_keys:
-            if key.column.table is table and key.ondelete == "CASCADE":
-                these = select(key.column).where(*conditions)
-                delete_in_batches(other, key.parent.in_(these))
+    depending = [
+        key.parent
+        for other in reversed(sql.metadata.sorted_tables)
+        for key in other.foreign_keys
+        if key.column.table is table and key.ondelete == "CASCADE"
+    ]
     found = select(*table.primary_key).where(*conditions).limit(AT_ONCE)
     found = found.with_for_update(skip_locked=True)
     total, more = 0, True
     while more:
         with unit_of_work():
             rows = sql.session.execute(found).all()
-            if rows:
-                _delete(table, rows)
-        total += len(rows)
-        more = len(rows) == AT_ONCE
+            more = len(rows) == AT_ONCE
+            if not depending:
+                total += _delete(table, rows)
+        if rows and depending:
+            for column in depending:
+                delete_in_batches(column.table, column.in_([id for (id,) in rows]))
+            with unit_of_work():
+                total += _delete(table, rows)
     return total
 
 
@@ -193,13 +198,14 @@ def _delete(table, rows):
     # By their keys alone: with the conditions beside them, a database may choose to read
     # all rows that meet these, once more for each batch.
     first, *more = key = list(table.primary_key)
+    if not rows:
+        return 0
     if more:  # of a list of pairs PostgreSQL compares each with each row of the table
         this = [column == bindparam(column.name) for column in key]
         values = [row._asdict() for row in rows]
-        sql.session.execute(delete(table).where(*this), values)
-    else:
-        these = first.in_([id for (id,) in rows])
-        sql.session.execute(delete(table).where(these))
+        return sql.session.execute(delete(table).where(*this), values).rowcount
+    these = first.in_([id for (id,) in rows])
+    return sql.session.execute(delete(table).where(these)).rowcount
 
 
 def check_database():
