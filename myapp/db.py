@@ -195,8 +195,6 @@ def delete_in_batches(table, *conditions):
 
 
 def _delete(table, rows):
-    # By their keys alone: with the conditions beside them, a database may choose to read
-    # all rows that meet these, once more for each batch.
     first, *more = key = list(table.primary_key)
     if not rows:
         return 0
