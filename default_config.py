@@ -24,6 +24,7 @@ class Config:
     RATE_LIMIT = "5 per 15 seconds"
     REQUIRE_IF_MATCH = False  # True: changing a thing without If-Match is refused
     PRESENCE_TTL = 300  # seconds without a heartbeat until a device counts as away
+    AUDIT_DAYS = 365  # after which a line of the audit trail goes; 0: it stays for ever
     MAX_CONTENT_LENGTH = 1024 * 1024  # bytes of a request's body
     MAX_IMPORT_BYTES = 256 * 1024 * 1024  # bytes of a file of devices
     IMPORTS_FOLDER = (

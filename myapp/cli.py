@@ -13,13 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
-from . import idempotency, moving, processes
-from .db import sql, unit_of_work
+from . import jobs, moving, processes
+from .db import Changed, sql, unit_of_work
 from .devices import commands as device_commands
 from .devices.models import Device
 from .imports import commands as import_commands
 from .metrics import job
 from .presence.models import Presence
+from .problems import UNAVAILABLE, Problem
 from .roles.models import Role, has_admin
 from .todos.models import Todo
 from .users import commands
@@ -92,9 +93,17 @@ def deploy():
 @click.command()
 @with_appcontext
 def purge():
-    """Forget what is too old: the answers to idempotency keys, after a day."""
-    with job("purge"), unit_of_work():
-        click.echo(f"{idempotency.purge()} answers to idempotency keys")
+    """Run every sweep once, here and now; where no worker runs, from cron."""
+    failed = False
+    for name, sweep in jobs.sweeps().items():
+        try:
+            with job(name):
+                told = sweep.run()
+        except (*UNAVAILABLE, Changed, Problem) as error:
+            told, failed = f"failed: {type(error).__name__}", True
+        click.echo(f"{name}: {told or 'nothing to do'}")
+    if failed:
+        raise SystemExit(1)
 
 
 @contextmanager

@@ -15,13 +15,15 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from redis.exceptions import RedisError
-from sqlalchemy import MetaData, event, make_url
+from sqlalchemy import MetaData, bindparam, delete, event, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 
 from . import replicas
 from .databases import engine_options, gave_way, tuned, unhurried, was_cut_off
 from .redis_client import redis_store
+
+AT_ONCE = 1000  # rows that a sweep writes in one unit of work; nobody waits for it long
 
 
 class Base(DeclarativeBase):
@@ -159,6 +161,49 @@ def in_batches(statement, size):
         finally:
             rows.close()
     yield batch
+
+
+def delete_in_batches(table, *conditions):
+    """Delete the rows that meet the conditions, AT_ONCE of them in a unit of work; returns
+    how many. What somebody else holds just now stays for another time.
+
+    An index must serve the conditions, since each batch is looked for anew. What a foreign
+    key would delete with a row goes before it in the same way, for that may be a million;
+    so a row that others depend on must meet the conditions for ever.
+    """
+    depending = [
+        key.parent
+        for other in reversed(sql.metadata.sorted_tables)
+        for key in other.foreign_keys
+        if key.column.table is table and key.ondelete == "CASCADE"
+    ]
+    found = select(*table.primary_key).where(*conditions).limit(AT_ONCE)
+    found = found.with_for_update(skip_locked=True)
+    total, more = 0, True
+    while more:
+        with unit_of_work():
+            rows = sql.session.execute(found).all()
+            more = len(rows) == AT_ONCE
+            if not depending:
+                total += _delete(table, rows)
+        if rows and depending:
+            for column in depending:
+                delete_in_batches(column.table, column.in_([id for (id,) in rows]))
+            with unit_of_work():
+                total += _delete(table, rows)
+    return total
+
+
+def _delete(table, rows):
+    first, *more = key = list(table.primary_key)
+    if not rows:
+        return 0
+    if more:  # of a list of pairs PostgreSQL compares each with each row of the table
+        this = [column == bindparam(column.name) for column in key]
+        values = [row._asdict() for row in rows]
+        return sql.session.execute(delete(table).where(*this), values).rowcount
+    these = first.in_([id for (id,) in rows])
+    return sql.session.execute(delete(table).where(these)).rowcount
 
 
 def check_database():

@@ -15,8 +15,9 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
 from .databases import WAITED_TOO_LONG, code_of
-from .db import Changed, sql
+from .db import Changed, delete_in_batches, sql
 from .docs import describes, problem_response
+from .jobs import every
 from .model import KEY, MOMENT, now
 from .problems import Problem, fault
 from .statements import filled, parameters, write
@@ -160,7 +161,9 @@ def request_hash():
     return digest.digest()
 
 
+@every(minutes=10)
 def purge():
-    """Forget answers that are older than a day; returns how many."""
-    old = sql.delete(FirstAnswer).where(FirstAnswer.created_at < now() - KEPT)
-    return sql.session.execute(old).rowcount
+    """Forget answers that are older than a day."""
+    old = FirstAnswer.created_at < now() - KEPT
+    count = delete_in_batches(FirstAnswer.__table__, old)
+    return count and f"{count} answers"

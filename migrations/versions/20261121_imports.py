@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import mysql
 
 revision = "e8a15f3b6c20"
-down_revision = "b1c2a7d05e44"
+down_revision = "c4d90b7f1a35"
 branch_labels = None
 depends_on = None
 
@@ -57,7 +57,8 @@ def upgrade():
         sqlite_autoincrement=True,
         **OPTIONS,
     )
-    op.create_index("ix_imports_due_at", "imports", ["due_at"])
+    for name in ("file", "due_at"):
+        op.create_index(f"ix_imports_{name}", "imports", [name])
     op.create_index("ix_imports_owner_id_id", "imports", ["owner_id", "id"])
     for name in FILTERS:
         op.create_index(

@@ -1,6 +1,13 @@
+from datetime import timedelta
+
 import pytest
 from conftest import SHARED_PASSWORD, hire
 from test_problems import assert_problem
+
+from myapp import jobs
+from myapp.audit.models import AuditLine
+from myapp.db import sql, unit_of_work
+from myapp.model import now
 
 AUDIT = "/api/v1/audit/"
 ACCOUNT = "/api/v1/account"
@@ -199,3 +206,47 @@ def test_the_trail_cannot_be_changed(admin, verb):
 
 def test_a_line_that_is_not_there_is_404(admin):
     assert_problem(admin.get(f"{AUDIT}{2**62}"), 404)
+
+
+# What is old
+
+
+def sweep(app):
+    with app.app_context():
+        return jobs.sweeps()["audit.purge"].run()
+
+
+def age(app, id, **by):
+    """Let what is told of an account have happened so long ago."""
+    with app.app_context(), unit_of_work():
+        lines = sql.update(AuditLine).where(AuditLine.account_id == id)
+        sql.session.execute(lines.values(created_at=now() - timedelta(**by)))
+
+
+def test_lines_go_after_a_year(app, admin, id, told):
+    admin.patch(f"{USERS}{id}", json={"role": "manager", "status": "blocked"})
+    age(app, id, days=364, hours=23)
+    assert not sweep(app)
+    assert len(told()) == 2
+    before = told_of_others(admin, id)
+    age(app, id, days=365, minutes=1)
+    assert sweep(app) == "2 audit lines"
+    assert admin.get(AUDIT, query_string={"account_id": id}).json["items"] == []
+    assert told_of_others(admin, id) == before
+    assert not sweep(app)
+
+
+def told_of_others(admin, id):
+    lines = admin.get(AUDIT, query_string={"per_page": 100}).json["items"]
+    return [line for line in lines if line["account_id"] != id]
+
+
+def test_how_long_a_line_stays_can_be_set(app, admin, id):
+    admin.patch(f"{USERS}{id}", json={"role": "manager"})
+    age(app, id, days=2000)
+    app.config["AUDIT_DAYS"] = 0
+    assert not sweep(app), "for ever"
+    app.config["AUDIT_DAYS"] = 2001
+    assert not sweep(app)
+    app.config["AUDIT_DAYS"] = 1999
+    assert sweep(app) == "1 audit lines"

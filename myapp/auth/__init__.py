@@ -1,5 +1,6 @@
 """Signing in."""
 
+from . import tasks
 from .endpoints import auth
 
-__all__ = ["auth"]
+__all__ = ["auth", "tasks"]

@@ -1,5 +1,7 @@
 import unicodedata
 from base64 import b64encode
+from datetime import timedelta
+from functools import partial
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
@@ -7,8 +9,13 @@ from conftest import LITTLE_WORK, PASSWORDS, SHARED_PASSWORD, THERMOSTAT, basic,
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from test_problems import assert_problem
+from test_tokens import at_once
 
-from myapp import guard
+from myapp import db, guard, jobs
+from myapp.auth.models import Session
+from myapp.db import sql, unit_of_work
+from myapp.model import now
+from myapp.users.models import User
 
 AUTH = "/api/v1/auth"
 REGISTER = f"{AUTH}/register"
@@ -620,3 +627,75 @@ def test_a_right_password_does_not_let_a_wrong_one_in(stranger):
         assert ask(stranger, DEVICES, RIGHT).status_code == 200
         refusal(ask(stranger, DEVICES, basic("pythonista", "wrong")))
         refusal(ask(stranger, DEVICES, basic("engineer", PASSWORDS["pythonista"])))
+
+
+# What is left of them
+
+
+def sweep(app):
+    """How many sessions a sweep removes."""
+    with app.app_context():
+        told = jobs.sweeps()["auth.purge"].run() or "0 sessions"
+    return int(told.removesuffix(" sessions"))
+
+
+def ids(app):
+    with app.app_context(), unit_of_work(writes=False):
+        return set(sql.session.scalars(sql.select(Session.id)))
+
+
+def age(app, ids, **by):
+    """Let these sessions end so much earlier."""
+    with app.app_context(), unit_of_work():
+        these = sql.update(Session).where(Session.id.in_(ids))
+        sql.session.execute(these.values(expires_at=now() - timedelta(**by)))
+
+
+def test_sessions_that_have_expired_are_removed(app, gardener, stranger, monkeypatch):
+    monkeypatch.setattr(db, "AT_ONCE", 2)
+    expired = [sign_in(stranger).json for _ in range(5)] and ids(app)
+    pair = sign_in(stranger).json
+    assert sweep(app) == 0
+    age(app, expired, seconds=1)
+    age(app, living := ids(app) - expired, seconds=-60)
+    assert sweep(app) == 5
+    assert ids(app) == living
+    assert sweep(app) == 0
+    assert refresh(stranger, pair["refresh_token"]).status_code == 200
+
+
+def test_sessions_that_their_account_has_ended_are_removed(
+    app, admin, gardener, stranger
+):
+    ask(stranger, TOKEN, RIGHT)
+    others = ids(app)
+    sign_in(stranger)
+    id = gardener.get(ACCOUNT).json["id"]
+    admin.patch(f"{USERS}{id}", json={"role": "manager"})
+    assert sweep(app) == 0, "it may do other things now, and is still signed in"
+    admin.patch(f"{USERS}{id}", json={"status": "blocked"})
+    assert sweep(app) == 1
+    assert ids(app) == others
+
+
+def test_a_sweep_finds_ended_sessions_by_what_changed_lately(app, admin, gardener):
+    sign_in(gardener)
+    id = gardener.get(ACCOUNT).json["id"]
+    admin.delete(f"{USERS}{id}")
+    with app.app_context(), unit_of_work():
+        long_ago = {"updated_at": now() - timedelta(days=2)}
+        sql.session.execute(sql.update(User).where(User.id == id).values(long_ago))
+    assert sweep(app) == 0, "it ends by itself"
+    age(app, ids(app), seconds=1)
+    assert sweep(app) == 1
+
+
+def test_two_sweeps_at_once_remove_each_session_once(live_app, monkeypatch):
+    monkeypatch.setattr(db, "AT_ONCE", 2)
+    client = live_app.test_client()
+    for _ in range(9):
+        ask(client, TOKEN, RIGHT)
+    age(live_app, ids(live_app), seconds=1)
+    client.get(TOKEN, headers={"Authorization": basic("engineer", "Muh5devices")})
+    assert sum(at_once(*[partial(sweep, live_app)] * 3)) == 9
+    assert len(ids(live_app)) == 1

@@ -2,9 +2,10 @@
 
 import orjson
 from blinker import Signal
+from sqlalchemy import Column
 
 from ..etags import dumps
-from ..model import Owned, SqlModel, named, shape, sql, stand_ins
+from ..model import MOMENT, Owned, SqlModel, named, shape, sql, stand_ins
 from ..statements import read
 from ..schema import reading, text, writing
 
@@ -48,6 +49,17 @@ class Device(Owned, SqlModel):
         serial_number=text(1, 64, "What the vendor calls it.", "ACOV-09494"),
     )
     sortable = ("id", "name", "type", "location", "created_at", "updated_at")
+
+    last_seen_at = Column(MOMENT)  # its last heartbeat that a sweep came upon
+
+    @classmethod
+    def seen(cls, ids, moment):
+        """Remember a heartbeat of each of these, if it is the last one that is known;
+        returns of how many it is. That is not a change of the device."""
+        new = cls.last_seen_at.is_(None) | (cls.last_seen_at < moment)
+        statement = sql.update(cls).where(cls.id.in_(ids), new)
+        values = {"last_seen_at": moment, "updated_at": cls.updated_at}
+        return sql.session.execute(statement.values(values)).rowcount
 
     @classmethod
     def counts(cls, field, scope):

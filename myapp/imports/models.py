@@ -27,6 +27,7 @@ SHOWN = 100  # faults that an import shows itself
 LEASE = timedelta(seconds=10)  # a worker that is silent for as long has lost it
 CALLED = timedelta(seconds=30)  # for a worker to come; then another is called
 LONGEST = 255  # characters of a pointer that are kept
+KEPT = timedelta(days=30)  # after its end, for the account to look at
 MOST_TRIES = 5  # without one row of progress
 MOST_WAITING = 100  # imports of an account
 ROW = integer(1, BIGGEST, "The how manieth row, the header not counted.", 2)
@@ -93,7 +94,7 @@ class Import(Owned, SqlModel):
     unfiltered = ("total",)  # that asks how to count a page
     sortable = ("id", "created_at", "updated_at")
 
-    file = Column(String(32))  # until it has ended
+    file = Column(String(32), index=True)
     position = Column(BigInteger, nullable=False, default=0)  # bytes done with
     worker = Column(String(36))  # the task that is at it
     due_at = Column(
@@ -173,7 +174,7 @@ class Import(Owned, SqlModel):
         if why:
             told = {"row": self.processed + 1, "pointer": "", "detail": why}
             errors = [*errors[: SHOWN - 1], told]
-        self.update(status=status, errors=errors, worker=None)
+        self.update(status=status, errors=errors, worker=None, due_at=now() + KEPT)
 
     def register(self, bodies, faults, rejected, position):
         """Be done with a batch of rows, which ends at that position."""

@@ -2,12 +2,11 @@
 
 import time
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
 from flask import current_app, g
 
-from ..db import unit_of_work
+from ..db import delete_in_batches, unit_of_work
 from ..devices.models import Device
 from ..guard import guard
 from ..jobs import every, send, task
@@ -19,7 +18,6 @@ TURN = 15  # seconds; then others have their turn
 AT_ONCE = 500  # rows in a transaction; a writer beside it waits for no more
 MOST_FAULTS = 20  # of a row
 ABANDONED = 3600  # seconds without a write, until a file that belongs to nothing goes
-KEPT = timedelta(days=30)  # for the account to look at
 
 
 @task
@@ -46,7 +44,7 @@ def call_workers():
         due = Import.due_at < now()
         waiting = sql.select(Import).where(Import.status.in_(UNFINISHED), due)
         ids = []
-        for found in sql.session.scalars(waiting.order_by(Import.id)):
+        for found in sql.session.scalars(waiting):
             if found.may_go_on(None):
                 found.pause()
                 ids.append(found.id)
@@ -57,19 +55,20 @@ def call_workers():
 @every(minutes=10)
 def tidy():
     """Forget imports that ended long ago, and files that nobody will read any more."""
-    old = now() - KEPT
-    with unit_of_work():
-        ended = Import.status.not_in(UNFINISHED), Import.updated_at < old
-        sql.session.execute(sql.delete(Import).where(*ended))
-        wanted = sql.select(Import.file).where(Import.status.in_(UNFINISHED))
-        wanted = set(sql.session.scalars(wanted))
+    ended = Import.status.not_in(UNFINISHED), Import.due_at < now()
+    count = delete_in_batches(Import.__table__, *ended)
+    abandoned = {}
     for file in Path(current_app.config["IMPORTS_FOLDER"]).glob("*"):
         with suppress(FileNotFoundError):  # somebody else is tidying, too
-            if (
-                file.name not in wanted
-                and time.time() - file.stat().st_mtime > ABANDONED
-            ):
-                file.unlink()
+            if file.stat().st_mtime < time.time() - ABANDONED:
+                abandoned[file.name] = file
+    if abandoned:
+        waiting = Import.file.in_(abandoned), Import.status.in_(UNFINISHED)
+        with unit_of_work(writes=False):
+            wanted = set(sql.session.scalars(sql.select(Import.file).where(*waiting)))
+        for name in abandoned.keys() - wanted:
+            abandoned[name].unlink(missing_ok=True)
+    return count and f"{count} imports"
 
 
 def there(id):

@@ -12,13 +12,12 @@ from conftest import THERMOSTAT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from myapp.db import sql, unit_of_work
+from myapp.db import unit_of_work
 from myapp.imports import tasks
 from myapp.imports.models import MOST_TRIES, MOST_WAITING, SHOWN, Import
 from myapp.jobs import sweeps
 from myapp.model import now
 from myapp.rows import LONGEST
-from myapp.users.models import User
 
 IMPORTS = "/api/v1/imports/"
 DEVICES = "/api/v1/devices/"
@@ -608,12 +607,11 @@ def test_the_import_of_an_account_that_may_not_come_in_stops(
     app, admin, client, change
 ):
     made = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
-    with app.app_context(), unit_of_work():
-        found = User.find("pythonista")
-        if change == "delete":
-            found.delete()
-        else:
-            found.update(found.username, status="blocked")
+    url = f"/api/v1/users/{client.get('/api/v1/account').json['id']}"
+    if change == "delete":
+        assert admin.delete(url).status_code == 204
+    else:
+        assert admin.patch(url, json={"status": "blocked"}).status_code == 200
     work(app)
     shown = admin.get(made["url"]).json
     assert shown["status"] == "failed"
@@ -680,11 +678,8 @@ def test_when_one_is_forgotten_its_devices_stay(client, send):
 def test_imports_that_ended_long_ago_are_forgotten(app, client, send):
     old, new = send(table([""] * 5)), send(table(LAMP))
     waiting = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
-    with app.app_context(), unit_of_work():
-        for made in (old, waiting):
-            statement = sql.update(Import).where(Import.id == made["id"])
-            ago = now() - tasks.KEPT - timedelta(seconds=1)
-            sql.session.execute(statement.values(updated_at=ago))
+    for made in (old, waiting):
+        late(app, made["id"])
     sweep(app, "imports.tidy")
     left = [item["id"] for item in client.get(IMPORTS).json["items"]]
     assert left == [new["id"], waiting["id"]]

@@ -4,9 +4,8 @@ from flask import current_app
 from redis.exceptions import RedisError
 from sqlalchemy import event
 
-
 from ..devices.models import Device, counting_online
-from ..db import Changed
+from ..db import Changed, redis_store
 from ..model import ID, RedisModel
 from ..schema import flag, integer, moment, optional, text, writing
 
@@ -46,6 +45,37 @@ class Presence(RedisModel):
     @classmethod
     def ttl(cls):
         return current_app.config["PRESENCE_TTL"]
+
+    @classmethod
+    def swept(cls):
+        """The second until which it is told which devices fell silent."""
+        return int(redis_store.get(cls._key("swept")) or 0)
+
+    @classmethod
+    def expiring(cls, after, until):
+        """The ids of those that expire, or have, in these seconds: pairs of a second and
+        a list, in order. Whatever changes meanwhile expires later, and so comes later.
+        """
+        index = cls._index({})
+        first = {"start": 0, "num": 1, "withscores": True}
+        while found := redis_store.zrangebyscore(index, after + 1, until, **first):
+            after = int(found[0][1])
+            yield after, list(map(int, redis_store.zrangebyscore(index, after, after)))
+
+    @classmethod
+    def fell_silent(cls, until):
+        """How many have expired until that second, and have not been told of yet."""
+        keys = cls._key("swept"), cls._index({})
+        return redis_store.eval(FELL_SILENT, len(keys), *keys, until)
+
+
+# In one step, so that of two sweeps at once each tells of others.
+FELL_SILENT = """
+local swept, until_ = tonumber(redis.call('GET', KEYS[1]) or 0), tonumber(ARGV[1])
+if until_ <= swept then return 0 end
+redis.call('SET', KEYS[1], until_)
+return redis.call('ZCOUNT', KEYS[2], swept + 1, until_)
+"""
 
 
 @event.listens_for(Device, "after_delete")

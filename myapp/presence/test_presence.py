@@ -1,10 +1,16 @@
 import time
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from conftest import THERMOSTAT, as_account, fill
+from test_metrics import grown  # noqa: F401
+from test_tokens import at_once
 
-from myapp import model
+from myapp import jobs, model
+from myapp.db import redis_store, sql, unit_of_work
+from myapp.devices.models import Device
+from myapp.presence import tasks
 from myapp.presence.models import Presence
 
 DEVICES = "/api/v1/devices/"
@@ -429,6 +435,139 @@ def test_a_change_that_was_overtaken_minds_its_etag(client, address, meanwhile, 
     late = client.open(address, method=verb, json=OTHER_READING, headers=headers)
     assert late.status_code == 412
     assert client.get(address).json["battery"] == 1
+
+
+# What is written back
+
+
+@pytest.fixture
+def ago(monkeypatch):
+    """Do something so many minutes ago."""
+
+    def ago(minutes, deed, *args, **kwargs):
+        then = model.now() - timedelta(minutes=minutes)
+        with monkeypatch.context() as patched:
+            patched.setattr(model, "now", lambda: then)
+            return deed(*args, **kwargs)
+
+    return ago
+
+
+def sweep(app):
+    """What the sweep has to tell: how many devices were seen, how many fell silent."""
+    with app.app_context():
+        told = jobs.sweeps()["presence.write_back"].run()
+    seen, _, _, silent, *_ = (told or "0 devices seen, 0 fell silent").split()
+    return int(seen), int(silent)
+
+
+def last_seen(app):
+    """When each device that ever was seen was seen last, by its id."""
+    columns = Device.id, Device.last_seen_at
+    seen = sql.select(*columns).where(Device.last_seen_at.is_not(None))
+    with app.app_context(), unit_of_work(writes=False):
+        rows = sql.session.execute(seen).all()
+    return {id: f"{moment.isoformat()}Z" for id, moment in rows}
+
+
+def test_the_last_heartbeat_of_each_device_is_written_back(app, client, beats, ago):
+    client.post(DEVICES, json=THERMOSTAT)  # which nobody ever heard of
+    assert last_seen(app) == {}
+    assert sweep(app) == (7, 0)
+    assert last_seen(app) == {beat["id"]: beat["last_seen"] for beat in beats}
+    assert sweep(app) == (0, 0)
+    later = ago(-1, client.put, beats[0]["url"], json={}).json["last_seen"]
+    assert sweep(app) == (0, 0), "it has not come yet"
+    client.put(beats[0]["url"], json={})
+    ago(2, client.put, beats[1]["url"], json={})
+    assert sweep(app)[0] <= 1, "what is older than what is known changes nothing"
+    assert beats[0]["last_seen"] <= last_seen(app)[beats[0]["id"]] < later
+    assert last_seen(app)[beats[1]["id"]] == beats[1]["last_seen"]
+
+
+def test_to_be_seen_is_no_change_of_a_device(app, client, device, address):
+    with app.app_context(), unit_of_work():
+        long_ago = {"updated_at": model.now() - timedelta(minutes=10)}
+        sql.session.execute(sql.update(Device).values(long_ago))
+    before = client.get(device["url"])
+    client.put(address, json={})
+    assert sweep(app) == (1, 0)
+    after = client.get(before.json["url"])
+    assert (after.data, after.headers["ETag"]) == (before.data, before.headers["ETag"])
+    headers = {"If-Match": before.headers["ETag"]}
+    changed = client.put(before.json["url"], json=THERMOSTAT, headers=headers)
+    assert changed.status_code == 200
+
+
+def test_a_device_that_falls_silent_is_counted_once(
+    app, client, beats, ago, monkeypatch, grown  # noqa: F811
+):
+    silent = ago(10, client.put, beats[3]["url"], json={}).json
+    assert sweep(app) == (7, 1)
+    assert sweep(app) == (0, 0)
+    soon = time.time() + 5
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: soon)
+        assert sweep(app) == (0, 0)
+    assert last_seen(app)[silent["id"]] == silent["last_seen"]
+    assert grown("devices_fell_silent_total") == 1
+
+
+def test_a_device_that_signs_off_has_not_fallen_silent(app, client, beats, ago):
+    ago(4, client.put, beats[3]["url"], json={})  # and would by now
+    client.delete(beats[3]["url"])
+    app.config["PRESENCE_TTL"] = 60
+    assert sweep(app) == (0, 0)
+    app.config["PRESENCE_TTL"] = 300
+    assert sweep(app) == (6, 0)
+
+
+def test_a_sweep_that_is_late_loses_nothing(app, client, beats, ago):
+    for beat in beats[:3]:
+        ago(60, client.put, beat["url"], json={})
+    client.put(beats[4]["url"], json={})  # a change drops what is too old
+    assert sweep(app) == (7, 3)
+
+
+def test_what_expired_long_ago_is_dropped_by_the_next_heartbeat(
+    app, client, beats, ago
+):
+    for beat in beats[:3]:
+        ago(66, client.put, beat["url"], json={})
+    client.put(beats[4]["url"], json={})
+    assert redis_store.zcard(Presence._index({})) == 4
+    assert 3600 < redis_store.ttl(Presence._index({})) <= 3900
+    assert listed(client) == client.get(PRESENCE).json["items"]
+    assert client.get(f"{DEVICES}summary").json["online"] == 4
+
+
+def test_a_second_with_many_heartbeats_is_written_in_parts(app, beats, monkeypatch):
+    monkeypatch.setattr(tasks, "AT_ONCE", 2)
+    assert sweep(app) == (7, 0)
+    assert len(last_seen(app)) == 7
+
+
+def test_a_sweep_that_is_broken_off_has_told_nothing_and_the_next_one_does(
+    app, client, beats, ago, monkeypatch, grown  # noqa: F811
+):
+    ago(10, client.put, beats[3]["url"], json={})
+    with monkeypatch.context() as patched:
+        patched.setattr(Device, "seen", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sweep(app)
+    assert grown("devices_fell_silent_total") == 0
+    assert sweep(app) == (7, 1)
+
+
+def test_of_two_sweeps_at_once_one_counts_who_fell_silent(live_app, ago):
+    client = as_account(live_app, "pythonista")
+    made = [client.post(DEVICES, json=THERMOSTAT).json for _ in range(8)]
+    for device in made:
+        ago(10, client.put, f"{PRESENCE}{device['id']}", json={})
+    told = at_once(*[partial(sweep, live_app)] * 4)
+    assert sum(silent for _, silent in told) == 8
+    assert sum(seen for seen, _ in told) == 8
+    assert len(last_seen(live_app)) == 8
 
 
 # Without Redis

@@ -1,5 +1,6 @@
 """Accounts, for those who look after them."""
 
+from . import tasks
 from .endpoints import users
 
-__all__ = ["users"]
+__all__ = ["users", "tasks"]

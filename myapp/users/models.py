@@ -1,6 +1,6 @@
 """An account: a name, the hash of a password, a role."""
 
-from sqlalchemy import Column, ForeignKey, Integer, String
+from sqlalchemy import Column, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import column_property
 
 from ..guard import Account, forget_accounts, hashed
@@ -133,6 +133,11 @@ class User(SqlModel):
         statement = sql.update(cls).where(cls.id == account.id)
         sql.session.execute(statement.values(**values, updated_at=cls.updated_at))
         tell("signed in", account.id, actor=account.username)
+
+
+# Of few accounts: an index of all would be taken for one that finds who is not deleted.
+deleted = User.deleted_at.is_not(None)
+Index(None, User.deleted_at, postgresql_where=deleted, sqlite_where=deleted)
 
 
 def role_entitled(title):

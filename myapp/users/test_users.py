@@ -1,9 +1,16 @@
+from datetime import timedelta
 from functools import partial
 
 import pytest
-from conftest import SHARED_PASSWORD, basic, hire
+from conftest import SHARED_PASSWORD, THERMOSTAT, as_account, basic, hire
+from sqlalchemy import event
 from test_problems import assert_problem
 from test_tokens import at_once
+
+from myapp import db, jobs
+from myapp.db import sql, unit_of_work
+from myapp.model import now
+from myapp.users.models import User
 
 USERS = "/api/v1/users/"
 ROLES = "/api/v1/roles/"
@@ -368,3 +375,109 @@ def test_of_two_admins_who_remove_each_other_at_once_one_stays(live_app, verb, b
     query = {"role": "admin", "status": "normal"}
     left = set(names(reader, **query)) - {"reader"}
     assert len(left) == 1
+
+
+# Removing for good
+
+DEVICES = "/api/v1/devices/"
+TODO = {"name": "Descale the kettle", "task": "Half vinegar, half water."}
+
+
+def sweep(app):
+    """How many accounts a sweep removes."""
+    with app.app_context():
+        told = jobs.sweeps()["users.purge"].run() or "0 accounts"
+    return int(told.removesuffix(" accounts"))
+
+
+def furnish(client, number=7):
+    """Give an account a session, devices, and a to-do about each."""
+    client.get("/api/v1/auth/request-token")
+    for _ in range(number):
+        made = client.post(DEVICES, json=THERMOSTAT).json
+        client.post("/api/v1/todos/", json={**TODO, "device": made["id"]})
+
+
+def rows(app):
+    """How many rows each table has, but for the audit trail."""
+    with app.app_context(), unit_of_work(writes=False):
+        return {
+            table.name: sql.session.scalar(
+                sql.select(sql.func.count()).select_from(table)
+            )
+            for table in sql.metadata.sorted_tables
+            if table.name != "audit"
+        }
+
+
+def leave(app, client, **ago):
+    """Have an account be deleted, so long ago."""
+    id = client.get(ACCOUNT).json["id"]
+    assert client.delete(ACCOUNT).status_code == 204
+    with app.app_context(), unit_of_work():
+        long_ago = {"deleted_at": now() - timedelta(**ago)}
+        sql.session.execute(sql.update(User).where(User.id == id).values(long_ago))
+    return id
+
+
+@pytest.fixture
+def in_parts(monkeypatch):
+    """Of each table two rows are removed at once."""
+    monkeypatch.setattr(db, "AT_ONCE", 2)
+
+
+def test_a_deleted_account_goes_for_good_with_all_that_it_owns(app, admin, in_parts):
+    furnish(admin)
+    before = rows(app)
+    furnish(gardener := hire(app, "gardener"))
+    id = leave(app, gardener, days=29, hours=23)
+    kept = rows(app)
+    assert sweep(app) == 0
+    assert rows(app) == kept
+    furnish(helper := hire(app, "helper"), 2)
+    leave(app, helper, days=30, minutes=1)
+    assert sweep(app) == 1
+    assert rows(app) == kept
+    with app.app_context(), unit_of_work():
+        long_ago = {"deleted_at": now() - timedelta(days=31)}
+        sql.session.execute(sql.update(User).where(User.id == id).values(long_ago))
+    assert sweep(app) == 1
+    assert rows(app) == before
+    assert sweep(app) == 0
+    told = admin.get("/api/v1/audit/", query_string={"account_id": id}).json["items"]
+    assert {line["action"] for line in told} == {"signed in", "account deleted"}
+
+
+def test_a_sweep_that_was_broken_off_is_gone_on_with(live_app, in_parts):
+    before = rows(live_app)
+    furnish(gardener := hire(live_app, "gardener"))
+    leave(live_app, gardener, days=31)
+    parts = []
+
+    def break_off(_connection, _cursor, statement, *_):
+        if statement.startswith("DELETE FROM devices"):
+            parts.append(statement)
+            if len(parts) == 3:
+                raise KeyboardInterrupt
+
+    with live_app.app_context():
+        engine = sql.engine
+    event.listen(engine, "before_cursor_execute", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(live_app)
+    left = rows(live_app)
+    assert left["devices"] - before["devices"] == 3
+    assert left["users"] - before["users"] == 1
+    assert sweep(live_app) == 1
+    assert rows(live_app) == before
+
+
+def test_two_sweeps_at_once_remove_an_account_once(live_app, in_parts):
+    before = rows(live_app)
+    furnish(gardener := hire(live_app, "gardener"))
+    leave(live_app, gardener, days=31)
+    furnish(as_account(live_app, "engineer"), 1)
+    assert sum(at_once(*[partial(sweep, live_app)] * 3)) == 1
+    left = rows(live_app)
+    assert left["users"] == before["users"]
+    assert left["devices"] == left["todos"] == left["sessions"] == 1

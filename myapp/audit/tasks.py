@@ -1,0 +1,20 @@
+"""Lines of the audit trail that are old enough to go."""
+
+from datetime import timedelta
+
+from flask import current_app
+
+from ..db import delete_in_batches
+from ..jobs import every
+from ..model import now
+from .models import AuditLine
+
+
+@every(minutes=10)
+def purge():
+    """Forget what is older than AUDIT_DAYS."""
+    days = current_app.config["AUDIT_DAYS"]
+    if days:
+        old = AuditLine.created_at < now() - timedelta(days=days)
+        count = delete_in_batches(AuditLine.__table__, old)
+        return count and f"{count} audit lines"

@@ -1,0 +1,25 @@
+"""Sessions that are over."""
+
+from datetime import timedelta
+
+from ..db import delete_in_batches
+from ..jobs import every
+from ..model import now, sql
+from ..users.models import User
+from .models import Session
+
+LATELY = timedelta(days=1)
+
+
+@every(minutes=10)
+def purge():
+    """Forget the sessions that have expired, and those that their account has ended."""
+    # What ends all sessions of an account changes it. One that escapes, since no sweep
+    # came for a day, is of no use to anybody, and expires.
+    changed = sql.select(User.id).where(User.updated_at > now() - LATELY)
+    current = sql.select(User.generation).where(User.id == Session.user_id)
+    ended = Session.generation != current.scalar_subquery()
+    table = Session.__table__
+    count = delete_in_batches(table, Session.expires_at < now())
+    count += delete_in_batches(table, Session.user_id.in_(changed), ended)
+    return count and f"{count} sessions"

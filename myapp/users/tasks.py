@@ -1,0 +1,18 @@
+"""Accounts that were deleted long ago."""
+
+from datetime import timedelta
+
+from ..db import delete_in_batches
+from ..jobs import every
+from ..model import now
+from .models import User
+
+KEPT = timedelta(days=30)
+
+
+@every(minutes=10)
+def purge():
+    """Remove them for good, with all that is theirs; what the audit trail tells stays."""
+    old = User.deleted_at < now() - KEPT
+    count = delete_in_batches(User.__table__, old)
+    return count and f"{count} accounts"
