@@ -194,6 +194,11 @@ class Import(Owned, SqlModel):
         with suppress(OSError):
             self.path.unlink()
         super().delete()
+        # The next one's call may have come and gone while it waited for this one.
+        cls = type(self)
+        mine = cls.owner_id == self.owner_id, cls.status.in_(UNFINISHED)
+        waiting = sql.update(cls).where(*mine, cls.worker.is_(None))
+        sql.session.execute(waiting.values(due_at=now()))
 
 
 class Fault(sql.Model):
