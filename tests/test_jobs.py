@@ -292,6 +292,7 @@ def test_the_imports_of_an_account_take_turns_and_hold_up_nobody_else(
 
 
 def test_what_is_cancelled_stops_and_the_next_begins(service, at_work, me):
+    said = len(at_work.said)
     url, _ = me.begin(ENDLESS)
     following, serials = me.begin(FEW)
     before = files(service)
@@ -303,6 +304,9 @@ def test_what_is_cancelled_stops_and_the_next_begins(service, at_work, me):
     wait_until(lambda: sweep(service) or me.read(following)["status"] == "done")
     assert me.devices() == registered + serials
     assert 0 < len(registered) < ENDLESS
+    nothing = f"nothing to do for import {number(url)}"
+    wait_until(lambda: nothing in at_work.said[said:])
+    assert "trace" not in at_work.said[said:]
 
 
 def test_what_is_cancelled_before_it_began_is_nothing_to_a_worker(at_work, me):
