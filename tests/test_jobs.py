@@ -180,7 +180,7 @@ def test_a_pool_that_is_killed_again_and_again_registers_each_row_once(at_work, 
 
 
 def test_however_a_worker_is_lost_another_goes_on_where_it_was(
-    service, crew, at_work, tmp_path, me
+    service, crew, at_work, tmp_path, me, other
 ):
     """One is killed, one was a command, one stands still and comes back; two clocks."""
     third, still = Account(service), Account(service)
@@ -209,11 +209,15 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
 
         begun = [account.read(url) for account, url, _ in imports]
         assert all(i["status"] == "running" and 0 < i["created"] < MANY for i in begun)
+        assert lease_of(service, imports[-1][1]) > now()
+        set_leases(service, now() + 6 * LEASE)
+        begun = [account.read(url) for account, url, _ in imports]
         crew.come()
-        time.sleep(1)
+        for _ in range(2):
+            sweep(service)
+            other.done(other.begin(FEW)[0])
         assert [account.read(url) for account, url, _ in imports] == begun
-        with service.app_context(), unit_of_work():
-            sql.session.execute(sql.update(Import).values(due_at=now() - LEASE))
+        set_leases(service, now() - LEASE)
         for account, url, _ in imports:
             assert account.done(url)[0]["status"] == "done"
         stopped.send(signal.SIGCONT)
@@ -222,6 +226,17 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
             assert account.devices() == serials
             assert account.read(url)["created"] == MANY
         assert all(clock.runs for clock in clocks)
+
+
+def lease_of(app, url):
+    """Until when nobody else may be at an import."""
+    with app.app_context(), unit_of_work(writes=False):
+        return sql.session.scalar(sql.select(Import.due_at).filter_by(id=number(url)))
+
+
+def set_leases(app, due_at):
+    with app.app_context(), unit_of_work():
+        sql.session.execute(sql.update(Import).values(due_at=due_at))
 
 
 def stop_between_writes(command, app):
@@ -442,14 +457,18 @@ def test_a_line_tells_the_task_and_the_request_that_asked_for_it(at_work, me):
 
 
 def test_what_fails_leaves_its_trace_once(service, at_work, me):
-    kept, wanted = files(service), uuid4().hex
+    def in_hand():
+        with service.app_context():
+            return redis_store.hlen("unacked")
+
+    kept, wanted, before = files(service), uuid4().hex, in_hand()
     with at_work.paused():
         url, _ = me.begin(FEW, **{"X-Request-ID": wanted})
         (file,) = files(service) - kept
         file.unlink()
         file.mkdir()  # which nobody expects
     try:
-        wait_until(lambda: wanted in at_work.said)
+        wait_until(lambda: wanted in at_work.said and in_hand() <= before)
         (line,) = [line for line in at_work.lines if "IsADirectory" in str(line)]
         assert (line["request_id"], line["outcome"]) == (wanted, "failed")
         assert line["trace"].count("Traceback") == 1
