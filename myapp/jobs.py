@@ -10,6 +10,7 @@ stands in the database. So a task may run twice, late, or be lost, without harm.
 """
 
 import logging
+import os
 import ssl
 import time
 from datetime import timedelta
@@ -177,7 +178,7 @@ class Pulse(bootsteps.StartStopStep):
 
     def __init__(self, worker, **_):
         self.flask = worker.app.flask
-        self.name = f"{gethostname()}:{worker.hostname}"
+        self.name = f"{gethostname()}:{os.getpid()}"
 
     def start(self, worker):
         self.beat()

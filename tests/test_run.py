@@ -12,11 +12,15 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copy2, copytree
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from click import ClickException
 from redis import Redis
 
+from myapp.jobs import WORKERS
 from myapp.processes import (
     LONGEST_SOCKET,
     embedded_redis_url,
@@ -36,6 +40,10 @@ DEVICE = {
     "model": "Test",
     "serial_number": "T-1",
 }
+# Itself, Redis, the web, a worker and the clock, each of these three with the process
+# that starts it anew, and the worker's for each core.
+ALL = 8 + (os.cpu_count() or 1)
+IMPORTS = "/api/v1/imports/"
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
 
@@ -68,12 +76,12 @@ def flask(*arguments):
 
 
 @contextmanager
-def running(command, instance, **settings):
+def running(command, instance, cwd=ROOT, **settings):
     """The process of `command` while the block lasts; its output is in output.txt."""
     with open(instance / "output.txt", "wb") as output:
         process = spawn(
             command,
-            cwd=ROOT,
+            cwd=cwd,
             env=environment(instance, **settings),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -123,13 +131,10 @@ def processes(instance):
     return found
 
 
-def call(port, verb, path, body=None):
+def call(port, verb, path, body=None, media_type="application/json"):
     """The status and the JSON that the first demo account gets."""
     credentials = base64.b64encode(b"pythonista:I<3testing").decode()
-    headers = {
-        "Authorization": f"Basic {credentials}",
-        "Content-Type": "application/json",
-    }
+    headers = {"Authorization": f"Basic {credentials}", "Content-Type": media_type}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
     try:
         connection.request(verb, path, body and json.dumps(body), headers)
@@ -151,8 +156,17 @@ def told(instance):
             port, "PUT", f"/api/v1/presence/{device['id']}", {"battery": 7}
         )
         assert status in (200, 201)
-    said = output(instance)
-    return {"id": device["id"], "todos": todos, "port": port, "output": said}
+        media_type = "application/x-ndjson"
+        status, begun = call(
+            port, "POST", IMPORTS, {**DEVICE, "name": "New"}, media_type
+        )
+        assert status == 202
+        path = urlsplit(begun["url"]).path
+        wait_until(lambda: call(port, "GET", path)[1]["status"] == "done")
+        with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            metrics = answer.read().decode()
+    told = {"id": device["id"], "todos": todos, "port": port}
+    return told | {"output": output(instance), "metrics": metrics}
 
 
 def test_it_begins_with_demo_data(told):
@@ -172,6 +186,10 @@ def test_it_says_where_it_is_and_who_may_enter(told):
     assert f"curl -u 'pythonista:I<3testing' {address}/api/v1/" in told["output"]
 
 
+def test_what_a_worker_has_done_the_web_tells_of(told):
+    assert 'jobs_total{job="imports.advance",outcome="done"} 1.0' in told["metrics"]
+
+
 @on_linux
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_what_it_knows_stays_and_no_process_does(instance, told, port, how):
@@ -181,7 +199,7 @@ def test_what_it_knows_stays_and_no_process_does(instance, told, port, how):
         status, presence = call(port, "GET", f"/api/v1/presence/{told['id']}")
         assert (status, presence["battery"]) == (200, 7)
 
-        assert len(processes(instance)) == 4  # itself, Redis, the reloader and the web
+        wait_until(lambda: len(processes(instance)) == ALL)
         process.send_signal(how)
         code = process.wait(LIMIT)
         wait_until(lambda: not processes(instance))
@@ -215,6 +233,32 @@ def test_the_server_ends_with_its_reloader(instance, port):
         wait_until(lambda: readiness(port)[0])
         assert len(processes(instance)) == 2
         process.kill()
+        wait_until(lambda: not processes(instance))
+
+
+@on_linux
+def test_a_worker_is_a_new_one_when_the_code_changes(instance, tmp_path):
+    for name in ("myapp", "migrations"):
+        copytree(ROOT / name, tmp_path / name)
+    copy2(ROOT / "default_config.py", tmp_path)
+    changing = tmp_path / "myapp" / "version.py"
+    with start_redis() as (_, url), Redis.from_url(url) as redis:
+        command = flask("worker", "--reload", "--concurrency", "1")
+        with running(command, instance, cwd=tmp_path, REDIS_URL=url) as process:
+
+            def alive():
+                return set(redis.zrange(WORKERS, 0, -1))
+
+            wait_until(alive)
+            (first,) = alive()
+            good = changing.read_text()
+            changing.write_text(f"{good}half-sa")
+            wait_until(lambda: "NameError" in output(instance))
+            assert process.poll() is None
+            assert alive() == set()
+            changing.write_text(good)
+            wait_until(alive)
+            assert alive() != {first}
         wait_until(lambda: not processes(instance))
 
 

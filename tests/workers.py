@@ -172,10 +172,11 @@ def at_once(calls):
 
 
 @contextmanager
-def database(folder):
+def database(folder, redis_url="unix:///no", **settings):
     """An application on a database of its own, with the accounts, while the block lasts."""
     with empty_database(folder) as uri:
-        app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL="unix:///no")
+        stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
+        app = create_app("testing", **stores, **settings)
         fill(app)
         try:
             yield app
@@ -189,18 +190,9 @@ def serving(app, redis_url, **environment):
 
     `environment`: settings, as MYAPP_RATE_LIMIT="5 per hour".
     """
-    kept = {name: text for name, text in os.environ.items() if not NOT_OURS.match(name)}
     with tempfile.TemporaryDirectory(prefix="workers-") as folder:
         folder = Path(folder)
-        environment = kept | {
-            "FLASK_CONFIG": "production",
-            "INSTANCE_PATH": str(folder),
-            "DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"],
-            "REDIS_URL": redis_url,
-            "MYAPP_SECRET_KEY": uuid4().hex,
-            "MYAPP_JWT_SECRET_KEY": uuid4().hex,
-            **environment,
-        }
+        environment = production(app, folder, REDIS_URL=redis_url, **environment)
         with open(folder / "log", "wb") as log:
             process = spawn(
                 command(folder),
@@ -218,6 +210,20 @@ def serving(app, redis_url, **environment):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(LIMIT)
             print(service.log.read_text())  # pytest shows it where a test has failed
+
+
+def production(app, folder, **settings):
+    """The environment of a process that works on the stores of `app` in production."""
+    kept = {name: text for name, text in os.environ.items() if not NOT_OURS.match(name)}
+    return kept | {
+        "FLASK_CONFIG": "production",
+        "INSTANCE_PATH": str(folder),
+        "DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"],
+        "REDIS_URL": app.config["REDIS_URL"],
+        "MYAPP_SECRET_KEY": uuid4().hex,
+        "MYAPP_JWT_SECRET_KEY": uuid4().hex,
+        **settings,
+    }
 
 
 def command(folder):

@@ -194,6 +194,11 @@ class Import(Owned, SqlModel):
     def delete(self):
         self.drop_file()
         super().delete()
+        # The next one's call may have come and gone while it waited for this one.
+        cls = type(self)
+        mine = cls.owner_id == self.owner_id, cls.status.in_(UNFINISHED)
+        waiting = sql.update(cls).where(*mine, cls.worker.is_(None))
+        sql.session.execute(waiting.values(due_at=now()))
 
     def drop_file(self):
         """Be rid of the file, which nobody reads any more."""

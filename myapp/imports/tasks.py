@@ -23,8 +23,8 @@ ABANDONED = 3600  # seconds without a write, until a file that belongs to nothin
 @task
 def advance(id):
     """Take an import on, for a turn; what is left is for the next one."""
-    if not there(id):  # it is sent just before it is committed
-        raise advance.retry(countdown=0.5, max_retries=3)
+    if not there(id) and advance.request.retries < 3:  # sent just before its commit
+        raise advance.retry(countdown=0.5)
     until = time.monotonic() + TURN
     found = None
     for found in steps(id, g.task_id):
@@ -85,7 +85,10 @@ def steps(id, worker):
         found = Import.locked(id)
         if found is None or not found.may_go_on(worker):
             return
-        found.begin(worker)
+    found = changed(found, lambda it: it.begin(worker))
+    if found is None or found.status != RUNNING:
+        yield found
+        return
     try:
         with open(found.path, "rb") as file:
             if found.total is None:
@@ -143,6 +146,7 @@ def changed(found, change):
         if found is None or (found.worker, found.position) != state:
             return None
         change(found)
+        sql.session.refresh(found, ["owner"])  # who is renamed goes on
     if found.status != RUNNING:
         found.drop_file()
         call_next(found.owner_id)

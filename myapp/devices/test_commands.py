@@ -1,0 +1,73 @@
+"""`flask export-devices`, and that `flask import-devices` reads all that it writes."""
+
+import pytest
+from conftest import THERMOSTAT, hire
+
+from myapp.devices.models import Device
+
+DEVICES = "/api/v1/devices/"
+NASTY = [
+    '"',
+    '""quoted"", and not',
+    "a, b; c\td",
+    "two\nlines",
+    "two\r\nlines",
+    "\n",
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "＝1",
+    "'",
+    "''twice",
+    "'=1",
+    " ",
+    " around ",
+    "null",
+    "true",
+    "007",
+    "1e5",
+    "\\n",
+    "#",
+    "😀 é e\u0301",
+    "\u2028",
+    "\ufeff",
+    "\x1f\x7f",
+]
+WRITTEN = tuple(Device.write_schema["properties"])
+
+
+@pytest.fixture
+def flask(app, tmp_path):
+    """Run a command of `flask` that must succeed; returns what it says."""
+    app.config["IMPORTS_FOLDER"] = str(tmp_path / "imports")
+
+    def flask(*words):
+        result = app.test_cli_runner().invoke(args=[str(word) for word in words])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return flask
+
+
+def written(client):
+    """What the account has written of each of its devices, the oldest first."""
+    items = client.get(f"{DEVICES}?per_page=100&sort=id").json["items"]
+    return [{name: item[name] for name in WRITTEN} for item in items]
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_what_is_exported_is_imported_as_it_was(app, client, flask, tmp_path, form):
+    for number, text in enumerate(NASTY):
+        body = {**THERMOSTAT, WRITTEN[number % len(WRITTEN)]: text}
+        assert client.post(DEVICES, json=body).status_code == 201, text
+    everything = dict(zip(WRITTEN, NASTY[::5]))
+    assert client.post(DEVICES, json=everything).status_code == 201
+    file, heir = tmp_path / f"devices.{form}", hire(app, "heir")
+
+    said = flask("export-devices", "--owner", "pythonista", file)
+    assert said.endswith(f"{len(NASTY) + 1} devices\n")
+    said = flask("import-devices", "--owner", "heir", file)
+    assert said.endswith(f"{len(NASTY) + 1} registered, 0 rejected.\n")
+    assert written(heir) == written(client)
+    assert list((tmp_path / "imports").iterdir()) == []
