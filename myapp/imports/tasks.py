@@ -11,7 +11,7 @@ from ..db import unit_of_work
 from ..devices.models import Device
 from ..guard import guard
 from ..jobs import every, send, task
-from ..model import now, sql
+from ..model import USERS, now, sql
 from ..problems import Problem, fault
 from .models import DONE, FAILED, RUNNING, UNFINISHED, Import
 
@@ -125,7 +125,10 @@ def next_step(found, rows):
 
 def may_come_in(found):
     """Whether the account of an import may still do so; as old as a second."""
-    account = guard().account(username=found.owner)
+    owner = sql.select(USERS.c.username).where(USERS.c.id == found.owner_id)
+    with unit_of_work(writes=False):  # not what was read before: names change
+        name = sql.session.scalar(owner)
+    account = guard().account(username=name or "")
     return account is not None and account.id == found.owner_id
 
 
