@@ -1,11 +1,15 @@
 """What becomes of an import at which a worker is, when it or its account changes."""
 
+from io import BytesIO
+
 import pytest
 from conftest import THERMOSTAT
 
 from myapp.db import sql, unit_of_work
+from myapp.devices.models import Device
 from myapp.imports import tasks
 from myapp.imports.models import Import
+from myapp.rows import LONGEST, reader
 from myapp.uploads import Upload
 from myapp.users.models import User
 
@@ -26,6 +30,12 @@ def begun(live_app, tmp_path, monkeypatch):
         steps = tasks.steps(id, "a worker")
         assert next(steps).processed == 1
         yield steps
+
+
+def test_a_batch_of_long_lines_is_a_short_one():
+    file = BytesIO(b'{"name": "%s"}\n' % (b"x" * (LONGEST // 2)) * 5)
+    rows = reader(file, "ndjson", Device)
+    assert [len(rows.take(100)) for _ in range(4)] == [2, 2, 1, 0]
 
 
 def change(**values):
