@@ -16,7 +16,7 @@ from ..problems import Problem, fault
 from .models import DONE, FAILED, RUNNING, UNFINISHED, Import
 
 TURN = 15  # seconds; then others have their turn
-AT_ONCE = 500  # rows in a transaction; a writer beside it waits for no more
+AT_ONCE = 2000  # rows in a transaction; a writer beside it waits for no more
 MOST_FAULTS = 20  # of a row
 ABANDONED = 3600  # seconds without a write, until a file that belongs to nothing goes
 KEPT = timedelta(days=30)  # for the account to look at
