@@ -14,7 +14,7 @@ from .export import cell, unguarded
 from .problems import Problem, fault
 from .schema import is_optional, kinds
 
-LONGEST = 1024 * 1024  # bytes of a line
+LONGEST = 1024 * 1024  # bytes of a line, and, about, of what is in memory
 BOM = b"\xef\xbb\xbf"
 DELIMITERS = ",;\t"  # what spreadsheets put between cells, by country
 
@@ -39,12 +39,12 @@ class Rows:
         file.seek(position)
 
     def take(self, number):
-        """The next rows, at most so many, less at the end only: each a dict, or the
-        Problem that it is none."""
-        taken = []
+        """The next rows, at most so many, or as many as LONGEST bytes hold; none at the end
+        only. Each is a dict, or the Problem that it is none."""
+        taken, enough = [], self.position + LONGEST
         for row in self._rows():
             taken.append(row)
-            if len(taken) == number:
+            if len(taken) == number or self.position >= enough:
                 break
         return taken
 
