@@ -33,11 +33,9 @@ from .problems import RETRY, UNAVAILABLE, Problem
 from .processes import die_with_parent, keep_fresh
 from .redis_client import broker
 
-SLOW = 60  # seconds after which a task is asked to end
-STUCK = 90  # and after which it is made to
-FORGOTTEN = (
-    300  # seconds until a message that nobody has done with goes to another worker
-)
+SLOW = 300  # seconds after which a task is asked to end
+STUCK = 330  # and after which it is made to
+FORGOTTEN = 900  # and after which its message goes to another worker
 PULSE = 2  # seconds between two signs of life of a worker
 SILENCE = 10  # seconds without one until a worker counts as gone
 TLS = {"ssl_cert_reqs": ssl.CERT_REQUIRED}

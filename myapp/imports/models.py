@@ -30,7 +30,7 @@ LONGEST = 255  # characters of a pointer that are kept
 KEPT = timedelta(days=30)  # after its end, for the account to look at
 MOST_TRIES = 5  # without one row of progress
 MOST_WAITING = 100  # imports of an account
-ROW = integer(1, BIGGEST, "The how manieth row, the header not counted.", 2)
+ROW = integer(1, BIGGEST, "Which row, the header not counted.", 2)
 
 
 def count(description, example):
@@ -97,9 +97,8 @@ class Import(Owned, SqlModel):
     file = Column(String(32), index=True)
     position = Column(BigInteger, nullable=False, default=0)  # bytes done with
     worker = Column(String(36))  # the task that is at it
-    due_at = Column(
-        MOMENT, nullable=False, default=now, index=True
-    )  # when another may be
+    # When to look at it again: its worker may have died, or it is to be forgotten.
+    due_at = Column(MOMENT, nullable=False, default=now, index=True)
     tries = Column(Integer, nullable=False, default=0)
 
     @classmethod

@@ -149,7 +149,6 @@ def changed(found, change):
         if found is None or (found.worker, found.position) != state:
             return None
         change(found)
-        sql.session.refresh(found, ["owner"])  # who is renamed goes on
     if found.status != RUNNING:
         found.drop_file()
         call_next(found.owner_id)
