@@ -483,7 +483,7 @@ def test_a_worker_without_its_stores_tells_no_secret(service, tmp_path):
         "MYAPP_SECRET_KEY": f"first-{uuid4().hex}",
         "MYAPP_JWT_SECRET_KEY": f"second-{uuid4().hex}",
         "DATABASE_URL": f"postgresql://me:third-{uuid4().hex}@127.0.0.1:1/myapp",
-        "MYAPP_BROKER_URL": f"redis://:fourth-{uuid4().hex}@127.0.0.1:1/0",
+        "REDIS_URL": f"redis://:fourth-{uuid4().hex}@127.0.0.1:1/0",
     }
     words = ("worker", "--concurrency", "1")
     with background(service, tmp_path, *words, **secrets) as command:
