@@ -30,7 +30,7 @@ from redis.exceptions import RedisError
 from .db import Changed, redis_store
 from .metrics import job
 from .problems import RETRY, UNAVAILABLE, Problem
-from .processes import die_with_parent, keep_fresh
+from .processes import die_with_parent
 from .redis_client import broker
 
 SLOW = 300  # seconds after which a task is asked to end
@@ -220,30 +220,25 @@ PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 @click.command(context_settings=PASSED_ON)
-@click.option("--reload", is_flag=True, help="Start anew when the code changes.")
 @click.pass_context
 @with_appcontext
-def worker(context, reload):
+def worker(context):
     """Run the tasks that wait, in a process for each core.
 
     Celery's own options go through, as --concurrency 4.
     """
-    run(context, reload, "worker", "--without-gossip", "--without-mingle")
+    run(context, "worker", "--without-gossip", "--without-mingle")
 
 
 @click.command(context_settings=PASSED_ON)
-@click.option("--reload", is_flag=True, help="Start anew when the code changes.")
 @click.pass_context
 @with_appcontext
-def beat(context, reload):
+def beat(context):
     """Be the clock that asks for what is due; two of them do no harm."""
-    run(context, reload, "beat", "--scheduler", "celery.beat:Scheduler")
+    run(context, "beat", "--scheduler", "celery.beat:Scheduler")
 
 
-def run(context, reload, *command):
-    """Be Celery's command, or, with `reload`, keep one of it running."""
+def run(context, *command):
+    """Be this command of Celery's."""
     die_with_parent()
-    if reload:
-        keep_fresh([context.info_name, *context.args])
-    else:
-        current_app.extensions["celery"].start(["--quiet", *command, *context.args])
+    current_app.extensions["celery"].start(["--quiet", *command, *context.args])

@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import logging
 import os
+import selectors
 import shlex
 import signal
 import socket
@@ -26,7 +27,7 @@ from urllib.parse import quote
 import click
 from flask import current_app
 from flask.cli import with_appcontext
-from werkzeug.serving import WSGIRequestHandler, is_running_from_reloader, run_simple
+from werkzeug.serving import WSGIRequestHandler, run_simple
 
 HOST = "127.0.0.1"
 PATIENCE = 10  # seconds to become ready, and to end when asked to
@@ -179,34 +180,8 @@ def redis():
 @click.command()
 @with_appcontext
 def web():
-    """Run the development server; it restarts when the code changes."""
-    if is_running_from_reloader():
-        die_with_parent(int(os.environ["RELOADER_PID"]))
-    else:
-        die_with_parent()
-        os.environ["RELOADER_PID"] = str(os.getpid())
-        # The reloader's parent only announces itself.
-        logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    port = current_app.config["PORT"]
-    app = current_app._get_current_object()
-    while True:
-        if not is_running_from_reloader():
-            require_free(port)
-        try:
-            return run_simple(
-                HOST,
-                port,
-                app,
-                use_reloader=True,
-                threaded=True,
-                request_handler=Silent,
-            )
-        except SystemExit as end:
-            if is_running_from_reloader() or end.code <= 0:
-                raise
-        # Somebody saved a file half-written: no reason to end.
-        click.echo("The code does not start. Trying again when it changes.")
-        wait_for_change()
+    """Run the development server."""
+    serve(current_app._get_current_object(), threaded=True)
 
 
 @click.command()
@@ -215,12 +190,18 @@ def profile():
     """Serve under a profiler: it prints where the time of each request went."""
     from werkzeug.middleware.profiler import ProfilerMiddleware  # nobody else needs it
 
+    app = current_app._get_current_object()
+    serve(ProfilerMiddleware(app, sort_by=("cumulative",), restrictions=(40,)))
+
+
+def serve(app, **options):
+    """Serve a WSGI application on PORT; `options` are run_simple's."""
     die_with_parent()
     port = current_app.config["PORT"]
     require_free(port)
-    app = current_app._get_current_object()
-    profiled = ProfilerMiddleware(app, sort_by=("cumulative",), restrictions=(40,))
-    run_simple(HOST, port, profiled, request_handler=Silent)
+    # Only `flask up` says where we are.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    run_simple(HOST, port, app, request_handler=Silent, **options)
 
 
 class Silent(WSGIRequestHandler):
@@ -243,46 +224,25 @@ def require_free(port):
             ) from None
 
 
-def wait_for_change():
-    """Return when a source file of the service is changed, added or removed."""
-
-    def sources():
-        shared, features = package.parent.glob("*.py"), package.rglob("*.py")
-        # lstat: an editor's lock file may be a link to nowhere
-        return {path: path.lstat().st_mtime_ns for path in (*shared, *features)}
-
-    package = Path(current_app.root_path)
-    before = sources()
-    while sources() == before:
-        time.sleep(0.5)
-
-
-def keep_fresh(arguments):
-    """Run `flask` with these arguments, and anew each time that the code changes."""
-    while True:
-        process = spawn([sys.executable, "-m", "flask", *arguments])
-        wait_for_change()
-        process.terminate()
-        process.wait()
-
-
 @click.command()
 @with_appcontext
 def up():
-    """Start everything that Procfile.dev names, and end it together."""
+    """Start everything that Procfile.dev names, and end it together.
+
+    What runs our code starts anew when that changes.
+    """
     die_with_parent()
     require_free(current_app.config["PORT"])
     click.get_current_context().invoke(current_app.cli.commands["init-db"])
     with tempfile.TemporaryDirectory(prefix="myapp-metrics-") as counts:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", counts)  # they count together
-        run_together()
+        run_together(list(children()))
 
 
-def run_together():
-    """Run the processes of Procfile.dev until one ends, or somebody asks us to."""
-    children = list(start_children())
-    for child in children:  # not before all are started: a fork wants no threads about
-        child.output.start()
+def run_together(children):
+    """Run these until one ends, or somebody asks us to end."""
+    for child in children:
+        child.start()
     signal.signal(signal.SIGINT, end_well)
     signal.signal(signal.SIGTERM, end_well)
     try:
@@ -290,72 +250,142 @@ def run_together():
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        for child in reversed(children):  # Redis last: the others may need it
-            child.stop()
+        stop(child for child in children if not child.lasting)
+        stop(child for child in children if child.lasting)  # the others may need it
 
 
 def end_well(*_):
     sys.exit(0)
 
 
-def start_children():
-    """Start the processes of Procfile.dev, in its order; yields a Child for each."""
-    procfile = Path(current_app.root_path).parent / "Procfile.dev"
-    for line, colour in zip(procfile.read_text().splitlines(), cycle(COLOURS)):
+def children():
+    """A Child for each line of Procfile.dev that is to be started here."""
+    config = current_app.config
+    folder = Path(current_app.root_path).parent
+    lines = (folder / "Procfile.dev").read_text().splitlines()
+    for line, colour in zip(lines, cycle(COLOURS)):
         name, _, command = line.partition(": ")
-        if name != "redis" or current_app.config["REDIS_EMBEDDED"]:
-            yield Child(name, command, procfile.parent, colour)
+        if name != "redis":
+            yield Child(name, shlex.split(command), folder, colour)
+        elif config["REDIS_EMBEDDED"]:
+            command = redis_command(current_app.instance_path, persistent=True)
+            yield Child(name, command, folder, colour, lasting=True)
 
 
 class Child:
-    """A process of Procfile.dev, and the thread that prints what it says."""
+    """A process of Procfile.dev; `lasting`: whether it has nothing to do with our code."""
 
-    def __init__(self, name, command, folder, colour):
+    said = (
+        selectors.DefaultSelector()
+    )  # where they say something; no thread waits there,
+    # since whoever forks wants none about
+
+    def __init__(self, name, command, folder, colour, lasting=False):
+        self.name = name
+        self.lasting = lasting
+        self._command = command
+        self._folder = folder
+        self._label = click.style(f"{name:>6} | ", fg=colour)
+        self._again = False
+
+    def start(self):
         binaries = os.path.dirname(sys.executable)
         path = os.pathsep.join((binaries, os.environ.get("PATH", os.defpath)))
-        self.name = name
-        self.label = click.style(f"{name:>6} | ", fg=colour)
         self.process = spawn(
-            shlex.split(command),
-            cwd=folder,
+            self._command,
+            cwd=self._folder,
             env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
         )
-        self.output = Thread(target=self.relay, daemon=True)
+        self._said = b""
+        self.speaks, self._waits = True, False
+        self.said.register(self.process.stdout, selectors.EVENT_READ, self)
 
-    def relay(self):
-        for line in self.process.stdout:
-            click.echo(self.label + line, nl=False)
+    def start_again(self):
+        """It has another code to run now."""
+        self.start()
+        self._again = True
 
-    def stop(self):
-        """End it and what it started: asked to, and after PATIENCE seconds made to."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError, PermissionError):  # all are gone already
-                os.killpg(self.process.pid, number)
-            self.output.join(PATIENCE)  # the pipe's end: nobody is left who could write
-        self.process.wait()
+    def signal(self, number):
+        """Send it, and what it started, a signal."""
+        with suppress(ProcessLookupError, PermissionError):  # all are gone already
+            os.killpg(self.process.pid, number)
+
+    def must_run(self):
+        """Raise ClickException if it has ended. Where the code has changed, perhaps
+        somebody saved a file half-written: no reason to end."""
+        code = self.process.poll()
+        if code is None:
+            return
+        if not self._again:
+            raise click.ClickException(f"{self.name} ended with code {code}.")
+        if self._waits or self.speaks:
+            return
+        self._waits = True
+        click.echo(f"{self._label}does not start; again when the code changes.")
+
+    @classmethod
+    def relay(cls, seconds):
+        """Print what they all say, as long as that, or until one has said something."""
+        for key, _ in cls.said.select(seconds):
+            key.data._print(os.read(key.fd, 65536))
+
+    def _print(self, piece):
+        if not piece:
+            self.speaks = False
+            self.said.unregister(self.process.stdout)
+            self.process.stdout.close()
+        *lines, self._said = (self._said + piece).split(b"\n")
+        for line in lines:
+            click.echo(self._label + line.decode(errors="replace"))
+
+
+def stop(children):
+    """End these and what they started: asked to, and after PATIENCE seconds made to."""
+    children = list(children)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for child in children:
+            child.signal(number)
+        deadline = time.monotonic() + PATIENCE
+        # The end of its pipe: nobody is left who could write.
+        while any(child.speaks for child in children) and time.monotonic() < deadline:
+            Child.relay(0.1)
+    for child in children:
+        child.process.wait()
 
 
 def watch(children):
-    """Tell when the service is ready; raise ClickException when a child ends."""
+    """Tell when the service is ready; start anew what our code has changed for; raise
+    ClickException when a child ends."""
     told, deadline = False, time.monotonic() + PATIENCE
+    known, look = sources(), time.monotonic()
     while True:
+        Child.relay(0.1)
         for child in children:
-            if (code := child.process.poll()) is not None:
-                raise click.ClickException(f"{child.name} ended with code {code}.")
-        if not told:
+            child.must_run()
+        if not told and time.monotonic() > look:
             status, body = readiness(current_app.config["PORT"])
             ready = status == 200 and '"worker":"ok"' in body
             told = ready or status and time.monotonic() > deadline
             if told:
                 announce("ready" if ready else f"not ready: {body}")
-            elif status:
-                time.sleep(0.5)  # each question is a line in the log
-        time.sleep(0.1)
+        if time.monotonic() > look:
+            look = time.monotonic() + 0.5
+            if known != (known := sources()):
+                ours = [child for child in children if not child.lasting]
+                stop(ours)
+                for child in ours:
+                    child.start_again()
+
+
+def sources():
+    """When each source file of the service was changed."""
+    package = Path(current_app.root_path)
+    shared, features = package.parent.glob("*.py"), package.rglob("*.py")
+    # lstat: an editor's lock file may be a link to nowhere
+    return {path: path.lstat().st_mtime_ns for path in (*shared, *features)}
 
 
 def readiness(port):

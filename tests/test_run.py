@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import copy2, copytree
 from urllib.parse import urlsplit
@@ -40,9 +40,8 @@ DEVICE = {
     "model": "Test",
     "serial_number": "T-1",
 }
-# Itself, Redis, the web, a worker and the clock, each of these three with the process
-# that starts it anew, and the worker's for each core.
-ALL = 8 + (os.cpu_count() or 1)
+# Itself, Redis, the web, the clock, a worker, and its process for each core.
+ALL = 5 + (os.cpu_count() or 1)
 IMPORTS = "/api/v1/imports/"
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -228,38 +227,32 @@ def test_all_end_when_one_ends(instance, port):
 
 
 @on_linux
-def test_the_server_ends_with_its_reloader(instance, port):
-    with running(flask("web"), instance, PORT=str(port)) as process:
-        wait_until(lambda: readiness(port)[0])
-        assert len(processes(instance)) == 2
-        process.kill()
-        wait_until(lambda: not processes(instance))
-
-
-@on_linux
-def test_a_worker_is_a_new_one_when_the_code_changes(instance, tmp_path):
+def test_what_runs_the_code_is_new_when_the_code_changes(
+    instance, told, tmp_path, port
+):
     for name in ("myapp", "migrations"):
         copytree(ROOT / name, tmp_path / name)
-    copy2(ROOT / "default_config.py", tmp_path)
+    for name in ("default_config.py", "Procfile.dev"):
+        copy2(ROOT / name, tmp_path)
     changing = tmp_path / "myapp" / "version.py"
-    with start_redis() as (_, url), Redis.from_url(url) as redis:
-        command = flask("worker", "--reload", "--concurrency", "1")
-        with running(command, instance, cwd=tmp_path, REDIS_URL=url) as process:
+    good = changing.read_text()
 
-            def alive():
-                return set(redis.zrange(WORKERS, 0, -1))
+    def version():
+        with suppress(OSError):
+            return call(port, "GET", "/status/")[1]["version"]
 
-            wait_until(alive)
-            (first,) = alive()
-            good = changing.read_text()
+    with running(flask("up"), instance, cwd=tmp_path, PORT=str(port)) as process:
+        wait_until(lambda: "Ctrl-C" in output(instance))
+        with Redis.from_url(embedded_redis_url(instance)) as redis:
+            first = set(redis.zrange(WORKERS, 0, -1))
             changing.write_text(f"{good}half-sa")
-            wait_until(lambda: "NameError" in output(instance))
+            wait_until(lambda: "does not start; again" in output(instance))
+            assert "NameError" in output(instance)
+            changing.write_text('__version__ = "9.9.9"')
+            wait_until(lambda: version() == "9.9.9")
             assert process.poll() is None
-            assert alive() == set()
-            changing.write_text(good)
-            wait_until(alive)
-            assert alive() != {first}
-        wait_until(lambda: not processes(instance))
+            wait_until(lambda: set(redis.zrange(WORKERS, 0, -1)) - first)
+    assert processes(instance) == []
 
 
 def test_a_profiler_tells_where_the_time_of_a_request_went(instance, port):
