@@ -1,8 +1,9 @@
 """`flask import-devices`: devices from a file, with a progress bar."""
 
+import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import copyfileobj
 from uuid import uuid4
@@ -77,11 +78,17 @@ def import_devices(file, owner, form, dry_run):
 
 
 def watched(id):
-    """Take an import on to its end, and show how far it is; returns it, or None."""
+    """Take an import on to its end, and show how far it is; returns it, or None.
+
+    Raises KeyboardInterrupt after Ctrl-C, between two steps.
+    """
     worker, bar = str(uuid4()), None
     with ExitStack() as shown:
+        asked = shown.enter_context(interrupts())
         while True:
             for found in filter(None, steps(id, worker)):
+                if asked:
+                    raise KeyboardInterrupt
                 if bar is None:
                     bar = click.progressbar(length=found.total, file=sys.stderr)
                     shown.enter_context(bar)
@@ -90,4 +97,18 @@ def watched(id):
                 found = sql.session.get(Import, id, populate_existing=True)
             if found is None or found.status not in UNFINISHED:
                 return found
+            if asked:
+                raise KeyboardInterrupt
             time.sleep(MOMENT)  # an older import of the same account is not done yet
+
+
+@contextmanager
+def interrupts():
+    """The Ctrl-C that come while the block lasts, in a list: one in the middle of a
+    statement would cost the connection."""
+    asked = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
