@@ -91,21 +91,38 @@ def example_of(schema):
 
 
 def furnish(client):
-    """Make one thing of each kind; returns what finds the address of a path."""
+    """What finds the address of a path; makes the thing that it is about, if need be."""
+    posts = {verb.path: verb for verb in VERBS if verb.method == "POST"}
     ids = {}
-    for verb in VERBS:
-        if verb.method == "POST" and verb.path.endswith("/"):
-            made = client.post(verb.path, **verb.sent)
-            ids[verb.path] = made.json["id"]
-    ids[f"{API}/presence/"] = ids[f"{API}/devices/"]
-    client.put(f"{API}/presence/{ids[f'{API}/presence/']}", json={})
-    client.get(f"{API}/auth/request-token")
-    for path in (f"{API}/auth/sessions", f"{API}/audit"):
-        ids[f"{path}/"] = client.get(path).json["items"][0]["id"]
+
+    def made(collection):
+        if collection == f"{API}/presence/":
+            id = id_in(f"{API}/devices/")
+            client.put(f"{collection}{id}", json={})
+            return id
+        if collection in posts:
+            return client.post(collection, **posts[collection].sent).json["id"]
+        if collection == f"{API}/auth/sessions/":
+            client.get(f"{API}/auth/request-token")
+        return client.get(collection.rstrip("/")).json["items"][0]["id"]
+
+    def id_in(collection):
+        if collection not in ids:
+            ids[collection] = made(collection)
+        return ids[collection]
 
     def address(path, written=str):
-        return re.sub("{.*?}", lambda _: written(ids[path.partition("{")[0]]), path)
+        return re.sub("{.*?}", lambda _: written(id_in(path.partition("{")[0])), path)
 
+    return address
+
+
+def furnish_all(client):
+    """The same; one thing of each kind is there already."""
+    address = furnish(client)
+    for verb in VERBS:
+        if "{" in verb.path:
+            address(verb.path)
     return address
 
 

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 IMPORTS = "/api/v1/imports/"
 READY = "/status/ready"
 NDJSON = "application/x-ndjson"
-FEW, MANY = 10, 20_000  # rows: nothing to a worker, and half a second of its time
-LONG, ENDLESS = 3 * MANY, 5 * MANY
+FEW, MANY = 10, 12_000  # rows: nothing to a worker, and some batches of its time
+LONG, ENDLESS = 2 * MANY, 5 * MANY
 
 
 class Account:

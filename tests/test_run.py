@@ -143,74 +143,56 @@ def call(port, verb, path, body=None, media_type="application/json"):
         connection.close()
 
 
-@pytest.fixture(scope="module")
-def told(instance):
-    """What a first start was told before it ended: a device and a sign of life."""
+@on_linux
+def test_it_begins_with_demo_data_keeps_what_it_is_told_and_leaves_no_process(tmp_path):
     port = free_port()
-    with service(instance, port):
+    with service(tmp_path, port) as process:
+        said = output(tmp_path)
+        assert "2 users\n4516 devices\n4 todos\n" in said
+        address = f"http://127.0.0.1:{port}"
+        assert f"{address}/docs/" in said
+        assert "pythonista  I<3testing" in said
+        assert f"curl -u 'pythonista:I<3testing' {address}/api/v1/" in said
         todos = call(port, "GET", "/api/v1/todos/")[1]["items"]
+        assert [bool(todo["device"]) for todo in todos] == [True, False, True, False]
         status, device = call(port, "POST", "/api/v1/devices/", DEVICE)
         assert status == 201
-        status, _ = call(
-            port, "PUT", f"/api/v1/presence/{device['id']}", {"battery": 7}
-        )
-        assert status in (200, 201)
-        media_type = "application/x-ndjson"
-        status, begun = call(
-            port, "POST", IMPORTS, {**DEVICE, "name": "New"}, media_type
-        )
-        assert status == 202
-        path = urlsplit(begun["url"]).path
-        wait_until(lambda: call(port, "GET", path)[1]["status"] == "done")
-        with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-            metrics = answer.read().decode()
-    told = {"id": device["id"], "todos": todos, "port": port}
-    return told | {"output": output(instance), "metrics": metrics}
+        heartbeat = f"/api/v1/presence/{device['id']}"
+        assert call(port, "PUT", heartbeat, {"battery": 7})[0] == 201
+        ends(process, tmp_path, signal.SIGTERM)
+    for how in signal.SIGKILL, signal.SIGINT:
+        with service(tmp_path, port) as process:
+            status, kept = call(port, "GET", f"/api/v1/devices/{device['id']}")
+            assert (status, kept["name"]) == (200, DEVICE["name"])
+            status, presence = call(port, "GET", heartbeat)
+            assert (status, presence["battery"]) == (200, 7)
+            ends(process, tmp_path, how)
 
 
-def test_it_begins_with_demo_data(told):
-    assert "2 users\n4516 devices\n4 todos\n" in told["output"]
-    assert [bool(todo["device"]) for todo in told["todos"]] == [
-        True,
-        False,
-        True,
-        False,
-    ]
-
-
-def test_it_says_where_it_is_and_who_may_enter(told):
-    address = f"http://127.0.0.1:{told['port']}"
-    assert f"{address}/docs/" in told["output"]
-    assert "pythonista  I<3testing" in told["output"]
-    assert f"curl -u 'pythonista:I<3testing' {address}/api/v1/" in told["output"]
-
-
-def test_what_a_worker_has_done_the_web_tells_of(told):
-    assert 'jobs_total{job="imports.advance",outcome="done"} 1.0' in told["metrics"]
+def ends(process, instance, how):
+    """Everything ends when the one that started it is sent this signal."""
+    wait_until(lambda: len(processes(instance)) == ALL)
+    process.send_signal(how)
+    assert process.wait(LIMIT) == (-how if how == signal.SIGKILL else 0)
+    wait_until(lambda: not processes(instance))
 
 
 @on_linux
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_what_it_knows_stays_and_no_process_does(instance, told, port, how):
-    with service(instance, port) as process:
-        status, device = call(port, "GET", f"/api/v1/devices/{told['id']}")
-        assert (status, device["name"]) == (200, DEVICE["name"])
-        status, presence = call(port, "GET", f"/api/v1/presence/{told['id']}")
-        assert (status, presence["battery"]) == (200, 7)
-
-        wait_until(lambda: len(processes(instance)) == ALL)
-        process.send_signal(how)
-        code = process.wait(LIMIT)
-        wait_until(lambda: not processes(instance))
-    assert code == (-signal.SIGKILL if how == signal.SIGKILL else 0)
-
-
-@on_linux
-def test_nothing_stays_when_make_is_killed(instance, port):
+def test_what_a_worker_has_done_the_web_tells_of_and_all_end_when_make_is_killed(
+    instance, port
+):
     # "; true" keeps the shell, which would become the last command of its line.
     make = ["sh", "-c", '"$@"; true', "make", *flask("up")]
     with running(make, instance, PORT=str(port)) as process:
         wait_until(lambda: "Ctrl-C" in output(instance))
+        body, media_type = {**DEVICE, "name": "New"}, "application/x-ndjson"
+        status, begun = call(port, "POST", IMPORTS, body, media_type)
+        assert status == 202
+        path = urlsplit(begun["url"]).path
+        wait_until(lambda: call(port, "GET", path)[1]["status"] == "done")
+        with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            counted = 'jobs_total{job="imports.advance",outcome="done"} 1.0'
+            assert counted in answer.read().decode()
         process.kill()
         process.wait(LIMIT)
         wait_until(lambda: not processes(instance))
@@ -227,10 +209,9 @@ def test_all_end_when_one_ends(instance, port):
 
 
 @on_linux
-def test_what_runs_the_code_is_new_when_the_code_changes(
-    instance, told, tmp_path, port
-):
-    for name in ("myapp", "migrations"):
+def test_what_runs_the_code_is_new_when_the_code_changes(instance, tmp_path, port):
+    """And a Redis that is named is the only one."""
+    for name in ("myapp", "migrations", "data"):
         copytree(ROOT / name, tmp_path / name)
     for name in ("default_config.py", "Procfile.dev"):
         copy2(ROOT / name, tmp_path)
@@ -241,9 +222,11 @@ def test_what_runs_the_code_is_new_when_the_code_changes(
         with suppress(OSError):
             return call(port, "GET", "/status/")[1]["version"]
 
-    with running(flask("up"), instance, cwd=tmp_path, PORT=str(port)) as process:
-        wait_until(lambda: "Ctrl-C" in output(instance))
-        with Redis.from_url(embedded_redis_url(instance)) as redis:
+    with start_redis() as (_, url), Redis.from_url(url) as redis:
+        options = {"cwd": tmp_path, "PORT": str(port), "REDIS_URL": url}
+        with running(flask("up"), instance, **options) as process:
+            wait_until(lambda: "Ctrl-C" in output(instance))
+            assert ping(socket_path(instance)) is None
             first = set(redis.zrange(WORKERS, 0, -1))
             changing.write_text(f"{good}half-sa")
             wait_until(lambda: "does not start; again" in output(instance))
@@ -260,14 +243,6 @@ def test_a_profiler_tells_where_the_time_of_a_request_went(instance, port):
         wait_until(lambda: readiness(port)[0])
         wait_until(lambda: "PATH: '/status/ready'" in output(instance))
         assert "(dispatch_request)" in output(instance)
-
-
-def test_a_redis_that_is_named_is_the_only_one(instance, port):
-    with start_redis() as (_, url), service(instance, port, REDIS_URL=url):
-        device = call(port, "GET", "/api/v1/devices/?per_page=1")[1]["items"][0]
-        call(port, "PUT", f"/api/v1/presence/{device['id']}", {"battery": 42})
-        assert Redis.from_url(url).dbsize() > 0
-        assert ping(socket_path(instance)) is None
 
 
 def test_a_port_that_is_taken_is_named(instance):

@@ -6,7 +6,7 @@ import pytest
 from conftest import hire
 from jsonschema_specifications import REGISTRY
 from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, String
-from test_house import BODIES, VERBS, example, fits, furnish, parametrize
+from test_house import BODIES, VERBS, example, fits, furnish, furnish_all, parametrize
 from test_problems import assert_problem
 
 from myapp.db import redis_store, sql
@@ -132,7 +132,7 @@ def test_whatever_is_written_has_bounds(model):
 
 @parametrize("model", MODELS)
 def test_what_is_shown_is_what_the_read_schema_says(app, client, model):
-    furnish(client)
+    furnish_all(client)
     with app.test_request_context():
         shown = orjson.loads(dumps(model.as_json(any_record(model))))
     assert shown.keys() == model.read_schema["properties"].keys()
@@ -142,7 +142,7 @@ def test_what_is_shown_is_what_the_read_schema_says(app, client, model):
 
 @parametrize("model", SQL_MODELS)
 def test_a_row_and_an_instance_show_the_same(app, client, model):
-    furnish(client)
+    furnish_all(client)
     with app.test_request_context():
         row = any_record(model)
         instance = model.lock_or_404(row.id)
