@@ -16,7 +16,7 @@ from conftest import THERMOSTAT, basic, hire
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_house import API, BODIES, OPEN, PAGED, PAIRS, VERBS, example
-from test_house import example_of, fits, furnish, furnish_all, parametrize, with_ones
+from test_house import example_of, fits, furnish_all, parametrize, with_ones
 from test_problems import assert_problem
 
 from myapp.schema import NO_NUL
@@ -37,22 +37,17 @@ def client(app, admin):
 
 @pytest.fixture
 def address(client):
-    return furnish(client)
-
-
-@pytest.fixture
-def furnished(client):
     return furnish_all(client)
 
 
 @pytest.fixture
-def refused(client, furnished):
+def refused(client, address):
     """Send bytes to a verb, which must refuse them with a status; returns the problem.
     In the end nothing has changed."""
 
     def refused(verb, status, data, content_type=JSON, **headers):
         response = client.open(
-            furnished(verb.path),
+            address(verb.path),
             method=verb.method,
             data=data,
             content_type=content_type,
@@ -285,12 +280,12 @@ def test_a_compressed_body_is_415(refused, coding):
 @parametrize("verb", BODIES)
 @pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "chunked"])
 def test_a_body_may_be_so_large_and_no_larger(app, client, address, verb, chunked):
-    url, data = address(verb.path), orjson.dumps(example(verb.schema))
+    data = orjson.dumps(example(verb.schema))
     app.config["MAX_CONTENT_LENGTH"] = len(data) + 10
     most = 9 if chunked else 10  # of chunks nobody knows whether one more is to come
     for blanks in (1000, 11, most):
         response = client.open(
-            url,
+            address(verb.path),
             method=verb.method,
             input_stream=BytesIO(data + b" " * blanks),
             content_type=JSON,
@@ -689,8 +684,8 @@ def test_any_query_gets_a_sensible_answer(client, path, query):
     ),
     value=headers,
 )
-def test_any_header_gets_a_sensible_answer(client, furnished, verb, name, value):
-    url = furnished(verb.path)
+def test_any_header_gets_a_sensible_answer(client, address, verb, name, value):
+    url = address(verb.path)
     sensible(client.open(url, method=verb.method, headers={name: value}, **verb.sent))
 
 
