@@ -374,10 +374,10 @@ def watch(children):
         if time.monotonic() > look:
             look = time.monotonic() + 0.5
             if known != (known := sources()):
-                ours = [child for child in children if not child.lasting]
-                stop(ours)
-                for child in ours:
-                    child.start_again()
+                for child in children:
+                    if not child.lasting:
+                        stop([child])
+                        child.start_again()
 
 
 def sources():

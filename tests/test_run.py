@@ -144,7 +144,7 @@ def call(port, verb, path, body=None, media_type="application/json"):
 
 
 @on_linux
-def test_it_begins_with_demo_data_keeps_what_it_is_told_and_leaves_no_process(tmp_path):
+def test_it_begins_with_demo_data_keeps_what_it_is_told_and_ends_with_make(tmp_path):
     port = free_port()
     with service(tmp_path, port) as process:
         said = output(tmp_path)
@@ -159,43 +159,29 @@ def test_it_begins_with_demo_data_keeps_what_it_is_told_and_leaves_no_process(tm
         assert status == 201
         heartbeat = f"/api/v1/presence/{device['id']}"
         assert call(port, "PUT", heartbeat, {"battery": 7})[0] == 201
-        ends(process, tmp_path, signal.SIGTERM)
-    for how in signal.SIGKILL, signal.SIGINT:
-        with service(tmp_path, port) as process:
-            status, kept = call(port, "GET", f"/api/v1/devices/{device['id']}")
-            assert (status, kept["name"]) == (200, DEVICE["name"])
-            status, presence = call(port, "GET", heartbeat)
-            assert (status, presence["battery"]) == (200, 7)
-            ends(process, tmp_path, how)
-
-
-def ends(process, instance, how):
-    """Everything ends when the one that started it is sent this signal."""
-    wait_until(lambda: len(processes(instance)) == ALL)
-    process.send_signal(how)
-    assert process.wait(LIMIT) == (-how if how == signal.SIGKILL else 0)
-    wait_until(lambda: not processes(instance))
-
-
-@on_linux
-def test_what_a_worker_has_done_the_web_tells_of_and_all_end_when_make_is_killed(
-    instance, port
-):
-    # "; true" keeps the shell, which would become the last command of its line.
-    make = ["sh", "-c", '"$@"; true', "make", *flask("up")]
-    with running(make, instance, PORT=str(port)) as process:
-        wait_until(lambda: "Ctrl-C" in output(instance))
         body, media_type = {**DEVICE, "name": "New"}, "application/x-ndjson"
         status, begun = call(port, "POST", IMPORTS, body, media_type)
         assert status == 202
         path = urlsplit(begun["url"]).path
         wait_until(lambda: call(port, "GET", path)[1]["status"] == "done")
-        with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        with urlopen(f"{address}/metrics") as answer:
             counted = 'jobs_total{job="imports.advance",outcome="done"} 1.0'
             assert counted in answer.read().decode()
+        wait_until(lambda: len(processes(tmp_path)) == ALL)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT) == 0
+        assert processes(tmp_path) == []
+    # "; true" keeps the shell, which would become the last command of its line.
+    make = ["sh", "-c", '"$@"; true', "make", *flask("up")]
+    with running(make, tmp_path, PORT=str(port)) as process:
+        wait_until(lambda: "Ctrl-C" in output(tmp_path))
+        status, kept = call(port, "GET", f"/api/v1/devices/{device['id']}")
+        assert (status, kept["name"]) == (200, DEVICE["name"])
+        status, presence = call(port, "GET", heartbeat)
+        assert (status, presence["battery"]) == (200, 7)
         process.kill()
         process.wait(LIMIT)
-        wait_until(lambda: not processes(instance))
+        wait_until(lambda: not processes(tmp_path))
 
 
 @on_linux
@@ -235,7 +221,9 @@ def test_what_runs_the_code_is_new_when_the_code_changes(instance, tmp_path, por
             wait_until(lambda: version() == "9.9.9")
             assert process.poll() is None
             wait_until(lambda: set(redis.zrange(WORKERS, 0, -1)) - first)
-    assert processes(instance) == []
+            process.kill()
+            process.wait(LIMIT)
+            wait_until(lambda: not processes(instance))
 
 
 def test_a_profiler_tells_where_the_time_of_a_request_went(instance, port):
