@@ -42,6 +42,12 @@ THERMOSTAT = {
 }
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores: many tests wait for a process, or for time to pass."""
+    return (os.cpu_count() or 1) + 1
+
+
 def basic(username, password):
     """The Authorization header of these credentials."""
     return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
@@ -177,6 +183,9 @@ def app(shared_app):
     app.config.update(settings)
 
 
+VALIDATORS = {}  # by what the schema is, which lasts as long as its application
+
+
 def as_documented(response):
     """Hold each answer against what the documents say of its verb and status."""
     function = current_app.view_functions.get(request.endpoint)
@@ -198,7 +207,11 @@ def as_documented(response):
     assert response.mimetype in content or response.status_code in (204, 304)
     if response.mimetype == "application/json" and not response.content_encoding:
         schema = content["application/json"]["schema"]
-        jsonschema_rs.validate(schema, response.json, validate_formats=True)
+        if id(schema) not in VALIDATORS:  # to compile one takes longer than to use it
+            VALIDATORS[id(schema)] = jsonschema_rs.validator_for(
+                schema, validate_formats=True
+            )
+        VALIDATORS[id(schema)].validate(response.json)
     return response
 
 

@@ -67,7 +67,7 @@ class Page:
             found = (within or self.driver).find_elements(By.CSS_SELECTOR, css)
             return next((each for each in found if each.is_displayed()), None)
 
-        return WebDriverWait(self.driver, 10).until(shown, f"{css} does not show")
+        return WebDriverWait(self.driver, 10, 0.05).until(shown, f"{css} does not show")
 
     def click(self, css, within=None):
         element = self.find(css, within)
