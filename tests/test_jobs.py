@@ -194,13 +194,18 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
         imports = [(me, *me.begin(LONG))]
         me.wait_for(imports[0][1], 1)
         at_work.send(signal.SIGKILL)
+        at_work.ended()
+        later = now() + 6 * LEASE  # however long the rest takes to start
+        set_leases(service, later)
+        stopped = stack.enter_context(worker(service, tmp_path, "--concurrency", "1"))
 
         file, serials = tmp_path / "rows.ndjson", [f"row {n}" for n in range(LONG)]
         file.write_text(ndjson(serials))
         command = start("import-devices", str(file), "--owner", third.name)
-        stopped = stack.enter_context(worker(service, tmp_path, "--concurrency", "1"))
         wait_until(lambda: third.devices(Device.id))
         command.send(signal.SIGKILL)
+        command.ended()
+        set_leases(service, later)
         url = third.client.get(IMPORTS).json["items"][0]["url"]
         imports.append((third, url, serials))
 
@@ -213,7 +218,7 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
             i["status"] == "running" and 0 < i["created"] < i["total"] for i in begun
         )
         assert lease_of(service, imports[-1][1]) > now()
-        set_leases(service, now() + 6 * LEASE)
+        set_leases(service, later)
         begun = [account.read(url) for account, url, _ in imports]
         crew.come()
         for _ in range(2):
