@@ -10,6 +10,13 @@ from typing import NamedTuple
 
 CONNECTIONS = 4
 CPUCLOCK_SCHED = 2  # of a whole process, see clock_getcpuclockid(3)
+BODY = {  # what is posted
+    "name": "Kitchen Thermostat",
+    "location": "Kitchen",
+    "type": "Thermostat",
+    "model": "Acova TAFFETAS2",
+    "serial_number": "ACOV-09494",
+}
 
 
 class Round(NamedTuple):

@@ -24,6 +24,7 @@ sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
 from databases import SERVERS  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
+from load import BODY  # noqa: E402
 from sqlalchemy import create_engine, text  # noqa: E402
 
 from myapp import create_app  # noqa: E402
@@ -36,13 +37,6 @@ from myapp.users.models import User  # noqa: E402
 
 SIZES = 1_000, 100_000, 3_000_000
 SMALLER = 1_000, 100_000, 1_000_000  # for MariaDB
-BODY = {
-    "name": "Kitchen Thermostat",
-    "location": "Kitchen",
-    "type": "Thermostat",
-    "model": "Acova TAFFETAS2",
-    "serial_number": "ACOV-09494",
-}
 NAME, PASSWORD = "gardener", "green fingers"
 DEVICES = "/api/v1/devices/"
 ROUNDS = 41  # calls of each kind in each collection

@@ -51,7 +51,8 @@ from databases import free_port, install, postgresql  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
 from joserfc import jwt  # noqa: E402
 from joserfc.jwk import OctKey  # noqa: E402
-from load import cpu, drive, private_memory, request, system_cpu, tree  # noqa: E402
+from load import BODY, cpu, drive, private_memory  # noqa: E402
+from load import request, system_cpu, tree  # noqa: E402
 from sqlalchemy import create_engine, text  # noqa: E402
 
 from default_config import Config  # noqa: E402
@@ -82,13 +83,6 @@ OWNERS = {"reader": 1_000, "collector": 60_000, "neighbour": 39_000, "writer": 0
 READ = range(1, OWNERS["reader"] + 1)
 NOT_MINE = range(OWNERS["reader"] + 1, OWNERS["collector"])
 GUESTS = 8  # accounts in a round that come for the first time
-BODY = {
-    "name": "Kitchen Thermostat",
-    "location": "Kitchen",
-    "type": "Thermostat",
-    "model": "Acova TAFFETAS2",
-    "serial_number": "ACOV-09494",
-}
 
 # Contenders
 

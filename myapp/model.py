@@ -538,9 +538,8 @@ class Owned:
     read_only = {"owner": OWNER}
     hidden = ("version", "owner_id")
     scoped_by = ("owner_id",)
-    governed_by = (
-        None  # whose permissions open everybody's; by default the collection's
-    )
+    # Whose permissions open everybody's; by default the collection's.
+    governed_by = None
 
     @declared_attr
     def owner_id(cls):

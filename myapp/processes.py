@@ -275,10 +275,8 @@ def children():
 class Child:
     """A process of Procfile.dev; `lasting`: whether it has nothing to do with our code."""
 
-    said = (
-        selectors.DefaultSelector()
-    )  # where they say something; no thread waits there,
-    # since whoever forks wants none about
+    # Where they say something. No thread waits there: whoever forks wants none about.
+    said = selectors.DefaultSelector()
 
     def __init__(self, name, command, folder, colour, lasting=False):
         self.name = name
@@ -337,6 +335,7 @@ class Child:
             self.speaks = False
             self.said.unregister(self.process.stdout)
             self.process.stdout.close()
+            piece = b"\n" if self._said else b""
         *lines, self._said = (self._said + piece).split(b"\n")
         for line in lines:
             click.echo(self._label + line.decode(errors="replace"))
@@ -384,8 +383,11 @@ def sources():
     """When each source file of the service was changed."""
     package = Path(current_app.root_path)
     shared, features = package.parent.glob("*.py"), package.rglob("*.py")
-    # lstat: an editor's lock file may be a link to nowhere
-    return {path: path.lstat().st_mtime_ns for path in (*shared, *features)}
+    changed = {}
+    for path in (*shared, *features):
+        with suppress(FileNotFoundError):  # an editor's, which is gone already
+            changed[path] = path.lstat().st_mtime_ns  # it may be a link to nowhere, too
+    return changed
 
 
 def readiness(port):
