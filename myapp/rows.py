@@ -37,6 +37,9 @@ class Rows:
         # An export holds these, too. They are not for writing, so they are left out.
         self._ignored = model.read_schema["properties"].keys() - self._written
         file.seek(position)
+        if not position and file.read(len(BOM)) == BOM:
+            self.position = len(BOM)
+        file.seek(self.position)
 
     def take(self, number):
         """The next rows, at most so many, or as many as LONGEST bytes hold; none at the end
@@ -105,8 +108,10 @@ class CsvRows(Rows):
     def _header(self):
         """The delimiter, how many cells a row has, and where each property is: its place,
         its name, and what makes a value of its cell."""
+        line = "\n"
         try:
-            line = self._line().removeprefix(BOM).decode()
+            while line.isspace():
+                line = self._line().decode()
         except UnicodeDecodeError:
             raise Problem(400, "The file is not in UTF-8.") from None
         except ValueError as error:

@@ -16,13 +16,14 @@ from .problems import RETRY, Problem, fault
 FORM = "multipart/form-data"
 AT_ONCE = 64 * 1024  # bytes in memory
 MOST_PARTS = 10  # of a form
+ENVELOPE = 64 * 1024  # bytes of a form beside its file
 
 
 class Upload:
     """A file that has come: its `media_type`, and its `name`, if the client said one."""
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self, folder, limit=None):
+        self.folder, self.limit = Path(folder), limit
         self.key = secrets.token_hex(16)
         self.media_type = self.name = None
         self.kept = False
@@ -40,6 +41,9 @@ class Upload:
         return self._digest.digest()
 
     def write(self, piece):
+        """Take more of it. Raises 413 beyond the limit, where there is one."""
+        if self.limit is not None and self._file.tell() + len(piece) > self.limit:
+            raise Problem(413)
         self._digest.update(piece)
         self._file.write(piece)
 
@@ -81,7 +85,7 @@ def receives(forms, samples, folder, limit):
         def wrapper(*args, **kwargs):
             if "upload" not in g:  # the request may run anew, the body comes once
                 g.upload = received(forms, current_app.config[folder], limit)
-                g.digest = g.upload.digest
+                g.digest = g.upload.digest + g.upload.media_type.encode()
             upload = g.upload
             upload.kept = False
             try:
@@ -126,7 +130,8 @@ def receives(forms, samples, folder, limit):
 
 def received(forms, folder, limit):
     """The Upload that the request's body is. Raises 400, 413, 415, 422, 503."""
-    request.max_content_length = current_app.config[limit]
+    limit = current_app.config[limit]
+    request.max_content_length = limit + ENVELOPE * (request.mimetype == FORM)
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     known = request.mimetype in forms or request.mimetype == FORM
     if not known or request.content_encoding or charset not in ("utf-8", "utf8"):
@@ -134,7 +139,7 @@ def received(forms, folder, limit):
     uploads = []
 
     def begin(content_type, filename=None, **_):
-        uploads.append(Upload(folder))
+        uploads.append(Upload(folder, limit))
         uploads[-1].name = filename
         uploads[-1].media_type = media_type_of(forms, content_type, filename)
         return uploads[-1]

@@ -1,5 +1,6 @@
 """`flask export-devices`: all devices of an account, with a progress bar."""
 
+import os
 import sys
 
 import click
@@ -39,10 +40,15 @@ def export_devices(owner, form, file):
             sql.select(sql.func.count()).where(Device.owner_id == account.id)
         )
     batches = Device.stream(EVERYTHING, owner_id=account.id)
-    with click.open_file(file, "wb", atomic=True) as output:
-        with click.progressbar(length=total, file=sys.stderr) as bar:
-            for piece in ENCODERS[form](Device, counted(batches, bar)):
-                output.write(piece)
+    whole = os.path.isfile(file) or not os.path.exists(file)  # no pipe, no device
+    try:
+        with click.open_file(file, "wb", atomic=whole) as output:
+            with click.progressbar(length=total, file=sys.stderr) as bar:
+                for piece in ENCODERS[form](Device, counted(batches, bar)):
+                    output.write(piece)
+            output.flush()
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror}.") from None
     click.echo(f"{total} devices", err=True)
 
 

@@ -17,6 +17,7 @@ from .models import DONE, FAILED, LONGEST, RUNNING, UNFINISHED, Import
 TURN = 15  # seconds; then others have their turn
 AT_ONCE = 2000  # rows in a transaction; a writer beside it waits for no more
 MOST_FAULTS = 20  # of a row
+MOST_REJECTED = 1_000_000  # rows; whose file has more means another file
 ABANDONED = 3600  # seconds without a write, until a file that belongs to nothing goes
 
 
@@ -128,6 +129,10 @@ def next_step(found, rows):
         return lambda it: it.end(DONE)
     if not may_come_in(found):
         return lambda it: it.end(FAILED, "Its account may not come in any more.")
+    if found.rejected > MOST_REJECTED:
+        return lambda it: it.end(
+            FAILED, f"More than {MOST_REJECTED:,} rows do not fit."
+        )
     rejected = len(batch) - len(bodies)
     return lambda it: it.register(bodies, faults, rejected, rows.position)
 

@@ -154,9 +154,15 @@ def test_a_file_may_come_in_a_form(app, client, name, kind, expected):
     assert devices(client) == [THERMOSTAT]
 
 
+def test_lines_of_json_may_begin_with_a_mark(client, send):
+    assert send(lines(THERMOSTAT).encode("utf-8-sig"), NDJSON)["created"] == 1
+    assert devices(client) == [THERMOSTAT]
+
+
 @pytest.mark.parametrize(
     "data",
     [
+        "\r\n" + table(THERMOSTAT),
         table(THERMOSTAT).encode("utf-8-sig"),
         table(THERMOSTAT).replace("\r\n", "\n"),
         table(THERMOSTAT).removesuffix("\r\n"),
@@ -169,7 +175,17 @@ def test_a_file_may_come_in_a_form(app, client, name, kind, expected):
         .join('""')[:-1],
         table(THERMOSTAT).replace("name", " name ", 1),
     ],
-    ids=["a mark", "\\n", "no end", "semicolons", "tabs", "gaps", "quotes", "spaces"],
+    ids=[
+        "a gap",
+        "a mark",
+        "\\n",
+        "no end",
+        "semicolons",
+        "tabs",
+        "gaps",
+        "quotes",
+        "spaces",
+    ],
 )
 def test_a_csv_may_look_as_spreadsheets_write_it(client, send, data):
     assert send(data)["created"] == 1
@@ -430,7 +446,9 @@ def test_a_file_that_is_too_large_is_refused(app, client):
     assert refused.status_code == 413
     form = {"file": (io.BytesIO(data + b"x"), "x.csv")}
     assert client.post(IMPORTS, data=form).status_code == 413
-    assert len(files(app)) == 1
+    form = {"file": (io.BytesIO(data), "x.csv")}
+    assert client.post(IMPORTS, data=form).status_code == 202
+    assert len(files(app)) == 2
 
 
 def test_a_file_may_be_larger_than_other_bodies(app, client):
@@ -475,8 +493,9 @@ def test_an_idempotency_key_imports_once(app, client):
     assert second.headers["Idempotent-Replayed"] == "true"
     assert second.headers["Location"] == first.headers["Location"]
     assert len(files(app)) == 1
-    other = client.post(IMPORTS, **{**body, "data": table(THERMOSTAT)})
-    assert pointers(other, 422) == ["/Idempotency-Key"]
+    for change in {"data": table(THERMOSTAT)}, {"content_type": NDJSON}:
+        other = client.post(IMPORTS, **(body | change))
+        assert pointers(other, 422) == ["/Idempotency-Key"]
     work(app)
     assert devices(client) == [LAMP]
 
@@ -590,6 +609,15 @@ def test_one_that_never_gets_further_fails(app, client):
     assert "again and again" in shown["errors"][0]["detail"]
     assert devices(client) == []
     assert files(app) == []
+
+
+def test_one_of_too_many_bad_rows_fails(app, client, monkeypatch):
+    monkeypatch.setattr(tasks, "MOST_REJECTED", tasks.AT_ONCE)
+    bad = lines(*[{}] * (2 * tasks.AT_ONCE + 1))
+    made = client.post(IMPORTS, data=bad, content_type=NDJSON).json
+    work(app)
+    shown = client.get(made["url"]).json
+    assert (shown["status"], shown["rejected"]) == ("failed", 2 * tasks.AT_ONCE)
 
 
 def test_one_whose_file_is_gone_fails(app, client):
