@@ -12,6 +12,7 @@ from functools import cached_property, wraps
 from hashlib import blake2b
 from typing import NamedTuple
 
+import click
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from flask import current_app, g, request
@@ -168,6 +169,14 @@ def init_app(app, by_username, by_session, keep_hash):
 def guard():
     """The Guard of this application."""
     return current_app.extensions["guard"]
+
+
+def named_account(name):
+    """The account that a command names. Raises ClickException where none may come in."""
+    account = guard().account(username=name)
+    if account is None:
+        raise click.ClickException(f"There is no account {name} that may come in.")
+    return account
 
 
 def forget_accounts():

@@ -364,19 +364,20 @@ def watch(children):
         Child.relay(0.1)
         for child in children:
             child.must_run()
-        if not told and time.monotonic() > look:
+        if time.monotonic() < look:
+            continue
+        look = time.monotonic() + 0.5
+        if not told:
             status, body = readiness(current_app.config["PORT"])
             ready = status == 200 and '"worker":"ok"' in body
             told = ready or status and time.monotonic() > deadline
             if told:
                 announce("ready" if ready else f"not ready: {body}")
-        if time.monotonic() > look:
-            look = time.monotonic() + 0.5
-            if known != (known := sources()):
-                for child in children:
-                    if not child.lasting:
-                        stop([child])
-                        child.start_again()
+        if known != (known := sources()):
+            for child in children:
+                if not child.lasting:
+                    stop([child])
+                    child.start_again()
 
 
 def sources():

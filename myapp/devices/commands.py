@@ -8,7 +8,7 @@ from flask.cli import with_appcontext
 
 from ..db import unit_of_work
 from ..export import ENCODERS
-from ..guard import guard
+from ..guard import named_account
 from ..model import sql
 from ..paging import EVERYTHING
 from .models import Device
@@ -29,9 +29,7 @@ def export_devices(owner, form, file):
     Which of them its name says, or --format; `-` is standard output. The file is there
     when all is in it, and what it was before until then.
     """
-    account = guard().account(username=owner)
-    if account is None:
-        raise click.ClickException(f"There is no account {owner} that may come in.")
+    account = named_account(owner)
     form = form or file.rpartition(".")[2]
     if form not in ENCODERS:
         raise click.UsageError("Is it csv or ndjson? Say so with --format.")

@@ -13,7 +13,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from ..db import unit_of_work
-from ..guard import guard
+from ..guard import named_account
 from ..model import sql
 from ..problems import Problem
 from ..uploads import Upload, media_type_of
@@ -39,9 +39,7 @@ def import_devices(file, owner, form, dry_run):
     Which of them its name says, or --format. Broken off by force, a worker goes on with
     it, as with any import; Ctrl-C cancels it.
     """
-    account = guard().account(username=owner)
-    if account is None:
-        raise click.ClickException(f"There is no account {owner} that may come in.")
+    account = named_account(owner)
     name = f"file.{form}" if form else file.name
     media_type = media_type_of(FORMS, None, name)
     if media_type is None:
