@@ -11,9 +11,11 @@ stands in the database. So a task may run twice, late, or be lost, without harm.
 
 import logging
 import os
+import signal
 import ssl
 import time
 from datetime import timedelta
+from functools import partial
 from socket import gethostname
 
 import click
@@ -208,10 +210,13 @@ def keep_our_lines(**_):
     logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)  # Task tells it
 
 
-@worker_process_init.connect
-def begin_alone(**_):
-    """A process of the pool shares no connection with its parent, nor outlives it."""
-    die_with_parent()
+def begin_alone(worker, **_):
+    """A process of the pool shares no connection with its worker, nor outlives it.
+
+    `worker`: its process id, which may be gone already. SIGTERM would not do: a process
+    that has done a task waits half a minute for its worker to take note.
+    """
+    die_with_parent(worker, signal.SIGKILL)
     for engine in current_app.extensions["statements"].engines():
         engine.dispose(close=False)
 
@@ -241,4 +246,6 @@ def beat(context):
 def run(context, *command):
     """Be this command of Celery's."""
     die_with_parent()
+    pool_begins = partial(begin_alone, os.getpid())
+    worker_process_init.connect(pool_begins, weak=False)
     current_app.extensions["celery"].start(["--quiet", *command, *context.args])

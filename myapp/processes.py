@@ -43,8 +43,8 @@ def init_app(app):
         app.cli.add_command(command)
 
 
-def die_with_parent(parent=None):
-    """Have this process sent SIGTERM when its parent is gone.
+def die_with_parent(parent=None, number=signal.SIGTERM):
+    """Have this process sent a signal when its parent is gone.
 
     `parent`: its process id, if known from before: one that died meanwhile is noticed.
     On Linux the wish survives exec, and the parent is the thread that started us.
@@ -52,17 +52,17 @@ def die_with_parent(parent=None):
     parent = os.getppid() if parent is None else parent
     if LINUX:
         libc = ctypes.CDLL(None)
-        libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM))
+        libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number))
         if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
     else:
-        Thread(target=_watch_parent, args=(parent,), daemon=True).start()
+        Thread(target=_watch_parent, args=(parent, number), daemon=True).start()
 
 
-def _watch_parent(parent):
+def _watch_parent(parent, number):
     while os.getppid() == parent:
         time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), number)
 
 
 def spawn(command, **options):

@@ -441,16 +441,20 @@ def test_a_worker_that_ends_is_missed_at_once_but_for_another(
 
 
 def test_a_worker_that_is_killed_takes_its_pool_along_and_is_missed_soon(
-    service, at_work, monkeypatch
+    service, at_work, me, monkeypatch
 ):
     wait_until(lambda: len(at_work.pool) == 2)
     pool = at_work.pool
+    url, _ = me.begin(MANY)
+    wait_until(lambda: me.read(url)["processed"])
+    at_work.ask(signal.SIGSTOP)  # it never hears what its pool has done
+    me.done(url)
     at_work.ask(signal.SIGKILL)
     at_work.ended()
     wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pool))
     assert ready(service) == (200, "ok")
     clock = time.time
-    monkeypatch.setattr(time, "time", lambda: clock() + SILENCE)
+    monkeypatch.setattr(time, "time", lambda: clock() + SILENCE + 1)
     assert ready(service) == (200, "does not answer")
 
 
