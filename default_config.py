@@ -34,6 +34,7 @@ class Config:
     AUTH_PASSWORD1 = None
     AUTH_USERNAME2 = None
     AUTH_PASSWORD2 = None
+    TRUSTED_PROXIES = 0  # that stand before us, and tell of the client in X-Forwarded-…
     PORT = 5000  # where the development server listens
 
 

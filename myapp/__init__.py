@@ -20,6 +20,7 @@ from . import (
     limits,
     metrics,
     problems,
+    proxies,
     settings,
     statements,
     trace,
@@ -103,6 +104,7 @@ def create_app(config=None, **overrides):
 
     trace.init_app(app)
     headers.init_app(app)
+    proxies.init_app(app)
     problems.init_app(app)
     db.init_app(app)
     statements.init_app(app)
