@@ -11,6 +11,7 @@ from flask.sessions import SessionInterface
 from werkzeug.routing import IntegerConverter
 
 from . import (
+    chunks,
     cli,
     db,
     docs,
@@ -78,16 +79,18 @@ class App(Flask):
 
     def request_context(self, environ):
         # Werkzeug would find what is there without its slash, but not its other verbs.
-        if environ["PATH_INFO"] in self.slashed:
-            environ["PATH_INFO"] += "/"
+        path = environ.setdefault("PATH_INFO", "")  # PEP 3333: it may be left out
+        if path in self.slashed:
+            environ["PATH_INFO"] = path + "/"
         return super().request_context(environ)
 
 
 def create_app(config=None, **overrides):
     """The application.
 
-    `config`: development (the default, unless FLASK_CONFIG says otherwise), testing or
-    production. `overrides`: settings that go before all others. Raises SettingError.
+    `config`: development, testing or production; by default what FLASK_CONFIG says, else
+    production, or development where the command `flask` asks.
+    `overrides`: settings that go before all others. Raises SettingError.
     """
     app = App(
         __name__,
@@ -95,8 +98,7 @@ def create_app(config=None, **overrides):
         instance_path=os.environ.get("INSTANCE_PATH"),
         static_folder=None,
     )
-    name = config or os.environ.get("FLASK_CONFIG", "development")
-    settings.load(app, name, overrides)
+    settings.load(app, config or settings.environment(), overrides)
     os.makedirs(app.instance_path, exist_ok=True)
 
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
@@ -105,6 +107,7 @@ def create_app(config=None, **overrides):
     trace.init_app(app)
     headers.init_app(app)
     proxies.init_app(app)
+    chunks.init_app(app)
     problems.init_app(app)
     db.init_app(app)
     statements.init_app(app)

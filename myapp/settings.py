@@ -27,8 +27,19 @@ TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
 
 
-class SettingError(RuntimeError):
-    """A setting is missing or makes no sense; the message says which, and what to do."""
+class SettingError(SystemExit):
+    """A setting is missing or makes no sense; the message says which, and what to do.
+
+    Where nobody catches it, the process ends with that line, and without a trace.
+    """
+
+
+def environment():
+    """Which one nobody has named in code. A server that was told nothing is in production:
+    development's secrets are known to everybody."""
+    by_command = "FLASK_RUN_FROM_CLI" in os.environ  # Flask sets it
+    default = "development" if by_command else "production"
+    return os.environ.get("FLASK_CONFIG") or default
 
 
 def load(app, name, overrides):

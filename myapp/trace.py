@@ -29,6 +29,7 @@ def init_app(app):
     logger = logging.getLogger("myapp")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # a server that logs, too, would write each line once more
     app.before_request(_take)
     app.after_request(_answer)
 

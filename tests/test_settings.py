@@ -1,5 +1,6 @@
 """Where a setting comes from, what it may be, and what is said when it may not."""
 
+import logging
 import os
 
 import pytest
@@ -19,7 +20,7 @@ SECRETS = {
 def nothing_set(monkeypatch):
     """What this machine has set is no matter of the tests."""
     for name in os.environ:
-        if name.startswith("MYAPP_") or name in (*settings.PLAIN, "FLASK_CONFIG"):
+        if name.startswith(("MYAPP_", "FLASK_")) or name in settings.PLAIN:
             monkeypatch.delenv(name)
 
 
@@ -246,9 +247,19 @@ def test_flask_config_chooses_the_environment(environment, tmp_path):
     assert (tmp_path / "made").is_dir()
 
 
-def test_the_service_is_in_development_unless_told_otherwise(environment, tmp_path):
-    environment(INSTANCE_PATH=str(tmp_path))
+def test_a_command_works_in_development_and_a_server_in_production(
+    environment, tmp_path, monkeypatch
+):
+    logger = logging.getLogger("myapp")  # production logs in another way
+    monkeypatch.setattr(logger, "handlers", logger.handlers[:])
+    environment(INSTANCE_PATH=str(tmp_path), **SECRETS)
+    assert create_app().config["CONFIG_NAME"] == "production"
+    environment(FLASK_CONFIG="")
+    assert create_app().config["CONFIG_NAME"] == "production"
+    environment(FLASK_RUN_FROM_CLI="true")
     assert create_app().config["CONFIG_NAME"] == "development"
+    environment(FLASK_CONFIG="production")
+    assert create_app().config["CONFIG_NAME"] == "production"
 
 
 # Production

@@ -1,7 +1,8 @@
 """Each request leaves a line: JSON in production, for people elsewhere."""
 
 import json
-import logging
+import logging.handlers
+import queue
 
 import pytest
 from conftest import THERMOSTAT, as_account, basic, close
@@ -14,11 +15,11 @@ KEYS = {"at", "level", "request_id", "method", "route", "status", "ms", "account
 
 
 @pytest.fixture
-def written(capsys):
+def written(capsys, monkeypatch):
     """The lines that an application made from here on has written."""
-    handlers = logging.getLogger("myapp").handlers[:]
-    yield lambda: capsys.readouterr().err.splitlines()
-    logging.getLogger("myapp").handlers[:] = handlers
+    logger = logging.getLogger("myapp")
+    monkeypatch.setattr(logger, "handlers", logger.handlers[:])
+    return lambda: capsys.readouterr().err.splitlines()
 
 
 @pytest.fixture
@@ -72,6 +73,13 @@ def test_an_error_of_ours_is_one_line_with_its_trace(production, written):
     assert (error["level"], error["request_id"]) == ("error", "find-me")
     assert "ZeroDivisionError" in error["trace"]
     assert (line["status"], line["request_id"]) == (500, "find-me")
+
+
+def test_a_server_that_logs_by_itself_does_not_repeat_a_line(production, monkeypatch):
+    heard = logging.handlers.QueueHandler(queue.SimpleQueue())
+    monkeypatch.setattr(logging.root, "handlers", [heard])
+    production.test_client().get(DEVICES)
+    assert heard.queue.empty()
 
 
 def test_a_line_break_cannot_fake_a_line(production, written):
