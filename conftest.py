@@ -13,6 +13,7 @@ from argon2 import PasswordHasher
 from flask import current_app, request
 from flask_migrate import upgrade
 from flask_restx import Resource
+from redis import Redis
 from sqlalchemy import create_engine, event
 from werkzeug.serving import make_server
 
@@ -30,6 +31,8 @@ SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQL
 # or shows it to a browser: on another database they would tell the same once more.
 if SERVER:
     collect_ignore = [f"tests/test_{name}.py" for name in ("browser", "readme", "run")]
+
+REDIS = os.environ.get("TEST_REDIS_URL")  # without a database's number; None: Valkey
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
 SHARED_PASSWORD = "correct horse battery"  # of whoever a test hires
@@ -87,8 +90,16 @@ guard.hasher = PasswordHasher(**LITTLE_WORK)
 
 @pytest.fixture(scope="session")
 def redis_url():
-    with start_redis() as (_process, url):
-        yield url
+    """The address of a Redis, or of a database of one, that no other process uses."""
+    if not REDIS:
+        with start_redis() as (_process, url):
+            yield url
+        return
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    url = f"{REDIS.rstrip('/')}/{number}"
+    with Redis.from_url(url) as redis:
+        redis.flushdb()
+    yield url
 
 
 @pytest.fixture(scope="session")
