@@ -32,7 +32,10 @@ def waitress(port, options=()):
 
 
 def procfile(port):
-    return ["sh", "-c", LINES["web"]]
+    here = LINES["web"].replace(
+        " :$PORT ", " 127.0.0.1:$PORT "
+    )  # for this machine alone
+    return ["sh", "-c", here]
 
 
 class Server:
