@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
-from . import jobs, moving, processes
+from . import backups, jobs, moving, processes
 from .db import Changed, sql, unit_of_work
 from .devices import commands as device_commands
 from .devices.models import Device
@@ -37,6 +37,8 @@ def init_app(app):
     app.cli.add_command(deploy)
     app.cli.add_command(purge)
     app.cli.add_command(moving.move_db)
+    app.cli.add_command(backups.backup)
+    app.cli.add_command(backups.restore)
     commands.init_app(app)
     device_commands.init_app(app)
     import_commands.init_app(app)
