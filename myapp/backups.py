@@ -342,7 +342,7 @@ def libpq():
 
 
 def dump_mariadb(packed, _folder):
-    how = ["--single-transaction", "--quick", "--hex-blob", "--skip-add-locks"]
+    how = ["--single-transaction", "--quick", "--skip-add-locks"]
     with mariadb("mariadb-dump", *how, stdout=PIPE) as process:
         shutil.copyfileobj(process.stdout, packed, PIECE)
 

@@ -244,6 +244,8 @@ def test_both_ways_lead_through_a_unix_socket(changed, empty, make_app, folder):
 
 
 def cut(content):
+    if KIND == "mariadb":  # where a statement ends, or it would tell itself
+        return content.rpartition(b"DROP TABLE")[0]
     return content[: len(content) * 2 // 3]
 
 
@@ -253,7 +255,10 @@ def with_a_fault(content):
         return content.replace(
             b"\n-- Dump completed", b"\nNONSENSE;\n-- Dump completed"
         )
-    return cut(content)
+    if KIND == "sqlite":
+        page = len(content) // 2 // 4096 * 4096
+        return content[:page] + b"\xff" * 4096 + content[page + 4096 :]
+    return content.replace(b"Thermostat\tAcova", b"Thermostat\\Acova", 1)
 
 
 def flipped(content):
