@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from default_config import DevelopmentConfig
 
 from . import jobs, moving, processes
-from .db import Changed, sql, unit_of_work
+from .db import Changed, migrated, newer, sql, unit_of_work
 from .devices import commands as device_commands
 from .devices.models import Device
 from .imports import commands as import_commands
@@ -49,8 +49,7 @@ def init_app(app):
 @with_appcontext
 def init_db():
     """Create the tables; fill empty ones with the demo data."""
-    with explained():
-        upgrade()
+    bring_up_to_date()
     with unit_of_work():
         Role.build_in()
         if sql.session.scalar(sql.select(User.id).limit(1)) is None:
@@ -67,10 +66,11 @@ def deploy():
 
     The first admin is AUTH_USERNAME1 with AUTH_PASSWORD1, where the settings name them
     and nobody is there yet who may do everything. In development they name an account
-    whose password everybody knows: that one is none.
+    whose password everybody knows: that one is none. What a newer release has migrated
+    stays as it is.
     """
-    with explained():
-        upgrade()
+    if not bring_up_to_date():
+        return
     name = current_app.config["AUTH_USERNAME1"]
     password = current_app.config["AUTH_PASSWORD1"]
     if password == DevelopmentConfig.AUTH_PASSWORD1:
@@ -104,6 +104,20 @@ def purge():
         click.echo(f"{name}: {told or 'nothing to do'}")
     if failed:
         raise SystemExit(1)
+
+
+def bring_up_to_date():
+    """Run the migrations; False where a newer release has run its own already."""
+    with explained():
+        ahead = newer(migrated())
+        if ahead:
+            click.echo(
+                f"The database is at {', '.join(ahead)}, which this release does not know: "
+                "a newer one has migrated it. It stays as it is."
+            )
+        else:
+            upgrade()
+    return not ahead
 
 
 @contextmanager
