@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
-from . import jobs, moving, processes
+from . import gate, jobs, moving, processes
 from .db import Changed, migrated, newer, sql, unit_of_work
 from .devices import commands as device_commands
 from .devices.models import Device
@@ -37,6 +37,8 @@ def init_app(app):
     app.cli.add_command(deploy)
     app.cli.add_command(purge)
     app.cli.add_command(moving.move_db)
+    app.cli.add_command(gate.gate)
+    app.cli.add_command(gate.works_with)
     commands.init_app(app)
     device_commands.init_app(app)
     import_commands.init_app(app)
