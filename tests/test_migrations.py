@@ -20,6 +20,9 @@ from myapp.db import MIGRATIONS, check_migrations, migrated, sql, unit_of_work
 from myapp.model import SqlModel
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
+# Each "table.column" that no model names any more, and that the release after this one
+# drops; this one may still be taken back to one that reads it.
+LEAVING = frozenset()
 BEFORE_LAST_SEEN = "b1c2a7d05e44"
 on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
 
@@ -39,7 +42,16 @@ def unlike_the_models():
     options = {"compare_type": True, "compare_server_default": True}
     with sql.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
-        return compare_metadata(context, sql.metadata)
+        return [
+            change
+            for change in compare_metadata(context, sql.metadata)
+            if not leaves(change)
+        ]
+
+
+def leaves(change):
+    verb, *where = change
+    return verb == "remove_column" and f"{where[1]}.{where[2].name}" in LEAVING
 
 
 def tables():
@@ -50,14 +62,18 @@ def tables():
 
 
 def described(found, table):
+    columns = [
+        c for c in found.get_columns(table) if f"{table}.{c['name']}" not in LEAVING
+    ]
+
     def by_name(parts):
         return {part["name"]: as_text(part) for part in parts}
 
     return {
-        "columns": by_name(found.get_columns(table)),
+        "columns": by_name(columns),
         "collations": {
             column["name"]: getattr(column["type"], "collation", None)
-            for column in found.get_columns(table)
+            for column in columns
         },
         "key": found.get_pk_constraint(table),
         "references": by_name(found.get_foreign_keys(table)),
