@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from conftest import close
-from flask_migrate import upgrade
+from flask_migrate import downgrade, upgrade
 
 from myapp import db, gate
 from myapp.db import migrated, sql, unit_of_work
@@ -388,11 +388,12 @@ def test_what_is_no_database_is_refused_without_a_trace(judged, tmp_path):
 
 
 @pytest.fixture
-def database(make_app, empty_uri):
+def database(make_app, scratch, tmp_path):
     """An application whose database our last migration has not come to yet."""
-    app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri)
+    file = shutil.copy(scratch, tmp_path / "database.sqlite3")
+    app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}")
     with app.app_context():
-        upgrade(revision=BEFORE_IMPORTS)
+        downgrade(revision=BEFORE_IMPORTS)
     yield app
     close(app)
 
