@@ -1,16 +1,66 @@
 """How Alembic meets our database: the application's engine, its models' tables."""
 
-from alembic import context
-from flask import current_app
+import time
+from contextlib import contextmanager
 
-from myapp.databases import without_limits
-from myapp.db import sql
+import click
+from alembic import context
+from alembic.util import CommandError
+from flask import current_app
+from sqlalchemy import event
+
+from myapp.databases import PATIENCE, PAUSE, TRIES, waited_too_long, without_limits
+from myapp.db import newer, sql
 
 
 def skip_empty(_context, _revision, directives):
     """Write no migration that would change nothing."""
     if directives[0].upgrade_ops.is_empty():
         directives[:] = []
+
+
+def patiently(change):
+    """Do it; again and again where somebody else holds a table for too long.
+
+    Whoever waits for a table keeps all who come later waiting, so we never wait for long.
+    """
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return change()
+        except Exception as error:
+            if not waited_too_long(error):
+                raise
+            if not tries_left:
+                raise CommandError(
+                    f"Somebody has held a table that this changes for {TRIES} times "
+                    f"{PATIENCE} seconds: a long transaction? Try again when it has ended."
+                ) from None
+        click.echo(f"Somebody holds a table; again in {PAUSE} seconds.", err=True)
+        time.sleep(PAUSE)
+
+
+def migrate():
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+@contextmanager
+def statement_by_statement(engine):
+    """Be patient with each statement where it stays done whatever becomes of the next one,
+    as on MariaDB: a migration that began anew would find its own first half."""
+
+    def execute(cursor, statement, parameters, _context):
+        patiently(lambda: cursor.execute(statement, parameters))
+        return True
+
+    if engine.dialect.driver != "pymysql":
+        yield
+        return
+    event.listen(engine, "do_execute", execute)
+    try:
+        yield
+    finally:
+        event.remove(engine, "do_execute", execute)
 
 
 writing = getattr(context.config.cmd_opts, "autogenerate", False)
@@ -22,5 +72,14 @@ with without_limits(sql.engine), sql.engine.connect() as connection:
         process_revision_directives=skip_empty if writing else None,
         **current_app.extensions["migrate"].configure_args,
     )
-    with context.begin_transaction():
-        context.run_migrations()
+    try:
+        with statement_by_statement(sql.engine):
+            patiently(migrate)
+    except CommandError:
+        ahead = newer(set(context.get_context().get_current_heads()))
+        if ahead:
+            raise CommandError(
+                f"The database is at {', '.join(ahead)}, which this release does not "
+                "know: a newer one has migrated it. Its tables stay as they are."
+            ) from None
+        raise

@@ -11,6 +11,11 @@ PATIENCE = 5  # for a connection, or for the writer before us
 LONGEST = 15  # a statement; whoever asked has given up by then
 IDLE = 60  # a transaction that nobody goes on with: it holds locks, and keeps the dead
 
+# A migration waits no longer for a table, since all who come later queue behind it: it
+# lets them go ahead for some seconds, and tries again.
+TRIES = 5
+PAUSE = 2
+
 # What PostgreSQL and MariaDB call it when another transaction did not end in time, and
 # when one of two had to give way.
 WAITED_TOO_LONG = ("55P03", 1205)
@@ -61,7 +66,8 @@ def mariadb(longest):
     settings = {
         # What does not fit is an error, as elsewhere, whatever the server's own mode is.
         "sql_mode": "'TRADITIONAL'",
-        "innodb_lock_wait_timeout": PATIENCE,
+        "innodb_lock_wait_timeout": PATIENCE,  # for a row
+        "lock_wait_timeout": PATIENCE,  # for a table whose form somebody changes
         "max_statement_time": longest,
         "idle_transaction_timeout": IDLE if longest else 0,
     }
@@ -151,9 +157,11 @@ def unhurried(connection):
 
 
 def code_of(error):
-    """What the database calls an OperationalError: MariaDB's number, or the SQLSTATE."""
-    told = error.orig.args[0]
-    return told if isinstance(told, int) else getattr(error.orig, "sqlstate", None)
+    """What the database calls an error, the driver's or SQLAlchemy's: MariaDB's number, or
+    the SQLSTATE."""
+    error = getattr(error, "orig", error)
+    number = next(iter(error.args), None)
+    return number if isinstance(number, int) else getattr(error, "sqlstate", None)
 
 
 def lacks_tables(error):
@@ -164,6 +172,12 @@ def lacks_tables(error):
 def gave_way(error):
     """Whether the database ended the transaction for the sake of another one."""
     return isinstance(error, OperationalError) and code_of(error) in GAVE_WAY
+
+
+def waited_too_long(error):
+    """Whether an error, the driver's or SQLAlchemy's, says that another transaction did
+    not end in time."""
+    return code_of(error) in WAITED_TOO_LONG
 
 
 def was_cut_off(error):

@@ -14,7 +14,7 @@ from sqlalchemy import JSON, Column, Integer, LargeBinary, String, bindparam
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
-from .databases import WAITED_TOO_LONG, code_of
+from .databases import waited_too_long
 from .db import Changed, delete_in_batches, sql
 from .docs import describes, problem_response
 from .jobs import every
@@ -108,7 +108,7 @@ def claimed(of_this):
     try:
         return bool(write("claim", claim, **filled(row)))
     except OperationalError as error:
-        if code_of(error) not in WAITED_TOO_LONG:
+        if not waited_too_long(error):
             raise
         raise Problem(409, STILL_RUNNING) from None
 

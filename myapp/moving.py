@@ -39,8 +39,8 @@ from sqlalchemy.exc import (
 )
 
 from . import db
-from .databases import PATIENCE, without_limits
-from .db import check_migrations, sql, unit_of_work
+from .databases import without_limits
+from .db import check_migrations, migrated, newer, sql, unit_of_work
 from .settings import database_uri
 
 AT_ONCE = 1000  # rows in memory, and at most lost when it is broken off
@@ -76,6 +76,10 @@ def move_db(uri):
     """
     uri = understood(uri)
     try:
+        if newer(migrated()):
+            raise click.ClickException(
+                "The source is of a newer release: it knows more."
+            )
         if check_migrations() != "ok":
             raise click.ClickException(f"The source's tables: {check_migrations()}.")
         with unit_of_work(writes=False):
@@ -130,8 +134,6 @@ def locked(engine):
             elif engine.dialect.name == "sqlite":
                 connection.begin()  # as a writer, of whom there is only one
             else:
-                wait = f"SET SESSION lock_wait_timeout = {PATIENCE}"
-                connection.execute(text(wait))
                 names = names.replace(",", " READ,")
                 connection.execute(text(f"LOCK TABLES {names} READ"))
         except DBAPIError as error:

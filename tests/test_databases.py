@@ -38,6 +38,7 @@ TOLD = {
     },
     "mariadb": {
         "SELECT @@innodb_lock_wait_timeout": PATIENCE,
+        "SELECT @@lock_wait_timeout": PATIENCE,
         "SELECT @@max_statement_time": LONGEST,
         "SELECT @@idle_transaction_timeout": IDLE,
         "SELECT @@sql_mode LIKE '%%STRICT_ALL_TABLES%%'": 1,

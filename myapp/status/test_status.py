@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from myapp.db import sql, unit_of_work
+from myapp.db import known_migrations, sql, unit_of_work, wanted_heads
 from myapp.version import __version__
 
 LIVE = "/status/"
@@ -50,6 +50,27 @@ def test_a_worker_that_is_not_there_is_told_of(stranger):
     ready = stranger.get(READY)
     assert ready.status_code == 200
     assert ready.json["worker"] == "does not answer"
+
+
+def migrated_to(app, revision):
+    with app.app_context(), unit_of_work():
+        statement = sql.text("UPDATE alembic_version SET version_num = :revision")
+        sql.session.execute(statement, {"revision": revision})
+
+
+def test_on_the_tables_of_a_newer_release_the_service_is_ready(app, stranger):
+    migrated_to(app, "f00df00df00d")
+    ready = stranger.get(READY)
+    assert ready.status_code == 200
+    assert ready.json["migrations"] == "ok"
+
+
+def test_on_the_tables_of_an_older_release_the_service_is_not_ready(app, stranger):
+    for older in known_migrations() - wanted_heads():
+        migrated_to(app, older)
+        ready = stranger.get(READY)
+        assert ready.status_code == 503
+        assert problems_of(ready) == {"migrations"}
 
 
 def test_without_its_migrations_the_service_is_not_ready(app, stranger):
