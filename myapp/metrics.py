@@ -120,10 +120,11 @@ def counts(file):
     """Whether a process's file of samples is to be read."""
     if file.stat().st_size == 0:  # it was killed before it could write
         return False
-    if not file.name.startswith("gauge_live"):
+    process = file.stem.rpartition("_")[2]
+    if not file.name.startswith("gauge_live") or not process.isdecimal():
         return True
     try:
-        os.kill(int(file.stem.rpartition("_")[2]), 0)
+        os.kill(int(process), 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # it lives, as somebody else
