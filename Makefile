@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help run test guards tour bench profile lint lock clean
+.PHONY: help run test guards proof tour bench profile lint lock clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: .venv/dev  ## run the tests; ARGS="-k devices" for some, DB=postgresql or 
 
 guards: .venv/dev  ## remove each guard in turn, and see the tests fail each time
 	$(BIN)/python tests/mutate_guards.py
+
+proof: .venv/dev  ## deploy to a machine of its own, as root; DEPLOYS=10 KILLS=20 for more
+	$(BIN)/pytest tests/deploy -p no:randomly $(ARGS)
 
 tour: .venv/dev  ## run the tour and write its answers into the README
 	$(BIN)/python tests/tour.py

@@ -1,0 +1,145 @@
+"""Clients that go on and on: they read, register devices with an Idempotency-Key, and send
+files of devices; and they remember each answer.
+
+A write that got no answer is sent again with its key until it has one, as a client would.
+"""
+
+import json
+import socket
+import ssl
+import time
+from collections import Counter
+from contextlib import closing, contextmanager
+from http.client import HTTPException, HTTPSConnection
+from threading import Event, Thread
+from uuid import uuid4
+
+API = "/api/v1"
+PACE = 0.05  # seconds between two calls of a client
+LIMIT = 60  # seconds that an answer may take
+RENEW = 300  # seconds after which a client signs in anew
+READERS, WRITERS = 3, 2
+ROWS = 20  # of a file of devices
+
+
+class Failed(Exception):
+    """No answer, or one that should not have been; the message says which."""
+
+
+class Client:
+    """What keeps a connection to the service of this name, wherever that is."""
+
+    def __init__(self, name, address, certificate):
+        trust = ssl.create_default_context(cafile=certificate)
+        self._connection = HTTPSConnection(name, timeout=LIMIT, context=trust)
+        self._connection._create_connection = lambda told, *others: (
+            socket.create_connection((address, told[1]), *others)
+        )
+        self._headers = {}
+
+    def call(self, verb, path, body=None, wanted=200, **headers):
+        """The body of an answer of the wanted status, JSON parsed. Raises Failed."""
+        headers = {name.replace("_", "-"): text for name, text in headers.items()}
+        if isinstance(body, dict):
+            body = json.dumps(body)
+            headers["Content-Type"] = "application/json"
+        try:
+            self._connection.request(verb, path, body, self._headers | headers)
+            answer = self._connection.getresponse()
+            text = answer.read()
+        except (OSError, HTTPException) as error:
+            self._connection.close()
+            raise Failed(f"{verb} {path}: {error!r}") from None
+        if answer.status != wanted:
+            raise Failed(f"{verb} {path}: {answer.status} {text[:200]}")
+        is_json = answer.headers["Content-Type"] == "application/json"
+        return json.loads(text) if is_json else text.decode()
+
+    def close(self):
+        self._connection.close()
+
+    def sign_in(self, username, password):
+        """Have all calls from now on be this account's."""
+        credentials = {"username": username, "password": password}
+        token = self.call("POST", f"{API}/auth/login", credentials)["access_token"]
+        self._headers["Authorization"] = f"Bearer {token}"
+
+
+class Load:
+    """What clients have met with: how many `calls`, `failures` as texts, and what was
+    acknowledged: `serials` of devices, and `imports`, addresses of files of them."""
+
+    def __init__(self, client, *account):
+        self.calls = Counter()
+        self.failures = []
+        self.serials = []
+        self.imports = []
+        self._client = client
+        self._account = account
+        self._over = Event()
+
+    @contextmanager
+    def going_on(self):
+        """Readers and writers, while the block lasts."""
+        kinds = [self._read] * READERS + [self._register] * WRITERS + [self._send_file]
+        threads = [Thread(target=self._go_on, args=(kind,)) for kind in kinds]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join()
+
+    def failed(self):
+        """What has failed since somebody last asked."""
+        failures, self.failures = self.failures, []
+        return failures
+
+    def _go_on(self, kind):
+        signed_in = float("-inf")
+        with closing(self._client()) as client:
+            while not self._over.is_set():
+                if time.monotonic() - signed_in > RENEW:
+                    self._until_answered(client.sign_in, *self._account)
+                    signed_in = time.monotonic()
+                kind(client)
+                self._over.wait(PACE)
+
+    def _until_answered(self, call, *arguments, **options):
+        """What a call that may be sent again returns in the end."""
+        while True:
+            self.calls[call.__name__] += 1
+            try:
+                return call(*arguments, **options)
+            except Failed as failure:
+                self.failures.append(f"{time.strftime('%H:%M:%S')} {failure}")
+                time.sleep(PACE)
+
+    def _read(self, client):
+        page = self._until_answered(client.call, "GET", f"{API}/devices/?sort=-id")
+        for item in page["items"][:3]:
+            self._until_answered(client.call, "GET", f"{API}/devices/{item['id']}")
+
+    def _register(self, client):
+        serial = uuid4().hex
+        body = {"name": "Lamp", "location": "Hall", "type": "Light", "model": "E27"}
+        self._write(client, "devices", body | {"serial_number": serial}, 201)
+        self.serials.append(serial)
+
+    def _send_file(self, client):
+        serials = [uuid4().hex for _ in range(ROWS)]
+        rows = [f"Lamp,Hall,Light,E27,{serial}" for serial in serials]
+        file = "\n".join(["name,location,type,model,serial_number", *rows])
+        told = self._write(client, "imports", file, 202, Content_Type="text/csv")
+        self.imports.append(told["url"])
+        self.serials += serials
+        self._over.wait(1)
+
+    def _write(self, client, where, body, wanted, **headers):
+        return self._until_answered(
+            *(client.call, "POST", f"{API}/{where}/", body, wanted),
+            **{"Idempotency_Key": uuid4().hex},
+            **headers,
+        )

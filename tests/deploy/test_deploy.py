@@ -1,0 +1,199 @@
+"""Releases under load, good and bad: no call fails, and what was acknowledged is there.
+
+DEPLOYS and KILLS say how many good releases there are, and how often a worker is killed.
+"""
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from contextlib import closing
+
+import pytest
+from load import API, Load
+
+from myapp.version import __version__ as FIRST
+
+DEPLOYS = int(os.environ.get("DEPLOYS", 2))
+KILLS = int(os.environ.get("KILLS", 5))
+BACK = 30  # seconds after which a bad release has been taken back
+ACCOUNT = "chief", "a password of your own"
+VERSION = "myapp/version.py"
+HEAD = "whichever is the newest"
+MIGRATION = '''"""A change of the tables"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{before}"
+branch_labels = depends_on = None
+
+
+def upgrade():
+    {change}
+'''
+
+
+RED = """
+        import os
+
+        if "RELEASE" in os.environ:  # in service
+            return "does not answer"
+"""
+KILL = """
+    main=$(systemctl show --value --property MainPID myapp-web)
+    pgrep --parent $main --full pyuwsgi | shuf --head-count 1 | xargs kill -KILL
+"""
+
+
+def version(number):
+    return {VERSION: (FIRST, number)}
+
+
+def migration(revision, change, before=HEAD):
+    text = MIGRATION.format(revision=revision, change=change, before=before)
+    return {f"migrations/versions/{revision}.py": text}
+
+
+BAD = {
+    "it does not import": (
+        {VERSION: ("__version__", "import no_such_library\n\n__version__")},
+        "Refused, and nothing has changed",
+    ),
+    "it is not ready": (
+        {"myapp/db.py": ("redis_store.ping()", "return 'broken'")},
+        "Refused, and nothing has changed",
+    ),
+    "its migration fails": (
+        migration("bad1", 'op.execute("SELECT 1 / (1 - 1)")'),
+        "Refused, and nothing has changed",
+    ),
+    "the running one could not live with its migration": (
+        migration("bad2", 'op.execute("ALTER TABLE devices RENAME location TO place")'),
+        "devices.location",
+    ),
+    "it is not ready, once it is in service": (
+        {"myapp/db.py": ("redis_store.ping()", f"redis_store.ping()\n{RED}")},
+        "Taken back: it says that it is not ready",
+    ),
+    "it does not import, once it is in service": (
+        {
+            "wsgi.py": (
+                "import gc\n",
+                "import gc, os\n\nassert 'RELEASE' not in os.environ\n",
+            )
+        },
+        "Taken back: myapp-web does not start",
+    ),
+    "its worker does not start": (
+        {
+            "myapp/jobs.py": (
+                '    run(context, "worker"',
+                '    exit(1)\n    run(context, "worker"',
+            )
+        },
+        "Taken back: myapp-worker does not start",
+    ),
+}
+if DEPLOYS <= 2:  # the short form
+    BAD = dict(list(BAD.items())[:5])
+
+
+@pytest.fixture(scope="module")
+def load(server):
+    """Clients whom no limit holds, from when they are answered."""
+    server.machine.run(
+        "sed -i s/=true/=false/ /etc/myapp/env; touch /srv/myapp/restart"
+    )
+    with Load(server.client, *ACCOUNT).going_on() as load:
+        until(lambda: len(load.serials) > 50)
+        load.failed()
+        yield load
+        print(dict(load.calls), len(load.serials), "devices")
+
+
+def test_releases_come_and_no_call_fails(server, load):
+    kept = {}
+    for number in range(1, DEPLOYS + 1):
+        kept |= version(f"0.1.{number}")
+        if number % 2 == 0:
+            kept |= more_tables(number, newest(server))
+        if number % 4 == 2:
+            kept |= {"myapp.ini": ("7000", str(7000 + number))}
+        began = time.monotonic()
+        code, said = server.push(kept)
+        print(f"{kept[VERSION][1]}: {time.monotonic() - began:.0f} s")
+        assert code == 0, said
+        way = "All anew" if number % 4 == 2 else "One worker after another"
+        assert way in said
+        assert versions(server) == {f"0.1.{number}"}
+        assert load.failed() == []
+    for why, (release, told) in BAD.items():
+        before = newest(server), versions(server)
+        release = {file: adapted(change, before[0]) for file, change in release.items()}
+        code, said = server.push(kept | release)
+        assert code == 1 and told in said, f"{why}: {said}"
+        assert (newest(server), versions(server)) == before, why
+        if told.startswith("Taken back"):
+            assert (
+                float(re.search(r"after ([0-9.]+) s", said)[1]) < BACK
+            ), f"{why}: {said}"
+        assert load.failed() == [], why
+    kept_all(server, load)
+
+
+def test_workers_are_killed_and_nothing_is_lost(server, load):
+    for _ in range(KILLS):
+        server.machine.run(KILL)
+        time.sleep(0.7)
+    # What may be asked twice, nginx asks another worker.
+    assert {failure.split()[1] for failure in load.failed()} <= {"POST"}
+    kept_all(server, load)
+
+
+def more_tables(number, before):
+    """A migration that the running release can live with."""
+    change = f"""op.create_table("t{number}", sa.Column("id", sa.Integer()))
+    op.add_column("devices", sa.Column("c{number}", sa.Integer()))"""
+    return migration(f"good{number}", change, before)
+
+
+def adapted(change, newest):
+    """A migration comes after the newest one."""
+    return change.replace(HEAD, newest) if isinstance(change, str) else change
+
+
+def kept_all(server, load):
+    """Each device that was acknowledged is there, once."""
+    with closing(server.client()) as client:
+        client.sign_in(*ACCOUNT)
+        serials, imports = load.serials[:], load.imports[:]
+        for url in imports:
+            until(lambda: client.call("GET", url)["status"] == "done")
+            time.sleep(0.02)  # nginx limits us, too
+        export = client.call("GET", f"{API}/devices/export?format=ndjson")
+    there = Counter(json.loads(line)["serial_number"] for line in export.splitlines())
+    assert {serial: there[serial] for serial in serials if there[serial] != 1} == {}
+
+
+def versions(server):
+    """What the workers say of themselves, each."""
+    with closing(server.client()) as client:
+        return {client.call("GET", "/status/")["version"] for _ in range(10)}
+
+
+def newest(server):
+    """The migration that the database is at."""
+    (found,) = server.machine.run(
+        "cd / && runuser -u postgres -- psql -At myapp -c 'TABLE alembic_version'"
+    ).split()
+    return found
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)

@@ -1,0 +1,205 @@
+"""The server that the README's chapter makes: what nginx lets through, what systemd keeps
+alive, what is written down, and that a backup comes back."""
+
+import json
+import re
+import time
+from contextlib import closing
+
+import pytest
+from conftest import NAME
+from load import API
+from machine import ROOT
+
+ACCOUNT = "chief", "a password of your own"
+SERVICES = ("web", "worker", "beat")
+UNITS = sorted(path.name for path in (ROOT / "deploy/units").glob("myapp-*.service"))
+CONSOLE = re.compile(r"^```console$(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def client(server):
+    with closing(server.client()) as client:
+        client.sign_in(*ACCOUNT)
+        yield client
+
+
+def curl(server, *words):
+    """What curl prints: the answer with its headers."""
+    code, said = server.sh(f"curl --silent --include --insecure {' '.join(words)}")
+    assert code == 0, said
+    return said
+
+
+# systemd
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(server):
+    units = [
+        path.name for path in (ROOT / "deploy/units").glob("*.*") if path.is_file()
+    ]
+    assert server.machine.run(f"systemd-analyze verify {' '.join(units)}") == ""
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_service_may_do_little(server, unit):
+    told = server.machine.run(f"systemd-analyze security --no-pager {unit} | tail -n 1")
+    assert float(re.search(r"[0-9.]+(?= OK)", told)[0]) <= 2.0
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_that_hangs_is_started_anew(server, name):
+    run = server.machine.run
+    rule = f"/run/systemd/system/myapp-{name}.service.d"
+    run(
+        f"mkdir {rule} && printf '[Service]\\nWatchdogSec=8\\n' > {rule}/soon.conf && "
+        f"systemctl daemon-reload && systemctl restart myapp-{name}"
+    )
+    before = int(run(f"systemctl show --value --property NRestarts myapp-{name}"))
+    run(f"systemctl kill --signal STOP myapp-{name}")
+    until(
+        lambda: f"{before + 1}\nactive\n"
+        == run(f"systemctl show --value --property NRestarts,ActiveState myapp-{name}")
+    )
+    run(f"rm --recursive {rule} && systemctl daemon-reload")
+    run(f"systemctl restart myapp-{name}")
+
+
+def test_a_call_waits_while_the_service_is_away(server, client):
+    server.machine.run("systemctl stop myapp-web.service")
+    server.machine.run("(sleep 2; systemctl start myapp-web.service) >/dev/null 2>&1 &")
+    began = time.monotonic()
+    assert client.call("GET", "/status/")["online"]
+    assert time.monotonic() - began > 1
+
+
+# nginx
+
+
+def test_everything_but_the_answers_to_a_certifier_goes_over_tls(server):
+    answer = curl(server, f"http://{NAME}/docs/?q=1")
+    assert answer.startswith("HTTP/1.1 308 ")
+    assert f"Location: https://{NAME}/docs/?q=1" in answer
+
+
+def test_nginx_speaks_http_2_and_not_of_its_version(server):
+    answer = curl(server, f"https://{NAME}/status/")
+    assert answer.startswith("HTTP/2 200")
+    assert "server: nginx\r\n" in answer or "server: nginx\n" in answer
+    assert "strict-transport-security: max-age=31536000" in answer
+
+
+def test_another_name_is_not_ours(server):
+    code, _ = server.sh(f"curl --silent --insecure https://{server.machine.address}/")
+    assert code != 0
+
+
+def test_metrics_are_told_to_this_machine_alone(server):
+    answer = curl(server, f"https://{NAME}/metrics")
+    assert answer.startswith("HTTP/2 404")
+    assert "application/problem+json" in answer
+    told = server.machine.run(
+        f"echo 127.0.0.1 {NAME} >> /etc/hosts && python3 -c 'from ssl import *; "
+        "from urllib.request import *; trust = create_default_context("
+        f'cafile="/etc/myapp/tls/fullchain.pem"); '
+        f'print(urlopen("https://{NAME}/metrics", context=trust).read().decode())\''
+    )
+    assert 'http_requests_total{method="GET"' in told
+
+
+def test_a_body_that_is_too_large_is_a_problem_like_all_others(server):
+    answer = curl(
+        server,
+        f"--data-binary @<(head -c 3000000 /dev/zero) https://{NAME}{API}/devices/",
+    )
+    problem = json.loads(answer[answer.index("{") :])
+    assert (problem["status"], problem["title"]) == (413, "Content Too Large")
+    assert f"x-request-id: {problem['request_id']}" in answer
+
+
+def test_a_large_file_of_devices_comes_through_in_pieces(client):
+    rows = [f"Lamp,Hall,Light,{'x' * 60},{n}" for n in range(40_000)]
+    file = "\n".join(["name,location,type,model,serial_number", *rows]).encode()
+    assert len(file) > 2 * 1024 * 1024
+    pieces = iter([file[:1_000_000], file[1_000_000:]])  # Transfer-Encoding: chunked
+    told = client.call("POST", f"{API}/imports/", pieces, 202, Content_Type="text/csv")
+    assert told["url"].startswith(f"https://{NAME}/")
+    client.call("DELETE", told["url"], wanted=204)
+
+
+def test_the_documents_files_are_kept_by_nginx(server):
+    page = curl(server, f"https://{NAME}/docs/")
+    file, *_ = re.findall(r'/docs/[^"]+\.css', page)
+    curl(server, f"https://{NAME}{file}")
+    assert "x-cache: HIT" in curl(server, f"https://{NAME}{file}")
+
+
+def test_a_session_tells_the_clients_own_address(server, client):
+    session, *_ = client.call("GET", f"{API}/auth/sessions")["items"]
+    assert session["address"] == server.machine.neighbour
+
+
+# What is written down
+
+
+def test_the_journal_is_in_json_and_knows_no_secret(server):
+    lines = server.machine.run(
+        "journalctl --unit 'myapp-web' --output cat"
+    ).splitlines()
+    spoken = [line for line in lines if line.startswith("{")]
+    assert all(json.loads(line)["at"].endswith("Z") for line in spoken)
+    assert len(spoken) > 100
+    journal = server.machine.run("journalctl --no-pager")
+    secrets = re.findall(r"[0-9a-f]{64}", server.machine.run("cat /etc/myapp/env"))
+    assert len(secrets) == 4
+    assert [secret for secret in secrets if secret in journal] == []
+
+
+def test_nginxs_lines_are_put_away(server):
+    run = server.machine.run
+    run("logrotate --force /etc/logrotate.d/myapp")
+    curl(server, f"https://{NAME}/status/")
+    until(lambda: run("cat /var/log/myapp/access.log"))
+    (line,) = run("cat /var/log/myapp/access.log").splitlines()
+    assert json.loads(line)["path"] == "/status/"
+    assert run("ls /var/log/myapp/access.log.1")
+
+
+# Backups, and the chapter's other commands
+
+
+def test_a_backup_comes_back(server, client):
+    run = server.machine.run
+    run("systemctl start myapp-backup.service")
+    (file,) = run("ls -t /var/backups/myapp/* | head -n 1").split()
+    body = {
+        "name": "n",
+        "location": "l",
+        "type": "t",
+        "model": "m",
+        "serial_number": "late",
+    }
+    late = client.call("POST", f"{API}/devices/", body, 201)
+    run("systemctl stop myapp-web.service myapp-worker myapp-beat")
+    run(f"myapp restore --replace {file}")
+    run("systemctl start myapp-web myapp-worker myapp-beat")
+    client.sign_in(*ACCOUNT)
+    client.call("GET", f"{API}/devices/{late['id']}", wanted=404)
+
+
+def test_the_chapters_commands_on_the_server_work(server):
+    (block,) = CONSOLE.findall(server.chapter)
+    commands = [line[2:] for line in block.splitlines() if line.startswith("# ")]
+    assert len(commands) == 6
+    release, *_ = server.machine.run("ls /srv/myapp/releases").split()
+    for command in commands:
+        server.machine.run(re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{12}", release, command))
+    with closing(server.client()) as client:
+        assert client.call("GET", "/status/ready")["database"] == "ok"
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
