@@ -14,12 +14,13 @@ import os
 import signal
 import ssl
 import time
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from socket import gethostname
+from socket import AF_UNIX, SOCK_DGRAM, gethostname, socket
 
 import click
-from celery import Celery, bootsteps, shared_task
+from celery import Celery, beat as clock, bootsteps, shared_task
 from celery import Task as CeleryTask
 from celery.exceptions import Retry
 from celery.schedules import schedule
@@ -189,6 +190,7 @@ class Pulse(bootsteps.StartStopStep):
         self.told("zrem", self.name)
 
     def beat(self):
+        tell_systemd()
         self.told("zremrangebyscore", "-inf", int(time.time()))
         self.told("zadd", {self.name: int(time.time()) + SILENCE})
 
@@ -198,6 +200,23 @@ class Pulse(bootsteps.StartStopStep):
                 getattr(redis_store, command)(WORKERS, *arguments)
         except RedisError:
             log.error("Redis does not answer.")
+
+
+class Clock(clock.Scheduler):
+    """Celery's, with its schedule in memory."""
+
+    def tick(self, *args, **kwargs):
+        tell_systemd()
+        return super().tick(*args, **kwargs)
+
+
+def tell_systemd():
+    """Say that we have started, and live; without systemd there is nobody to hear it."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with suppress(OSError), socket(AF_UNIX, SOCK_DGRAM) as systemd:
+            systemd.connect(address.replace("@", "\0", 1))
+            systemd.send(b"READY=1\nWATCHDOG=1")
 
 
 @setup_logging.connect
@@ -240,7 +259,7 @@ def worker(context):
 @with_appcontext
 def beat(context):
     """Be the clock that asks for what is due; two of them do no harm."""
-    run(context, "beat", "--scheduler", "celery.beat:Scheduler")
+    run(context, "beat", "--scheduler", f"{__name__}:Clock")
 
 
 def run(context, *command):

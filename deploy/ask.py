@@ -1,0 +1,58 @@
+"""Ask the web service over its own socket, as nginx does; and uWSGI about its workers.
+
+python3 deploy/ask.py /run/myapp/web.sock /status/ready
+"""
+
+import json
+import socket
+import sys
+
+
+def ask(path, address, seconds=10):
+    """The status and the body of the answer to GET `address` on the Unix socket `path`.
+
+    Raises OSError where nobody answers within so many seconds, or not to the end.
+    """
+    variables = {
+        "REQUEST_METHOD": "GET",
+        "REQUEST_URI": address,
+        "PATH_INFO": address,
+        "QUERY_STRING": "",
+        "SERVER_PROTOCOL": "HTTP/1.0",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": "127.0.0.1",
+    }
+    words = (word.encode() for pair in variables.items() for word in pair)
+    told = b"".join(len(word).to_bytes(2, "little") + word for word in words)
+    # The uwsgi protocol: a packet's kind, the length of what follows, and one more byte.
+    packet = b"\0" + len(told).to_bytes(2, "little") + b"\0" + told
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(seconds)
+        connection.connect(path)
+        connection.sendall(packet)
+        with connection.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/"):
+        raise OSError("the answer broke off")
+    return int(head.split()[1]), body.decode()
+
+
+def workers(path):
+    """uWSGI's workers by process id, and whether they take calls, as the statistics on the
+    Unix socket `path` tell; {} where it is not there."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(3)
+            connection.connect(path)
+            told = json.load(connection.makefile("rb"))
+    except (OSError, ValueError):
+        return {}
+    return {worker["pid"]: bool(worker["accepting"]) for worker in told["workers"]}
+
+
+if __name__ == "__main__":
+    status, body = ask(*sys.argv[1:])
+    print(status, body)
+    sys.exit(status != 200)
