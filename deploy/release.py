@@ -32,6 +32,7 @@ REDS = 3  # times in all that it may say otherwise
 PAUSE = 0.3  # seconds between two times
 SILENCE = 15  # seconds that nobody may say anything
 START = 15  # seconds that a process may take to start
+FINISH = 340  # seconds that one may take to end, or all to be well: units/, myapp.ini
 UWSGI = ("-c", "import pyuwsgi; pyuwsgi.run()", "--ini", "myapp.ini")
 
 
@@ -42,7 +43,9 @@ class Bad(Exception):
 def main(destination, name):
     """Take releases/`name` into service, or exit with a message that says why not."""
     for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit("Broken off; nothing has changed."))
+        signal.signal(
+            number, lambda *_: sys.exit("Broken off; what runs goes on running.")
+        )
     home = Path(destination)
     release, link = home / "releases" / name, home / "current"
     if not (release / "wsgi.py").is_file():
@@ -56,7 +59,7 @@ def main(destination, name):
         try:
             prepare(release, running)
         except Bad as error:
-            sys.exit(f"Refused, and nothing has changed: {error}")
+            sys.exit(f"Refused; what runs goes on running: {error}")
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # half of it would be worse
         began = time.monotonic()
@@ -152,6 +155,7 @@ def replace(home, release, running, reds=REDS):
     """
     before, since = set(workers(STATS)), time.monotonic()
     link = home / "next"
+    link.unlink(missing_ok=True)
     link.symlink_to(release)
     link.replace(home / "current")
     # Of two such rounds at once, uWSGI forgets the second: back it goes all at once.
@@ -175,14 +179,18 @@ def touch(file):
 def watch(before, since, reds):
     """Return when all is well; `before`: the workers that are to go, `since`: from when
     on the other processes are to be new."""
-    greens, heard, calm = 0, since, since
+    greens, heard, calm, moved, left = 0, since, since, since, before
     while True:
         time.sleep(PAUSE)
         status, told = ready()
         now, there = time.monotonic(), workers(STATS)
+        if left != before & there.keys():
+            left, moved = before & there.keys(), now
+        elif now - moved > FINISH:
+            raise Bad(told or "its processes are not those that they should be.")
         if status == 200:
             heard = now
-            greens += bool(there) and not before & there.keys()
+            greens += bool(there) and not left
         elif status:
             heard, greens, reds = now, 0, reds - 1
             if reds <= 0:

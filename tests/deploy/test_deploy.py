@@ -57,18 +57,19 @@ def migration(revision, change, before=HEAD):
     return {f"migrations/versions/{revision}.py": text}
 
 
+REFUSED = "Refused; what runs goes on running"
 BAD = {
     "it does not import": (
         {VERSION: ("__version__", "import no_such_library\n\n__version__")},
-        "Refused, and nothing has changed",
+        REFUSED,
     ),
     "it is not ready": (
         {"myapp/db.py": ("redis_store.ping()", "return 'broken'")},
-        "Refused, and nothing has changed",
+        REFUSED,
     ),
     "its migration fails": (
         migration("bad1", 'op.execute("SELECT 1 / (1 - 1)")'),
-        "Refused, and nothing has changed",
+        REFUSED,
     ),
     "the running one could not live with its migration": (
         migration("bad2", 'op.execute("ALTER TABLE devices RENAME location TO place")'),
@@ -151,6 +152,9 @@ def test_workers_are_killed_and_nothing_is_lost(server, load):
     # What may be asked twice, nginx asks another worker.
     assert {failure.split()[1] for failure in load.failed()} <= {"POST"}
     kept_all(server, load)
+    counts = server.machine.run("ls /run/myapp/metrics; nproc").split()
+    web = {name.rpartition("_")[2] for name in counts if "web" in name}
+    assert len(web) == int(counts[-1]) + 1  # one for each worker's number
 
 
 def more_tables(number, before):
