@@ -31,6 +31,7 @@ GREENS = 5  # times in a row that the new release must say that it is ready
 REDS = 3  # times in all that it may say otherwise
 PAUSE = 0.3  # seconds between two times
 SILENCE = 15  # seconds that nobody may say anything
+REHEARSAL = 45  # seconds that a release may take to be ready where nobody waits for it
 START = 15  # seconds that a process may take to start
 FINISH = 340  # seconds that one may take to end, or all to be well: units/, myapp.ini
 UWSGI = ("-c", "import pyuwsgi; pyuwsgi.run()", "--ini", "myapp.ini")
@@ -125,7 +126,7 @@ def rehearse(python, cwd, env):
                 stderr=subprocess.STDOUT,
             )
         try:
-            deadline = time.monotonic() + START
+            deadline = time.monotonic() + REHEARSAL
             while (answer := ready(address))[0] != 200:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise Bad(answer[1] or log.read_text(errors="replace"))

@@ -3,6 +3,7 @@
 A folder here is a feature; a file is something that features share.
 """
 
+import gc
 import os
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from flask import Flask
 from flask.sessions import SessionInterface
 from werkzeug.routing import IntegerConverter
 
+from . import early  # noqa: F401  before all others
 from . import (
     chunks,
     cli,
@@ -39,6 +41,9 @@ from .todos import todos
 from .users import users
 from .users.models import keep_hash, look_up as by_username
 from .version import __version__  # noqa: F401
+
+gc.freeze()  # see early.py
+gc.enable()
 
 FEATURES = (
     *(status, auth, account, users, roles, audit),
