@@ -4,7 +4,6 @@ Runs on SQLite, and on the server that TEST_DATABASE_URL names, where it is set.
 """
 
 import os
-import threading
 import time
 
 import pytest
@@ -209,12 +208,16 @@ def held(empty, monkeypatch):
 
 @on_a_server
 @pytest.mark.parametrize("empty", ["server"], indirect=True)
-def test_a_migration_tries_again_when_somebody_held_a_table(held):
+def test_a_migration_tries_again_when_somebody_held_a_table(held, monkeypatch):
     somebody, app = held
-    later = threading.Timer(1.5, somebody.rollback)
-    later.start()
+    wait = time.sleep
+
+    def wait_while_they_end(seconds):
+        somebody.rollback()
+        wait(seconds)
+
+    monkeypatch.setattr(time, "sleep", wait_while_they_end)
     result = app.test_cli_runner().invoke(args=["deploy"])
-    later.join()
     assert result.exit_code == 0
     assert result.output.startswith("Somebody holds a table; again in")
     assert check_migrations() == "ok"
