@@ -105,9 +105,10 @@ if DEPLOYS <= 2:  # the short form
 @pytest.fixture(scope="module")
 def load(server):
     """Clients whom no limit holds, from when they are answered."""
-    server.machine.run(
-        "sed -i s/=true/=false/ /etc/myapp/env; touch /srv/myapp/restart"
-    )
+    run = server.machine.run
+    run("sed -i s/rate=200r/rate=9000r/ /etc/nginx/sites-available/myapp")
+    run("systemctl reload nginx")
+    run("sed -i s/=true/=false/ /etc/myapp/env; touch /srv/myapp/restart")
     with Load(server.client, *ACCOUNT).going_on() as load:
         until(lambda: len(load.serials) > 50)
         load.failed()

@@ -146,7 +146,8 @@ def test_the_journal_is_in_json_and_knows_no_secret(server):
     lines = server.machine.run(
         "journalctl --unit 'myapp-web' --output cat"
     ).splitlines()
-    spoken = [line for line in lines if line.startswith("{")]
+    # One that was being written by a worker that was killed is cut off.
+    spoken = [line for line in lines if line.startswith("{") and line.endswith("}")]
     assert all(json.loads(line)["at"].endswith("Z") for line in spoken)
     assert len(spoken) > 100
     journal = server.machine.run("journalctl --no-pager")
