@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import time
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from load import Client
 from machine import ROOT, machine
 
 NAME = "registry.example.com"
+ACCOUNT = "chief", "a password of your own"
 CHAPTER = re.compile(r"^## Deploy$(.*?)^## ", re.DOTALL | re.MULTILINE)
 COMMANDS = re.compile(r"^```sh$(.*?)^```$", re.DOTALL | re.MULTILINE)
 TOOLS = {
@@ -105,3 +107,11 @@ def server(tmp_path_factory):
             yield found
         finally:
             print(made.run("journalctl --no-pager --lines 300"))
+
+
+def until(condition):
+    """Wait for a condition, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)

@@ -11,6 +11,7 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
+from conftest import ACCOUNT, until
 from load import API, Load
 
 from myapp.version import __version__ as FIRST
@@ -18,7 +19,6 @@ from myapp.version import __version__ as FIRST
 DEPLOYS = int(os.environ.get("DEPLOYS", 2))
 KILLS = int(os.environ.get("KILLS", 5))
 BACK = 30  # seconds after which a bad release has been taken back
-ACCOUNT = "chief", "a password of your own"
 VERSION = "myapp/version.py"
 HEAD = "whichever is the newest"
 MIGRATION = '''"""A change of the tables"""
@@ -195,10 +195,3 @@ def newest(server):
         "cd / && runuser -u postgres -- psql -At myapp -c 'TABLE alembic_version'"
     ).split()
     return found
-
-
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)

@@ -7,11 +7,10 @@ import time
 from contextlib import closing
 
 import pytest
-from conftest import NAME
+from conftest import ACCOUNT, NAME, until
 from load import API
 from machine import ROOT
 
-ACCOUNT = "chief", "a password of your own"
 SERVICES = ("web", "worker", "beat")
 UNITS = sorted(path.name for path in (ROOT / "deploy/units").glob("myapp-*.service"))
 ON_THE_SERVER = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -197,10 +196,3 @@ def test_the_chapters_commands_on_the_server_work(server):
         server.machine.run(re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{12}", release, command))
     with closing(server.client()) as client:
         assert client.call("GET", "/status/ready")["database"] == "ok"
-
-
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
