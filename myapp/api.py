@@ -8,7 +8,7 @@ import time
 from random import random
 
 import flask_restx
-from flask import Blueprint, current_app, request
+from flask import Blueprint, request
 
 from .databases import PATIENCE
 from .db import Changed, unit_of_work
@@ -74,5 +74,5 @@ class FeatureApi(flask_restx.Api):
         blueprint.add_url_rule("/", "root", build_only=True)
         blueprint.add_url_rule("/docs", "docs", lambda: ui_page(self))
         blueprint.add_url_rule(
-            "/swagger.json", "swagger", lambda: swagger_response(current_app, self)
+            "/swagger.json", "swagger", lambda: swagger_response(self)
         )

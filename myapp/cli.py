@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import orjson
 from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
@@ -13,12 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
-from . import backups, gate, jobs, moving, processes
+from . import backups, compatible, gate, jobs, moving, processes
 from .db import Changed, migrated, newer, sql, unit_of_work
 from .devices import commands as device_commands
 from .devices.models import Device
 from .imports import commands as import_commands
 from .metrics import job
+from .openapi import openapi
 from .presence.models import Presence
 from .problems import UNAVAILABLE, Problem
 from .roles.models import Role, has_admin
@@ -36,6 +38,7 @@ def init_app(app):
     app.cli.add_command(init_db)
     app.cli.add_command(deploy)
     app.cli.add_command(purge)
+    app.cli.add_command(document)
     app.cli.add_command(moving.move_db)
     app.cli.add_command(backups.backup)
     app.cli.add_command(backups.restore)
@@ -107,6 +110,34 @@ def purge():
             told, failed = f"failed: {type(error).__name__}", True
         click.echo(f"{name}: {told or 'nothing to do'}")
     if failed:
+        raise SystemExit(1)
+
+
+@click.command("openapi")
+@click.option(
+    "--against",
+    type=click.File("rb"),
+    help="A former document, - for standard input: tell what breaks its clients.",
+)
+@with_appcontext
+def document(against):
+    """Print what the service says of itself, as OpenAPI 3.1.
+
+    Compared with a former document, it prints on standard error alone; 1 is the exit code
+    where something breaks and the version does not allow it.
+    """
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    written = orjson.dumps(openapi(current_app), option=options)
+    if against is None:
+        click.echo(written, nl=False)  # bytes: UTF-8 whatever the machine speaks
+        return
+    try:
+        former = compatible.read(against.read())
+        lines, fine = compatible.verdict(former, compatible.read(written))
+    except ValueError as error:
+        raise click.ClickException(f"The former document {error}") from None
+    click.echo("\n".join(lines), err=True)
+    if not fine:
         raise SystemExit(1)
 
 

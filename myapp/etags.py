@@ -14,7 +14,7 @@ from werkzeug.http import http_date
 from werkzeug.urls import iri_to_uri
 
 from .compression import SMALLEST, coded, coding
-from .docs import describes, problem_response
+from .openapi import carrying, describes, problem_response
 from .problems import Problem
 
 CONDITIONS = (
@@ -155,21 +155,25 @@ def precondition(tag, modified):
 def conditional(verb):
     """Document the preconditions that `answer` and `must_match` hold."""
 
-    def header(name, description):
+    def header(name, description, **schema):
         return {
             "name": name,
             "in": "header",
             "description": description,
-            "schema": {"type": "string"},
+            "schema": {"type": "string", **schema},
         }
 
     if verb.__name__ == "post":
         return verb
-    parameters = [header("If-Match", "Go on only if this is still the ETag.")]
+    told = "Go on only if this is still the ETag; `*`: if the thing is still there."
+    parameters = [header("If-Match", told, examples=["*"])]
     responses = {"412": problem_response("It has changed since.")}
     if verb.__name__ == "get":
         parameters.append(header("If-None-Match", "The ETag that you have already."))
-        responses["304"] = {"description": "You have it already."}
+        responses["304"] = {
+            "description": "You have it already.",
+            "headers": carrying("ETag"),
+        }
     else:
         responses["428"] = problem_response("If-Match is required here.")
     return describes(verb, parameters=parameters, responses=responses)

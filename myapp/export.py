@@ -13,7 +13,7 @@ from functools import wraps
 from flask import Response, request, stream_with_context
 
 from .compression import coded_pieces, coding
-from .docs import describes, problem_response
+from .openapi import carrying, describes, problem_response
 from .etags import dumps
 from .paging import checked, chosen, filter_parameters, one_of, query
 
@@ -21,6 +21,7 @@ TYPES = {
     "csv": "text/csv; charset=utf-8; header=present",
     "ndjson": "application/x-ndjson",
 }
+FILE = {"schema": {"type": "string", "format": "binary"}}
 # What begins a formula; the wide ones do in Chinese, Japanese and Korean spreadsheets.
 RUNS = frozenset("=+-@\t\r\n＝＋－＠'")
 
@@ -41,21 +42,25 @@ def exports(model):
                 pieces = begun(ENCODERS[form](model, batches))
             return download(pieces, form, model.collection)
 
-        text = {"schema": {"type": "string"}}
-        content = {kind.partition(";")[0]: text for kind in TYPES.values()}
+        content = {kind.partition(";")[0]: FILE for kind in TYPES.values()}
         return describes(
             wrapper,
             parameters=[
                 query(
                     "format",
                     "For spreadsheets, or for programs.",
+                    type="string",
                     enum=list(TYPES),
                     default="csv",
                 ),
                 *filter_parameters(model),
             ],
             responses={
-                "200": {"description": "All that match.", "content": content},
+                "200": {
+                    "description": "All that match.",
+                    "headers": carrying("Content-Disposition"),
+                    "content": content,
+                },
                 "400": problem_response("A query parameter makes no sense."),
             },
         )
@@ -73,8 +78,11 @@ def answers_csv(stem, names):
             reads = request.method == "GET"
             return download(begun(lines(names, batches)) if reads else (), "csv", stem)
 
-        content = {"text/csv": {"schema": {"type": "string"}}}
-        described = {"description": "All of them.", "content": content}
+        described = {
+            "description": "All of them.",
+            "headers": carrying("Content-Disposition"),
+            "content": {"text/csv": FILE},
+        }
         return describes(wrapper, responses={"200": described})
 
     return decorator

@@ -19,7 +19,7 @@ from flask import current_app, g, request
 
 from . import limits
 from .db import unit_of_work
-from .docs import describes, problem_response
+from .openapi import describes, problem_response
 from .problems import Problem
 from .slowdown import Slowdown
 from .tokens import ACCESS, REFRESH, Tokens
@@ -259,6 +259,6 @@ def requires_refresh_token(verb):
     wrapper.guarded = ()
     return describes(
         wrapper,
-        security=[{"bearer": []}],
+        security=[{"refresh": []}],
         responses={"401": problem_response("No refresh token, or a spent one.")},
     )

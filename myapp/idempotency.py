@@ -16,14 +16,15 @@ from sqlalchemy.exc import OperationalError
 
 from .databases import waited_too_long
 from .db import Changed, delete_in_batches, sql
-from .docs import describes, problem_response
+from .openapi import carrying, describes, problem_response
 from .jobs import every
 from .model import KEY, MOMENT, now
 from .problems import Problem, fault
 from .statements import filled, parameters, write
 
 KEPT = timedelta(hours=24)
-FORM = re.compile(r"[\x21-\x7e]{1,255}")
+VISIBLE = "!-~"  # of ASCII
+FORM = re.compile(f"[{VISIBLE}]{{1,255}}")
 STILL_RUNNING = "The first request with this key is still running."
 STRANGER = 0  # the account of those who have none
 REPLAYED = (
@@ -73,6 +74,8 @@ def idempotent(verb):
         keep(of_this, response)
         return response
 
+    replayed_as = {"description": "", "headers": carrying("Idempotent-Replayed")}
+    made = [s for s in verb.operation["responses"] if s in ("201", "202")]
     return describes(
         wrapper,
         parameters=[
@@ -80,10 +83,16 @@ def idempotent(verb):
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "Send the same one again to be sure that it happens once.",
-                "schema": {"type": "string", "maxLength": 255},
+                "schema": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 255,
+                    "pattern": f"^[{VISIBLE}]+$",
+                },
             }
         ],
         responses={
+            **dict.fromkeys(made, replayed_as),
             "400": problem_response("The Idempotency-Key is malformed."),
             "409": problem_response(STILL_RUNNING),
             "422": problem_response("The Idempotency-Key came with another body."),

@@ -64,7 +64,6 @@ USERS = table("users", column("id", KEY), column("username"))  # whose slice kno
 
 AT_ONCE = 500  # rows of a stream that are in memory
 REMEMBERED = 3600  # seconds for which an index knows what has expired, for a late sweep
-URL = {"type": "string", "format": "uri", "description": "Where this stands."}
 ID = integer(1, BIGGEST, "Never given twice.", 7)
 OWNER = text(1, 64, "The account that this belongs to.", "pythonista")
 CREATED_AT = moment("When it came.")
@@ -134,6 +133,16 @@ def collection_url(collection):
     return item_url(collection, "").rstrip("/")
 
 
+def url_of(collection):
+    """The schema of an item's own address."""
+    return {
+        "type": "string",
+        "format": "uri",
+        "description": "Where this stands.",
+        "examples": [f"https://registry.example.com/api/v1/{collection}/7"],
+    }
+
+
 def counted(total, how):
     """The total to tell of, and whether it is exact, if it was counted in that way."""
     if how == "capped":
@@ -161,7 +170,7 @@ class Described:
         cls.body = Body(cls.write_schema)
         cls.read_schema = reading(
             cls.__name__,
-            url=URL,
+            url=url_of(cls.collection),
             id=ID,
             **{
                 name: {k: v for k, v in schema.items() if k != "default"}

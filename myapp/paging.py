@@ -17,16 +17,17 @@ import orjson
 from flask import request
 from werkzeug.sansio.utils import get_current_url
 
-from .docs import describes, problem_response
+from .openapi import carrying, describes, example_of, problem_response
 from .etags import answer, conditional, dumps
 from .problems import Problem, fault
-from .schema import as_datetime, kinds, parsed, reading
+from .schema import BIGGEST, NO_NUL, as_datetime, kinds, parsed, reading
 
 PER_PAGE = 20
 MOST_PER_PAGE = 100
 MOST_COUNTED = 10_000  # a total is counted so far, for its price to have a ceiling
 DEEPEST = 2**31 - 1
 LONGEST_SEARCH = 250  # characters
+AN_ADDRESS = "https://registry.example.com/api/v1/devices"
 OWN = ("page", "per_page", "sort", "q", "view", "total", "cursor", "format")
 
 
@@ -120,14 +121,12 @@ def paged(model):
                 responses={
                     "200": {
                         "description": "A page.",
-                        "headers": {
-                            "ETag": {"schema": {"type": "string"}},
-                            "Link": {
-                                "description": "The links of `meta` (RFC 8288).",
-                                "schema": {"type": "string"},
-                            },
-                        },
+                        "headers": carrying("ETag", "Link"),
                         "content": {"application/json": {"schema": schema}},
+                    },
+                    "304": {
+                        "description": "You have it already.",
+                        "headers": carrying("Link"),
                     },
                     "400": problem_response("A query parameter makes no sense."),
                 },
@@ -246,9 +245,8 @@ def parse_sort(model, text):
         name = part.removeprefix("-")
         if name not in model.sortable:
             raise ValueError(f"must name some of: {', '.join(model.sortable)}")
-        if name in (known for known, _ in pairs):
-            raise ValueError(f"names {name} twice")
-        pairs.append((name, part != name))
+        if name not in (known for known, _ in pairs):
+            pairs.append((name, part != name))
     if "id" not in (name for name, _ in pairs):
         pairs.append(("id", pairs[-1][1]))
     return tuple(pairs)
@@ -382,16 +380,23 @@ def parameters_of(model):
         query(
             "view",
             "`urls`: only where the items are.",
+            type="string",
             enum=["items", "urls"],
             default="items",
         ),
         query(
             "total",
             f"How to count: up to {MOST_COUNTED:,}, wholly, or not at all.",
+            type="string",
             enum=["capped", "exact", "none"],
             default="capped",
         ),
-        query("cursor", "Stands in links; follow them.", type="string"),
+        query(
+            "cursor",
+            "Stands in links; follow them.",
+            type="string",
+            pattern="^[A-Za-z0-9_-]+$",
+        ),
         *filter_parameters(model),
     ]
 
@@ -399,11 +404,13 @@ def parameters_of(model):
 def filter_parameters(model):
     """What `chosen` reads."""
     names = ", ".join(model.sortable)
+    one = f"-?({'|'.join(model.sortable)})"
     return [
         query(
             "sort",
             f"Fields with commas between, a minus before one that descends: {names}.",
             type="string",
+            pattern=f"^{one}(,{one})*$",
             examples=[f"-{model.sortable[-1]}"],
         ),
         query(
@@ -411,6 +418,7 @@ def filter_parameters(model):
             "Text anywhere in the text fields, in any case.",
             type="string",
             maxLength=LONGEST_SEARCH,
+            pattern=NO_NUL,
         ),
         *(
             query(
@@ -422,53 +430,61 @@ def filter_parameters(model):
 
 
 def filter_schema(schema):
-    """What a filter on a property takes: its type, and no null."""
+    """What a filter on a property takes, as `parsed` has it: any value of its type, and
+    no null."""
     kind = next(kind for kind in kinds(schema) if kind != "null")
-    form = {
-        key: schema[key] for key in ("format", "minimum", "maximum") if key in schema
-    }
-    return {"type": kind, **form}
+    if kind == "integer":
+        return {"type": kind, "minimum": -BIGGEST, "maximum": BIGGEST}
+    if kind == "string" and schema.get("format") == "date-time":
+        return {"type": kind, "format": "date-time"}
+    return {"type": kind, "pattern": NO_NUL} if kind == "string" else {"type": kind}
 
 
 def collection_schema(model):
     """The read schema of a page of `model`."""
 
-    def count(description, *kinds):
+    def count(description, example, *kinds):
         kind = ["integer", *kinds] if kinds else "integer"
-        return {"type": kind, "minimum": 0, "description": description}
+        told = {"description": description, "examples": [example]}
+        return {"type": kind, "minimum": 0, **told}
 
-    def uri(description, *kinds):
+    def uri(description, example, *kinds):
         kind = ["string", *kinds] if kinds else "string"
-        return {"type": kind, "format": "uri", "description": description}
+        told = {"description": description, "examples": [example]}
+        return {"type": kind, "format": "uri", **told}
 
     meta = reading(
         "PageMeta",
-        page=count("Which page this is."),
-        per_page=count("How many items a page holds."),
-        pages=count("How many pages there are; null where nobody counted.", "null"),
-        total=count(f"How many items, counted to {MOST_COUNTED:,}.", "null"),
+        page=count("Which page this is.", 1),
+        per_page=count("How many items a page holds.", PER_PAGE),
+        pages=count("How many pages there are; null where nobody counted.", 1, "null"),
+        total=count(f"How many items, counted to {MOST_COUNTED:,}.", 1, "null"),
         total_exact={"type": "boolean", "description": "Whether there are no more."},
-        first=uri("The first page."),
-        prev=uri("The page before.", "null"),
-        next=uri("The page after.", "null"),
-        last=uri("The last page; null where nobody counted the pages.", "null"),
+        first=uri("The first page.", AN_ADDRESS),
+        prev=uri("The page before.", None, "null"),
+        next=uri("The page after.", None, "null"),
+        last=uri(
+            "The last page; null where nobody counted the pages.", AN_ADDRESS, "null"
+        ),
     )
+    items = model.read_schema
     return {
         "title": f"{model.__name__}Page",
         "type": "object",
         "properties": {
             "items": {
                 "type": "array",
-                "items": model.read_schema,
+                "items": items,
                 "description": "The items; with `view=urls` there are `urls` instead.",
             },
             "urls": {
                 "type": "array",
-                "items": uri("Where an item is."),
+                "items": items["properties"]["url"],
                 "description": "Where the items are.",
             },
             "meta": {**meta, "description": "Where this page stands."},
         },
         "required": ["meta"],
         "additionalProperties": False,
+        "examples": [{"items": [example_of(items)], "meta": example_of(meta)}],
     }

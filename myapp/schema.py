@@ -16,7 +16,7 @@ import jsonschema_rs
 import orjson
 from flask import Response, request
 
-from .docs import describes, problem_response
+from .openapi import carrying, describes, example_of, problem_response
 from .etags import answer, answer_item, conditional, dumps, respond
 from .problems import RETRY, Problem, fault
 
@@ -24,7 +24,6 @@ BIGGEST = 2**63 - 1  # what a 64-bit column holds
 NEVER = datetime.max  # what a column holds for no time, so nobody may say it
 NO_NUL = "^[^\\u0000]*$"  # PostgreSQL keeps no NUL, so nobody does
 JSON = "application/json"
-HEADER = {"schema": {"type": "string"}}
 MERGE_PATCH = "application/merge-patch+json"
 
 LONGEST_NAME = 255  # bytes of a file's name
@@ -73,7 +72,17 @@ def moment(description, example="2026-11-21T07:40:00Z"):
 
 def optional(schema):
     """The same property, which may be null or left out."""
-    return {**schema, "type": [schema["type"], "null"]}
+    nullable = {**schema, "type": [schema["type"], "null"]}
+    if "enum" in schema:
+        nullable["enum"] = [*schema["enum"], None]
+    return nullable
+
+
+def without_default(schema):
+    """The same property, which may be null where it had a default."""
+    if "default" not in schema:
+        return schema
+    return optional({key: schema[key] for key in schema if key != "default"})
 
 
 def is_optional(schema):
@@ -249,9 +258,15 @@ def accepts_patch(model):
     schema = {
         "title": f"{model.__name__}Patch",
         "type": "object",
-        "properties": model.write_schema["properties"],
+        # What is left out stays, and null puts a default back. A client that knew the
+        # default might send it.
+        "properties": {
+            name: without_default(described)
+            for name, described in model.write_schema["properties"].items()
+        },
         "additionalProperties": False,
         "description": "What is to change; null takes an optional property away.",
+        "examples": [example_of(model.write_schema)],
     }
 
     def decorator(verb):
@@ -336,7 +351,9 @@ def answers(shape, *statuses, headers=()):
                 return answer(result, status, headers={**dict(headers), **again})
             return answer_item(shape, result, status)
 
-        return conditional(describes(wrapper, responses=_documents(schema, statuses)))
+        return conditional(
+            describes(wrapper, responses=_documents(shape, schema, statuses))
+        )
 
     return decorator
 
@@ -368,7 +385,11 @@ def answers_file(media_type):
             )
 
         content = {media_type: {"schema": {"type": "string"}}}
-        response = {"description": "The file.", "content": content}
+        response = {
+            "description": "The file.",
+            "headers": carrying("ETag", "Content-Disposition"),
+            "content": content,
+        }
         return conditional(describes(wrapper, responses={"200": response}))
 
     return decorator
@@ -391,13 +412,14 @@ def attachment(stem, ending):
     return header if plain == safe else f"{header}; filename*=UTF-8''{quote(safe, '')}"
 
 
-def _documents(schema, statuses):
+def _documents(shape, schema, statuses):
     content = {JSON: {"schema": schema}}
+    of_item = [] if schema is shape else ["Last-Modified"]
     return {
         str(status): {
-            "description": HTTPStatus(status).phrase,
-            "headers": dict.fromkeys(
-                ("ETag", "Location") if status in (201, 202) else ("ETag",), HEADER
+            "description": f"{HTTPStatus(status).phrase}.",
+            "headers": carrying(
+                "ETag", *of_item, *["Location"] * (status in (201, 202))
             ),
             "content": content,
         }

@@ -30,14 +30,21 @@ def downgrade(document):
         "info": document["info"],
         "tags": document["tags"],
         "paths": {
-            path: {verb: _operation(operation) for verb, operation in verbs.items()}
+            path: {
+                verb: _operation(operation, components)
+                for verb, operation in verbs.items()
+            }
             for path, verbs in document["paths"].items()
+        },
+        "responses": {
+            name: _response(response, components)
+            for name, response in components["responses"].items()
         },
         "definitions": {
             name: _schema(schema) for name, schema in components["schemas"].items()
         },
         "securityDefinitions": {
-            name: _security(scheme)
+            name: _security(**scheme)
             for name, scheme in components["securitySchemes"].items()
         },
     }
@@ -59,81 +66,130 @@ def inside(schema, change):
 # Operations
 
 
-def _operation(operation):
+def _operation(operation, components):
     body = operation.get("requestBody")
-    parameters = [_parameter(parameter) for parameter in operation["parameters"]]
+    parameters = [_parameter(each, components) for each in operation["parameters"]]
     if body:
-        required, schema = body.get("required", False), _first_schema(body)
-        parameters.append(
-            {"name": "body", "in": "body", "required": required, "schema": schema}
-        )
+        parameters.append(_body(body))
     responses = operation["responses"]
-    produced = {mime for each in responses.values() for mime in each.get("content", ())}
+    produced = {
+        mime
+        for response in responses.values()
+        for mime in _resolved(response, components).get("content", ())
+    }
     translated = {
         **operation,
         # 2.0 has another kind of parameter for forms, beside which no body may stand.
         "consumes": [m for m in body["content"] if "form" not in m] if body else [],
         "produces": sorted(produced),
         "parameters": parameters,
-        "responses": {status: _response(each) for status, each in responses.items()},
+        "responses": {
+            status: _response(response, components)
+            for status, response in responses.items()
+        },
     }
     translated.pop("requestBody", None)
     return translated
 
 
-def _parameter(parameter):
-    value = _value(parameter)
+def _parameter(parameter, components):
+    value = _value(parameter, components)
     if value["type"] == "array" and parameter.get("explode", True):
         value["collectionFormat"] = "multi"
-    return {
-        "name": parameter["name"],
-        "in": parameter["in"],
-        "required": parameter.get("required", False),
-        **value,
+    return {"required": False, **value}
+
+
+def _body(body):
+    """A body: 2.0 has room for one schema, that of the first media type."""
+    content = _schemas(body)
+    translated = {
+        "name": "body",
+        "in": "body",
+        "required": False,
+        **{key: body[key] for key in body if key != "content"},
+        "schema": next(iter(content.values())),
+        "x-content": content,
     }
-
-
-def _response(response):
-    translated = {"description": response["description"]}
-    if "headers" in response:
-        headers = response["headers"]
-        translated["headers"] = {name: _value(headers[name]) for name in headers}
-    if "content" in response:
-        translated["schema"] = _first_schema(response)
+    for media, described in body["content"].items():
+        if "encoding" in described:
+            translated.setdefault("x-encoding", {})[media] = described["encoding"]
     return translated
 
 
-def _first_schema(body):
-    """2.0 has room for one schema: that of the first media type."""
-    media = next(iter(body["content"].values()))
-    return _schema(media.get("schema", {}))
+def _response(response, components):
+    if "$ref" in response:
+        return {"$ref": response["$ref"].replace("/components", "")}
+    translated = {"description": response["description"]}
+    if "headers" in response:
+        translated["headers"] = {
+            name: _header(_resolved(header, components), components)
+            for name, header in response["headers"].items()
+        }
+    if "content" in response:
+        content = translated["x-content"] = _schemas(response)
+        translated["schema"] = next(iter(content.values()))
+        for media, described in response["content"].items():
+            if "example" in described:
+                fits = content[media] == translated["schema"]
+                name = "examples" if fits else "x-examples"
+                translated.setdefault(name, {})[media] = described["example"]
+    if "links" in response:
+        translated["x-links"] = response["links"]
+    return translated
 
 
-def _value(described):
+def _resolved(part, components):
+    """A part of a document, or what it refers to."""
+    if "$ref" not in part:
+        return part
+    _, _, kind, name = part["$ref"].split("/")
+    return components[kind][name]
+
+
+def _schemas(part):
+    """The schemas of a body or a response, by media type."""
+    return {
+        media: _schema(described.get("schema", {}))
+        for media, described in part["content"].items()
+    }
+
+
+def _header(header, components):
+    value = _value(header, components)
+    return {f"x-{key}" if key == "required" else key: value[key] for key in value}
+
+
+def _value(described, components):
     """A parameter or header: its schema stands right in it, and knows few words."""
-    schema = _schema(described["schema"])
-    value = _plain(schema)
-    if "example" in schema:
-        value["x-example"] = schema["example"]
-    description = described.get("description") or schema.get("description")
-    return {**value, "description": description} if description else value
+    value = _plain(_schema(_resolved(described["schema"], components)))
+    if "x-description" in value and "description" not in described:
+        value["description"] = value.pop("x-description")
+    return value | {
+        key if key in ("name", "in", "required", "description") else f"x-{key}": word
+        for key, word in described.items()
+        if key != "schema"
+    }
 
 
 def _plain(schema):
-    plain = {key: schema[key] for key in schema if key in PLAIN or key[:2] == "x-"}
+    plain = {
+        key if key in PLAIN or key[:2] == "x-" else f"x-{key}": word
+        for key, word in schema.items()
+    }
     if "items" in plain:
         plain["items"] = _plain(plain["items"])
     return {"type": "string", **plain}
 
 
-def _security(scheme):
-    if scheme["scheme"] == "basic":
-        return {"type": "basic", "description": scheme["description"]}
+def _security(type, scheme, description, **other):
+    if scheme == "basic":
+        return {"type": "basic", "description": description}
     return {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": f"{scheme['description']} Write the word Bearer before it.",
+        "description": f"{description} Write the word Bearer before it.",
+        **{f"x-{key}": word for key, word in other.items()},
     }
 
 
@@ -143,7 +199,7 @@ def _security(scheme):
 def _schema(schema):
     """A JSON Schema of 2020-12 as a Schema Object of Swagger 2.0."""
     if schema is True or schema is False:
-        return {}
+        return {} if schema else {"x-not": {}}
     schema = inside(schema, _schema)
     for rule in (_type, _choice, _bounds, _wording, _reference):
         rule(schema)
@@ -170,17 +226,18 @@ def _type(schema):
 
 
 def _choice(schema):
-    """Of `anyOf` and `oneOf` the one branch beside null, or the type that all share."""
+    """Of `anyOf` and `oneOf` the only branch beside null, or the type that all share."""
     for keyword in ("anyOf", "oneOf"):
         branches = schema.pop(keyword, [])
         if NULL in branches:
             branches.remove(NULL)
             schema.update(NULL)
         types = {branch.get("type") for branch in branches}
-        if len(branches) == 1 and "$ref" in branches[0]:
+        only = branches[0] if len(branches) == 1 else {}
+        if "$ref" in only or only.keys() & schema.keys() - NULL.keys():
             schema.setdefault("allOf", []).extend(branches)
-        elif len(branches) == 1:
-            schema.update({**branches[0], **schema})
+        elif only:
+            schema.update(only)
         elif branches:
             schema[f"x-{keyword}"] = branches
             if len(types) == 1 and None not in types:
@@ -201,7 +258,9 @@ def _wording(schema):
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
     if schema.get("examples"):
-        schema["example"] = schema.pop("examples")[0]
+        schema["example"], *others = schema["examples"]
+        if not others:
+            del schema["examples"]
     if schema.get("required") == []:
         del schema["required"]
 

@@ -10,7 +10,7 @@ from flask import current_app, g, request
 from werkzeug.formparser import FormDataParser
 
 from .db import Changed
-from .docs import describes, problem_response
+from .openapi import describes, problem_response
 from .problems import RETRY, Problem, fault
 
 FORM = "multipart/form-data"
@@ -102,22 +102,26 @@ def receives(forms, samples, folder, limit):
                 if not upload.kept:
                     upload.drop()
 
-        content = {
-            media: {"schema": {"type": "string", "examples": [samples[form]]}}
-            for media, form in forms.items()
-        }
         file = {"type": "string", "format": "binary", "description": "The file."}
+        # A client in Python sends what is a file in several forms as the last of them.
+        content = {
+            media: {"schema": {**file, "examples": [samples[form]]}}
+            for media, form in reversed(forms.items())
+        }
+        sample = next(iter(samples.values()))
         parts = {
+            "title": "FileForm",
             "type": "object",
-            "properties": {"file": file},
+            "properties": {"file": {**file, "examples": [sample]}},
             "required": ["file"],
             "additionalProperties": False,
         }
+        encoding = {"file": {"contentType": ", ".join(forms)}}
         return describes(
             wrapper,
             request_body={
                 "required": True,
-                "content": {**content, FORM: {"schema": parts}},
+                "content": {**content, FORM: {"schema": parts, "encoding": encoding}},
             },
             responses={
                 "400": problem_response("The body is malformed."),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import SHARED_PASSWORD, asked, basic, hashed_once
-from test_house import API, ROUTES, VERBS, example, parametrize
+from test_house import API, ROUTES, VERBS, parametrize
 
 from myapp.audit.models import AuditLine
 from myapp.auth.models import Session
@@ -22,6 +22,7 @@ from myapp.db import redis_store, sql, unit_of_work
 from myapp.devices.models import Device
 from myapp.guard import PERMISSIONS
 from myapp.model import Owned, now
+from myapp.openapi import example_of
 from myapp.presence.models import Presence
 from myapp.roles.models import Role
 from myapp.users.models import User
@@ -193,7 +194,7 @@ class World:
             "users/": users["owner"].id,
         }
         for model in OWNED:
-            body = model.body.check(example(model.write_schema))
+            body = model.body.check(example_of(model.write_schema))
             mine = added(model(owner_id=users["owner"].id, **body))
             added(model(owner_id=users["neighbour"].id, **body))
             self.ids[f"{model.collection}/"] = mine.id

@@ -1,12 +1,13 @@
 """The documents say what the service does, in a form that tools accept."""
 
 import re
+from pathlib import Path
 
 import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidator
 
-from myapp import FEATURES, __version__, docs
-from myapp.docs import describes, problem_response
+from myapp import FEATURES, __version__, docs, openapi
+from myapp.openapi import describes, problem_response
 from myapp.swagger import downgrade
 
 PAGES = ["/docs/", "/docs", "/api/v1/devices/docs", "/api/v1/devices/docs/"]
@@ -49,7 +50,7 @@ def test_every_described_verb_is_in_the_document_and_has_a_summary(app, stranger
 def test_every_verb_of_every_resource_is_described(app):
     for rule in app.url_map.iter_rules():
         view = getattr(app.view_functions.get(rule.endpoint), "view_class", None)
-        for verb in docs.VERBS:
+        for verb in openapi.VERBS:
             function = getattr(view, verb, None)
             assert function is None or hasattr(function, "operation"), (rule, verb)
 
@@ -57,11 +58,20 @@ def test_every_verb_of_every_resource_is_described(app):
 def test_an_operation_tells_all_that_its_decorators_enforce(stranger):
     document = stranger.get("/openapi.json").json
     patch = document["paths"]["/api/v1/devices/{id}"]["patch"]
-    assert patch["operationId"] == "patch_devices_by_id"
+    assert patch["operationId"] == "patchDevicesById"
     assert patch["security"] == [{"basic": []}, {"bearer": []}]
     assert patch["parameters"][0]["schema"]["type"] == "integer"
     assert "application/merge-patch+json" in patch["requestBody"]["content"]
     assert patch["responses"].keys() >= {"200", "400", "401", "404", "412", "422"}
+
+
+def test_a_patch_has_no_defaults_since_what_it_leaves_out_stays(stranger):
+    schemas = stranger.get("/openapi.json").json["components"]["schemas"]
+    assert schemas["TodoWrite"]["properties"]["done"]["default"] is False
+    for name in schemas:
+        if name.endswith("Patch"):
+            properties = schemas[name]["properties"].values()
+            assert not any("default" in described for described in properties), name
 
 
 def test_a_document_that_is_known_already_is_not_sent_again(stranger):
@@ -73,12 +83,18 @@ def test_a_document_that_is_known_already_is_not_sent_again(stranger):
     assert first.headers["Cache-Control"] == "no-cache"
 
 
+def test_the_file_is_what_the_service_says_of_itself(app):
+    told = app.test_cli_runner().invoke(args=["openapi"]).stdout_bytes
+    stale = "openapi.json is stale; type: flask openapi > openapi.json"
+    assert (Path(__file__).parents[1] / "openapi.json").read_bytes() == told, stale
+
+
 def test_a_prefix_does_not_change_the_names_of_operations(make_app):
     paths = {}
     for prefix in ("", "/api/v1.0"):
-        document = docs.openapi(make_app(API_PREFIX=prefix))
+        document = openapi.openapi(make_app(API_PREFIX=prefix))
         paths[prefix] = {o["operationId"] for o in operations(document)}
-        assert f"{prefix}/devices/" in document["paths"]
+        assert f"{prefix}/devices" in document["paths"]
     assert paths[""] == paths["/api/v1.0"]
 
 
@@ -125,19 +141,19 @@ def test_telling_more_of_a_wrapper_leaves_the_wrapped_verb_alone():
 
 def test_two_schemas_of_one_title_stop_the_start():
     schemas = {}
-    docs.reference({"title": "Thing", "type": "string"}, schemas)
-    docs.reference({"title": "Thing", "type": "string"}, schemas)
+    openapi.reference({"title": "Thing", "type": "string"}, schemas)
+    openapi.reference({"title": "Thing", "type": "string"}, schemas)
     with pytest.raises(ValueError, match="two schemas are called Thing"):
-        docs.reference({"title": "Thing", "type": "integer"}, schemas)
+        openapi.reference({"title": "Thing", "type": "integer"}, schemas)
 
 
 def test_two_operations_of_one_name_stop_the_start(app, monkeypatch):
-    same = {"operationId": "get_devices", "parameters": [], "responses": {}}
+    same = {"operationId": "getDevices", "parameters": [], "responses": {}}
     monkeypatch.setattr(
-        docs, "operations", lambda *_: [("/a", "get", same), ("/b", "get", same)]
+        openapi, "operations", lambda *_: [("/a", "get", same), ("/b", "get", same)]
     )
-    with pytest.raises(ValueError, match="two operations are called get_devices"):
-        docs.openapi(app)
+    with pytest.raises(ValueError, match="two operations are called getDevices"):
+        openapi.openapi(app)
 
 
 def test_a_title_among_properties_or_examples_is_no_schema_of_its_own():
@@ -147,7 +163,7 @@ def test_a_title_among_properties_or_examples_is_no_schema_of_its_own():
         "properties": {"title": {"type": "string"}},
         "examples": [{"title": "manager"}],
     }
-    assert docs.reference(role, schemas) == {"$ref": "#/components/schemas/Role"}
+    assert openapi.reference(role, schemas) == {"$ref": "#/components/schemas/Role"}
     assert schemas == {"Role": role}
 
 
@@ -157,7 +173,11 @@ def swagger_schema(schema):
         "info": {},
         "tags": [],
         "paths": {},
-        "components": {"schemas": {"Thing": schema}, "securitySchemes": {}},
+        "components": {
+            "schemas": {"Thing": schema},
+            "responses": {},
+            "securitySchemes": {},
+        },
     }
     return downgrade(document)["definitions"]["Thing"]
 
@@ -168,7 +188,8 @@ def swagger_schema(schema):
         ({"type": ["string", "null"]}, {"type": "string", "x-nullable": True}),
         ({"type": ["string", "integer"]}, {"x-type": ["string", "integer"]}),
         ({"const": "on"}, {"enum": ["on"]}),
-        ({"type": "integer", "examples": [1, 2]}, {"type": "integer", "example": 1}),
+        ({"type": "integer", "examples": [1]}, {"type": "integer", "example": 1}),
+        ({"examples": [1, 2]}, {"example": 1, "x-examples": [1, 2]}),
         ({"exclusiveMinimum": 0}, {"minimum": 0, "exclusiveMinimum": True}),
         ({"$id": "https://example.org", "$schema": "draft"}, {}),
         ({"type": "array"}, {"type": "array", "items": {}}),
@@ -177,6 +198,11 @@ def swagger_schema(schema):
             {"anyOf": [{"type": "string"}, {"type": "null"}]},
             {"type": "string", "x-nullable": True},
         ),
+        (
+            {"description": "One.", "anyOf": [{"description": "Two."}]},
+            {"description": "One.", "allOf": [{"description": "Two."}]},
+        ),
+        ({"properties": {"a": False}}, {"properties": {"a": {"x-not": {}}}}),
         (
             {"anyOf": [{"$ref": "#/components/schemas/A"}, {"type": "null"}]},
             {"allOf": [{"$ref": "#/definitions/A"}], "x-nullable": True},

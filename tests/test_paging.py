@@ -6,6 +6,7 @@ from datetime import datetime
 from operator import itemgetter
 from urllib.parse import parse_qs, urlsplit
 
+import jsonschema_rs
 import orjson
 import pytest
 from conftest import THERMOSTAT
@@ -338,7 +339,7 @@ def test_a_view_shows_only_where_the_items_are(client, shelf):
 BAD = {
     "page": ["0", "-1", "x", "", "1.5", "1e1", "+1", " 1", "٣", "2147483648", "9" * 99],
     "per_page": ["0", "-5", "many", "", "9" * 99],
-    "sort": ["nonsense", "", "-", "--id", "id,", "id,-id", "id name", "+id", "url"],
+    "sort": ["nonsense", "", "-", "--id", "id,", "id name", "+id", "url"],
     "view": ["", "all", "URLS"],
     "total": ["", "yes", "Exact"],
     "id": ["", "x", "1.0", str(2**63), "9" * 99, "٣"],
@@ -346,6 +347,48 @@ BAD = {
     "q": ["a\0b"],
     "cursor": ["", "x", "!!!", "é", "W10", "AAAA", "bnVsbA", "\0"],
 }
+
+
+GOOD = {
+    "page": ["1", "7"],
+    "per_page": ["1", "100000"],
+    "sort": ["id", "-id", "id,-id"],
+    "view": ["items", "urls"],
+    "total": ["capped", "exact", "none"],
+    "id": ["0", "-1", "1", str(2**63 - 1), str(1 - 2**63)],
+    "created_at": ["2026-11-21T07:40:00Z", "0001-01-01t00:00:00-12:00"],
+    "q": ["", "a b", "é"],
+}
+# Where the document knows no more than that a text is what it seems.
+OPAQUE = {"cursor": ["x", "W10", "AAAA", "bnVsbA"]}
+
+
+@pytest.mark.parametrize("name", [*GOOD, "cursor"])
+@pytest.mark.parametrize("address", COLLECTIONS)
+def test_the_document_tells_a_good_value_from_a_bad_one(client, address, name):
+    verbs = client.get("/openapi.json").json["paths"][address.rstrip("/")]
+    schemas = {told["name"]: told["schema"] for told in verbs["get"]["parameters"]}
+    schema = schemas[name]
+    fits = jsonschema_rs.validator_for(schema, validate_formats=True).is_valid
+    for value in GOOD.get(name, ()):
+        assert client.get(address, query_string={name: value}).status_code == 200
+        assert fits(read_as(schema, value)), value
+    for value in set(BAD[name]) - set(OPAQUE.get(name, ())):
+        assert not fits(read_as(schema, value)), value
+
+
+def read_as(schema, text):
+    """What a client means by a text in a query."""
+    digits = re.fullmatch("-?[0-9]+", text, re.ASCII)
+    return int(text) if schema.get("type") == "integer" and digits else text
+
+
+def test_a_field_that_is_named_again_sorts_no_further(client, shelf):
+    def order(sort):
+        items = client.get(DEVICES, query_string={"sort": sort}).json["items"]
+        return [item["id"] for item in items]
+
+    assert order("name,-type,-name,type") == order("name,-type")
 
 
 @pytest.mark.parametrize("name, value", [(n, v) for n in BAD for v in BAD[n]])

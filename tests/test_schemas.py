@@ -6,12 +6,13 @@ import pytest
 from conftest import hire
 from jsonschema_specifications import REGISTRY
 from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, String
-from test_house import BODIES, VERBS, example, fits, furnish, furnish_all, parametrize
+from test_house import BODIES, VERBS, fits, furnish, furnish_all, parametrize
 from test_problems import assert_problem
 
 from myapp.db import redis_store, sql
 from myapp.etags import dumps
 from myapp.model import EndlessMoment, RedisModel, SqlModel
+from myapp.openapi import example_of
 from myapp.schema import BIGGEST, NO_NUL, is_optional, kinds
 
 MAPPED = [mapper.class_ for mapper in sql.Model.registry.mappers]
@@ -199,12 +200,12 @@ def send(client):
 
 @parametrize("verb", BODIES)
 def test_its_own_example_is_accepted(send, verb):
-    assert fits(send(verb, example(verb.schema)))
+    assert fits(send(verb, example_of(verb.schema)))
 
 
 @parametrize("verb", BODIES)
 def test_a_property_that_is_not_known_is_refused(send, verb):
-    problem = assert_problem(send(verb, example(verb.schema) | {"nonsense": 1}), 422)
+    problem = assert_problem(send(verb, example_of(verb.schema) | {"nonsense": 1}), 422)
     assert [fault["pointer"] for fault in problem["errors"]] == ["/nonsense"]
 
 
@@ -232,12 +233,12 @@ MEASURES = properties(lambda schema: schema.get("maximum", BIGGEST) < BIGGEST)
 def test_a_text_may_be_as_long_as_its_limit_and_no_longer(send, verb, name):
     schema = schema_of(verb, name)
     for text in texts_at_the_limit(schema):
-        response = send(verb, example(verb.schema) | {name: text + text[-1]})
+        response = send(verb, example_of(verb.schema) | {name: text + text[-1]})
         problem = assert_problem(response, 422)
         assert {fault["pointer"] for fault in problem["errors"]} == {f"/{name}"}
     for text in texts_at_the_limit(schema):
         assert len(text) == schema["maxLength"]
-        response = send(verb, example(verb.schema) | {name: text})
+        response = send(verb, example_of(verb.schema) | {name: text})
         assert fits(response)
         assert response.json.get(name, text) == text
 
@@ -253,10 +254,10 @@ def texts_at_the_limit(schema):
 @pytest.mark.parametrize("verb, name", BOUNDED_BELOW)
 def test_a_text_may_be_as_short_as_its_limit_and_no_shorter(send, verb, name):
     shortest = schema_of(verb, name)["minLength"]
-    response = send(verb, example(verb.schema) | {name: "x" * (shortest - 1)})
+    response = send(verb, example_of(verb.schema) | {name: "x" * (shortest - 1)})
     problem = assert_problem(response, 422)
     assert {fault["pointer"] for fault in problem["errors"]} == {f"/{name}"}
-    assert fits(send(verb, example(verb.schema) | {name: "x" * shortest}))
+    assert fits(send(verb, example_of(verb.schema) | {name: "x" * shortest}))
 
 
 @pytest.mark.parametrize("verb, name", MEASURES)
@@ -264,7 +265,7 @@ def test_a_number_may_be_as_small_and_as_large_as_its_limits(send, verb, name):
     schema = schema_of(verb, name)
     lowest, highest = schema["minimum"], schema["maximum"]
     for number in (lowest, highest, float(highest)):
-        response = send(verb, example(verb.schema) | {name: number})
+        response = send(verb, example_of(verb.schema) | {name: number})
         assert response.status_code in (200, 201, 202)
         assert type(response.json[name]) is int
         assert response.json[name] == number
@@ -275,6 +276,6 @@ def test_a_number_beyond_its_limits_or_broken_is_refused(send, verb, name):
     schema = schema_of(verb, name)
     lowest, highest = schema["minimum"], schema["maximum"]
     for number in (lowest - 1, highest + 1, lowest + 0.5, 2**64, -(2**63) - 1):
-        response = send(verb, example(verb.schema) | {name: number})
+        response = send(verb, example_of(verb.schema) | {name: number})
         problem = assert_problem(response, 422)
         assert [fault["pointer"] for fault in problem["errors"]] == [f"/{name}"]

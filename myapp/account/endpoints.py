@@ -3,7 +3,7 @@
 from flask import g
 
 from ..api import FeatureApi, Resource
-from ..docs import refuses
+from ..openapi import refuses
 from ..etags import must_match
 from ..guard import requires
 from ..roles.models import an_admin_stays
@@ -11,7 +11,8 @@ from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
 from ..users.models import User
 from .models import Account
 
-REASONS = {409: "The name is taken.", 429: "Too many wrong passwords."}
+GONE = {404: "It was deleted less than a second ago."}
+REASONS = {**GONE, 409: "The name is taken.", 429: "Too many wrong passwords."}
 
 account = FeatureApi("account", "My own account.")
 
@@ -19,6 +20,7 @@ account = FeatureApi("account", "My own account.")
 @account.route("/")
 class MyAccount(Resource):
     @requires()
+    @refuses(GONE)
     @answers(Account)
     def get(self):
         """Read your account."""
@@ -45,7 +47,7 @@ class MyAccount(Resource):
         return Account.change(found, **merged(found, patch, Account))
 
     @requires()
-    @refuses({409: "Nobody would be left who may do everything."})
+    @refuses({**GONE, 409: "Nobody would be left who may do everything."})
     @answers_nothing
     def delete(self):
         """Delete your account."""

@@ -160,6 +160,18 @@ def test_a_patch_is_a_merge_patch(gardener):
 # Somebody else was quicker
 
 
+@pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
+def test_in_the_second_in_which_a_process_has_not_heard_of_it_nothing_is_left(
+    app, gardener, verb
+):
+    gardener.get(ACCOUNT)
+    heard = app.extensions["guard"].accounts
+    before = dict(heard)
+    gardener.delete(ACCOUNT)
+    heard.update(before)
+    assert_problem(gardener.open(ACCOUNT, method=verb, json={"username": "cook"}), 404)
+
+
 @pytest.mark.parametrize("verb", ["PUT", "PATCH", "DELETE"])
 def test_a_stale_etag_changes_nothing(gardener, verb):
     stale = gardener.get(ACCOUNT).headers["ETag"]

@@ -3,7 +3,7 @@
 from flask import current_app, g
 
 from ..api import FeatureApi, Resource
-from ..docs import refuses
+from ..openapi import refuses
 from ..db import unit_of_work
 from ..etags import must_match
 from ..guard import guard, requires, requires_refresh_token, unauthorized

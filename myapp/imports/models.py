@@ -71,6 +71,7 @@ class Import(Owned, SqlModel):
             "examples": [[]],
             "description": f"The first {SHOWN} faults; all are at `…/errors`.",
             "items": {
+                "title": "ImportFault",
                 "type": "object",
                 "properties": {
                     "row": ROW,

@@ -3,7 +3,7 @@
 from flask import g
 
 from ..api import FeatureApi, Resource
-from ..docs import refuses
+from ..openapi import refuses
 from ..etags import must_match
 from ..guard import forget_accounts, requires
 from ..idempotency import idempotent

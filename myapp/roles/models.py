@@ -28,7 +28,11 @@ class Role(SqlModel):
         default=flag("Whether newcomers get it; one role is it.", default=False),
         permissions={
             "type": "array",
-            "items": {"enum": list(PERMISSIONS)},
+            "items": {
+                "title": "Permission",
+                "type": "string",
+                "enum": list(PERMISSIONS),
+            },
             "uniqueItems": True,
             "description": "What those who have it may do.",
             "examples": [["devices:read_all"]],

@@ -405,6 +405,14 @@ def test_a_patch_with_null_puts_done_back(client, todo):
     assert client.patch(todo["url"], json={"done": None}).json["done"] is False
 
 
+def test_the_document_knows_what_null_takes_away_in_a_patch(client):
+    schema = client.get("/openapi.json").json["components"]["schemas"]["TodoPatch"]
+    nullable = {
+        name for name, told in schema["properties"].items() if "null" in told["type"]
+    }
+    assert nullable == {"done", "due_at", "device"}
+
+
 @pytest.mark.parametrize("name", ["name", "task"])
 def test_a_patch_cannot_take_away_what_is_required(client, todo, name):
     assert pointers(client.patch(todo["url"], json={name: None})) == [f"/{name}"]

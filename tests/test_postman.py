@@ -1,0 +1,84 @@
+"""The Postman collection has each call, and each variable that a call takes is made."""
+
+import json
+import re
+
+import pytest
+
+
+def items(stranger):
+    folders = stranger.get("/docs/postman.json").json["item"]
+    return [item for folder in folders for item in folder["item"]]
+
+
+def test_each_operation_of_the_document_is_a_call(stranger):
+    document = stranger.get("/openapi.json").json
+    expected = {
+        (verb.upper(), re.sub(r"{(\w+)}", r":\1", path))
+        for path, verbs in document["paths"].items()
+        for verb in verbs
+    }
+    calls = [item["request"] for item in items(stranger)]
+    found = {(call["method"], "/" + "/".join(call["url"]["path"])) for call in calls}
+    assert found == expected
+    assert len(calls) == len(expected)
+
+
+def test_each_variable_is_of_the_environment_or_kept_from_an_answer(stranger):
+    collection = stranger.get("/docs/postman.json").text
+    environment = stranger.get("/docs/postman-environment.json").json
+    given = {value["key"] for value in environment["values"]}
+    scripts = "".join(
+        line
+        for item in [json.loads(collection), *items(stranger)]
+        for event in item["event"]
+        for line in event["script"]["exec"]
+    )
+    kept = set(re.findall(r'variable = "(\w+)"', scripts))
+    used = set(re.findall(r"{{(\w+)}}", collection))
+    assert used == given | kept | {"etag", "access_token", "refresh_token"} - {
+        "access_token"  # for whoever would rather sign in with it
+    }
+
+
+def test_a_call_comes_with_a_body_that_the_service_takes(client, stranger):
+    for item in items(stranger):
+        request = item["request"]
+        if request["method"] == "POST" and request["url"]["path"][-1] == "devices":
+            sent = {header["key"]: header["value"] for header in request["header"]}
+            made = client.post(
+                "/api/v1/devices",
+                data=request["body"]["raw"],
+                content_type=sent["Content-Type"],
+            )
+            assert made.status_code == 201
+            assert json.loads(item["response"][0]["body"]).keys() == made.json.keys()
+
+
+@pytest.mark.parametrize(
+    "operation, kind", [("login", "noauth"), ("refresh", "bearer"), ("logout", None)]
+)
+def test_a_call_signs_in_as_its_operation_wants(stranger, operation, kind):
+    (call,) = [
+        item["request"]
+        for item in items(stranger)
+        if item["request"]["url"]["path"][-1] == operation
+    ]
+    assert call.get("auth", {}).get("type") == kind
+
+
+def test_the_environment_is_for_the_server_that_was_asked(stranger):
+    values = stranger.get(
+        "/docs/postman-environment.json",
+        base_url="https://registry.example.com/mounted",
+    ).json["values"]
+    assert values[0]["key"] == "base_url"
+    assert values[0]["value"] == "https://registry.example.com/mounted"
+
+
+def test_a_collection_that_is_known_already_is_not_sent_again(stranger):
+    first = stranger.get("/docs/postman.json")
+    again = stranger.get(
+        "/docs/postman.json", headers={"If-None-Match": first.headers["ETag"]}
+    )
+    assert (first.status_code, again.status_code) == (200, 304)
