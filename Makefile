@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help run test guards proof tour bench profile lint lock clean
+.PHONY: help run test guards clients documents fuzz proof tour bench profile lint lock clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -24,8 +24,19 @@ test: .venv/dev  ## run the tests; ARGS="-k devices" for some, DB=postgresql or 
 guards: .venv/dev  ## remove each guard in turn, and see the tests fail each time
 	$(BIN)/python tests/mutate_guards.py
 
+fuzz: .venv/dev  ## hold the service to its document; SECONDS=3600 for longer, ARGS="--seed 7"
+	$(BIN)/python tests/fuzz/run.py --max-time $(or $(SECONDS),80) $(ARGS)
+
 proof: .venv/dev  ## deploy to a machine of its own, as root; DEPLOYS=10 KILLS=20 for more
 	$(BIN)/pytest tests/deploy -p no:randomly $(ARGS)
+
+clients: .venv/dev clients/node_modules  ## make a client in Python and one in TypeScript
+	$(BIN)/flask openapi > clients/openapi.json
+	clients/generate clients/openapi.json clients
+
+documents: .venv/dev clients/node_modules  ## show the documents to linters and a browser, and use the clients
+	$(BIN)/python tests/former.py $(AGAINST)
+	$(BIN)/pytest tests/documents $(ARGS)
 
 tour: .venv/dev  ## run the tour and write its answers into the README
 	$(BIN)/python tests/tour.py
@@ -47,7 +58,14 @@ lock: .venv/dev  ## write the lock files; make lock ARGS=--upgrade for newer ver
 
 clean:  ## remove what was made: environment and caches, not instance/
 	rm -rf .venv .venv-bench .pytest_cache .hypothesis
+	rm -rf clients/node_modules clients/openapi.json clients/python clients/typescript/schema.ts
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+clients/node_modules: clients/package-lock.json
+	@command -v npm >/dev/null || \
+		{ echo "npm is needed here, which comes with Node 20.19 or newer."; exit 1; }
+	cd clients && npm ci --loglevel=error
+	@touch $@
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

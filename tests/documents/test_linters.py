@@ -1,0 +1,108 @@
+"""The linters that others use find nothing in the documents, no error and no hint."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from workers import ROOT
+
+from myapp import FEATURES, openapi
+
+TOOLS = ROOT / "clients" / "node_modules" / ".bin"
+QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
+PARSE = """
+import parser from "@apidevtools/swagger-parser";
+for (const file of process.argv.slice(1)) await parser.validate(file);
+"""
+
+
+def run(*command):
+    """The exit code of a command, and what it prints."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT / "clients",  # where node finds what it imports
+        env=os.environ | QUIET,
+        capture_output=True,
+        text=True,
+    )
+    print(done.stdout, done.stderr)  # pytest shows it where a test has failed
+    return done.returncode, done.stdout
+
+
+def spectral(*files):
+    """Whether Spectral's rules for OpenAPI find nothing in these files, not even a hint."""
+    rules = ["--ruleset", ROOT / "tests" / "documents" / "spectral.yml"]
+    code, _ = run(TOOLS / "spectral", "lint", *rules, "--fail-severity", "hint", *files)
+    return code == 0
+
+
+def redocly(*files):
+    """Whether Redocly's recommended rules find nothing in these files, no warning."""
+    rules = ["--extends", "recommended", "--format", "json"]
+    _, found = run(TOOLS / "redocly", "lint", *rules, *files)
+    return set(json.loads(found)["totals"].values()) == {0}
+
+
+def parser(*files):
+    """Whether Swagger Parser takes these files as valid, with all that they refer to."""
+    code, _ = run("node", "--input-type=module", "--eval", PARSE, *files)
+    return code == 0
+
+
+@pytest.fixture
+def written(tmp_path):
+    """What writes a document into a file, which it returns."""
+
+    def write(name, document):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(document))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("linter", [spectral, redocly, parser])
+def test_nothing_is_wrong_with_the_document_of_the_whole(app, written, linter):
+    assert linter(written("openapi", openapi.openapi(app)))
+
+
+@pytest.mark.parametrize("linter", [spectral, parser])
+def test_nothing_is_wrong_with_the_document_of_a_slice(app, written, linter):
+    assert linter(
+        *(written(each.name, openapi.swagger(app, each)) for each in FEATURES)
+    )
+
+
+# Each of them does find what is wrong.
+
+
+def take(document, *path):
+    """Take away what stands at a path of names in a document."""
+    *path, last = path
+    for name in path:
+        document = document[name]
+    del document[last]
+
+
+DEVICES = "paths", "/api/v1/devices"
+ANSWER = *DEVICES, "get", "responses", "200"
+
+
+@pytest.mark.parametrize(
+    "linter, fault",
+    [
+        (spectral, [*DEVICES, "post", "description"]),
+        (spectral, ["components", "schemas", "Problem"]),
+        (redocly, [*DEVICES, "get", "operationId"]),
+        (redocly, [*DEVICES, "get", "security"]),
+        (parser, ["info", "title"]),
+        (parser, [*ANSWER, "description"]),
+        (parser, ["components", "schemas", "Problem"]),
+    ],
+    ids=lambda each: each.__name__ if callable(each) else each[-1],
+)
+def test_a_linter_finds_what_is_missing(app, written, linter, fault):
+    document = json.loads(json.dumps(openapi.openapi(app)))
+    take(document, *fault)
+    assert not linter(written("openapi", document))
