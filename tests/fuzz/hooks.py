@@ -1,0 +1,180 @@
+"""What Schemathesis cannot know of the service, since no schema can tell it.
+
+schemathesis.toml loads this. FUZZ_AS names the account that a run is signed in as.
+"""
+
+import os
+import re
+import secrets
+from uuid import uuid4
+
+import requests
+import schemathesis
+from conftest import PASSWORDS, SHARED_PASSWORD, THERMOSTAT, basic
+from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.openapi.checks import ObjectLevelAuthorizationViolation
+from schemathesis.specs.openapi._auth_retry import INVALID_AUTH_HEADERS
+
+PREFIX = "/api/v1"
+ME = os.environ["FUZZ_AS"]
+ADMIN = ME == "chief"
+ADMINISTERED = {"users", "roles", "audit"}  # tags of what takes a permission
+HEADER = "name,location,type,model,serial_number\n"
+FORM, NDJSON = "multipart/form-data", "application/x-ndjson"
+NOWHERE = 2**62  # no id
+
+# What no call may change, or the rest of a run would mean nothing: the ids of accounts,
+# of roles, and of a device for to-dos to be about.
+kept = {}
+
+
+def anywhere():
+    """An address: to the guard, many who fail at one are one who guesses."""
+    return ".".join(["10", *(str(byte) for byte in secrets.token_bytes(3))])
+
+
+def call(schema, verb, path, body=None, **headers):
+    """What the service answers to a call of our own."""
+    url = schema.get_base_url().rstrip("/") + PREFIX + path
+    headers["X-Forwarded-For"] = anywhere()
+    answer = requests.request(verb, url, json=body, headers=headers, timeout=30)
+    answer.raise_for_status()
+    return answer.json()
+
+
+# Credentials, where not those of accounts.json
+
+
+class Password:
+    """The account's own password, where a token is no way in."""
+
+    def get(self, case, context):
+        return basic(ME, PASSWORDS.get(ME, SHARED_PASSWORD))
+
+    def set(self, case, data, context):
+        case.headers["Authorization"] = data
+
+
+class Newcomer(Password):
+    """An account that may be lost: a new one, whenever the last is no way in any more."""
+
+    def get(self, case, context):
+        name = f"n-{secrets.token_hex(8)}"
+        body = {"username": name, "password": SHARED_PASSWORD}
+        call(context.operation.schema, "POST", "/auth/register", body)
+        return basic(name, SHARED_PASSWORD)
+
+
+class RefreshToken(Password):
+    """A refresh token, which is good for one call."""
+
+    def get(self, case, context):
+        body = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
+        pair = call(context.operation.schema, "POST", "/auth/login", body)
+        return f"Bearer {pair['refresh_token']}"
+
+
+@schemathesis.hook
+def after_load_schema(context, schema):
+    others = list(schema.auth.providers)
+    schema.auth.unregister()
+    writes = ["PUT", "PATCH", "DELETE"]
+    schema.auth().apply_to(path=f"{PREFIX}/account", method=writes)(Newcomer)
+    each = schema.auth(refresh_interval=None)
+    each.apply_to(path=f"{PREFIX}/auth/refresh")(RefreshToken)
+    schema.auth().apply_to(path=f"{PREFIX}/auth/request-token")(Password)
+    schema.auth.providers += others
+    keep(schema)
+
+
+def keep(schema):
+    """Fill `kept`."""
+    me = {"Authorization": Password().get(None, None)}
+    device = call(schema, "POST", "/devices/", THERMOSTAT, **me)
+    kept["devices"] = {str(device["id"])}
+    if ADMIN:
+        for name in ("users", "roles"):
+            items = call(schema, "GET", f"/{name}/", **me)["items"]
+            kept[name] = {str(item["id"]) for item in items}
+
+
+# Calls
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    case.headers["X-Forwarded-For"] = anywhere()
+    # The wrong password that comes next is another one's: on one name it would get slow.
+    INVALID_AUTH_HEADERS["_basic_auth"] = basic(secrets.token_hex(8), "wrong")
+    if case.method != "GET" and is_kept(case):
+        case.path_parameters["id"] = NOWHERE
+    if case.meta is None or case.meta.generation.mode.is_positive:
+        make_sense(case)
+
+
+def is_kept(case):
+    found = re.fullmatch(rf"{PREFIX}/(\w+)/(\d+)", case.formatted_path)
+    return found and found[2] in kept.get(found[1], ())
+
+
+def make_sense(case):
+    """What fits the schema is to fit what there is, too: then it must be accepted."""
+    if "cursor" in (case.query or ()):  # they stand in links, and are not made up
+        del case.query["cursor"]
+    if "If-Match" in case.headers:  # nor are ETags
+        case.headers["If-Match"] = "*"
+        if case.method == "PUT" and case.path.startswith(f"{PREFIX}/presence/"):
+            del case.headers["If-Match"]  # a first heartbeat has nothing to match
+    if "Idempotency-Key" in case.headers:  # or it may have come with another body
+        case.headers["Idempotency-Key"] = str(uuid4())
+    body = case.body
+    if case.media_type == "text/csv" and isinstance(body, str):
+        case.body = HEADER + body
+    if not isinstance(body, dict):
+        return
+    if case.media_type == FORM:
+        if isinstance(body["file"], str):  # an example
+            body["file"] = HEADER + body["file"]
+        else:
+            body["file"].data = HEADER.encode() + body["file"].data
+    if body.get("device") is not None:
+        body["device"] = int(*kept["devices"])
+    if body.get("role") is not None:
+        body["role"] = "user"
+    if case.path == f"{PREFIX}/account" and body.get("password") is not None:
+        body["current_password"] = SHARED_PASSWORD
+
+
+@schemathesis.serializer("text/csv", NDJSON)
+def as_text(context, value):
+    return str(value).encode(errors="replace")
+
+
+# Answers
+
+
+@schemathesis.check
+def permissions(context, response, case):
+    """What takes a permission is refused to those without, and never to an admin."""
+    if response.request.method != case.operation.method.upper():
+        return
+    if ADMINISTERED & set(case.operation.tags):
+        if ADMIN:
+            assert response.status_code != 403, "An admin may do everything."
+        else:
+            assert response.status_code >= 400, "That takes a permission."
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """Whether what Schemathesis takes for a failure is one."""
+    if isinstance(failure, ObjectLevelAuthorizationViolation):
+        # The thing that another account is shown may be an empty page.
+        return response.json().get("items") != []
+    if isinstance(failure, AcceptedNegativeData) and case.media_type == NDJSON:
+        # Lines are judged one by one, and later.
+        return isinstance(case.body, str)
+    if isinstance(failure, AcceptedNegativeData) and case.media_type == FORM:
+        # To it, bytes fit no schema, not even those that `make_sense` has put there.
+        return not hasattr(case.body.get("file"), "data")
+    return True

@@ -1,0 +1,62 @@
+"""`make fuzz`: Schemathesis holds the service to its document.
+
+The service runs as in production, uWSGI and a background worker, on stores of its own:
+once for an ordinary account, and once, as fresh, for an admin. What fails, and what is only
+a warning, fails all. Words on the command line are Schemathesis's, as `--seed 7`.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from background import worker  # noqa: E402
+from conftest import hire  # noqa: E402
+from workers import database, serving  # noqa: E402
+
+from myapp.processes import start_redis  # noqa: E402
+
+SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
+# Many addresses are told in X-Forwarded-For, and long ones are asked for, as nginx lets
+# them through.
+SETTINGS = {"MYAPP_TRUSTED_PROXIES": "1", "UWSGI_BUFFER_SIZE": "65535"}
+
+
+def fuzz(username, words):
+    """Run Schemathesis as that account; returns whether all was well."""
+    said = StringIO()
+    with (
+        redirect_stdout(said),
+        tempfile.TemporaryDirectory(prefix="fuzz-") as folder,
+        start_redis() as (_, url),
+    ):
+        own, files = Path(folder, "worker"), str(Path(folder, "imports"))
+        own.mkdir()
+        with database(folder, url, IMPORTS_FOLDER=files) as app:
+            hire(app, "chief", "admin")
+            settings = {**SETTINGS, "MYAPP_IMPORTS_FOLDER": files}
+            told = {"FUZZ_AS": username, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+            with serving(app, url, **settings) as service, worker(app, own):
+                address = f"http://{service.address}"
+                ran = subprocess.run(
+                    [SCHEMATHESIS, "run", f"{address}/openapi.json", *words],
+                    cwd=ROOT,
+                    env={**os.environ, **told, "FUZZ_URL": address},
+                )
+    lines = said.getvalue().splitlines()
+    faults = [
+        line for line in lines if '"level":"error"' in line or "Traceback" in line
+    ]
+    print(*faults, sep="\n")
+    return ran.returncode == 0 and not faults
+
+
+if __name__ == "__main__":
+    accounts = os.environ.get("FUZZ_AS", "pythonista chief").split()
+    sys.exit(not all([fuzz(username, sys.argv[1:]) for username in accounts]))
