@@ -354,7 +354,9 @@ def example_problem(status):
         "status": status,
         "detail": DETAILS[status],
     }
-    if status in (400, 422):
+    if status == 400:
+        problem["errors"] = [{"pointer": "", "detail": problem["detail"]}]
+    if status == 422:
         problem["errors"] = [example_of(FAULT)]
     return problem
 

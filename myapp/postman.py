@@ -48,15 +48,31 @@ def collection(document):
         "item": [
             {
                 "name": tag["name"],
-                "description": tag["description"],
+                "description": " ".join([tag["description"], *needed(tag, document)]),
                 "item": [
                     item(path, verb, operation, document, ids)
                     for path, verb, operation in in_order(document, tag["name"])
                 ],
             }
-            for tag in document["tags"]
+            for tag in sorted(document["tags"], key=lambda tag: tag["name"] == MINE)
         ],
     }
+
+
+def needed(tag, document):
+    """What other folders make that this one's calls are about."""
+    own = {
+        operation["operationId"] for _, _, operation in in_order(document, tag["name"])
+    }
+    for verbs in document["paths"].values():
+        for operation in verbs.values():
+            about = {link["operationId"] for link in links_of(operation)}
+            if (
+                makes(operation)
+                and tag["name"] not in operation["tags"]
+                and about & own
+            ):
+                yield f"Run “{operation['summary']}” first."
 
 
 def in_order(document, tag):
@@ -108,12 +124,19 @@ def item(path, verb, operation, document, ids):
     if "requestBody" in operation:
         media, sent = next(iter(operation["requestBody"]["content"].items()))
         example = example_of(resolved(sent["schema"], document))
+        language = "text"
         if not isinstance(example, str):
-            example = json.dumps(example, indent=2, ensure_ascii=False)
-        request["body"] = {"mode": "raw", "raw": example}
+            language = "json"
+            example = json.dumps(
+                {**example, **said(operation, example)}, indent=2, ensure_ascii=False
+            )
+        options = {"raw": {"language": language}}
+        request["body"] = {"mode": "raw", "raw": example, "options": options}
         headers.insert(0, {"key": "Content-Type", "value": media})
     ways = {name for way in operation["security"] for name in way}
-    if "basic" not in ways:
+    if operation["operationId"] == "postAuthLogout":
+        request["auth"] = auth("bearer")  # whose session it is that ends
+    elif "basic" not in ways:
         request["auth"] = auth(*ways) if ways else {"type": "noauth"}
     return {
         "name": operation["summary"],
@@ -144,6 +167,22 @@ SENT = {
     "If-None-Match": "{{etag}}",
     "Idempotency-Key": "{{$guid}}",
 }
+
+
+MINE = "account"  # the folder that ends with the account: it comes last
+
+
+def said(operation, example):
+    """Of an example of a body what this run says in its place: who it is, and, for what
+    must be unique, when it was."""
+    me = operation["operationId"] == "postAuthLogin" or MINE in operation["tags"]
+    if me:
+        told = {"username": "{{username}}", "password": "{{password}}"}
+        return {name: value for name, value in told.items() if name in example}
+    unique = [name for name in ("username", "title") if name in example]
+    if makes(operation):
+        return {name: f"{example[name]}-{{{{$timestamp}}}}" for name in unique}
+    return {}
 
 
 def described(parameter):
@@ -194,7 +233,12 @@ def links_of(operation):
 
 
 def keeping(path, operation, ids):
-    """The lines of script that keep the id that an answer holds, if a call needs it."""
+    """The lines of script that keep the id that an answer holds, if a call needs it; or
+    forget it, with the thing."""
+    if operation["operationId"].startswith("delete"):
+        for (id, _), variable in ids.items():
+            if id == operation["operationId"]:
+                yield f"pm.collectionVariables.unset({json.dumps(variable[2:-2])});"
     needed = "{{%s}}" % kept_as(path) in ids.values()
     for link in links_of(operation)[:needed]:
         (place,) = link["parameters"].values()

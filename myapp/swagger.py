@@ -164,6 +164,9 @@ def _value(described, components):
     value = _plain(_schema(_resolved(described["schema"], components)))
     if "x-description" in value and "description" not in described:
         value["description"] = value.pop("x-description")
+    if "x-example" in value:  # which Swagger UI would send, if nobody took it out
+        value.setdefault("x-examples", [value["x-example"]])
+        del value["x-example"]
     return value | {
         key if key in ("name", "in", "required", "description") else f"x-{key}": word
         for key, word in described.items()

@@ -9,7 +9,8 @@ from ..guard import requires
 from ..idempotency import idempotent
 from ..paging import paged
 from ..roles.models import Role, an_admin_stays, must_hold
-from ..schema import accepts, accepts_patch, answers, answers_nothing, merged, writing
+from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
+from ..schema import optional, text, writing
 from .models import PASSWORD, User, role_entitled
 
 REASONS = {
@@ -20,7 +21,12 @@ REASONS = {
 users = FeatureApi("users", "Accounts, for those who look after them.")
 
 new_user = writing(
-    "NewUser", **{**User.write_schema["properties"], "password": PASSWORD}
+    "NewUser",
+    **{
+        **User.write_schema["properties"],
+        "role": optional(text(1, 64, "A role's title; left out, the default.", "user")),
+        "password": PASSWORD,
+    },
 )
 
 

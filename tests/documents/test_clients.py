@@ -160,16 +160,20 @@ def output(*command, **options):
 def test_the_example_in_python_does_what_it_shows(live_server, made, locks):
     program = example("python").replace(ADDRESS, live_server)
     path = os.environ | {"PYTHONPATH": str(made / "python")}
-    first, second, rest = output(sys.executable, "-c", program, env=path)
+    first, second, rest, taken = output(sys.executable, "-c", program, env=path)
     assert first.split(maxsplit=1)[0] == str(locks[0].id)
     assert second.split(maxsplit=1)[0] == str(locks[1].id)
     assert rest.count("Device(") == 1
+    assert taken == "queued"
 
 
 def test_the_example_in_typescript_does_what_it_shows(live_server, compiled, locks):
     program = (compiled / "readme.js").read_text().replace(ADDRESS, live_server)
     (compiled / "here.js").write_text(program)
-    assert output("node", compiled / "here.js") == ["Front door undefined undefined"]
+    assert output("node", compiled / "here.js") == [
+        "Front door undefined undefined",
+        "queued",
+    ]
 
 
 def test_what_no_client_can_do_is_told(shared_app, tmp_path):

@@ -56,6 +56,18 @@ def test_what_is_made_in_one_folder_is_used_in_another(run):
     assert statuses["Sign a device off"] == 204
 
 
+def test_who_runs_it_keeps_their_name(run):
+    for _ in range(2):  # and what must be unique, is
+        statuses, fine = run(
+            "Sign up", "Sign in: get an access token and a refresh token"
+        )
+        assert fine and set(statuses.values()) == {200, 201}
+    statuses, fine = run("Replace your account; a password that is left out stays")
+    assert fine
+    statuses, fine = run("account")
+    assert fine and statuses.popitem() == ("Delete your account", 204)
+
+
 def test_a_call_that_fails_is_told(run):
     statuses, fine = run("users")  # which an ordinary account may not see
     assert statuses["List the accounts"] == 403 and not fine

@@ -30,6 +30,7 @@ SETTINGS = {"MYAPP_TRUSTED_PROXIES": "1", "UWSGI_BUFFER_SIZE": "65535"}
 
 def fuzz(username, words):
     """Run Schemathesis as that account; returns whether all was well."""
+    print(f"\nAs {username}:", flush=True)
     said = StringIO()
     with (
         redirect_stdout(said),
