@@ -218,9 +218,7 @@ def as_documented(documented, response):
     method = "get" if request.method == "HEAD" else request.method.lower()
     responses = documented[openapi.path_of(request.url_rule), method]
     assert response.status_code != 500
-    if (
-        response.status_code == 413 and "413" not in responses
-    ):  # of a body that none wants
+    if response.status_code == 413 and "413" not in responses:  # nobody wants a body
         return response
     said = responses[str(response.status_code)]
     for name, header in openapi.HEADERS.items():

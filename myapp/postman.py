@@ -13,6 +13,12 @@ from .openapi import example_of
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 # The order of a life, after what makes: listed, read, changed, and at last forgotten.
 ORDER = ("post", "get", "put", "patch", "delete")
+MINE = "account"  # the folder that ends with the account: it comes last
+SENT = {
+    "If-Match": "{{etag}}",
+    "If-None-Match": "{{etag}}",
+    "Idempotency-Key": "{{$guid}}",
+}
 
 
 def environment(name, base_url):
@@ -115,7 +121,7 @@ def item(path, verb, operation, document, ids):
             "variable": [
                 {
                     **described(each),
-                    "value": ids.get((operation["operationId"], each["name"]), ""),
+                    "value": "{{%s}}" % ids[operation["operationId"], each["name"]],
                 }
                 for each in told["path"]
             ],
@@ -162,16 +168,6 @@ def examples(request, operation, document):
                 }
 
 
-SENT = {
-    "If-Match": "{{etag}}",
-    "If-None-Match": "{{etag}}",
-    "Idempotency-Key": "{{$guid}}",
-}
-
-
-MINE = "account"  # the folder that ends with the account: it comes last
-
-
 def said(operation, example):
     """Of an example of a body what this run says in its place: who it is, and, for what
     must be unique, when it was."""
@@ -212,7 +208,7 @@ def kept_ids(document):
         for operation in verbs.values()
     ]
     return {
-        (link["operationId"], name): "{{%s}}" % kept_as(path)
+        (link["operationId"], name): kept_as(path)
         for path, operation in sorted(sources, key=lambda source: makes(source[1]))
         for link in links_of(operation)
         for name in link["parameters"]
@@ -235,14 +231,13 @@ def links_of(operation):
 def keeping(path, operation, ids):
     """The lines of script that keep the id that an answer holds, if a call needs it; or
     forget it, with the thing."""
-    if operation["operationId"].startswith("delete"):
-        for (id, _), variable in ids.items():
-            if id == operation["operationId"]:
-                yield f"pm.collectionVariables.unset({json.dumps(variable[2:-2])});"
-    needed = "{{%s}}" % kept_as(path) in ids.values()
-    for link in links_of(operation)[:needed]:
+    own = kept_as(path.rpartition("/")[0])  # of a thing, where it was made
+    if operation["operationId"].startswith("delete") and own in ids.values():
+        yield f'pm.collectionVariables.unset("{own}");'
+    variable = kept_as(path)
+    for link in links_of(operation)[: variable in ids.values()]:
         (place,) = link["parameters"].values()
-        yield f"const variable = {json.dumps(kept_as(path))};"
+        yield f'const variable = "{variable}";'
         if place.endswith("/items/0/id"):
             # What this run has made itself goes before what was there already.
             yield "const first = pm.response.json().items?.[0];"

@@ -53,6 +53,18 @@ def test_a_call_comes_with_a_body_that_the_service_takes(client, stranger):
             assert json.loads(item["response"][0]["body"]).keys() == made.json.keys()
 
 
+def test_an_id_is_forgotten_with_its_own_thing_alone(stranger):
+    forgotten = {
+        item["request"]["url"]["path"][-2]: re.findall(r'unset\("(\w+)"', line)
+        for item in items(stranger)
+        if item["request"]["method"] == "DELETE"
+        for event in item["event"]
+        for line in event["script"]["exec"] or [""]
+    }
+    assert forgotten["devices"] == ["devices_id"]
+    assert forgotten["presence"] == []  # the device is still there
+
+
 @pytest.mark.parametrize(
     "operation, kind", [("login", "noauth"), ("refresh", "bearer"), ("sessions", None)]
 )

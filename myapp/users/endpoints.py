@@ -9,8 +9,7 @@ from ..guard import requires
 from ..idempotency import idempotent
 from ..paging import paged
 from ..roles.models import Role, an_admin_stays, must_hold
-from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
-from ..schema import optional, text, writing
+from ..schema import accepts, accepts_patch, answers, answers_nothing, merged, writing
 from .models import PASSWORD, User, role_entitled
 
 REASONS = {
@@ -24,7 +23,10 @@ new_user = writing(
     "NewUser",
     **{
         **User.write_schema["properties"],
-        "role": optional(text(1, 64, "A role's title; left out, the default.", "user")),
+        "role": {
+            **User.write_schema["properties"]["role"],
+            "description": "A role's title; left out, the default.",
+        },
         "password": PASSWORD,
     },
 )
