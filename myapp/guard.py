@@ -29,11 +29,9 @@ REMEMBERED = 300.0  # seconds for which a password that was right is not hashed 
 MOST = 10_000  # entries of a cache; more, and it starts afresh
 CHALLENGES = ('Bearer realm="devices"', 'Basic realm="devices", charset="UTF-8"')
 
+OWNED = ("devices", "todos")  # the slices whose things belong to an account each
 PERMISSIONS = (
-    "devices:read_all",
-    "devices:write_all",
-    "todos:read_all",
-    "todos:write_all",
+    *(f"{name}:{may}" for name in OWNED for may in ("read_all", "write_all")),
     "users:read",
     "users:write",
     "roles:read",

@@ -5,14 +5,14 @@ from itertools import chain
 
 from sqlalchemy import Column, String
 
-from ..guard import PERMISSIONS
+from ..guard import OWNED, PERMISSIONS
 from ..model import SqlModel, sql
 from ..problems import Problem
 from ..schema import flag, text, writing
 
 BUILT_IN = {
     "user": (),
-    "manager": ("devices:read_all", "todos:read_all"),
+    "manager": tuple(f"{name}:read_all" for name in OWNED),
     "admin": PERMISSIONS,
 }
 
