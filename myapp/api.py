@@ -5,6 +5,7 @@ it relies on.
 """
 
 import time
+from functools import partial
 from random import random
 
 import flask_restx
@@ -47,19 +48,27 @@ class FeatureApi(flask_restx.Api):
     """The API of one slice, on a blueprint of the slice's name, with documents of its own.
 
     `name`: the slice's, which is its address below API_PREFIX, too. `at_root`: whether it
-    stands at the root instead.
+    stands at the root instead. `below`: the address of the thing that all of it is about,
+    as `devices/<int:device_id>`; only the documents stay where they are.
     """
 
-    def __init__(self, name, description, at_root=False):
+    def __init__(self, name, description, at_root=False, below=None):
         self.name = name
         self.at_root = at_root
+        self.below = below
         super().__init__(title=name.capitalize(), description=description)
         self.init_app(Blueprint(name, __name__), add_specs=False)
 
     def mount(self, app):
         """Hang the slice into `app`."""
         prefix = "" if self.at_root else app.config["API_PREFIX"]
-        app.register_blueprint(self.blueprint, url_prefix=f"{prefix}/{self.name}")
+        place = f"{self.below}/{self.name}" if self.below else self.name
+        app.register_blueprint(self.blueprint, url_prefix=f"{prefix}/{place}")
+        documents = {"docs": ui_page, "swagger.json": swagger_response}
+        for name, page in documents.items():
+            endpoint = f"{self.name}.{name.partition('.')[0]}"
+            view = partial(page, self)
+            app.add_url_rule(f"{prefix}/{self.name}/{name}", endpoint, view)
 
     def error_router(self, original_handler, error):
         # Flask-RESTX would answer in three forms of its own; problems.py has the one.
@@ -72,7 +81,3 @@ class FeatureApi(flask_restx.Api):
     def _register_doc(self, blueprint):
         # Flask-RESTX would put a 404 at the blueprint's root, where our collection is.
         blueprint.add_url_rule("/", "root", build_only=True)
-        blueprint.add_url_rule("/docs", "docs", lambda: ui_page(self))
-        blueprint.add_url_rule(
-            "/swagger.json", "swagger", lambda: swagger_response(self)
-        )

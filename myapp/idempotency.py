@@ -18,11 +18,11 @@ from .databases import waited_too_long
 from .db import Changed, delete_in_batches, sql
 from .openapi import carrying, describes, problem_response
 from .jobs import every
-from .model import KEY, MOMENT, now
+from .model import KEY, MOMENT, ONCE, now
 from .problems import Problem, fault
 from .statements import filled, parameters, write
 
-KEPT = timedelta(hours=24)
+KEPT = timedelta(seconds=ONCE)
 VISIBLE = "!-~"  # of ASCII
 FORM = re.compile(f"[{VISIBLE}]{{1,255}}")
 STILL_RUNNING = "The first request with this key is still running."
@@ -70,6 +70,8 @@ def idempotent(verb):
             first = found(of_this)
             if first:
                 return replayed(first)
+        # What is made outside the transaction must find out for itself what it made.
+        g.once = blake2b(f"{of_this}".encode(), digest_size=16).hexdigest()
         response = verb(*args, **kwargs)
         keep(of_this, response)
         return response

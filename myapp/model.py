@@ -18,6 +18,7 @@ import re
 import time
 import unicodedata
 from collections import namedtuple
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from operator import attrgetter, itemgetter
@@ -29,17 +30,20 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
-    Float,
+    Double,
     ForeignKey,
     Index,
     Integer,
     String,
     Text,
     TypeDecorator,
+    UniqueConstraint,
     and_,
     bindparam,
     column,
+    event,
     false,
     func,
     literal,
@@ -48,21 +52,28 @@ from sqlalchemy import (
     table,
     tuple_,
 )
-from sqlalchemy.dialects.mysql import DATETIME
+from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import column_property, declared_attr
 
 from .db import Changed, in_batches, redis_store, sql
 from .etags import dumps
 from .paging import MOST_COUNTED, OWN, Found, here
+from .problems import Problem, fault
 from .statements import filled, insert_all, parameters, read, write
-from .schema import BIGGEST, NEVER, Body, as_datetime, integer, kinds, moment
-from .schema import reading, text
+from .schema import BIGGEST, NEVER, TIMES, Body, integer, kinds, moment, reading
+from .schema import reference, text
 
 KEY = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up there
 MOMENT = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
+# MariaDB keeps 65,535 bytes of text; when folded, a character may become 33.
+SEARCHED = Text().with_variant(MEDIUMTEXT, "mysql", "mariadb")
+MOST_SEARCHED = 65_535 // 33  # characters that fit without
 USERS = table("users", column("id", KEY), column("username"))  # whose slice knows this
 
+ONCE = 24 * 3600  # seconds for which an Idempotency-Key is known
 AT_ONCE = 500  # rows of a stream that are in memory
+LONGEST_INDEXED = 255  # characters of a text that an index of every database takes
 REMEMBERED = 3600  # seconds for which an index knows what has expired, for a late sweep
 ID = integer(1, BIGGEST, "Never given twice.", 7)
 OWNER = text(1, 64, "The account that this belongs to.", "pythonista")
@@ -128,6 +139,11 @@ def item_url(collection, id):
     return f"{items_at}/{collection}/{id}"
 
 
+def spoken(model):
+    """What a model's things are called, one of them: `smart lock` for SmartLock."""
+    return re.sub(r"(?<=.)(?=[A-Z])", " ", model.__name__).lower()
+
+
 def collection_url(collection):
     """The absolute address of what stands at `collection` below the prefix."""
     return item_url(collection, "").rstrip("/")
@@ -162,7 +178,7 @@ class Described:
     read_only = {}  # more properties that a client reads and does not write
     write_only = ()  # names of those that it writes and never reads
     computed = ()  # names of those that `as_json` adds to what is stored
-    unfiltered = ()  # names of those that no query may filter by
+    unfiltered = ()  # names of those that no query may filter by; long texts go without
     texts = None  # names of those that `q` looks through; by default all that are text
 
     @classmethod
@@ -192,6 +208,7 @@ class Described:
             if name in cls.shown
             and name not in cls.unfiltered
             and not {"object", "array"} & set(kinds(schema))
+            and schema.get("maxLength", 0) <= LONGEST_INDEXED
         }
         cls.texts = cls.texts or tuple(
             name
@@ -202,7 +219,7 @@ class Described:
         )
         cls._names = ("url", *cls.shown)
         cls._values = attrgetter(*cls.shown)
-        unknown = set(cls.sortable) - set(cls.shown)
+        unknown = set(cls.sortable) - cls.filters.keys()
         clash = set(cls.filters) & set(OWN)
         if unknown or clash:
             raise TypeError(
@@ -222,10 +239,18 @@ class SqlModel(Described, sql.Model):
 
     Reading selects rows of just the columns that are shown; `lock_or_404` loads an
     instance.
+
+    `references`: {name: model} of the properties that are the id of another thing, which
+    must be there and, where things of both have owners, have the same one. A reference that
+    is optional is emptied when that thing goes; a required one takes this along.
+    `unique`: names of the properties that no two things may have alike, of those that are
+    of one owner or hang below one thing, else of all.
     """
 
     __abstract__ = True
 
+    references = {}
+    unique = ()
     scoped_by = ()  # names of the columns that every page is within one value of
     hidden = ("version",)  # what reading selects beside what is shown
 
@@ -233,7 +258,13 @@ class SqlModel(Described, sql.Model):
     version = Column(Integer, nullable=False, default=1)
     created_at = Column(MOMENT, nullable=False, default=now)
     updated_at = Column(MOMENT, nullable=False, default=now, onupdate=now)
-    search = Column(Text, nullable=False, default="")
+
+    @declared_attr
+    def search(cls):
+        fields = cls.write_schema["properties"]
+        length = sum(fields[name].get("maxLength", 0) for name in cls.texts)
+        kind = Text if length <= MOST_SEARCHED else SEARCHED
+        return Column(kind, nullable=False, default="")
 
     @declared_attr.directive
     def __mapper_args__(cls):
@@ -247,6 +278,7 @@ class SqlModel(Described, sql.Model):
         orders = [(*cls.scoped_by, *fields) for fields in names]
         return (
             *(Index(None, *order) for order in orders if order != ("id",)),
+            *(UniqueConstraint(*cls.scoped_by, name) for name in cls.unique),
             {
                 "sqlite_autoincrement": True,  # an id never comes back after a deletion
                 "mysql_charset": "utf8mb4",
@@ -265,7 +297,11 @@ class SqlModel(Described, sql.Model):
                     raise TypeError(
                         f"{cls.__name__}.{name} is taken: name it otherwise"
                     )
-                setattr(cls, name, column_for(schema))
+                other = cls.references.get(name)
+                made = reference_to(other, schema) if other else column_for(schema)
+                setattr(cls, name, made)
+                if other and "null" in kinds(schema):
+                    event.listen(other, "before_delete", cls._letting_go(name))
             cls.Record = namedtuple("Record", (*cls.shown, *cls.hidden))
         super().__init_subclass__(**kwargs)
 
@@ -305,8 +341,18 @@ class SqlModel(Described, sql.Model):
         return sql.session.scalars(statement).first() or abort(404)
 
     @classmethod
+    def is_there(cls, id, **scope):
+        """Whether there is such a record; it stays until this transaction ends."""
+        found = select(cls.id).where(cls.id == id, *cls.within(scope))
+        held = found.with_for_update(read=True, key_share=True)
+        return sql.session.execute(held).first() is not None
+
+    @classmethod
     def create(cls, **values):
-        """A new record, to read. Among `values` may be what is shown and is no column."""
+        """A new record, to read. Among `values` may be what is shown and is no column.
+        Raises 422 where a reference leads nowhere, 409 where what is unique is taken.
+        """
+        cls._must_refer(values, values.get("owner_id"))
         values = cls._made() | values
         values["search"] = folded(*(values[name] for name in cls.texts))
         columns = cls.__table__.columns
@@ -316,7 +362,8 @@ class SqlModel(Described, sql.Model):
             new = sql.insert(cls.__table__).values(parameters(row))
             return new.returning(cls.id)
 
-        ((id,),) = write((cls, "create", *row), insert, **filled(row))
+        with cls._taken():
+            ((id,),) = write((cls, "create", *row), insert, **filled(row))
         return cls.Record._make(map({**values, "id": id}.get, cls.Record._fields))
 
     @classmethod
@@ -343,11 +390,53 @@ class SqlModel(Described, sql.Model):
         insert_all(cls.__table__, (*written, "search"), rows, alike)
 
     def update(self, **values):
+        """Change it. Raises 422 and 409 as `create` does."""
+        # Who deletes a thing waits for what refers to it: never the other way round.
+        others = {n: v for n, v in values.items() if v != getattr(self, n)}
+        self._must_refer(others, getattr(self, "owner_id", None))
         for name, value in values.items():
             setattr(self, name, value)
         self.search = self.searchable()
-        sql.session.flush()
+        with self._taken():
+            sql.session.flush()
         return self
+
+    @classmethod
+    def _must_refer(cls, values, owner_id):
+        faults = []
+        for name in cls.references.keys() & values.keys():
+            other, id = cls.references[name], values[name]
+            scope = {"owner_id": owner_id} if issubclass(other, Owned) else {}
+            if id is not None and not other.is_there(id, **scope):
+                faults.append(fault(f"/{name}", f"there is no such {spoken(other)}"))
+        if faults:
+            raise Problem(422, errors=faults)
+
+    @classmethod
+    @contextmanager
+    def _taken(cls):
+        """What writes something that may be taken; the database decides, and names the
+        index or the columns."""
+        try:
+            yield
+        except IntegrityError as error:
+            said, table = str(error.orig), cls.__tablename__
+            for name in cls.unique:
+                index = "_".join(("uq", table, *cls.scoped_by, name))
+                if re.search(rf"\b({index}|{table}\.{name})\b", said):
+                    raise Problem(409, f"The {name} is taken.") from None
+            raise
+
+    @classmethod
+    def _letting_go(cls, name):
+        """What a thing does, before it goes, to those that refer to it by `name`. The foreign
+        key would empty it, but not say when they changed."""
+
+        def let_go(_mapper, connection, other):
+            about = sql.update(cls).where(getattr(cls, name) == other.id)
+            connection.execute(about.values({name: None}))
+
+        return let_go
 
     def delete(self):
         sql.session.delete(self)
@@ -520,7 +609,14 @@ class EndlessMoment(TypeDecorator):
         return None if value == NEVER else value
 
 
-FORMS = {"integer": BigInteger, "number": Float, "boolean": Boolean, "array": JSON}
+FORMS = {"integer": BigInteger, "number": Double, "boolean": Boolean, "array": JSON}
+
+
+def reference_to(model, schema):
+    """The column of a reference to things of `model`."""
+    optional = "null" in kinds(schema)
+    key = ForeignKey(model.id, ondelete="SET NULL" if optional else "CASCADE")
+    return Column(KEY, key, nullable=optional, index=True)
 
 
 def column_for(schema):
@@ -530,6 +626,10 @@ def column_for(schema):
         if schema.get("format") == "date-time":
             endless = "null" in kinds(schema)
             return Column(EndlessMoment if endless else MOMENT, nullable=False)
+        if schema.get("format") == "date":
+            form = Date
+        elif schema["maxLength"] > LONGEST_INDEXED:
+            form = Text
         else:
             longest = schema["maxLength"]
             # Names are compared by their characters, whatever the server's locale.
@@ -541,14 +641,36 @@ def column_for(schema):
     return Column(form, nullable="null" in kinds(schema))
 
 
-class Owned:
+class Governed:
+    """A mixin for a model whose records have an `owner_id`: they are for that account, and
+    for whoever has the permission."""
+
+    # Whose permissions open everybody's; by default the collection's.
+    governed_by = None
+
+    @classmethod
+    def readable(cls):
+        """The scope of what the caller may read."""
+        return cls._scope("read_all")
+
+    @classmethod
+    def writable(cls):
+        """The scope of what the caller may change."""
+        return cls._scope("write_all")
+
+    @classmethod
+    def _scope(cls, permission):
+        permission = f"{cls.governed_by or cls.collection}:{permission}"
+        everything = permission in g.caller.permissions
+        return {} if everything else {"owner_id": g.caller.id}
+
+
+class Owned(Governed):
     """A mixin for an SqlModel whose records belong to an account each."""
 
     read_only = {"owner": OWNER}
     hidden = ("version", "owner_id")
     scoped_by = ("owner_id",)
-    # Whose permissions open everybody's; by default the collection's.
-    governed_by = None
 
     @declared_attr
     def owner_id(cls):
@@ -587,22 +709,6 @@ class Owned:
         return filters | {"owner": tuple(id for (id,) in owners)}
 
     @classmethod
-    def readable(cls):
-        """The scope of what the caller may read."""
-        return cls._scope("read_all")
-
-    @classmethod
-    def writable(cls):
-        """The scope of what the caller may change."""
-        return cls._scope("write_all")
-
-    @classmethod
-    def _scope(cls, permission):
-        permission = f"{cls.governed_by or cls.collection}:{permission}"
-        everything = permission in g.caller.permissions
-        return {} if everything else {"owner_id": g.caller.id}
-
-    @classmethod
     def create(cls, owner_id, **values):
         caller = g.get("caller")
         if caller and caller.id == owner_id:
@@ -615,6 +721,51 @@ class Owned:
             )
             owner = found[0][0] if found else None  # whom the foreign key refuses
         return super().create(owner_id=owner_id, owner=owner, **values)
+
+
+class Below:
+    """A mixin for an SqlModel whose records hang below a thing of another model each, and
+    go with it: they are for whoever may read or change that.
+
+    `parent`: that model. A record shows which one it hangs below as `above`, by default
+    what the parent's things are called, as `smart_lock`.
+    """
+
+    parent = None
+
+    def __init_subclass__(cls, **kwargs):
+        cls.above = above = spoken(cls.parent).replace(" ", "_")
+        cls.scoped_by = cls.unfiltered = (above,)
+        cls.read_only = {
+            above: reference(f"The {spoken(cls.parent)} that it belongs to.")
+        }
+        key = ForeignKey(cls.parent.id, ondelete="CASCADE")
+        setattr(cls, above, Column(KEY, key, nullable=False))
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def indexed(cls):
+        """Names of the fields that an index serves: whatever a filter may name."""
+        return list(cls.filters)
+
+    @classmethod
+    def as_json(cls, record):
+        above = getattr(record, cls.above)
+        collection = f"{cls.parent.collection}/{above}/{cls.collection}"
+        return super().as_json(record) | {"url": item_url(collection, record.id)}
+
+    @classmethod
+    def readable(cls, id):
+        """The scope of what hangs below the thing `id`. Raises 404 where the caller may not
+        read that."""
+        scope = cls.parent.readable() if issubclass(cls.parent, Owned) else {}
+        return {cls.above: cls.parent.get_or_404(id, **scope).id}
+
+    @classmethod
+    def writable(cls, id):
+        """The same, where they may change it; it stays until this transaction ends."""
+        scope = cls.parent.writable() if issubclass(cls.parent, Owned) else {}
+        return {cls.above: id} if cls.parent.is_there(id, **scope) else abort(404)
 
 
 class RedisModel(Described):
@@ -657,9 +808,23 @@ class RedisModel(Described):
 
     @classmethod
     def create(cls, **values):
+        """A new record; without an `id` among the values it gets the next one."""
+        stored = b""
+        if "id" not in values:
+            values["id"], stored = cls._next()
         record = cls(created_at=now(), **values)
-        record._stored = b""
+        record._stored = stored
         return record._store()
+
+    @classmethod
+    def _next(cls):
+        """The id of a new record, and what stands there: something where a request that
+        came before with the same Idempotency-Key died before its end."""
+        key, once = cls._key("last"), g.get("once")
+        if once is None:
+            return redis_store.incr(key), b""
+        id = redis_store.eval(NEXT, 2, key, cls._key(f"once:{once}"), ONCE)
+        return id, redis_store.get(cls._key(id)) or b""
 
     def update(self, **values):
         self.__dict__.update(values)
@@ -735,9 +900,9 @@ class RedisModel(Described):
         record = cls(**orjson.loads(stored))
         record._stored = stored
         for name, schema in cls.read_schema["properties"].items():
-            if schema.get("format") == "date-time" and name in record.__dict__:
+            if schema.get("format") in TIMES and name in record.__dict__:
                 value = record.__dict__[name]
-                record.__dict__[name] = value and as_datetime(value)
+                record.__dict__[name] = value and TIMES[schema["format"]](value)
         fits = all(getattr(record, name) == value for name, value in scope.items())
         return record if fits else None
 
@@ -764,6 +929,14 @@ class RedisModel(Described):
         return new
 
 
+# The next id; for the same KEYS[2] the same again, for ARGV[1] seconds.
+NEXT = """
+local known = redis.call('GET', KEYS[2])
+if known then return tonumber(known) end
+local id = redis.call('INCR', KEYS[1])
+redis.call('SET', KEYS[2], id, 'EX', ARGV[1])
+return id
+"""
 SWAP = """
 local key, read, new, id, expires, now, remembered = KEYS[1], unpack(ARGV)
 if (redis.call('GET', key) or '') ~= read then return 0 end

@@ -379,6 +379,7 @@ def link(path, paths):
     variable = re.compile(
         rf"{re.escape(path)}/{{(\w+)}}[^{{]*|[^{{]*{{({singular}_id)}}[^{{]*"
     )
+    around = {name: f"$request.path.{name}" for name in re.findall(r"{(\w+)}", path)}
     links = {}
     for below, verbs in paths.items():
         if found := variable.fullmatch(below):
@@ -392,7 +393,10 @@ def link(path, paths):
             operation["responses"][status]["links"] = {
                 id: {
                     "operationId": id,
-                    "parameters": {name: f"$response.body#{places[status]}"},
+                    "parameters": {
+                        **around,
+                        name: f"$response.body#{places[status]}",
+                    },
                 }
                 for id, name in links.items()
             }

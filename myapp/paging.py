@@ -20,7 +20,7 @@ from werkzeug.sansio.utils import get_current_url
 from .openapi import carrying, describes, example_of, problem_response
 from .etags import answer, conditional, dumps
 from .problems import Problem, fault
-from .schema import BIGGEST, NO_NUL, as_datetime, kinds, parsed, reading
+from .schema import BIGGEST, NO_NUL, TIMES, kinds, parsed, reading
 
 PER_PAGE = 20
 MOST_PER_PAGE = 100
@@ -291,8 +291,6 @@ def from_cursor(schema, value):
     """A value out of a cursor, as the store compares it."""
     if value is None and "null" in kinds(schema):
         return None
-    if schema.get("format") == "date-time":
-        return as_datetime(value)
     if "string" in kinds(schema) and type(value) is not str:
         raise ValueError
     return parsed(schema, value if type(value) is str else dumps(value).decode())
@@ -435,8 +433,8 @@ def filter_schema(schema):
     kind = next(kind for kind in kinds(schema) if kind != "null")
     if kind == "integer":
         return {"type": kind, "minimum": -BIGGEST, "maximum": BIGGEST}
-    if kind == "string" and schema.get("format") == "date-time":
-        return {"type": kind, "format": "date-time"}
+    if schema.get("format") in TIMES:
+        return {"type": kind, "format": schema["format"]}
     return {"type": kind, "pattern": NO_NUL} if kind == "string" else {"type": kind}
 
 

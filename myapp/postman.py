@@ -5,6 +5,7 @@ there: so a folder runs from top to bottom as it is.
 """
 
 import json
+import re
 
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -207,12 +208,23 @@ def kept_ids(document):
         for path, verbs in document["paths"].items()
         for operation in verbs.values()
     ]
-    return {
+    # What stands before a variable in an address, unless a link says more of it.
+    around = {
+        (operation["operationId"], found[1]): kept_as(path[: found.start()])
+        for path, operation in sources
+        for found in re.finditer(r"/{(\w+)}", path)
+    }
+    return around | {
         (link["operationId"], name): kept_as(path)
         for path, operation in sorted(sources, key=lambda source: makes(source[1]))
         for link in links_of(operation)
-        for name in link["parameters"]
+        for name in [made_in(link)]
     }
+
+
+def made_in(link):
+    """The parameter of a link that comes from the answer."""
+    return list(link["parameters"])[-1]
 
 
 def kept_as(path):
@@ -236,7 +248,7 @@ def keeping(path, operation, ids):
         yield f'pm.collectionVariables.unset("{own}");'
     variable = kept_as(path)
     for link in links_of(operation)[: variable in ids.values()]:
-        (place,) = link["parameters"].values()
+        place = link["parameters"][made_in(link)]
         yield f'const variable = "{variable}";'
         if place.endswith("/items/0/id"):
             # What this run has made itself goes before what was there already.

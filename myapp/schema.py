@@ -7,9 +7,10 @@ documents; nothing is said twice.
 
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import wraps
 from http import HTTPStatus
+from math import inf
 from urllib.parse import quote
 
 import jsonschema_rs
@@ -21,6 +22,7 @@ from .etags import answer, answer_item, conditional, dumps, respond
 from .problems import RETRY, Problem, fault
 
 BIGGEST = 2**63 - 1  # what a 64-bit column holds
+NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
 NEVER = datetime.max  # what a column holds for no time, so nobody may say it
 NO_NUL = "^[^\\u0000]*$"  # PostgreSQL keeps no NUL, so nobody does
 JSON = "application/json"
@@ -54,6 +56,27 @@ def integer(lowest, highest, description, example):
     }
 
 
+def number(lowest, highest, description, example):
+    """A number from `lowest` to `highest`, kept as a double (IEEE 754)."""
+    return {**integer(lowest, highest, description, example), "type": "number"}
+
+
+def choice(description, *values):
+    """One of these texts."""
+    return {
+        "type": "string",
+        "enum": list(values),
+        "maxLength": max(map(len, values)),
+        "description": description,
+        "examples": [values[0]],
+    }
+
+
+def reference(description, example=7):
+    """The id of another thing; a model's `references` say of which kind."""
+    return integer(1, BIGGEST, description, example)
+
+
 def flag(description, default=None):
     """True or false; with a `default` it may be left out."""
     schema = {"type": "boolean", "description": description}
@@ -68,6 +91,11 @@ def moment(description, example="2026-11-21T07:40:00Z"):
         "description": description,
         "examples": [example],
     }
+
+
+def day(description, example="2026-11-21"):
+    """A date, RFC 3339's full-date."""
+    return {**moment(description, example), "format": "date"}
 
 
 def optional(schema):
@@ -121,19 +149,24 @@ def reading(title, /, **properties):
 def parsed(schema, text):
     """`text`, from a query, as the value that a property of this `schema` would have.
 
-    Times become naive UTC datetimes. Raises ValueError, which says what would be right.
+    Times become naive UTC datetimes, dates become dates. Raises ValueError, which says
+    what would be right.
     """
     kind = kinds(schema)
     if "integer" in kind:
         if not re.fullmatch(r"-?[0-9]{1,19}", text) or abs(int(text)) > BIGGEST:
             raise ValueError("must be a whole number of at most 64 bits")
         return int(text)
+    if "number" in kind:
+        if not NUMBER.fullmatch(text) or abs(float(text)) == inf:
+            raise ValueError("must be a number")
+        return float(text)
     if "boolean" in kind:
         if text not in ("true", "false"):
             raise ValueError("must be true or false")
         return text == "true"
-    if schema.get("format") == "date-time":
-        return as_datetime(text)
+    if schema.get("format") in TIMES:
+        return TIMES[schema["format"]](text)
     if "\0" in text:
         raise ValueError("must not contain NUL")
     return text
@@ -150,6 +183,19 @@ def as_datetime(text):
     except (ValueError, OverflowError):
         pass
     raise ValueError("must be a time as RFC 3339 has it, like 2026-11-21T07:40:00Z")
+
+
+def as_date(text):
+    """An RFC 3339 date as a date; raises ValueError."""
+    try:
+        if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError("must be a date as RFC 3339 has it, like 2026-11-21")
+
+
+TIMES = {"date-time": as_datetime, "date": as_date}
 
 
 def json_body(*media_types):
@@ -186,14 +232,20 @@ class Body:
             if is_optional(described)
         }
         self._integers = self._named(lambda described: "integer" in kinds(described))
-        self._times = self._named(lambda d: d.get("format") == "date-time")
+        self._numbers = self._named(lambda described: "number" in kinds(described))
+        self._times = {
+            name: TIMES[described["format"]]
+            for name, described in schema["properties"].items()
+            if described.get("format") in TIMES
+        }
 
     def _named(self, test):
         return [n for n, schema in self.schema["properties"].items() if test(schema)]
 
     def check(self, data):
         """`data` as the models take it: what was left out is there with its default,
-        integers are int, times naive UTC datetimes. Raises 422 with every fault."""
+        integers are int, numbers float, times naive UTC datetimes, dates dates. Raises 422
+        with every fault."""
         try:
             if not self._validator.is_valid(data):
                 raise Problem(422, errors=list(self._faults(data)))
@@ -203,10 +255,13 @@ class Body:
         for name in self._integers:
             if isinstance(body[name], float):  # 3.0 is an integer to JSON Schema
                 body[name] = int(body[name])
-        for name in self._times:
+        for name in self._numbers:
+            if body[name] is not None:
+                body[name] = float(body[name])
+        for name, parse in self._times.items():
             if body[name] is not None:
                 try:
-                    body[name] = as_datetime(body[name])
+                    body[name] = parse(body[name])
                 except ValueError as error:
                     raise Problem(422, errors=[fault(f"/{name}", str(error))]) from None
         return body
@@ -248,7 +303,7 @@ def accepts(shape):
         def wrapper(*args, **kwargs):
             return verb(*args, body=body.check(json_body(JSON)), **kwargs)
 
-        return _describes_body(wrapper, {JSON: body.schema})
+        return _describes_body(wrapper, {JSON: body.schema}, shape)
 
     return decorator
 
@@ -274,12 +329,13 @@ def accepts_patch(model):
         def wrapper(*args, **kwargs):
             return verb(*args, patch=json_body(MERGE_PATCH, JSON), **kwargs)
 
-        return _describes_body(wrapper, {MERGE_PATCH: schema, JSON: schema})
+        return _describes_body(wrapper, {MERGE_PATCH: schema, JSON: schema}, model)
 
     return decorator
 
 
-def _describes_body(verb, schemas):
+def _describes_body(verb, schemas, shape):
+    taken = [f"The {name} is taken." for name in getattr(shape, "unique", ())]
     return describes(
         verb,
         request_body={
@@ -291,6 +347,7 @@ def _describes_body(verb, schemas):
             "413": problem_response("The body is too large."),
             "415": problem_response("The body is of another media type."),
             "422": problem_response("The body does not fit the schema."),
+            **({"409": problem_response(" ".join(taken))} if taken else {}),
         },
     )
 
