@@ -47,19 +47,33 @@ class FeatureApi(flask_restx.Api):
     """The API of one slice, on a blueprint of the slice's name, with documents of its own.
 
     `name`: the slice's, which is its address below API_PREFIX, too. `at_root`: whether it
-    stands at the root instead.
+    stands at the root instead. A slice's commands.py adds to `cli`, Flask's own group for
+    a blueprint, and its demo data with `demo`.
     """
 
     def __init__(self, name, description, at_root=False):
         self.name = name
         self.at_root = at_root
         super().__init__(title=name.capitalize(), description=description)
-        self.init_app(Blueprint(name, __name__), add_specs=False)
+        blueprint = Blueprint(name, __name__, cli_group=None)  # flask <command>, flat
+        self.cli = blueprint.cli
+        self.demos = {}  # by model
+        self.init_app(blueprint, add_specs=False)
 
     def mount(self, app):
         """Hang the slice into `app`."""
         prefix = "" if self.at_root else app.config["API_PREFIX"]
         app.register_blueprint(self.blueprint, url_prefix=f"{prefix}/{self.name}")
+
+    def demo(self, model):
+        """The decorated function fills the empty table of `model` when `flask init-db` asks
+        it to. It takes the id of the account that will own what it makes."""
+
+        def decorate(function):
+            self.demos[model] = function
+            return function
+
+        return decorate
 
     def error_router(self, original_handler, error):
         # Flask-RESTX would answer in three forms of its own; problems.py has the one.
