@@ -155,7 +155,7 @@ def url_of(collection):
         "type": "string",
         "format": "uri",
         "description": "Where this stands.",
-        "examples": [f"https://registry.example.com/api/v1/{collection}/7"],
+        "examples": [f"https://api.example.com/api/v1/{collection}/7"],
     }
 
 
