@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
-from . import backups, compatible, gate, jobs, moving, processes
+from . import backups, compatible, gate, jobs, moving, processes, scaffold
 from .db import Changed, migrated, newer, sql, unit_of_work
 from .metrics import job
 from .model import RedisModel
@@ -30,6 +30,7 @@ def init_app(app):
     app.cli.add_command(moving.move_db)
     app.cli.add_command(backups.backup)
     app.cli.add_command(backups.restore)
+    app.cli.add_command(scaffold.new_feature)
     app.cli.add_command(gate.gate)
     app.cli.add_command(gate.works_with)
     processes.init_app(app)
