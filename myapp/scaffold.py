@@ -172,7 +172,7 @@ class Field(NamedTuple):
             "boolean": '"perhaps"',
             "date": '"2026-02-30"',
             "datetime": '"yesterday"',
-            "enum": '"none of these"',
+            "enum": '"?"',
         }.get(self.kind)
 
 
