@@ -1,7 +1,7 @@
 """The settings: a class for each environment, chosen by FLASK_CONFIG.
 
-`instance/config.py` overrides them, and `MYAPP_<NAME>` in the environment or in `.env`
-overrides both. What a setting's value is here also says what type it has there.
+`instance/config.py` overrides them, and `MYAPP_<NAME>` in the environment or in
+`.env` overrides both. What a setting's value is here also says what type it has there.
 """
 
 
@@ -9,7 +9,7 @@ class Config:
     SECRET_KEY = None  # signs what the service hands out for itself to read
     JWT_SECRET_KEY = None  # signs access tokens
     JWT_FORMER_SECRET_KEYS = []  # those before; their tokens hold good until they die
-    JWT_ISSUER = "smart-device-registry"  # another deployment has another one
+    JWT_ISSUER = "myapp"  # another deployment has another one
     JWT_TTL = 15  # minutes that an access token lives
     SQLALCHEMY_DATABASE_URI = None  # None: SQLite in the instance folder
     SQLALCHEMY_REPLICA_URIS = []  # PostgreSQL's streaming replicas, to read from

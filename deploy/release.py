@@ -33,7 +33,8 @@ PAUSE = 0.3  # seconds between two times
 SILENCE = 15  # seconds that nobody may say anything
 REHEARSAL = 45  # seconds that a release may take to be ready where nobody waits for it
 START = 15  # seconds that a process may take to start
-FINISH = 340  # seconds that one may take to end, or all to be well: units/, myapp.ini
+# Seconds that one may take to end, or all to be well: units/, myapp.ini
+FINISH = 340
 UWSGI = ("-c", "import pyuwsgi; pyuwsgi.run()", "--ini", "myapp.ini")
 
 

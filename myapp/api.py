@@ -49,7 +49,9 @@ class FeatureApi(flask_restx.Api):
 
     `name`: the slice's, which is its address below API_PREFIX, too. `at_root`: whether it
     stands at the root instead. `below`: the address of the thing that all of it is about,
-    as `devices/<int:device_id>`; only the documents stay where they are.
+    as `devices/<int:device_id>`; only the documents stay where they are. A slice's
+    commands.py adds to `cli`, Flask's own group for a blueprint, and its demo data with
+    `demo`.
     """
 
     def __init__(self, name, description, at_root=False, below=None):
@@ -57,7 +59,10 @@ class FeatureApi(flask_restx.Api):
         self.at_root = at_root
         self.below = below
         super().__init__(title=name.capitalize(), description=description)
-        self.init_app(Blueprint(name, __name__), add_specs=False)
+        blueprint = Blueprint(name, __name__, cli_group=None)  # flask <command>, flat
+        self.cli = blueprint.cli
+        self.demos = {}  # by model
+        self.init_app(blueprint, add_specs=False)
 
     def mount(self, app):
         """Hang the slice into `app`."""
@@ -69,6 +74,16 @@ class FeatureApi(flask_restx.Api):
             endpoint = f"{self.name}.{name.partition('.')[0]}"
             view = partial(page, self)
             app.add_url_rule(f"{prefix}/{self.name}/{name}", endpoint, view)
+
+    def demo(self, model):
+        """The decorated function fills the empty table of `model` when `flask init-db` asks
+        it to. It takes the id of the account that will own what it makes."""
+
+        def decorate(function):
+            self.demos[model] = function
+            return function
+
+        return decorate
 
     def error_router(self, original_handler, error):
         # Flask-RESTX would answer in three forms of its own; problems.py has the one.

@@ -37,9 +37,7 @@ else:
     from backports import zstd
 
 OURS = re.compile(r"myapp-\d{8}T\d{6}Z\.(sqlite3|dump|sql)\.zst")
-UNFINISHED = (
-    ".myapp-unfinished"  # the folder, within the backups', of what is not whole
-)
+UNFINISHED = ".myapp-unfinished"  # within the folder of backups: what is not whole
 WITNESS = "alembic_version"  # the table that says: a database of this service
 PIECE = 2**20  # bytes in memory
 

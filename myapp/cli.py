@@ -1,9 +1,6 @@
-"""The command line: `flask init-db`, and what processes.py adds."""
+"""The command line, but for the commands of a slice, which stand in its commands.py."""
 
-import csv
-import json
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 import orjson
@@ -14,23 +11,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
-from . import backups, compatible, gate, jobs, moving, processes
+from . import backups, compatible, gate, jobs, moving, processes, scaffold
 from .db import Changed, migrated, newer, sql, unit_of_work
-from .devices import commands as device_commands
-from .devices.models import Device
-from .imports import commands as import_commands
 from .metrics import job
+from .model import RedisModel
 from .openapi import openapi
-from .presence.models import Presence
 from .problems import UNAVAILABLE, Problem
 from .roles.models import Role, has_admin
-from .todos.models import Todo
-from .users import commands
 from .users.models import User
-
-DATA = Path(__file__).parent.parent / "data"
-DEMO_DEVICES = DATA / "smart-devices.csv"
-DEMO_TODOS = DATA / "todos.json"  # each with the serial number of its device
 
 
 def init_app(app):
@@ -42,13 +30,12 @@ def init_app(app):
     app.cli.add_command(moving.move_db)
     app.cli.add_command(backups.backup)
     app.cli.add_command(backups.restore)
+    app.cli.add_command(scaffold.new_feature)
     app.cli.add_command(gate.gate)
     app.cli.add_command(gate.works_with)
-    commands.init_app(app)
-    device_commands.init_app(app)
-    import_commands.init_app(app)
     processes.init_app(app)
-    models = {model.__name__: model for model in (User, Device, Presence, Todo)}
+    in_sql = [mapper.class_ for mapper in sql.Model.registry.mappers]
+    models = {model.__name__: model for model in in_sql + RedisModel.__subclasses__()}
     app.shell_context_processor(lambda: {"sql": sql, **models})
 
 
@@ -57,11 +44,17 @@ def init_app(app):
 def init_db():
     """Create the tables; fill empty ones with the demo data."""
     bring_up_to_date()
+    demos = {}
+    for feature in current_app.extensions["features"]:
+        demos |= feature.demos
     with unit_of_work():
         Role.build_in()
         if sql.session.scalar(sql.select(User.id).limit(1)) is None:
-            fill()
-        for model in (User, Device, Todo):
+            accounts = processes.demo_accounts(current_app.config)
+            owners = [User.create(*account).id for account in accounts]
+            for fill in demos.values() if owners else ():
+                fill(owners[0])
+        for model in (User, *demos):
             count = sql.session.scalar(sql.select(sql.func.count(model.id)))
             click.echo(f"{count} {model.__tablename__}")
 
@@ -162,19 +155,3 @@ def explained():
         yield
     except SQLAlchemyError as error:
         raise click.ClickException(moving.said(error)) from None
-
-
-def fill():
-    """Let the demo accounts in; the first of them owns the demo devices and to-dos."""
-    owners = [
-        User.create(*account) for account in processes.demo_accounts(current_app.config)
-    ]
-    if owners:
-        with DEMO_DEVICES.open(encoding="utf-8", newline="") as file:
-            bodies = map(Device.body.check, csv.DictReader(file))
-            Device.create_many(bodies, owner_id=owners[0].id)
-        for body in json.loads(DEMO_TODOS.read_text(encoding="utf-8")):
-            its = Device.serial_number == body.pop("device", None)
-            device = sql.session.scalar(sql.select(Device.id).where(its))
-            body = Todo.body.check({**body, "device": device})
-            Todo.create(owner_id=owners[0].id, **body)

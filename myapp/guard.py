@@ -29,7 +29,8 @@ REMEMBERED = 300.0  # seconds for which a password that was right is not hashed 
 MOST = 10_000  # entries of a cache; more, and it starts afresh
 CHALLENGES = ('Bearer realm="devices"', 'Basic realm="devices", charset="UTF-8"')
 
-OWNED = ("devices", "todos")  # the slices whose things belong to an account each
+# The slices whose things belong to an account each.
+OWNED = ("devices", "todos")
 PERMISSIONS = (
     *(f"{name}:{may}" for name in OWNED for may in ("read_all", "write_all")),
     "users:read",

@@ -107,7 +107,7 @@ SCHEDULE = {}  # the period of each task that the clock asks for
 
 
 def named(function):
-    """`imports.advance` for the function of that name in myapp/imports/tasks.py."""
+    """`imports.advance` for the function `advance` in myapp/imports/tasks.py."""
     return f"{function.__module__.split('.')[1]}.{function.__name__}"
 
 

@@ -155,7 +155,7 @@ def url_of(collection):
         "type": "string",
         "format": "uri",
         "description": "Where this stands.",
-        "examples": [f"https://registry.example.com/api/v1/{collection}/7"],
+        "examples": [f"https://api.example.com/api/v1/{collection}/7"],
     }
 
 
@@ -423,14 +423,14 @@ class SqlModel(Described, sql.Model):
             said, table = str(error.orig), cls.__tablename__
             for name in cls.unique:
                 index = "_".join(("uq", table, *cls.scoped_by, name))
-                if re.search(rf"\b({index}|{table}\.{name})\b", said):
+                if re.search(rf"\b({index}|{table}[.]{name})\b", said):
                     raise Problem(409, f"The {name} is taken.") from None
             raise
 
     @classmethod
     def _letting_go(cls, name):
-        """What a thing does, before it goes, to those that refer to it by `name`. The foreign
-        key would empty it, but not say when they changed."""
+        """What a thing does, before it goes, to those that refer to it by `name`. The
+        foreign key would empty it, but not say when they changed."""
 
         def let_go(_mapper, connection, other):
             about = sql.update(cls).where(getattr(cls, name) == other.id)

@@ -27,7 +27,7 @@ MOST_PER_PAGE = 100
 MOST_COUNTED = 10_000  # a total is counted so far, for its price to have a ceiling
 DEEPEST = 2**31 - 1
 LONGEST_SEARCH = 250  # characters
-AN_ADDRESS = "https://registry.example.com/api/v1/devices"
+AN_ADDRESS = "https://api.example.com/api/v1/devices"
 OWN = ("page", "per_page", "sort", "q", "view", "total", "cursor", "format")
 
 

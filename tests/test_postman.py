@@ -80,10 +80,10 @@ def test_a_call_signs_in_as_its_operation_wants(stranger, operation, kind):
 def test_the_environment_is_for_the_server_that_was_asked(stranger):
     values = stranger.get(
         "/docs/postman-environment.json",
-        base_url="https://registry.example.com/mounted",
+        base_url="https://api.example.com/mounted",
     ).json["values"]
     assert values[0]["key"] == "base_url"
-    assert values[0]["value"] == "https://registry.example.com/mounted"
+    assert values[0]["value"] == "https://api.example.com/mounted"
 
 
 def test_a_collection_that_is_known_already_is_not_sent_again(stranger):

@@ -261,7 +261,7 @@ def test_a_token_of_another_type_opens_nothing(stranger, forge, kind):
     "claim, value",
     [(claim, None) for claim in ("iss", "aud", "sub", "sid", "iat", "exp")]
     + [("exp", value) for value in (0, -1, "tomorrow", [2**40])]
-    + [("iss", value) for value in ("somebody", "", ["smart-device-registry"])]
+    + [("iss", value) for value in ("somebody", "", ["myapp"])]
     + [("aud", value) for value in ("refresh", "", [], ["refresh"])]
     + [("sid", value) for value in ("1", 1.0, True, [1], {}, "", 0, -1, 2**62)]
     + [("iat", 2**40), ("nbf", 2**40), ("nbf", "now")],

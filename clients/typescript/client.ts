@@ -10,6 +10,6 @@ export function basic(username: string, password: string): string {
 }
 
 /** A client of the service at this address, signed in where there is an `Authorization`. */
-export function registry(baseUrl: string, Authorization?: string) {
+export function service(baseUrl: string, Authorization?: string) {
   return createClient<paths>({ baseUrl, headers: { Authorization } });
 }

@@ -1,5 +1,6 @@
 """Smart devices in people's homes."""
 
+from . import commands
 from .endpoints import devices
 
-__all__ = ["devices"]
+__all__ = ["devices", "commands"]

@@ -1,28 +1,35 @@
-"""`flask export-devices`: all devices of an account, with a progress bar."""
+"""The demo devices; `flask export-devices`: all of an account, with a progress bar."""
 
+import csv
 import os
 import sys
+from pathlib import Path
 
 import click
-from flask.cli import with_appcontext
 
 from ..db import unit_of_work
 from ..export import ENCODERS
 from ..guard import named_account
 from ..model import sql
 from ..paging import EVERYTHING
+from .endpoints import devices
 from .models import Device
 
-
-def init_app(app):
-    app.cli.add_command(export_devices)
+DEMO = Path(__file__).parent.parent.parent / "data" / "smart-devices.csv"
 
 
-@click.command("export-devices")
+@devices.demo(Device)
+def fill(owner_id):
+    """Real models of smart devices."""
+    with DEMO.open(encoding="utf-8", newline="") as file:
+        bodies = map(Device.body.check, csv.DictReader(file))
+        Device.create_many(bodies, owner_id=owner_id)
+
+
+@devices.cli.command("export-devices")
 @click.option("--owner", required=True, help="The account whose devices they are.")
 @click.option("--format", "form", type=click.Choice(list(ENCODERS)))
 @click.argument("file", type=click.Path(dir_okay=False))
-@with_appcontext
 def export_devices(owner, form, file):
     """Write all devices of an account to a file: CSV or NDJSON.
 

@@ -10,29 +10,24 @@ from uuid import uuid4
 
 import click
 from flask import current_app
-from flask.cli import with_appcontext
 
 from ..db import unit_of_work
 from ..guard import named_account
 from ..model import sql
 from ..problems import Problem
 from ..uploads import Upload, media_type_of
+from .endpoints import imports
 from .models import DONE, FORMS, UNFINISHED, Import
 from .tasks import steps
 
 MOMENT = 0.5  # seconds between two looks
 
 
-def init_app(app):
-    app.cli.add_command(import_devices)
-
-
-@click.command("import-devices")
+@imports.cli.command("import-devices")
 @click.argument("file", type=click.File("rb"))
 @click.option("--owner", required=True, help="The account that they are to belong to.")
 @click.option("--format", "form", type=click.Choice(list(FORMS.values())))
 @click.option("--dry-run", is_flag=True, help="Check every row, and register none.")
-@with_appcontext
 def import_devices(file, owner, form, dry_run):
     """Register devices from a file: CSV with a header, or NDJSON.
 

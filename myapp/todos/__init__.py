@@ -1,5 +1,6 @@
 """Household to-dos."""
 
+from . import commands
 from .endpoints import todos
 
-__all__ = ["todos"]
+__all__ = ["todos", "commands"]

@@ -1,6 +1,6 @@
 """Accounts, for those who look after them."""
 
-from . import tasks
+from . import commands, tasks
 from .endpoints import users
 
-__all__ = ["users", "tasks"]
+__all__ = ["users", "commands", "tasks"]

@@ -4,21 +4,16 @@ import sys
 from contextlib import contextmanager
 
 import click
-from flask.cli import with_appcontext
 
 from ..db import unit_of_work
 from ..model import sql
 from ..problems import Problem
 from ..roles.models import Role, an_admin_stays
 from ..schema import Body, writing
+from .endpoints import users
 from .models import PASSWORD, USERNAME, User
 
 given = Body(writing("AccountOnCommandLine", username=USERNAME, password=PASSWORD))
-
-
-def init_app(app):
-    for command in (add_user, set_password, block, list_users):
-        app.cli.add_command(command)
 
 
 def asked_password():
@@ -28,10 +23,9 @@ def asked_password():
     return sys.stdin.readline().rstrip("\r\n")
 
 
-@click.command("adduser")
+@users.cli.command("adduser")
 @click.argument("name")
 @click.option("--role", help="A role's title; by default that of newcomers.")
-@with_appcontext
 def add_user(name, role):
     """Add an account; asks for its password, or reads it from standard input.
 
@@ -48,9 +42,8 @@ def add_user(name, role):
     click.echo(f"{found.username} {verb}, as {found.role}.")
 
 
-@click.command("passwd")
+@users.cli.command("passwd")
 @click.argument("name")
-@with_appcontext
 def set_password(name):
     """Give an account a new password, which ends its sessions."""
     with explained(), unit_of_work():
@@ -60,10 +53,9 @@ def set_password(name):
     click.echo(f"{found.username} has a new password.")
 
 
-@click.command("block")
+@users.cli.command("block")
 @click.argument("name")
 @click.option("--undo", is_flag=True, help="Let it in again.")
-@with_appcontext
 def block(name, undo):
     """Keep an account out, at once."""
     with explained(), unit_of_work(), an_admin_stays():
@@ -72,8 +64,7 @@ def block(name, undo):
     click.echo(f"{found.username} is {found.status} now.")
 
 
-@click.command("users")
-@with_appcontext
+@users.cli.command("users")
 def list_users():
     """List the accounts."""
     with unit_of_work(writes=False):

@@ -10,7 +10,7 @@ import pytest
 from load import Client
 from machine import ROOT, machine
 
-NAME = "registry.example.com"
+NAME = "api.example.com"
 ACCOUNT = "chief", "a password of your own"
 CHAPTER = re.compile(r"^## Deploy$(.*?)^## ", re.DOTALL | re.MULTILINE)
 COMMANDS = re.compile(r"^```sh$(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -146,8 +146,8 @@ def network():
     """A network namespace that reaches the world through us, and that nobody but us can
     reach: its name, its address, and ours."""
     taken = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
-    number = next(n for n in range(1, 250) if f"myapp-{n}" not in taken)
-    name, subnet = f"myapp-{number}", f"10.231.{number}"
+    number = next(n for n in range(1, 250) if f"proof-{n}" not in taken)
+    name, subnet = f"proof-{number}", f"10.231.{number}"
     forward = Path("/proc/sys/net/ipv4/ip_forward")
     before = forward.read_text()
     call("ip", "netns", "add", name)

@@ -108,7 +108,8 @@ def load(server):
     run = server.machine.run
     run("sed -i s/rate=200r/rate=9000r/ /etc/nginx/sites-available/myapp")
     run("systemctl reload nginx")
-    run("sed -i s/=true/=false/ /etc/myapp/env; touch /srv/myapp/restart")
+    run("sed -i s/=true/=false/ /etc/myapp/env")
+    run("touch /srv/myapp/restart")
     with Load(server.client, *ACCOUNT).going_on() as load:
         until(lambda: len(load.serials) > 50)
         load.failed()
@@ -192,6 +193,6 @@ def versions(server):
 def newest(server):
     """The migration that the database is at."""
     (found,) = server.machine.run(
-        "cd / && runuser -u postgres -- psql -At myapp -c 'TABLE alembic_version'"
+        "cd /; runuser -u postgres -- psql -At myapp -c 'TABLE alembic_version'"
     ).split()
     return found

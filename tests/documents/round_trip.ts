@@ -1,10 +1,10 @@
 // The life of a device, through the TypeScript client: node round_trip.js ADDRESS NAME PASSWORD
 
 import assert from "node:assert/strict";
-import { basic, registry, type Schemas } from "./client.js";
+import { basic, service, type Schemas } from "./client.js";
 
 const [address, username, password] = process.argv.slice(2);
-const api = registry(address, basic(username, password));
+const api = service(address, basic(username, password));
 const body: Schemas["DeviceWrite"] = {
   name: "Küchenthermostat",
   location: "Kitchen",

@@ -43,16 +43,16 @@ def imported(made, monkeypatch):
     """The Python client can be imported, and is forgotten afterwards."""
     monkeypatch.syspath_prepend(made / "python")
     yield
-    for name in [name for name in sys.modules if name.startswith("device_registry")]:
+    for name in [name for name in sys.modules if name.startswith("myapp_client")]:
         del sys.modules[name]
 
 
 @pytest.fixture
 def python(imported, live_server):
     """The Python client, signed in with a token."""
-    from device_registry import AuthenticatedClient, Client
-    from device_registry.api.auth import post_auth_login
-    from device_registry.models import Credentials
+    from myapp_client import AuthenticatedClient, Client
+    from myapp_client.api.auth import post_auth_login
+    from myapp_client.models import Credentials
 
     with Client(live_server) as anybody:
         pair = post_auth_login.sync(client=anybody, body=Credentials(*ME))
@@ -61,11 +61,11 @@ def python(imported, live_server):
 
 
 def test_a_python_client_goes_through_the_life_of_a_device(python):
-    from device_registry.api.devices import delete_devices_by_id, get_devices
-    from device_registry.api.devices import get_devices_by_id, patch_devices_by_id
-    from device_registry.api.devices import post_devices
-    from device_registry.models import Device, DevicePage, DevicePatch, DeviceWrite
-    from device_registry.models import Fault, Problem
+    from myapp_client.api.devices import delete_devices_by_id, get_devices
+    from myapp_client.api.devices import get_devices_by_id, patch_devices_by_id
+    from myapp_client.api.devices import post_devices
+    from myapp_client.models import Device, DevicePage, DevicePatch, DeviceWrite
+    from myapp_client.models import Fault, Problem
 
     body = DeviceWrite.from_dict(THERMOSTAT)
     made = [post_devices.sync(client=python, body=body) for _ in range(3)]
@@ -96,8 +96,8 @@ def test_a_python_client_goes_through_the_life_of_a_device(python):
 
 
 def test_a_python_client_changes_what_it_names_and_nothing_else(python):
-    from device_registry.api.todos import patch_todos_by_id, post_todos
-    from device_registry.models import TodoPatch, TodoWrite
+    from myapp_client.api.todos import patch_todos_by_id, post_todos
+    from myapp_client.models import TodoPatch, TodoWrite
 
     body = TodoWrite(name="Kettle", task="Descale it.", done=True)
     todo = post_todos.sync(client=python, body=body)
@@ -108,10 +108,10 @@ def test_a_python_client_changes_what_it_names_and_nothing_else(python):
 
 @pytest.mark.parametrize("as_form", [True, False])
 def test_a_python_client_sends_and_fetches_a_file(python, as_form):
-    from device_registry.api.devices import get_devices_export
-    from device_registry.api.imports import post_imports
-    from device_registry.models import FileForm
-    from device_registry.types import File
+    from myapp_client.api.devices import get_devices_export
+    from myapp_client.api.imports import post_imports
+    from myapp_client.models import FileForm
+    from myapp_client.types import File
 
     devices = get_devices_export.sync(client=python)
     file = File(BytesIO(devices.payload.read()), "devices.csv")
@@ -140,9 +140,9 @@ def test_a_typescript_client_goes_through_the_life_of_a_device(live_server, comp
 @pytest.fixture
 def locks(imported, live_server):
     """Three devices of the type that the examples look for, made with HTTP Basic."""
-    from device_registry import Client
-    from device_registry.api.devices import post_devices
-    from device_registry.models import DeviceWrite
+    from myapp_client import Client
+    from myapp_client.api.devices import post_devices
+    from myapp_client.models import DeviceWrite
 
     body = DeviceWrite.from_dict(THERMOSTAT | {"type": "Lock"})
     with Client(live_server, httpx_args={"auth": ME}) as client:

@@ -1,0 +1,20 @@
+"""The demo to-dos."""
+
+import json
+from pathlib import Path
+
+from ..devices.models import Device
+from ..model import sql
+from .endpoints import todos
+from .models import Todo
+
+DEMO = Path(__file__).parent.parent.parent / "data" / "todos.json"
+
+
+@todos.demo(Todo)
+def fill(owner_id):
+    """Each with the serial number of its device, if it is about one."""
+    for body in json.loads(DEMO.read_text(encoding="utf-8")):
+        its = Device.serial_number == body.pop("device", None)
+        device = sql.session.scalar(sql.select(Device.id).where(its))
+        Todo.create(owner_id=owner_id, **Todo.body.check({**body, "device": device}))
