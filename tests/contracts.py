@@ -1,5 +1,5 @@
-"""Import-linter's contracts, told of the slices and of what they share by where these stand:
-a folder with endpoints is a slice, all else in the package is shared."""
+"""What is a slice to import-linter, and what slices share, by where they stand: a folder
+with endpoints is a slice, all else in the package is shared."""
 
 from importlinter.contracts.forbidden import ForbiddenContract
 from importlinter.contracts.independence import IndependenceContract

@@ -1,7 +1,8 @@
 """Who may do what: every verb of every address, tried as everybody.
 
 What is expected stands in authorization.txt, a table for people to read. The addresses
-come from the application itself, so that none can be forgotten.
+come from the application itself, so that none can be forgotten; a slice like most is held
+to the rows that are for any slice of its kind.
 """
 
 import csv
@@ -14,16 +15,14 @@ from typing import NamedTuple
 
 import pytest
 from conftest import SHARED_PASSWORD, asked, basic, hashed_once
-from test_house import API, ROUTES, VERBS, parametrize
+from slices import API, AT, HOME, ROUTES, USUAL, VARIABLE, VERBS, Things
+from slices import is_owned, parametrize, references_of
 
 from myapp.audit.models import AuditLine
 from myapp.auth.models import Session
 from myapp.db import redis_store, sql, unit_of_work
-from myapp.devices.models import Device
 from myapp.guard import PERMISSIONS
-from myapp.model import Owned, now
-from myapp.openapi import example_of
-from myapp.presence.models import Presence
+from myapp.model import now
 from myapp.roles.models import Role
 from myapp.users.models import User
 
@@ -36,7 +35,7 @@ ROLES = {
     "blocked": "admin",
     "deleted": "admin",
 }
-OWNED = Owned.__subclasses__()
+ABOUT = {"about owner's": "owner", "about neighbour's": "neighbour"}  # cases
 
 
 # The table
@@ -85,7 +84,47 @@ def relative(path):
     return path.removeprefix(f"{API}/")
 
 
-TABLED = list(rows(TABLE.read_text()))
+def expanded(rows):
+    """The rows, and in the place of each that is for any slice one for each slice of that
+    kind which has none of its own."""
+    for row in rows:
+        if "<" not in row.path:
+            yield row
+            continue
+        for collection in USUAL:
+            path = row.path.replace(kind_of(collection), str(collection))
+            own = [
+                other for other in rows if not other.case and other.fits(row.verb, path)
+            ]
+            if "<" in path or own or row.case in ABOUT and not of_owners(collection):
+                continue
+            root = str(collection).partition("/")[0]
+            needs = tuple(need.replace("<owned>", root) for need in row.needs)
+            yield row._replace(path=path, needs=needs)
+
+
+def kind_of(collection):
+    """The address of a collection as the table has it for all of its kind."""
+    root = "<owned>/" if is_owned(collection.model) else "<open>/"
+    return f"{root}{{its id}}/<below>/" if collection.parent else root
+
+
+def of_owners(collection):
+    """Which of its things' properties refer to things that have an owner, and where those
+    are."""
+    return {
+        name: relative(HOME[other].path)
+        for name, other in references_of(collection.model).items()
+        if is_owned(other)
+    }
+
+
+MADE_BY_ALL = [
+    AT[verb.collection]
+    for verb in VERBS
+    if verb.creates and verb.collection in AT and verb.function.guarded == ()
+]
+TABLED = list(expanded(list(rows(TABLE.read_text()))))
 GUARDED = [row for row in TABLED if row.guarded and not row.case]
 PLACES = [
     (verb, relative(path))
@@ -100,7 +139,8 @@ def test_every_verb_of_every_address_is_in_the_table(verb, path):
     found = [row for row in TABLED if not row.case and row.fits(verb, path)]
     assert len(found) == 1, (
         f"{TABLE.name} needs one row for `{verb} {path}`, with what each of these gets: "
-        f"{', '.join(ROLES)}; and its permissions, if it has any. It has {len(found)}."
+        f"{', '.join(ROLES)}; and its permissions, if it has any. It has {len(found)}. "
+        "Or let its slice be as most are: then the rows of <owned> or <open> are its own."
     )
 
 
@@ -147,13 +187,21 @@ class World:
         self.more = {}
         with app.app_context(), unit_of_work():
             users, sessions = self._settle(row.needs)
-            self._furnish(users, sessions)
+            spare = added(new_role("spare", ["roles:read"]))
+            self.ids = {
+                "auth/sessions/": sessions["owner"].id,
+                "roles/": spare.id,
+                "users/": users["owner"].id,
+            }
+        self._furnish()
+        with app.app_context(), unit_of_work():
+            sql.session.add_all(users.values())
             # They were fine when they got what they sign in with.
             users["blocked"].update("blocked", status="blocked")
             users["deleted"].delete()
             CASES[row.case](self)
             self._look_around()
-        self._send_heartbeats()
+        self._keep_redis()
 
     def _settle(self, needs):
         """Accounts, each with a session."""
@@ -185,20 +233,21 @@ class World:
             self.people[name] = Person(user.id, name, ways)
         return users, sessions
 
-    def _furnish(self, users, sessions):
-        """A thing of each kind for each of two people, a role that nobody has."""
-        spare = added(new_role("spare", ["devices:read_all"]))
-        self.ids = {
-            "auth/sessions/": sessions["owner"].id,
-            "roles/": spare.id,
-            "users/": users["owner"].id,
-        }
-        for model in OWNED:
-            body = model.body.check(example_of(model.write_schema))
-            mine = added(model(owner_id=users["owner"].id, **body))
-            added(model(owner_id=users["neighbour"].id, **body))
-            self.ids[f"{model.collection}/"] = mine.id
-        self.ids["presence/"] = self.ids["devices/"]
+    def _furnish(self):
+        """A thing of each kind for each of two people."""
+        self.made = {}
+        for name in ("owner", "neighbour"):
+            client = self._signed_in(self.people[name])
+            things = self.made[name] = Things(client)
+            for collection in MADE_BY_ALL:
+                things.id_in(collection.path)
+        mine = self.made["owner"].ids
+        self.ids |= {relative(path): id for path, id in mine.items()}
+
+    def _signed_in(self, person, way="password"):
+        client = self.app.test_client(use_cookies=False)
+        client.environ_base["HTTP_AUTHORIZATION"] = person.ways[way]
+        return client
 
     def _look_around(self):
         """What there is to see."""
@@ -212,37 +261,68 @@ class World:
             "auth/sessions": kept(Session, Session.user_id, Session.generation > 0),
             "roles/": kept(Role),
             "users/": kept(User, sql.null(), User.deleted_at.is_(None)),
-            **{f"{model.collection}/": kept(model, model.owner_id) for model in OWNED},
         }
-        for path in ("presence/", "devices/export", "devices/summary"):
-            self.things[path] = self.things["devices/"]
+        for collection in MADE_BY_ALL:
+            # Of what is below a thing, one sees only what is below the one that is asked.
+            people = ["owner"] if collection.parent else self.made
+            self.things[str(collection)] = {
+                self.made[name].ids[collection.path]: self.people[name].id
+                for name in people
+            }
+        for path in ("devices/export", "devices/summary"):
+            self.things[path] = self.things.get("devices/")
         self.ids["audit/"] = min(self.things["audit/"])
 
-    def _send_heartbeats(self):
-        redis_store.flushdb()
+    def _keep_redis(self):
+        """What Redis holds, for after each call."""
         if self.row.case == "first":
-            return
-        with self.app.app_context():
-            for id, owner_id in self.things["presence/"].items():
-                Presence.create(id=id, owner_id=owner_id, **READING)
+            redis_store.flushdb()
+        keys = redis_store.keys()
+        self.kept = {
+            key: (redis_store.dump(key), redis_store.pttl(key)) for key in keys
+        }
+
+    def _restore_redis(self):
+        with redis_store.pipeline(transaction=False) as pipeline:
+            pipeline.flushdb()
+            for key, (value, milliseconds) in self.kept.items():
+                pipeline.restore(key, max(milliseconds, 0), value)
+            pipeline.execute()
 
     def address(self, path):
         """Where a client finds the thing of this path."""
         if path == "/docs/{stamp}/{name}":
             return "/docs/any/docs.js"
-        collection, variable, _ = path.partition("{")
-        if variable:
+
+        def id_in(found):
+            collection = path[: found.start()]
             assert collection in self.ids, f"Furnish the World with a thing for {path}."
-            path = re.sub("{.*?}", str(self.ids[collection]), path)
+            return str(self.ids[collection])
+
+        path = VARIABLE.sub(id_in, path)
         return path if path.startswith("/") else f"{API}/{path}"
 
-    def sent(self, verb, path, person):
+    def sent(self, verb, path, person, way):
         """A body that is valid here, as the client sends it."""
         if path == "auth/login":
             return {"json": {"username": person.name, "password": SHARED_PASSWORD}}
         known = KNOWN.get((verb, path))
-        sent = known.sent if known else {}
-        return {"json": sent["json"] | self.more} if "json" in sent else sent
+        if known is None:
+            return {}
+        # What is made refers to what its maker owns, where it must refer to something.
+        whose = self.made["owner"]
+        collection = AT.get(known.path)
+        if verb == "POST" and collection and of_owners(collection):
+            whose = self._things_of(person, way) or whose
+        return whose.sent(known, **self.more)
+
+    def _things_of(self, person, way):
+        """The Things of somebody who may come in that way, or None."""
+        if way not in person.ways or person is NOBODY:
+            return None
+        client = self._signed_in(person, way)
+        may_come_in = client.get(f"{API}/account/").status_code == 200
+        return Things(client) if may_come_in else None
 
     def ask(self, verb, path, person, way, felt=True):
         """The response to this person, who signs in that way.
@@ -257,7 +337,7 @@ class World:
             method=verb,
             query_string={"per_page": 100} if verb == "GET" else None,
             headers={"Authorization": sent} if sent else {},
-            **self.sent(verb, path, person),
+            **self.sent(verb, path, person, way),
             buffered=True,
         )
 
@@ -279,7 +359,7 @@ class World:
             if head.status_code != response.status_code:
                 return f"{response.status}, but HEAD {head.status}"
         if verb != "GET" or response.status_code == 401:  # a guess is counted in Redis
-            self._send_heartbeats()
+            self._restore_redis()
         if verb != "GET" or path not in self.things or response.status_code != 200:
             return str(response.status_code)
         everything = self.things[path]
@@ -320,9 +400,6 @@ class World:
         with self.app.app_context(), unit_of_work():
             statement = sql.update(model).where(model.id == id).values(**values)
             sql.session.execute(statement)
-
-
-READING = dict.fromkeys(Presence.write_schema["properties"])
 
 
 def added(*records):
@@ -432,13 +509,16 @@ def admins_role(world):
     world.more = {"title": "admin", "permissions": []}
 
 
-def its_device(world):
-    world.more = {"device": world.ids["devices/"]}
+def about(whose):
+    def refer(world):
+        collection = AT[f"{API}/{VARIABLE.sub('', world.row.path)}"]
+        theirs = world.made[whose].ids
+        world.more = {
+            name: theirs[f"{API}/{path}"]
+            for name, path in of_owners(collection).items()
+        }
 
-
-def neighbours_device(world):
-    neighbours = Device.owner_id == world.people["neighbour"].id
-    world.more = {"device": sql.session.scalar(sql.select(Device.id).where(neighbours))}
+    return refer
 
 
 CASES = {
@@ -451,14 +531,13 @@ CASES = {
     "first": lambda world: None,  # the World knows
     "for another": for_another,
     "give": give,
-    "its device": its_device,
     "its token": its_token,
     "last admin": last_admin,
     "last, block": last_blocked,
-    "neighbour's": neighbours_device,
     "take": take,
     "to admin": to_admin,
     "wrong password": wrong_password,
+    **{case: about(whose) for case, whose in ABOUT.items()},
 }
 
 
