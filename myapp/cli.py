@@ -14,10 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
-from . import backups, compatible, gate, jobs, moving, processes
+from . import backups, compatible, doctor, gate, jobs, moving, processes
 from .db import Changed, migrated, newer, sql, unit_of_work
 from .devices import commands as device_commands
 from .devices.models import Device
+from .guard import verified
 from .imports import commands as import_commands
 from .metrics import job
 from .openapi import openapi
@@ -44,6 +45,7 @@ def init_app(app):
     app.cli.add_command(backups.restore)
     app.cli.add_command(gate.gate)
     app.cli.add_command(gate.works_with)
+    doctor.init_app(app, people)
     commands.init_app(app)
     device_commands.init_app(app)
     import_commands.init_app(app)
@@ -139,6 +141,25 @@ def document(against):
     click.echo("\n".join(lines), err=True)
     if not fine:
         raise SystemExit(1)
+
+
+def people():
+    """What there is to say of the accounts; doctor.py tells which words it asks for."""
+    demo = processes.demo_accounts(vars(DevelopmentConfig))
+    with unit_of_work(writes=False):
+        there = ((User.find(name), password) for name, password in demo)
+        return {
+            "number": sql.session.scalar(
+                sql.select(sql.func.count(User.id)).where(User.deleted_at.is_(None))
+            ),
+            "roles": Role.entitled("admin") is not None,
+            "admin": has_admin(),
+            "known": [
+                account.username
+                for account, password in there
+                if account and verified(account.password_hash, password)
+            ],
+        }
 
 
 def bring_up_to_date():
