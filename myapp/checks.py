@@ -201,25 +201,24 @@ def folders(config):
     places = [current_app.instance_path, config["IMPORTS_FOLDER"]]
     if file := sqlite_file(config):
         places.append(os.path.dirname(file))
-    least = None
+    disks = {}
     for place in dict.fromkeys(places):
         there = nearest(place)
         if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
             mend = "give it to the account of the service, or set another folder: "
             mend += f"INSTANCE_PATH, {PREFIX}IMPORTS_FOLDER"
             yield wrong(f"{place} cannot be written to", mend)
-            continue
-        left = shutil.disk_usage(there).free
-        least = left if least is None else min(least, left)
+        else:
+            disks[os.stat(there).st_dev] = place, shutil.disk_usage(there).free
+    for place, left in disks.values():
+        told = f"{left:,} bytes are left on the disk of {place}"
         if left < FULL:
-            told = f"{left:,} bytes are left on the disk of {place}"
             yield wrong(told, "make room there")
         elif left < config["MAX_IMPORT_BYTES"]:
-            told = (
-                f"{left:,} bytes are left on the disk of {place}; an import may be more"
-            )
-            yield advice(told, f"make room there, or lower {PREFIX}MAX_IMPORT_BYTES")
-    return least is not None and f"writable, {least / 2**30:,.0f} GiB left"
+            mend = f"make room there, or lower {PREFIX}MAX_IMPORT_BYTES"
+            yield advice(f"{told}; an import may be more", mend)
+    room = min((left for _, left in disks.values()), default=0)
+    return f"writable, {room / 2**30:,.0f} GiB left"
 
 
 def nearest(path):
@@ -474,6 +473,8 @@ def models(_config):
     for change in changes:  # those of one column stand in a list of their own
         for verb, *what in change if isinstance(change, list) else [change]:
             (leaving if verb.startswith("remove_") else lacking).add(named(verb, what))
+    for names in (lacking, leaving):  # the indexes of a table go with it
+        names -= {name for name in names if name.partition(" of ")[2] in names}
     if lacking:
         told = f"no migration has made {', '.join(sorted(lacking))}"
         yield wrong(told, 'flask db migrate -m "what is new", then flask db upgrade')
