@@ -9,7 +9,6 @@ them changes anything, shows a secret, or minds what else is broken.
 import os
 import platform
 import re
-import resource
 import shutil
 import sys
 import time
@@ -56,6 +55,7 @@ from .settings import (
     meant,
     require_secrets,
 )
+from .statements import in_memory
 from .version import __version__
 
 OK, ADVICE, WRONG = "ok", "advice", "wrong"
@@ -189,6 +189,10 @@ def readers(config):
 
 
 def open_files(_config):
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= most < FEW_FILES:  # -1: any number
         told = f"a process may have {most} open, and each connection is one"
@@ -231,11 +235,7 @@ def nearest(path):
 def sqlite_file(config):
     """The path of the database's file; None where it is in memory, or no SQLite."""
     url = make_url(config["SQLALCHEMY_DATABASE_URI"])
-    if url.get_backend_name() == "sqlite" and url.database not in (
-        None,
-        "",
-        ":memory:",
-    ):
+    if url.get_backend_name() == "sqlite" and not in_memory(url):
         return os.path.abspath(url.database)
 
 
@@ -268,14 +268,8 @@ def settings(config):
     in_file.from_pyfile("config.py", silent=True)
     for name in sorted(in_file.keys() - OURS - THEIRS):
         near = meant(name, OURS | THEIRS)
-        mend = (
-            f"{near}, perhaps"
-            if near
-            else "take it out, or add it to default_config.py"
-        )
-        yield advice(
-            f"instance/config.py has {name}, and there is no such setting", mend
-        )
+        told = f"instance/config.py has {name}, and there is no such setting"
+        yield advice(told, f"{near}, perhaps" if near else "take it out")
     for name in sorted((OURS - PLAIN.keys()) & os.environ.keys()):
         if PREFIX + name not in os.environ:
             told = f"{name} in the environment, or in .env, goes unheard"
@@ -291,11 +285,12 @@ def faults(config, error):
     """All that is wrong with the settings, of which `error` was the first."""
     if isinstance(error, OSError):
         mend = "give it to the account that runs this, or name another: INSTANCE_PATH"
-        yield wrong(f"{error.filename}: {error.strerror}", mend)
+        at = error.filename
+        yield wrong(f"{at}: {error.strerror}" if at else quoted(error), mend)
         return
     if not isinstance(error, SettingError):  # its words may hold a secret
-        told = f"instance/config.py ends with {type(error).__name__}"
-        yield wrong(f"{told}, line {line_of(error)}", "mend that line")
+        told = f"they end with {type(error).__name__} in {place_of(error)}"
+        yield wrong(told, "mend instance/config.py")
         return
     found = {}  # in order, each once
     if environment() in default_config.CONFIGS:
@@ -315,12 +310,14 @@ def faults(config, error):
         yield wrong(told, mend or "default_config.py says what it may be")
 
 
-def line_of(error):
-    """Where config.py went wrong: in its form, or while it ran."""
+def place_of(error):
+    """The file and the line where an error came up."""
     if isinstance(error, SyntaxError):
-        return error.lineno
-    frames = traceback.extract_tb(error.__traceback__)
-    return [f.lineno for f in frames if f.filename.endswith("config.py")][-1]
+        file, line = error.filename, error.lineno
+    else:
+        *_, last = traceback.extract_tb(error.__traceback__)
+        file, line = last.filename, last.lineno
+    return f"{os.path.basename(file)}, line {line}"
 
 
 def secrets(config):
