@@ -66,7 +66,17 @@ def valkey(remembering):
 
 
 @pytest.fixture
-def sound(make_app, empty_uri, valkey):
+def checkout(tmp_path, monkeypatch):
+    """A checkout of the test's own, as the checks see it."""
+    (tmp_path / "deploy").mkdir()
+    for name in ("myapp.ini", "deploy/nginx.conf", "requirements.txt"):
+        copy2(ROOT / name, tmp_path / name)
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sound(make_app, empty_uri, valkey, checkout):
     """An application that lacks nothing; worker and clock only seem to be there."""
     app = make_app(
         SQLALCHEMY_DATABASE_URI=empty_uri,
@@ -278,6 +288,20 @@ def test_more_connections_than_the_server_has_are_told(sound, monkeypatch):
     monkeypatch.setenv("WEB_CONCURRENCY", "4000")
     assert one(sound, "connections")[0] == "advice"
     assert one(in_production(sound), "connections")[0] == "wrong"
+
+
+@pytest.mark.skipif(
+    not (SERVER or "").startswith("postgres"), reason="only PostgreSQL has replicas"
+)
+def test_replicas_that_do_not_follow_are_told(make_app, empty_uri):
+    """The first is the primary itself, the second is away."""
+    away = settings.database_uri("postgresql://me:hidden@127.0.0.1:1/db")
+    uris = {"SQLALCHEMY_REPLICA_URIS": [settings.database_uri(empty_uri), away]}
+    with made(make_app, SQLALCHEMY_DATABASE_URI=empty_uri, **uris) as app:
+        none, gone = told(app, "replicas")
+        assert none[:2] == ("wrong", "number 1 is no replica of anything")
+        assert gone[1].startswith("number 2 does not let us in")
+        assert "hidden" not in run(app).output
 
 
 # Accounts
@@ -538,16 +562,6 @@ def test_a_file_with_secrets_is_not_for_everybody(sound):
     assert one(in_production(sound), "readers")[0] == "wrong"
 
 
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A checkout of the test's own, as the checks see it."""
-    (tmp_path / "deploy").mkdir()
-    for name in ("myapp.ini", "deploy/nginx.conf", "requirements.txt"):
-        copy2(ROOT / name, tmp_path / name)
-    monkeypatch.setattr(checks, "ROOT", tmp_path)
-    return tmp_path
-
-
 def test_secrets_in_dotenv_are_not_for_everybody(sound, checkout):
     (checkout / ".env").touch(mode=0o644)
     assert one(sound, "readers")[::2] == ("advice", f"chmod o-rwx {checkout / '.env'}")
@@ -590,7 +604,7 @@ def test_a_disk_that_is_nearly_full_is_told(sound, monkeypatch):
 
 def test_too_few_open_files_are_told(sound):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
     try:
         assert one(sound, "open_files")[0] == "advice"
     finally:
@@ -694,7 +708,7 @@ def test_the_command_itself_tells_of_a_fresh_clone(variables, code):
     done = subprocess.run(
         [sys.executable, "-m", "flask", "doctor"],
         cwd=ROOT,
-        env={**os.environ, **variables},
+        env=os.environ | {"FLASK_APP": "myapp", "FLASK_SKIP_DOTENV": "1"} | variables,
         capture_output=True,
         text=True,
     )
