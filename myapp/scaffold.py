@@ -680,7 +680,9 @@ def imported(text, name):
     text = "".join(lines)
     features = tuple_called("FEATURES", text)
     last = features.elts[-1]
-    return in_tuple(last.value if isinstance(last, ast.Starred) else features, name, text)
+    return in_tuple(
+        last.value if isinstance(last, ast.Starred) else features, name, text
+    )
 
 
 def permitted(text, name):

@@ -16,7 +16,7 @@ from flask_restx import Resource
 
 from myapp import FEATURES, create_app
 from myapp import __name__ as PACKAGE
-from myapp.model import Described, Governed
+from myapp.model import Governed, RedisModel, SqlModel
 from myapp.openapi import example_of
 from myapp.schema import NO_NUL, kinds
 
@@ -108,13 +108,16 @@ VERBS = list(verbs(ROUTES))
 # What it is about
 
 
+STORED = SqlModel, RedisModel
+
+
 def models():
     """Every model of every slice, by its name."""
     for feature in FEATURES:
         module = import_module(f"{PACKAGE}.{feature.name}.models")
         for name, value in vars(module).items():
             if getattr(value, "__module__", "") == module.__name__:
-                if isinstance(value, type) and issubclass(value, Described):
+                if isinstance(value, type) and issubclass(value, STORED):
                     yield name, value
 
 
