@@ -21,7 +21,7 @@ from collections import namedtuple
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 import orjson
 from flask import abort, current_app, g, has_request_context
@@ -385,8 +385,10 @@ class SqlModel(Described, sql.Model):
         alike = {**cls._made(), **values}
         del alike["search"]
         written = [name for name in cls.write_schema["properties"] if name not in alike]
-        of_body, of_texts = itemgetter(*written), itemgetter(*cls.texts)
-        rows = [(*of_body(body), folded(*of_texts(body))) for body in bodies]
+        rows = [
+            (*(body[n] for n in written), folded(*(body[n] for n in cls.texts)))
+            for body in bodies
+        ]
         insert_all(cls.__table__, (*written, "search"), rows, alike)
 
     def update(self, **values):

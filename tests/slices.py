@@ -16,7 +16,7 @@ from flask_restx import Resource
 
 from myapp import FEATURES, create_app
 from myapp import __name__ as PACKAGE
-from myapp.model import Described, Governed
+from myapp.model import Governed, RedisModel, SqlModel
 from myapp.openapi import example_of
 from myapp.schema import NO_NUL, kinds
 
@@ -108,13 +108,16 @@ VERBS = list(verbs(ROUTES))
 # What it is about
 
 
+STORED = SqlModel, RedisModel
+
+
 def models():
     """Every model of every slice, by its name."""
     for feature in FEATURES:
         module = import_module(f"{PACKAGE}.{feature.name}.models")
         for name, value in vars(module).items():
             if getattr(value, "__module__", "") == module.__name__:
-                if isinstance(value, type) and issubclass(value, Described):
+                if isinstance(value, type) and issubclass(value, STORED):
                     yield name, value
 
 
@@ -292,14 +295,14 @@ class Things:
 
     def body(self, model, number, /, **changes):
         """The `number`th of several bodies for a thing of a model, with all that it can
-        have; its references lead to what is there."""
-        others = {
-            name: self.id_in(HOME[other].path)
-            for name, other in references_of(model).items()
-        }
-        properties = model.write_schema["properties"].items()
-        values = {name: different(schema, number) for name, schema in properties}
-        return values | others | changes
+        have. What must be unique is new each time; references lead to what is there."""
+        properties = model.write_schema["properties"]
+        body = {name: different(schema, number) for name, schema in properties.items()}
+        for name, other in references_of(model).items():
+            body[name] = self.id_in(HOME[other].path)
+        for name in unique_in(model):
+            body[name] = different(properties[name], next(NUMBERS))
+        return body | changes
 
     def make(self, collection, number, /, **changes):
         """A thing of that body, as the service shows it."""

@@ -5,6 +5,7 @@ from math import inf, nextafter
 import jsonschema
 import orjson
 import pytest
+import slices
 from conftest import hire
 from jsonschema_specifications import REGISTRY
 from slices import VERBS, Things, kind_of, parametrize
@@ -14,12 +15,11 @@ from test_problems import assert_problem
 
 from myapp.db import redis_store, sql
 from myapp.etags import dumps
-from myapp.model import LONGEST_INDEXED, EndlessMoment, RedisModel, SqlModel
+from myapp.model import LONGEST_INDEXED, EndlessMoment, SqlModel
 from myapp.schema import BIGGEST, NO_NUL, TIMES, is_optional, kinds
 
-MAPPED = [mapper.class_ for mapper in sql.Model.registry.mappers]
-SQL_MODELS = [model for model in MAPPED if issubclass(model, SqlModel)]
-MODELS = [*SQL_MODELS, *RedisModel.__subclasses__()]
+MODELS = list(slices.MODELS.values())
+SQL_MODELS = [model for model in MODELS if issubclass(model, SqlModel)]
 WORDS = {
     word
     for uri in REGISTRY
