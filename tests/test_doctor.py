@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -211,7 +212,7 @@ def test_migrations_that_wait_are_counted(make_app, empty_uri):
             upgrade(revision=BEFORE_TODOS)
         level, words, mend = one(app, "migrations")
         assert (level, mend) == ("wrong", "flask db upgrade")
-        assert words.endswith("of 4 have not run yet") and not words.startswith("0")
+        assert re.fullmatch(r"[1-9]\d* of \d+ have not run yet", words)
         app.test_cli_runner().invoke(args=["db", "upgrade"])
         assert one(app, "migrations")[0] == "ok"
 

@@ -440,14 +440,14 @@ def works_with(file):
 
 def test_the_running_release_itself_is_asked(asked, running):
     folder = running()
-    models = folder / "myapp" / "todos" / "models.py"
-    known = "    device = Column("
+    models = folder / "myapp" / "devices" / "models.py"
+    known = "    last_seen_at = Column("
     models.write_text(
-        models.read_text().replace(known, f"    x = Column(KEY)\n{known}")
+        models.read_text().replace(known, f"    x = Column(MOMENT)\n{known}")
     )
     told = said(asked(folder), 1)
     assert told.startswith(
-        "todos.x is gone, and this release reads it.\nError: The run"
+        "devices.x is gone, and this release reads it.\nError: The run"
     )
     assert "docs/adr/0022-migrations-gate.md" in told
     assert (ROOT / "docs/adr/0022-migrations-gate.md").exists()

@@ -1,0 +1,68 @@
+"""Ten features that nobody has written by hand, in a clone: they pass all that ours pass,
+without a further edit.
+
+DB=postgresql or mariadb in the environment for the tests on that database.
+"""
+
+import os
+import sys
+
+import pytest
+from test_own import ALL_TESTS, KEPT, Clone
+from tour import README, with_first_feature
+
+from myapp import FEATURES
+
+DB = os.environ.get("DB")
+TEN = """
+    books title:string:120 pages:integer:1..5000 isbn:string? published:date
+    authors name:string:80:unique born:date? alive:boolean
+    novels title author:reference:authors book:reference:books?
+        isbn:string:13..13:unique? price:number:0..999.99?
+    genres --open name:string:40:unique kind:enum:fiction,fact note:text?
+    readings --parent books value:number:-50..150 taken_at:datetime unit:enum:C,F,K?
+    notes --store redis body_text:text:500 starred:boolean? due:date?
+    signals --store redis --open level:number?
+    shelves --parent genres --singular shelf order:integer? label:string:1..1:unique
+    people --singular person full_name:string? about:text:10000? age:integer:0..150?
+        height:number? member:boolean? born:date? seen_at:datetime? mood:enum:good,bad?
+        best_book:reference:books?
+    dev key:number:0..1 group:string:20? desc:text:10000
+        limit:integer:-9223372036854775807..9223372036854775807
+"""
+pytestmark = pytest.mark.skipif(
+    any(feature.name in TEN.split() for feature in FEATURES),
+    reason="some of these features are there already",
+)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    clone = Clone(tmp_path_factory.mktemp("ten") / "clone")
+    for line in TEN.replace("\n        ", " ").strip().splitlines():
+        clone.flask("new-feature", *line.split())
+    clone.run("git", "add", "--all")
+    clone.commit()
+    return clone
+
+
+def test_ten_features_pass_the_checks_of_every_commit(clone):
+    clone.lint()
+
+
+def test_ten_features_pass_every_test(clone):
+    if DB:
+        server = (".venv/bin/python", "tests/databases.py", DB)
+        clone.run(*server, sys.executable, *ALL_TESTS)
+    else:
+        clone.test()
+
+
+@pytest.mark.skipif(DB, reason="Schemathesis does not see which database it is")
+def test_ten_features_do_what_their_document_says(clone):
+    clone.run("make", *KEPT, "fuzz", "SECONDS=60", "ARGS=--seed 7")
+
+
+def test_the_readmes_first_feature_is_made_and_answers_as_it_says():
+    page = README.read_text()
+    assert with_first_feature(page) == page
