@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from blinker import Signal
 from flask import current_app
-from sqlalchemy import bindparam, create_engine
+from sqlalchemy import Float, bindparam, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from . import replicas
@@ -257,4 +257,6 @@ class Statement:
 
 def processor(type_, dialect):
     """What makes a value of what the driver gives for this type; None: it is one."""
+    if isinstance(type_, Float):  # PostgreSQL's would look at each column of a result
+        return None
     return type_.dialect_impl(dialect).result_processor(dialect, None)
