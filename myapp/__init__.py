@@ -17,6 +17,7 @@ from . import (
     cli,
     db,
     docs,
+    doctor,
     guard,
     headers,
     jobs,
@@ -103,8 +104,13 @@ def create_app(config=None, **overrides):
         instance_path=os.environ.get("INSTANCE_PATH"),
         static_folder=None,
     )
-    settings.load(app, config or settings.environment(), overrides)
-    os.makedirs(app.instance_path, exist_ok=True)
+    try:
+        settings.load(app, config or settings.environment(), overrides)
+        os.makedirs(app.instance_path, exist_ok=True)
+    except (Exception, settings.SettingError) as error:
+        if not doctor.is_called():
+            raise
+        return doctor.bedridden(app, error)
 
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     app.url_map.converters["int"] = Id

@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
-from . import backups, compatible, gate, jobs, moving, processes, scaffold
+from . import backups, compatible, doctor, gate, jobs, moving, processes, scaffold
 from .db import Changed, migrated, newer, sql, unit_of_work
+from .guard import verified
 from .metrics import job
 from .model import RedisModel
 from .openapi import openapi
@@ -33,6 +34,7 @@ def init_app(app):
     app.cli.add_command(scaffold.new_feature)
     app.cli.add_command(gate.gate)
     app.cli.add_command(gate.works_with)
+    doctor.init_app(app, people)
     processes.init_app(app)
     in_sql = [mapper.class_ for mapper in sql.Model.registry.mappers]
     models = {model.__name__: model for model in in_sql + RedisModel.__subclasses__()}
@@ -132,6 +134,25 @@ def document(against):
     click.echo("\n".join(lines), err=True)
     if not fine:
         raise SystemExit(1)
+
+
+def people():
+    """What there is to say of the accounts; doctor.py tells which words it asks for."""
+    demo = processes.demo_accounts(vars(DevelopmentConfig))
+    with unit_of_work(writes=False):
+        there = ((User.find(name), password) for name, password in demo)
+        return {
+            "number": sql.session.scalar(
+                sql.select(sql.func.count(User.id)).where(User.deleted_at.is_(None))
+            ),
+            "roles": Role.entitled("admin") is not None,
+            "admin": has_admin(),
+            "known": [
+                account.username
+                for account, password in there
+                if account and verified(account.password_hash, password)
+            ],
+        }
 
 
 def bring_up_to_date():

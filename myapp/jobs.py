@@ -43,6 +43,8 @@ PULSE = 2  # seconds between two signs of life of a worker
 SILENCE = 10  # seconds without one until a worker counts as gone
 TLS = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 WORKERS = "workers"  # in Redis: the workers, by the second until which they count
+CLOCK = "clock"  # in Redis while the clock ticks, which it does for the shortest period
+STOPPED = 30  # seconds without a tick until the clock counts as gone
 log = logging.getLogger("myapp.tasks")
 
 
@@ -172,6 +174,15 @@ def check_worker():
     return "ok" if alive else "does not answer"
 
 
+def check_beat():
+    """`ok`, or that there is no clock."""
+    try:
+        ticks = redis_store.exists(CLOCK)
+    except RedisError:
+        return "unknown: Redis does not answer"
+    return "ok" if ticks else "does not tick"
+
+
 class Pulse(bootsteps.StartStopStep):
     """A worker's sign of life, for `check_worker`, from the loop that takes messages."""
 
@@ -207,6 +218,8 @@ class Clock(clock.Scheduler):
 
     def tick(self, *args, **kwargs):
         tell_systemd()
+        with suppress(RedisError):
+            redis_store.set(CLOCK, 1, ex=STOPPED)
         return super().tick(*args, **kwargs)
 
 

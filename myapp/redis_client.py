@@ -106,9 +106,9 @@ class LazyCluster(CoreCommands):
 
 
 # A server that is gone must fail a call at once: by default the client tries for seconds.
-redis_store = FlaskRedis.from_custom_provider(
-    Client,
-    retry=Retry(NoBackoff(), 0),
-    socket_connect_timeout=0.3,
-    socket_timeout=0.5,
-)
+QUICK = {
+    "retry": Retry(NoBackoff(), 0),
+    "socket_connect_timeout": 0.3,
+    "socket_timeout": 0.5,
+}
+redis_store = FlaskRedis.from_custom_provider(Client, **QUICK)

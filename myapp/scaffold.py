@@ -234,18 +234,17 @@ def limits(text, kind, detail):
     try:
         first, dots, last = detail.partition("..")
         ends = [number(end) for end in ((first, last) if dots else (lowest, first))]
-    except ValueError:
+        lowest, highest = (int(end) if end == int(end) else end for end in ends)
+    except (ValueError, OverflowError):
         raise wrong(f"{text}: write limits as {name_of(text)}:{kind}:1..50.") from None
-    lowest, highest = (int(end) if end == int(end) else end for end in ends)
     texts = kind in ("string", "text")
-    most = {"string": LONGEST_INDEXED, "text": LONGEST_TEXT, "integer": BIGGEST}
     if lowest > highest or not texts and lowest == highest:
         raise wrong(f"{text}: nothing lies between {lowest} and {highest}.")
-    if highest > most.get(kind, 10**300) or lowest < (0 if texts else -(10**300)):
+    most = {"string": LONGEST_INDEXED, "text": LONGEST_TEXT, "integer": BIGGEST}
+    most = most.get(kind, USUAL["number"][1])
+    if highest > most or lowest < (0 if texts else -most):
         hint = " Longer ones are of the type text." if kind == "string" else ""
         raise wrong(f"{text}: that is beyond what a {kind} can be.{hint}")
-    if kind == "integer" and lowest < -BIGGEST:
-        raise wrong(f"{text}: that is beyond what an integer can be.")
     return lowest, highest
 
 
@@ -833,9 +832,8 @@ def new_feature(name, fields, store, shared, parent, singular):
     slice = Slice(name, fields, store, shared, parent, singular, features)
     make_black_available()
     write(slice)
-    click.echo(
-        f"{PACKAGE.name}/{name}/ is there, and what names it. Next:\n"
-        f"{'' if slice.redis else '  flask db upgrade' + chr(10)}"
-        f"  make run      # {current_app.config['API_PREFIX']}/{name}/docs\n"
-        f'  make test ARGS="-k {name}"'
-    )
+    click.echo(f"{PACKAGE.name}/{name}/ is there. Next:")
+    if not slice.redis:
+        click.echo("  flask db upgrade")
+    click.echo(f'  make test ARGS="-k {name}"')
+    click.echo(f"Its page is {current_app.config['API_PREFIX']}/{name}/docs")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from difflib import get_close_matches
 
 from limits import parse as parse_rate
 from sqlalchemy.engine import make_url
@@ -71,9 +72,19 @@ def from_environment(config, environ):
         if key.startswith(PREFIX):
             name = key.removeprefix(PREFIX)
             if name not in config:
-                raise SettingError(f"{key} is set, but there is no setting {name}.")
+                near = meant(name, config)
+                hint = f" Did you mean {PREFIX}{near}?" if near else ""
+                raise SettingError(
+                    f"{key} is set, but there is no setting {name}.{hint}"
+                )
             found[name] = typed(key, text, config[name])
     return found
+
+
+def meant(name, known):
+    """Which of the known names somebody may have meant, or None."""
+    names = [known_name for known_name in known if known_name.isupper()]
+    return next(iter(get_close_matches(name.upper(), names, 1, 0.75)), None)
 
 
 def typed(key, text, default):

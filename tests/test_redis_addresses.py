@@ -1,5 +1,6 @@
 """Redis as Sentinels or a Cluster have it: presence, limits and slow guessing there."""
 
+import json
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
@@ -194,6 +195,25 @@ def test_when_the_master_dies_its_successor_is_found(live, watched):
     assert not beat_in(app)
     wait_until(lambda: beat_in(app))
     print(f"presence was back after {time.monotonic() - began:.1f} s")
+
+
+def redis_as_the_doctor_sees_it(app):
+    result = app.test_cli_runner().invoke(args=["doctor", "--json"])
+    found = json.loads(result.stdout)
+    return [f for f in found if f["check"] in ("redis", "clocks")]
+
+
+@pytest.mark.parametrize("kind", ["clustered", "watched"])
+def test_the_doctor_knows_its_way_around(live, kind, request):
+    address = request.getfixturevalue(kind)
+    app = live(address if kind == "clustered" else address[0])
+    redis, clocks = redis_as_the_doctor_sees_it(app)
+    assert (redis["level"], redis["mend"]) == ("wrong", "appendonly yes")
+    assert clocks["level"] == "ok"
+    redis_store.config_set("appendonly", "yes")
+    redis, _ = redis_as_the_doctor_sees_it(app)
+    assert redis["level"] == "ok" and redis["told"].startswith("Valkey ")
+    assert QUOTED not in redis["told"] and PASSWORD not in redis["told"]
 
 
 @pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])

@@ -211,6 +211,12 @@ def test_a_setting_that_there_is_not_is_said(load, environment, name):
     assert "secret" not in str(refused.value)
 
 
+def test_a_setting_that_is_misspelt_is_told_with_the_right_one(load, environment):
+    environment(MYAPP_JWT_TLL="secret")
+    with pytest.raises(SettingError, match="Did you mean MYAPP_JWT_TTL\\?$"):
+        load()
+
+
 @pytest.mark.parametrize(
     "plain, name",
     [("DATABASE_URL", "SQLALCHEMY_DATABASE_URI"), ("REDIS_URL", "REDIS_URL")],

@@ -1,6 +1,8 @@
-"""The README's tour: its commands run against a fresh service, and what they answer.
+"""The README's tour, and its first feature: the commands run against a fresh service, and
+what they answer.
 
-`make tour` writes the answers into the page; test_readme.py holds the page to them.
+`make tour` writes the answers into the page; test_readme.py and tests/own hold the page to
+them.
 """
 
 import os
@@ -21,6 +23,8 @@ from urllib.request import urlopen
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 ADDRESS = "127.0.0.1:5000"
+FIRST_FEATURE = re.compile(r"^## Your first feature\n.*?(?=^## )", re.DOTALL | re.M)
+CODE = re.compile(r"(?<=```python\n).*?(?=```)", re.DOTALL)
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ .*(?:\n(?:    |  done).*)*", re.MULTILINE)
 MARK = "-- end of answer --"
@@ -45,17 +49,17 @@ def commands(block):
 
 
 @contextmanager
-def service():
-    """The address of a service that `flask up` has started on demo data of its own."""
+def service(root, instance):
+    """The address of a service that `flask up` has started in the project at `root`, on
+    demo data of its own."""
     port = free_port()
-    folder = tempfile.mkdtemp(prefix="tour-")
-    environment = {**os.environ, "INSTANCE_PATH": folder, "PORT": str(port)}
+    environment = {**os.environ, "INSTANCE_PATH": instance, "PORT": str(port)}
     environment["FLASK_APP"] = "myapp"
     environment.pop("REDIS_URL", None)
     environment.pop("DATABASE_URL", None)
     flask = Path(sys.executable).parent / "flask"
     process = subprocess.Popen(
-        [flask, "up"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        [flask, "up"], cwd=root, env=environment, stdout=subprocess.DEVNULL
     )
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/status/ready")
@@ -63,7 +67,6 @@ def service():
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(15)
-        shutil.rmtree(folder)
 
 
 def free_port():
@@ -87,7 +90,7 @@ def wait_until_ready(url):
     raise TimeoutError(f"{url} does not answer")
 
 
-def played(blocks, address):
+def played(blocks, root, address):
     """The blocks with what their commands answer now, in one shell for all of them."""
     script = "".join(
         f"{command}\necho\necho '{MARK}'\n".replace(ADDRESS, address)
@@ -95,7 +98,13 @@ def played(blocks, address):
         for command in commands(block)
     )
     done = subprocess.run(
-        ["bash"], input=script, capture_output=True, text=True, check=True, timeout=60
+        ["bash"],
+        input=script,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     answers = iter(done.stdout.replace(address, ADDRESS).split(f"\n{MARK}\n"))
     return ["".join(shown(c, next(answers)) for c in commands(b)) for b in blocks]
@@ -109,11 +118,38 @@ def shown(command, answer):
 
 
 def rewritten(page):
-    """The page with today's answers in it."""
-    with service() as address:
-        blocks = iter(played(BLOCK.findall(page), address))
-    return BLOCK.sub(lambda _: next(blocks), page)
+    """The page with today's answers in its tour."""
+    first = FIRST_FEATURE.search(page)[0]
+    before, after = page.split(first)
+    with tempfile.TemporaryDirectory(prefix="tour-") as instance:
+        with service(ROOT, instance) as address:
+            told = iter(played(BLOCK.findall(before + after), ROOT, address))
+    before, after = (BLOCK.sub(lambda _: next(told), part) for part in (before, after))
+    return before + first + after
+
+
+def with_first_feature(page):
+    """The page with what its first feature is, and answers, if it is made today."""
+    first = FIRST_FEATURE.search(page)[0]
+    unlike = (
+        ".git",
+        ".venv*",
+        "instance",
+        "node_modules",
+        "__pycache__",
+        ".hypothesis",
+    )
+    with tempfile.TemporaryDirectory(prefix="tour-") as folder:
+        root = Path(folder, "project")
+        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*unlike))
+        (root / ".venv").symlink_to(sys.prefix)
+        with service(root, str(root / "instance")) as address:
+            told = iter(played(BLOCK.findall(first), root, address))
+        (written,) = root.glob("*/books/models.py")
+        models = written.read_text()
+    written = BLOCK.sub(lambda _: next(told), CODE.sub(lambda _: models, first))
+    return page.replace(first, written)
 
 
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text()))
+    README.write_text(with_first_feature(rewritten(README.read_text())))
