@@ -93,6 +93,7 @@ def hire(app, username, role="user"):
 # A hash is slow on purpose, and these tests make hundreds: the same function, less work.
 LITTLE_WORK = {"time_cost": 1, "memory_cost": 1024, "parallelism": 1}
 guard.hasher = PasswordHasher(**LITTLE_WORK)
+hashed_once(SHARED_PASSWORD)  # now, not while a test hashes in another way
 
 
 @pytest.fixture(scope="session")

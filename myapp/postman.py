@@ -176,10 +176,14 @@ def said(operation, example):
     if me:
         told = {"username": "{{username}}", "password": "{{password}}"}
         return {name: value for name, value in told.items() if name in example}
-    unique = [name for name in ("username", "title") if name in example]
-    if makes(operation):
-        return {name: f"{example[name]}-{{{{$timestamp}}}}" for name in unique}
-    return {}
+    if not makes(operation):
+        return {}
+    taken = operation["responses"].get("409", {}).get("description", "")
+    return {
+        name: f"{example[name]}-{{{{$timestamp}}}}"
+        for name in re.findall(r"The (\w+) is taken", taken)
+        if type(example.get(name)) is str
+    }
 
 
 def described(parameter):

@@ -58,6 +58,11 @@ class Verb(NamedTuple):
         return re.sub(r"{\w+}$", "", self.path)
 
     @property
+    def guarded(self):
+        """The permissions that it takes, as a tuple; None where it is open."""
+        return getattr(self.function, "guarded", None)
+
+    @property
     def creates(self):
         return bool({"201", "202"} & self.operation["responses"].keys())
 
@@ -185,8 +190,7 @@ def is_usual(collection):
         if verb.path == (collection.path if verb.method == "POST" else collection.item)
     }
     return found.keys() == KNOWN_VERBS and all(
-        verb.function.guarded == ()
-        and (method not in ("POST", "PUT") or verb.schema == whole)
+        verb.guarded == () and (method not in ("POST", "PUT") or verb.schema == whole)
         for method, verb in found.items()
     )
 

@@ -122,7 +122,7 @@ def of_owners(collection):
 MADE_BY_ALL = [
     AT[verb.collection]
     for verb in VERBS
-    if verb.creates and verb.collection in AT and verb.function.guarded == ()
+    if verb.creates and verb.collection in AT and verb.guarded == ()
 ]
 TABLED = list(expanded(list(rows(TABLE.read_text()))))
 GUARDED = [row for row in TABLED if row.guarded and not row.case]

@@ -92,7 +92,9 @@ def test_every_slice_has_the_same_files(name):
 def test_every_slice_with_endpoints_is_a_feature():
     folders = Path(myapp.__file__).parent.glob("*/endpoints.py")
     names = {file.parent.name for file in folders}
-    assert names == {feature.name for feature in FEATURES}
+    assert names == {
+        feature.name for feature in FEATURES
+    }, "FEATURES in myapp/__init__.py names each folder with endpoints, and no other."
 
 
 GOVERNED = [
@@ -126,8 +128,10 @@ def test_every_verb_says_what_it_does(verb):
 
 @parametrize("verb", VERBS)
 def test_every_verb_is_guarded_or_open_by_contract(verb):
-    guarded = hasattr(verb.function, "guarded")
-    assert guarded is not bool(OPEN.fullmatch(verb.path))
+    assert (verb.guarded is None) is bool(OPEN.fullmatch(verb.path)), (
+        f"{verb} needs @requires() as its first decorator; or, if strangers are let in, a "
+        "place in the contract and in OPEN."
+    )
 
 
 @parametrize("verb", VERBS)
@@ -135,7 +139,7 @@ def test_every_verb_documents_its_answers(verb):
     responses = verb.operation["responses"]
     assert any(status.startswith("2") for status in responses)
     assert all(response["description"] for response in responses.values())
-    if hasattr(verb.function, "guarded"):
+    if verb.guarded is not None:
         assert "401" in responses
         assert verb.operation["security"]
 
@@ -172,7 +176,7 @@ def test_what_the_contract_opens_is_open(stranger, method, path):
 def test_a_thing_of_somebody_else_is_not_there(things, engineer, verb):
     url = things.address(verb.path)
     response = engineer.open(url, method=verb.method, **things.sent(verb))
-    assert_problem(response, 403 if verb.function.guarded else 404)
+    assert_problem(response, 403 if verb.guarded else 404)
 
 
 # Changing and creating

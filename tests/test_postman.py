@@ -92,3 +92,20 @@ def test_a_collection_that_is_known_already_is_not_sent_again(stranger):
         "/docs/postman.json", headers={"If-None-Match": first.headers["ETag"]}
     )
     assert (first.status_code, again.status_code) == (200, 304)
+
+
+def test_what_must_be_unique_is_new_in_each_run(stranger):
+    sent = {
+        "/".join(item["request"]["url"]["path"]): item["request"]["body"]["raw"]
+        for item in items(stranger)
+        if item["request"]["method"] == "POST" and "body" in item["request"]
+    }
+    for path, name in {
+        "auth/register": "username",
+        "users": "username",
+        "roles": "title",
+    }.items():
+        (raw,) = [
+            raw for address, raw in sent.items() if address.endswith(f"v1/{path}")
+        ]
+        assert json.loads(raw)[name].endswith("-{{$timestamp}}")

@@ -12,7 +12,7 @@ from ..users.models import User
 from .models import Account
 
 GONE = {404: "It was deleted less than a second ago."}
-REASONS = {**GONE, 409: "The name is taken."}
+REASONS = {**GONE, 409: "The username is taken."}
 
 account = FeatureApi("account", "My own account.")
 

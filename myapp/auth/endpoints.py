@@ -21,7 +21,7 @@ auth = FeatureApi("auth", "Signing up, in and out.")
 
 @auth.route("/register")
 class Register(Resource):
-    @refuses({403: "Sign-up is closed here.", 409: "The name is taken."})
+    @refuses({403: "Sign-up is closed here.", 409: "The username is taken."})
     @idempotent
     @accepts(registration)
     @answers(User, 201)

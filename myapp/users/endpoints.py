@@ -14,7 +14,7 @@ from .models import PASSWORD, User, role_entitled
 
 REASONS = {
     403: "It takes permissions that you do not have yourself.",
-    409: "The name is taken, or nobody would be left who may do everything.",
+    409: "The username is taken, or nobody would be left who may do everything.",
 }
 
 users = FeatureApi("users", "Accounts, for those who look after them.")

@@ -124,7 +124,7 @@ class User(SqlModel):
     def must_be_free(cls, username):
         """Go on only if nobody has the name. Raises 409."""
         if cls.find(username):
-            raise Problem(409, "The name is taken.")
+            raise Problem(409, "The username is taken.")
 
     @classmethod
     def signed_in(cls, account, address):

@@ -4,18 +4,19 @@ schemathesis.toml loads this. FUZZ_AS names the account that a run is signed in 
 """
 
 import os
-import re
 import secrets
+from types import SimpleNamespace
 from uuid import uuid4
 
 import requests
 import schemathesis
-from conftest import PASSWORDS, SHARED_PASSWORD, THERMOSTAT, basic
+from conftest import PASSWORDS, SHARED_PASSWORD, basic
 from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.openapi.checks import ObjectLevelAuthorizationViolation
 from schemathesis.specs.openapi._auth_retry import INVALID_AUTH_HEADERS
+from slices import API, HOME, OPEN_TO_ALL, USUAL, VARIABLE, Things, different
+from slices import parent_of, references_of, unique_in
 
-PREFIX = "/api/v1"
 ME = os.environ["FUZZ_AS"]
 ADMIN = ME == "chief"
 ADMINISTERED = {"users", "roles", "audit"}  # tags of what takes a permission
@@ -23,9 +24,10 @@ HEADER = "name,location,type,model,serial_number\n"
 FORM, NDJSON = "multipart/form-data", "application/x-ndjson"
 NOWHERE = 2**62  # no id
 
-# What no call may change, or the rest of a run would mean nothing: the ids of accounts,
-# of roles, and of a device for to-dos to be about.
-kept = {}
+# What no call may change, or the rest of a run would mean nothing: the addresses of
+# accounts, of roles, and of `things` for others to be about or below.
+kept = set()
+things = Things(None)
 
 
 def anywhere():
@@ -35,11 +37,29 @@ def anywhere():
 
 def call(schema, verb, path, body=None, **headers):
     """What the service answers to a call of our own."""
-    url = schema.get_base_url().rstrip("/") + PREFIX + path
+    url = schema.get_base_url().rstrip("/") + path
     headers["X-Forwarded-For"] = anywhere()
     answer = requests.request(verb, url, json=body, headers=headers, timeout=30)
     answer.raise_for_status()
-    return answer.json()
+    return answer
+
+
+class Client:
+    """Whom Things are made by."""
+
+    def __init__(self, schema):
+        self.schema = schema
+        self.signed = {"Authorization": Password().get(None, None)}
+
+    def get(self, path):
+        return self.answered(call(self.schema, "GET", path, **self.signed))
+
+    def post(self, path, json):
+        return self.answered(call(self.schema, "POST", path, json, **self.signed))
+
+    @staticmethod
+    def answered(answer):
+        return SimpleNamespace(status_code=answer.status_code, json=answer.json())
 
 
 # Credentials, where not those of accounts.json
@@ -61,7 +81,7 @@ class Newcomer(Password):
     def get(self, case, context):
         name = f"n-{secrets.token_hex(8)}"
         body = {"username": name, "password": SHARED_PASSWORD}
-        call(context.operation.schema, "POST", "/auth/register", body)
+        call(context.operation.schema, "POST", f"{API}/auth/register", body)
         return basic(name, SHARED_PASSWORD)
 
 
@@ -70,8 +90,8 @@ class RefreshToken(Password):
 
     def get(self, case, context):
         body = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
-        pair = call(context.operation.schema, "POST", "/auth/login", body)
-        return f"Bearer {pair['refresh_token']}"
+        pair = call(context.operation.schema, "POST", f"{API}/auth/login", body)
+        return f"Bearer {pair.json()['refresh_token']}"
 
 
 @schemathesis.hook
@@ -79,23 +99,29 @@ def after_load_schema(context, schema):
     others = list(schema.auth.providers)
     schema.auth.unregister()
     writes = ["PUT", "PATCH", "DELETE"]
-    schema.auth().apply_to(path=f"{PREFIX}/account", method=writes)(Newcomer)
+    schema.auth().apply_to(path=f"{API}/account", method=writes)(Newcomer)
     each = schema.auth(refresh_interval=None)
-    each.apply_to(path=f"{PREFIX}/auth/refresh")(RefreshToken)
-    schema.auth().apply_to(path=f"{PREFIX}/auth/request-token")(Password)
+    each.apply_to(path=f"{API}/auth/refresh")(RefreshToken)
+    schema.auth().apply_to(path=f"{API}/auth/request-token")(Password)
     schema.auth.providers += others
     keep(schema)
 
 
 def keep(schema):
-    """Fill `kept`."""
-    me = {"Authorization": Password().get(None, None)}
-    device = call(schema, "POST", "/devices/", THERMOSTAT, **me)
-    kept["devices"] = {str(device["id"])}
+    """Fill `kept`, and make `things`."""
+    things.client = Client(schema)
+    for collection in USUAL:
+        others = [
+            parent_of(collection.model),
+            *references_of(collection.model).values(),
+        ]
+        for other in filter(None, others):
+            path = HOME[other].path
+            kept.add(f"{path}{things.id_in(path)}")
     if ADMIN:
-        for name in ("users", "roles"):
-            items = call(schema, "GET", f"/{name}/", **me)["items"]
-            kept[name] = {str(item["id"]) for item in items}
+        for path in (f"{API}/users", f"{API}/roles"):
+            items = things.client.get(path).json["items"]
+            kept.update(f"{path}/{item['id']}" for item in items)
 
 
 # Calls
@@ -106,15 +132,10 @@ def before_call(context, case, kwargs):
     case.headers["X-Forwarded-For"] = anywhere()
     # The wrong password that comes next is another one's: on one name it would get slow.
     INVALID_AUTH_HEADERS["_basic_auth"] = basic(secrets.token_hex(8), "wrong")
-    if case.method != "GET" and is_kept(case):
+    if case.method != "GET" and case.formatted_path in kept:
         case.path_parameters["id"] = NOWHERE
     if case.meta is None or case.meta.generation.mode.is_positive:
         make_sense(case)
-
-
-def is_kept(case):
-    found = re.fullmatch(rf"{PREFIX}/(\w+)/(\d+)", case.formatted_path)
-    return found and found[2] in kept.get(found[1], ())
 
 
 def make_sense(case):
@@ -123,10 +144,13 @@ def make_sense(case):
         del case.query["cursor"]
     if "If-Match" in case.headers:  # nor are ETags
         case.headers["If-Match"] = "*"
-        if case.method == "PUT" and case.path.startswith(f"{PREFIX}/presence/"):
+        if case.method == "PUT" and case.path.startswith(f"{API}/presence/"):
             del case.headers["If-Match"]  # a first heartbeat has nothing to match
     if "Idempotency-Key" in case.headers:  # or it may have come with another body
         case.headers["Idempotency-Key"] = str(uuid4())
+    for collection in USUAL:
+        if case.path in (collection.path.rstrip("/"), collection.item):
+            make_usual(case, collection)
     body = case.body
     if case.media_type == "text/csv" and isinstance(body, str):
         case.body = HEADER + body
@@ -137,12 +161,27 @@ def make_sense(case):
             body["file"] = HEADER + body["file"]
         else:
             body["file"].data = HEADER.encode() + body["file"].data
-    if body.get("device") is not None:
-        body["device"] = int(*kept["devices"])
     if body.get("role") is not None:
         body["role"] = "user"
-    if case.path == f"{PREFIX}/account" and body.get("password") is not None:
+    if case.path == f"{API}/account" and body.get("password") is not None:
         body["current_password"] = SHARED_PASSWORD
+
+
+def make_usual(case, collection):
+    """The same, of what holds for any slice: what it is below and refers to is there, and
+    what must be unique is."""
+    model = collection.model
+    for variable in VARIABLE.findall(collection.path):
+        case.path_parameters[variable] = things.ids[collection.parent.path]
+    if not isinstance(case.body, dict):
+        return
+    for name, other in references_of(model).items():
+        if case.body.get(name) is not None:
+            case.body[name] = things.ids[HOME[other].path]
+    for name in unique_in(model):
+        if case.body.get(name) is not None:
+            schema = model.write_schema["properties"][name]
+            case.body[name] = different(schema, secrets.randbelow(10**6))
 
 
 @schemathesis.serializer("text/csv", NDJSON)
@@ -169,8 +208,9 @@ def permissions(context, response, case):
 def filter_failure(context, failure, case, response):
     """Whether what Schemathesis takes for a failure is one."""
     if isinstance(failure, ObjectLevelAuthorizationViolation):
-        # The thing that another account is shown may be an empty page.
-        return response.json().get("items") != []
+        # The thing that another account is shown may be an empty page, or everybody's.
+        shared = f"{case.path}/".startswith(OPEN_TO_ALL)
+        return not shared and response.json().get("items") != []
     if isinstance(failure, AcceptedNegativeData) and case.media_type == NDJSON:
         # Lines are judged one by one, and later.
         return isinstance(case.body, str)
