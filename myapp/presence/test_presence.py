@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 from conftest import THERMOSTAT, as_account, fill
+from flask import g
 from test_metrics import grown  # noqa: F401
 from test_tokens import at_once
 
@@ -599,3 +600,18 @@ def test_without_redis_there_is_no_presence_but_devices_go_on(make_app, empty_ur
     assert client.get(made.json["url"]).json == made.json
     assert client.delete(made.json["url"]).status_code == 204
     assert client.get(made.json["url"]).status_code == 404
+
+
+# Ids that Redis gives
+
+
+def test_a_retry_puts_what_a_request_that_died_had_made_in_its_place(app, client):
+    owner_id = client.get("/api/v1/account").json["id"]
+    made = []
+    for once in ("a key", "a key", "another key", None, None):
+        with app.app_context():
+            g.once = once
+            made.append(Presence.create(owner_id=owner_id, **READING).id)
+            alive = Presence.count()
+    assert made == [1, 1, 2, 3, 4]
+    assert alive == 4
