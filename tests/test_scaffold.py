@@ -138,7 +138,7 @@ def test_a_feature_is_written_in_form(app, copy):
     before = contents(copy)
     done = asked(app, XYLOPHONES)
     assert done.exit_code == 0, done.output
-    assert "flask db upgrade" in done.output
+    assert "flask deploy" in done.output
     after = contents(copy)
     package = copy / scaffold.PACKAGE.name
     files = ("__init__.py", "endpoints.py", "models.py", "test_xylophones.py")
