@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help run test guards clients documents fuzz proof tour bench profile lint lock clean
+.PHONY: help run test guards clients documents fuzz proof own tour bench profile lint lock clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ clients: .venv/dev clients/node_modules  ## make a client in Python and one in T
 documents: .venv/dev clients/node_modules  ## show the documents to linters and a browser, and use the clients
 	$(BIN)/python tests/former.py $(AGAINST)
 	$(BIN)/pytest tests/documents $(ARGS)
+
+own: .venv/dev  ## make the project somebody's own in a clone, and see all its tests pass there
+	$(BIN)/pytest tests/own $(ARGS)
 
 tour: .venv/dev  ## run the tour and write its answers into the README
 	$(BIN)/python tests/tour.py

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from default_config import DevelopmentConfig
 
 from . import backups, compatible, doctor, gate, jobs, moving, processes, scaffold
+from . import empty_house, yours
 from .db import Changed, migrated, newer, sql, unit_of_work
 from .guard import verified
 from .metrics import job
@@ -34,6 +35,8 @@ def init_app(app):
     app.cli.add_command(scaffold.new_feature)
     app.cli.add_command(gate.gate)
     app.cli.add_command(gate.works_with)
+    app.cli.add_command(yours.rename_project)
+    app.cli.add_command(empty_house.empty_house)
     doctor.init_app(app, people)
     processes.init_app(app)
     in_sql = [mapper.class_ for mapper in sql.Model.registry.mappers]

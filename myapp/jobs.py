@@ -51,7 +51,7 @@ log = logging.getLogger("myapp.tasks")
 class Task(CeleryTask):
     """A task runs in an application context, leaves one line in the log, and is counted.
 
-    What it returns, as "12 audit lines", is for that line; where there was nothing to do
+    What it returns, as "12 sessions", is for that line; where there was nothing to do
     it returns None, and there is no line.
     """
 
@@ -109,7 +109,7 @@ SCHEDULE = {}  # the period of each task that the clock asks for
 
 
 def named(function):
-    """`imports.advance` for the function `advance` in myapp/imports/tasks.py."""
+    """`users.purge` for the function `purge` in myapp/users/tasks.py."""
     return f"{function.__module__.split('.')[1]}.{function.__name__}"
 
 

@@ -292,7 +292,7 @@ def operations(app, features):
 
 
 def path_of(rule):
-    """The address of a rule as documents write it: `/devices/{id}`. A collection answers
+    """The address of a rule as documents write it: `/users/{id}`. A collection answers
     without its slash, too, and linters want it so."""
     return VARIABLE.sub(r"{\g<name>}", rule.rule).rstrip("/")
 

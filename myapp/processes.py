@@ -422,8 +422,8 @@ def announce(state):
     lines += [("Account", "  ".join(account)) for account in accounts]
     if accounts:
         credentials = shlex.quote(":".join(accounts[0]))
-        devices = f"{address}{config['API_PREFIX']}/devices/"
-        lines.append(("Try", f"curl -u {credentials} {devices}"))
+        mine = f"{address}{config['API_PREFIX']}/account"
+        lines.append(("Try", f"curl -u {credentials} {mine}"))
     lines.append(("Stop", "Ctrl-C"))
     click.secho(f"\n  The service is {state}", bold=True)
     for name, text in lines:

@@ -703,7 +703,8 @@ def in_tuple(node, word, text):
     end = len("".join(lines)) - len(lines[-1]) + node.end_col_offset - 1
     before = text[:end].rstrip()
     comma = "" if before.endswith(("(", ",")) else ","
-    return f"{before}{comma} {word}{text[end:]}"
+    alone = "" if node.elts else ","  # without it, brackets make no tuple
+    return f"{before}{comma} {word}{alone}{text[end:]}"
 
 
 def declared(text, slice):

@@ -211,7 +211,7 @@ def test_nothing_that_is_required_can_be_taken_away(refused, put):
 
 READ_ONLY = {
     "id": 7,
-    "url": f"http://localhost{API}/devices/7",
+    "url": f"http://localhost{API}/roles/7",
     "owner": "pythonista",
     "created_at": "2026-11-21T07:40:00Z",
     "updated_at": "2026-11-21T07:40:00Z",
@@ -538,7 +538,7 @@ BAD_CREDENTIALS = {
 @parametrize("kind", BAD_CREDENTIALS)
 def test_credentials_that_make_no_sense_are_401(stranger, kind):
     headers = {"Authorization": BAD_CREDENTIALS[kind]}
-    assert_problem(stranger.get(f"{API}/devices/", headers=headers), 401)
+    assert_problem(stranger.get(f"{API}/roles/", headers=headers), 401)
 
 
 @pytest.mark.parametrize("credentials", ["nonsense", "Bearer nonsense", "Basic !!!"])
@@ -589,19 +589,19 @@ def test_an_if_match_makes_no_sense_where_nothing_is_yet(client, device, kind):
     ["", " ", "a b", "a/b", "a@b", "a:b", "a:99999999", "[::1", "]", "é", "a,b", "<a>"],
 )
 def test_a_host_that_makes_no_sense_is_400(client, host):
-    for path in (f"{API}/devices/", "/docs/", "/nowhere"):
+    for path in (f"{API}/roles/", "/docs/", "/nowhere"):
         assert_problem(client.get(path, headers={"Host": host}), 400)
 
 
 @pytest.mark.parametrize("host", ["example.org", "example.org:8080", "[::1]:5000"])
 def test_links_lead_to_the_host_that_was_asked(client, host):
-    listed = client.get(f"{API}/devices/", headers={"Host": host})
-    assert listed.json["meta"]["first"] == f"http://{host}{API}/devices/"
+    listed = client.get(f"{API}/roles/", headers={"Host": host})
+    assert listed.json["meta"]["first"] == f"http://{host}{API}/roles/"
 
 
 @pytest.mark.parametrize("sent", ["a", "A-1_b.2", "0" * 64])
 def test_a_sane_request_id_comes_back(client, sent):
-    for path in (f"{API}/devices/", "/nowhere"):
+    for path in (f"{API}/roles/", "/nowhere"):
         response = client.get(path, headers={"X-Request-ID": sent})
         assert response.headers["X-Request-ID"] == sent
     assert assert_problem(response, 404)["request_id"] == sent
@@ -715,7 +715,7 @@ def test_any_header_gets_a_sensible_answer(client, things, verb, name, value):
 @bounded
 @given(host=headers)
 def test_any_host_gets_a_sensible_answer(client, host):
-    sensible(client.get(f"{API}/devices/", headers={"Host": host}))
+    sensible(client.get(f"{API}/roles/", headers={"Host": host}))
 
 
 # Over a real socket

@@ -13,7 +13,7 @@ from myapp import __name__ as ROOT
 
 TYPES = {"shared": Shared, "slices": Slices, "forbidden": ForbiddenContract}
 LINTED = read_configuration(str(Path(__file__).parent.parent / ".importlinter"))
-A_SLICE, ANOTHER = "audit", "status"  # neither knows the other
+A_SLICE, ANOTHER = "roles", "status"  # neither knows the other
 
 
 @pytest.fixture(scope="module")

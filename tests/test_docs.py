@@ -10,7 +10,7 @@ from myapp import FEATURES, __version__, docs, openapi
 from myapp.openapi import describes, problem_response
 from myapp.swagger import downgrade
 
-PAGES = ["/docs/", "/docs", "/api/v1/devices/docs", "/api/v1/devices/docs/"]
+PAGES = ["/docs/", "/docs", "/api/v1/users/docs", "/api/v1/users/docs/"]
 names = pytest.mark.parametrize("feature", FEATURES, ids=lambda each: each.name)
 
 
@@ -57,8 +57,8 @@ def test_every_verb_of_every_resource_is_described(app):
 
 def test_an_operation_tells_all_that_its_decorators_enforce(stranger):
     document = stranger.get("/openapi.json").json
-    patch = document["paths"]["/api/v1/devices/{id}"]["patch"]
-    assert patch["operationId"] == "patchDevicesById"
+    patch = document["paths"]["/api/v1/roles/{id}"]["patch"]
+    assert patch["operationId"] == "patchRolesById"
     assert patch["security"] == [{"basic": []}, {"bearer": []}]
     assert patch["parameters"][0]["schema"]["type"] == "integer"
     assert "application/merge-patch+json" in patch["requestBody"]["content"]
@@ -94,7 +94,7 @@ def test_a_prefix_does_not_change_the_names_of_operations(make_app):
     for prefix in ("", "/api/v1.0"):
         document = openapi.openapi(make_app(API_PREFIX=prefix))
         paths[prefix] = {o["operationId"] for o in operations(document)}
-        assert f"{prefix}/devices" in document["paths"]
+        assert f"{prefix}/users" in document["paths"]
     assert paths[""] == paths["/api/v1.0"]
 
 

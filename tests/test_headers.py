@@ -4,6 +4,7 @@ import pytest
 from conftest import THERMOSTAT, as_account
 
 DEVICES = "/api/v1/devices/"
+SESSIONS = "/api/v1/auth/sessions/"
 FRIEND = "https://app.example.com"
 
 
@@ -15,7 +16,13 @@ def shared(make_app):
 
 @pytest.mark.parametrize(
     "path, status",
-    [(DEVICES, 200), ("/nowhere", 404), ("/", 302), ("/metrics", 200), ("/docs/", 200)],
+    [
+        (SESSIONS, 200),
+        ("/nowhere", 404),
+        ("/", 302),
+        ("/metrics", 200),
+        ("/docs/", 200),
+    ],
 )
 def test_every_answer_is_safe_to_show(client, path, status):
     answer = client.get(path)
@@ -41,18 +48,18 @@ def test_only_over_tls_a_browser_is_told_to_stay_there(stranger):
 
 def test_no_other_page_may_call_unless_it_is_allowed_to(client, shared):
     for answer in (
-        client.get(DEVICES, headers={"Origin": FRIEND}),
-        shared.get(DEVICES, headers={"Origin": "https://evil.example.com"}),
-        shared.get(DEVICES, headers={"Origin": FRIEND + ".evil.example"}),
-        shared.get(DEVICES, headers={"Origin": "https://appXexample.com"}),
-        shared.get(DEVICES, headers={"Origin": "null"}),
+        client.get(SESSIONS, headers={"Origin": FRIEND}),
+        shared.get(SESSIONS, headers={"Origin": "https://evil.example.com"}),
+        shared.get(SESSIONS, headers={"Origin": FRIEND + ".evil.example"}),
+        shared.get(SESSIONS, headers={"Origin": "https://appXexample.com"}),
+        shared.get(SESSIONS, headers={"Origin": "null"}),
     ):
         assert answer.status_code == 200
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 def test_an_allowed_page_reads_all_that_a_client_needs(shared):
-    answer = shared.get(DEVICES, headers={"Origin": FRIEND})
+    answer = shared.get(SESSIONS, headers={"Origin": FRIEND})
     assert answer.headers["Access-Control-Allow-Origin"] == FRIEND
     assert {"Authorization", "Accept-Encoding", "Origin"} <= set(answer.vary)
     exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
@@ -62,7 +69,7 @@ def test_an_allowed_page_reads_all_that_a_client_needs(shared):
 
 
 def test_an_allowed_page_reads_problems_too(shared):
-    for path, headers in (("/nowhere", {}), (DEVICES, {"Authorization": "Basic x"})):
+    for path, headers in (("/nowhere", {}), (SESSIONS, {"Authorization": "Basic x"})):
         answer = shared.get(path, headers={"Origin": FRIEND, **headers})
         assert answer.status_code >= 400
         assert answer.headers["Access-Control-Allow-Origin"] == FRIEND
@@ -71,7 +78,7 @@ def test_an_allowed_page_reads_problems_too(shared):
 def test_an_allowed_page_may_send_what_a_client_sends(shared):
     wanted = "authorization, content-type, idempotency-key, if-match, x-request-id"
     answer = shared.options(
-        f"{DEVICES}1",
+        f"{SESSIONS}1",
         headers={
             "Authorization": "",
             "Origin": FRIEND,

@@ -290,7 +290,7 @@ def test_the_documents_know_the_prefix(make_app, prefix):
     client = make_app(API_PREFIX=prefix).test_client()
     expected = {verb.path.replace(API, prefix).rstrip("/") for verb in VERBS}
     assert client.get("/openapi.json").json["paths"].keys() == expected
-    assert client.get(f"{prefix}/devices/swagger.json").status_code == 200
-    assert client.get(f"{prefix}/devices/docs").status_code == 200
+    assert client.get(f"{prefix}/users/swagger.json").status_code == 200
+    assert client.get(f"{prefix}/users/docs").status_code == 200
     assert client.get("/status/").status_code == 200
-    assert client.get(f"{API}/devices/").status_code == 404
+    assert client.get(f"{API}/users/").status_code == 404

@@ -10,6 +10,7 @@ from myapp.db import redis_store
 from myapp.settings import SettingError
 
 DEVICES = "/api/v1/devices/"
+SESSIONS = "/api/v1/auth/sessions/"
 LOGIN = {"username": "pythonista", "password": "I<3testing"}
 
 
@@ -35,7 +36,7 @@ def standing(response):
 
 
 def test_nobody_is_limited_unless_asked_for(client):
-    answers = [client.get(DEVICES) for _ in range(10)]
+    answers = [client.get(SESSIONS) for _ in range(10)]
     assert {answer.status_code for answer in answers} == {200}
     assert not [name for name in answers[0].headers.keys() if "RateLimit" in name]
 
@@ -43,11 +44,11 @@ def test_nobody_is_limited_unless_asked_for(client):
 def test_so_many_calls_pass_and_the_next_is_refused(limited):
     client = as_account(limited(), "pythonista")
     for left in (4, 3, 2, 1, 0):
-        answer = client.get(DEVICES)
+        answer = client.get(SESSIONS)
         assert answer.status_code == 200
         assert standing(answer)[:2] == (5, left)
         assert "Retry-After" not in answer.headers
-    refused = client.get(DEVICES)
+    refused = client.get(SESSIONS)
     assert_problem(refused, 429)
     limit, left, seconds = standing(refused)
     assert (limit, left) == (5, 0)
@@ -68,18 +69,18 @@ def test_what_is_refused_is_not_carried_out(limited, make_app):
 
 def test_the_next_window_lets_in_again(limited):
     client = as_account(limited("1 per 1 second"), "pythonista")
-    assert client.get(DEVICES).status_code == 200
-    refused = client.get(DEVICES)
+    assert client.get(SESSIONS).status_code == 200
+    refused = client.get(SESSIONS)
     assert refused.status_code == 429
     time.sleep(int(refused.headers["Retry-After"]) + 0.1)
-    assert client.get(DEVICES).status_code == 200
+    assert client.get(SESSIONS).status_code == 200
 
 
 def test_each_account_has_its_own_count(limited):
     app = limited("1 per minute")
     mine, other = as_account(app, "pythonista"), as_account(app, "engineer")
-    assert [mine.get(DEVICES).status_code for _ in range(2)] == [200, 429]
-    assert [other.get(DEVICES).status_code for _ in range(2)] == [200, 429]
+    assert [mine.get(SESSIONS).status_code for _ in range(2)] == [200, 429]
+    assert [other.get(SESSIONS).status_code for _ in range(2)] == [200, 429]
 
 
 def test_an_account_has_one_count_however_it_signs_in(limited, make_app):
@@ -88,8 +89,8 @@ def test_an_account_has_one_count_however_it_signs_in(limited, make_app):
     bearer = {"Authorization": f"Bearer {token}"}
     app = limited("1 per minute")
     basic, stranger = as_account(app, "pythonista"), app.test_client()
-    assert stranger.get(DEVICES, headers=bearer).status_code == 200
-    assert basic.get(DEVICES).status_code == 429
+    assert stranger.get(SESSIONS, headers=bearer).status_code == 200
+    assert basic.get(SESSIONS).status_code == 429
     free.post("/api/v1/auth/logout", headers=bearer)
 
 
@@ -98,7 +99,7 @@ def test_strangers_are_counted_by_address(limited):
 
     def answers(address):
         where = {"REMOTE_ADDR": address}
-        return [stranger.get(DEVICES, environ_base=where).status_code for _ in "123"]
+        return [stranger.get(SESSIONS, environ_base=where).status_code for _ in "123"]
 
     assert answers("192.0.2.1") == [401, 401, 429]
     assert answers("192.0.2.2") == [401, 401, 429]
@@ -122,8 +123,8 @@ def test_what_is_open_to_all_is_read_without_being_counted(limited):
             answer = stranger.get(path)
             assert answer.status_code == 200
             assert standing(answer)[:2] == (1, 1)
-    assert stranger.options(DEVICES).status_code == 200
-    assert stranger.get(DEVICES).status_code == 401
+    assert stranger.options(SESSIONS).status_code == 200
+    assert stranger.get(SESSIONS).status_code == 401
     assert standing(stranger.get("/status/"))[:2] == (1, 0)
 
 

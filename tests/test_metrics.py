@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families as families
 from myapp.metrics import job
 
 DEVICES = "/api/v1/devices/"
+SESSIONS = "/api/v1/auth/sessions/"
 ONE = "/api/v1/devices/<int:id>"
 
 
@@ -61,7 +62,7 @@ def test_requests_are_counted_by_the_template_of_their_address(client, device, g
 
 def test_strangers_cannot_make_up_labels(stranger, grown):
     stranger.get("/no/such/place")
-    stranger.open(DEVICES, method="BREW")
+    stranger.open(SESSIONS, method="BREW")
     text = stranger.get("/metrics").text
     assert "/no/such/place" not in text and "BREW" not in text
     nowhere = {"method": "(any)", "route": "(none)"}
@@ -79,7 +80,7 @@ def test_an_error_of_ours_is_counted_too(make_app, grown):
 
 def test_connections_that_come_and_go_are_counted(make_app, grown):
     client = as_account(make_app(), "pythonista")
-    client.get(DEVICES)
+    client.get(SESSIONS)
     assert grown("database_connections_open") == 1
     assert grown("database_connections_in_use") == 0
 

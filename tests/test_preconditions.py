@@ -12,9 +12,16 @@ import pytest
 from conftest import PASSWORDS, THERMOSTAT, basic
 from werkzeug.http import http_date, parse_date
 
+ROLES = "/api/v1/roles/"
+AUDITOR = {"title": "auditor", "permissions": []}
 DEVICES = "/api/v1/devices/"
 PRESENCE = "/api/v1/presence/"
 CHANGES = {
+    ROLES: {
+        "PUT": {**AUDITOR, "title": "inspector"},
+        "PATCH": {"title": "inspector"},
+        "DELETE": None,
+    },
     DEVICES: {
         "PUT": {**THERMOSTAT, "name": "Oven"},
         "PATCH": {"name": "Oven"},
@@ -30,7 +37,7 @@ WRITERS = 10
 
 
 class Item:
-    """The device or its heartbeat, and how to ask for it and to change it."""
+    """A role, a device or its heartbeat, and how to ask for it and to change it."""
 
     def __init__(self, client, collection, url):
         self.client, self.collection, self.url = client, collection, url
@@ -49,7 +56,11 @@ def named(headers):
 
 
 @pytest.fixture
-def item(request, client, device):
+def item(request, client):
+    if request.param == ROLES:
+        admin = request.getfixturevalue("admin")
+        return Item(admin, ROLES, admin.post(ROLES, json=AUDITOR).json["url"])
+    device = request.getfixturevalue("device")
     if request.param == DEVICES:
         return Item(client, DEVICES, device["url"])
     beat = client.put(f"{PRESENCE}{device['id']}", json={"battery": 87})
@@ -316,13 +327,12 @@ def test_reading_and_registering_need_no_if_match(app, client):
 # Collections
 
 
-@pytest.mark.parametrize("collection", CHANGES)
+@EVERY_ITEM
 @BOTH_READS
-def test_who_has_a_page_already_is_not_sent_it_again(client, device, collection, verb):
-    client.put(f"{PRESENCE}{device['id']}", json={})
-    sent = client.open(collection, method=verb)
+def test_who_has_a_page_already_is_not_sent_it_again(item, verb):
+    sent = item.client.open(item.collection, method=verb)
     headers = {"If-None-Match": sent.headers["ETag"]}
-    kept = client.open(collection, method=verb, headers=headers)
+    kept = item.client.open(item.collection, method=verb, headers=headers)
     assert (kept.status_code, kept.data) == (304, b"")
     for name in ("ETag", "Link", "Cache-Control", "Vary"):
         assert kept.headers[name] == sent.headers[name]
@@ -345,10 +355,10 @@ def test_a_page_has_a_new_etag_when_an_item_comes(client):
     assert client.get(DEVICES).headers["ETag"] != before
 
 
-@pytest.mark.parametrize("collection", CHANGES)
-def test_reading_a_page_minds_if_match(client, collection):
+@EVERY_ITEM
+def test_reading_a_page_minds_if_match(item):
     headers = {"If-Match": '"x"'}
-    assert client.get(collection, headers=headers).status_code == 412
+    assert item.client.get(item.collection, headers=headers).status_code == 412
 
 
 # Many at once

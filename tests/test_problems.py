@@ -200,7 +200,7 @@ def test_an_error_undoes_what_the_request_did(make_app):
 def test_a_database_that_is_away_is_503(make_app, tmp_path):
     uri = f"sqlite:///{tmp_path}/no/such/folder/db"
     client = as_account(make_app(SQLALCHEMY_DATABASE_URI=uri), "pythonista")
-    response = client.get("/api/v1/devices/")
+    response = client.get("/api/v1/account")
     assert_problem(response, 503)
     assert int(response.headers["Retry-After"]) > 0
 
@@ -208,7 +208,7 @@ def test_a_database_that_is_away_is_503(make_app, tmp_path):
 def test_a_redis_that_is_away_is_503_and_only_where_it_is_needed(make_app, tmp_path):
     app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
     client = as_account(app, "pythonista")
-    assert client.get("/api/v1/devices/").status_code == 200
+    assert client.get("/api/v1/account").status_code == 200
     response = client.get("/api/v1/presence/")
     assert_problem(response, 503)
     assert int(response.headers["Retry-After"]) > 0
@@ -218,7 +218,7 @@ def test_tables_that_are_not_there_yet_are_503_and_told_of(make_app, tmp_path, c
     with empty_database(tmp_path) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri, TESTING=False)
         headers = {"Authorization": basic("pythonista", "I<3testing")}
-        answer = app.test_client().get("/api/v1/devices/", headers=headers)
+        answer = app.test_client().get("/api/v1/account", headers=headers)
         close(app)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0

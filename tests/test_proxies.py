@@ -6,6 +6,7 @@ from conftest import PASSWORDS, THERMOSTAT, as_account
 from myapp import proxies
 
 DEVICES = "/api/v1/devices/"
+SESSIONS = "/api/v1/auth/sessions/"
 AUTH = "/api/v1/auth"
 CLIENT, OTHER, CDN, ROUTER = "192.0.2.7", "192.0.2.8", "198.51.100.1", "10.0.0.1"
 LIE = "203.0.113.9"
@@ -93,7 +94,7 @@ def test_without_a_proxy_nobody_chooses_their_address(behind):
 def test_a_client_of_https_gets_links_and_rules_for_https(make_app, said):
     client = as_account(make_app(TRUSTED_PROXIES=2), "pythonista")
     secure = {"X-Forwarded-Proto": said}
-    page = client.get(DEVICES, headers=secure)
+    page = client.get(SESSIONS, headers=secure)
     assert page.json["meta"]["first"].startswith("https://localhost/")
     assert "Strict-Transport-Security" in page.headers
     assert client.get("/nowhere", headers=secure).headers["Strict-Transport-Security"]

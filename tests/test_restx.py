@@ -78,12 +78,12 @@ def test_the_root_of_a_slice_is_its_collection_and_has_an_address(app, admin, fe
 
 
 def test_a_verb_that_a_resource_lacks_is_405_in_our_form(client):
-    assert_problem(client.post("/api/v1/devices/1"), 405)
+    assert_problem(client.post("/api/v1/users/1"), 405)
 
 
 def test_no_stranger_is_told_of_other_routes(stranger):
-    text = stranger.get("/api/v1/devicez/").get_data(as_text=True)
-    assert "devices" not in text
+    text = stranger.get("/api/v1/userz/").get_data(as_text=True)
+    assert "users" not in text
     assert "did you mean" not in text
 
 

@@ -200,3 +200,10 @@ def test_what_does_not_work_is_not_written(app, copy):
     assert done.exit_code == 1
     assert "It does not work, so nothing was written: NameError" in done.output
     assert contents(copy) == before
+
+
+@pytest.mark.parametrize("before", ["()", "('a',)", "('a', 'b')", "(\n    'a',\n)"])
+def test_the_first_of_a_tuple_makes_one_as_the_others_do(before):
+    made = {}
+    exec(scaffold.permitted(f"OWNED = {before}\n", "c"), made)
+    assert made["OWNED"] == (*eval(before), "c")

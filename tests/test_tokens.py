@@ -27,6 +27,7 @@ REFRESHING = "/api/v1/auth/refresh"
 ACCOUNT = "/api/v1/account"
 USERS = "/api/v1/users/"
 DEVICES = "/api/v1/devices/"
+SESSIONS = "/api/v1/auth/sessions/"
 NEW_PASSWORD = "another one for it"
 
 
@@ -126,7 +127,7 @@ def refused(stranger):
     """Assert that a token is refused as if there were none, to read and to refresh."""
 
     def refused(token):
-        for verb, address in (("GET", DEVICES), ("POST", REFRESHING)):
+        for verb, address in (("GET", SESSIONS), ("POST", REFRESHING)):
             answer = stranger.open(address, method=verb, headers=bearer(token))
             assert refusal(answer) == refusal(stranger.open(address, method=verb))
 
@@ -170,7 +171,7 @@ def statements(app):
 
 
 def test_a_token_that_is_signed_by_us_works(stranger, forge):
-    assert stranger.get(DEVICES, headers=bearer(forge())).status_code == 200
+    assert stranger.get(SESSIONS, headers=bearer(forge())).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_a_token_that_was_tampered_with_is_refused(stranger, refused, token, num
     middle = len(parts[number]) // 2
     swapped = "A" if parts[number][middle] != "A" else "B"
     parts[number] = parts[number][:middle] + swapped + parts[number][middle + 1 :]
-    assert stranger.get(DEVICES, headers=bearer(token)).status_code == 200
+    assert stranger.get(SESSIONS, headers=bearer(token)).status_code == 200
     refused(".".join(parts))
 
 
@@ -252,8 +253,8 @@ def test_a_token_of_another_algorithm_is_refused(refused, forge, algorithm):
 
 @pytest.mark.parametrize("kind", [None, "JWT", "at", "jwt+at", REFRESH, ""])
 def test_a_token_of_another_type_opens_nothing(stranger, forge, kind):
-    answer = stranger.get(DEVICES, headers=bearer(forge(header={"typ": kind})))
-    assert refusal(answer) == refusal(stranger.get(DEVICES))
+    answer = stranger.get(SESSIONS, headers=bearer(forge(header={"typ": kind})))
+    assert refusal(answer) == refusal(stranger.get(SESSIONS))
 
 
 @pytest.mark.parametrize("kind", [ACCESS, REFRESH])
@@ -275,22 +276,22 @@ def test_an_expired_token_is_refused(stranger, refused, forge):
     moment = int(time.time())
     refused(forge(iat=moment - 60, nbf=moment - 60, exp=moment - 1))
     fresh = forge(iat=moment - 60, nbf=moment - 60, exp=moment + 60)
-    assert stranger.get(DEVICES, headers=bearer(fresh)).status_code == 200
+    assert stranger.get(SESSIONS, headers=bearer(fresh)).status_code == 200
 
 
 def test_a_token_that_worked_expires_all_the_same(stranger, token, monkeypatch):
     began = time.time()
     later = [15 * 60 - 10, 15 * 60 + 1]
-    assert stranger.get(DEVICES, headers=bearer(token)).status_code == 200
+    assert stranger.get(SESSIONS, headers=bearer(token)).status_code == 200
     monkeypatch.setattr(time, "time", lambda: began + later[0])
-    assert stranger.get(DEVICES, headers=bearer(token)).status_code == 200
+    assert stranger.get(SESSIONS, headers=bearer(token)).status_code == 200
     monkeypatch.setattr(time, "time", lambda: began + later[1])
-    refusal(stranger.get(DEVICES, headers=bearer(token)))
+    refusal(stranger.get(SESSIONS, headers=bearer(token)))
 
 
 def test_a_session_that_is_over_ends_its_tokens(app, stranger, refused, pair, clock):
     assert (
-        stranger.get(DEVICES, headers=bearer(pair["access_token"])).status_code == 200
+        stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
     )
     with app.app_context(), unit_of_work():
         sql.session.execute(sql.update(Session).values(expires_at=now()))
@@ -321,12 +322,12 @@ def test_tokens_of_a_former_key_hold_good_until_they_die(
     former = app.config["JWT_SECRET_KEY"]
     restart(JWT_SECRET_KEY="n" * 32, JWT_FORMER_SECRET_KEYS=["m" * 32, former])
     access, first = bearer(pair["access_token"]), bearer(pair["refresh_token"])
-    assert stranger.get(DEVICES, headers=access).status_code == 200
+    assert stranger.get(SESSIONS, headers=access).status_code == 200
     renewed = stranger.post(REFRESHING, headers=first).json
     # What is signed from now on is signed by the new key, and needs no other.
     restart(JWT_FORMER_SECRET_KEYS=[])
     fresh = bearer(renewed["access_token"])
-    assert stranger.get(DEVICES, headers=fresh).status_code == 200
+    assert stranger.get(SESSIONS, headers=fresh).status_code == 200
     refused(pair["access_token"])
 
 
@@ -414,12 +415,12 @@ def test_what_ends_an_account_or_its_password_ends_its_sessions(
 ):
     url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
     assert (
-        stranger.get(DEVICES, headers=bearer(pair["access_token"])).status_code == 200
+        stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
     )
     assert end(gardener, admin, url).status_code in (200, 204)
     refused(pair["access_token"])
     refused(pair["refresh_token"])
-    refusal(gardener.get(DEVICES))
+    refusal(gardener.get(SESSIONS))
     refusal(sign_in(stranger))
 
 
@@ -510,7 +511,7 @@ def test_without_redis_people_come_in_and_are_sent_away(
     pair = sign_in(stranger).json
     url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
     assert (
-        stranger.get(DEVICES, headers=bearer(pair["access_token"])).status_code == 200
+        stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
     )
     assert be_blocked(gardener, admin, url).status_code == 200
     refused(pair["access_token"])

@@ -11,6 +11,7 @@ from myapp import create_app
 from myapp.users.models import User
 
 DEVICES = "/api/v1/devices/"
+SESSIONS = "/api/v1/auth/sessions"
 KEYS = {"at", "level", "request_id", "method", "route", "status", "ms", "account"}
 
 
@@ -39,11 +40,11 @@ def production(written, make_app):
 
 def test_in_production_a_request_is_a_line_of_json(production, written):
     client = as_account(production, "pythonista")
-    answer = client.get(DEVICES, headers={"X-Request-ID": "find-me"})
+    answer = client.get(SESSIONS, headers={"X-Request-ID": "find-me"})
     (line,) = map(json.loads, written())
     assert line.keys() == KEYS
     assert (line["level"], line["request_id"]) == ("info", "find-me")
-    assert (line["method"], line["route"], line["status"]) == ("GET", DEVICES, 200)
+    assert (line["method"], line["route"], line["status"]) == ("GET", SESSIONS, 200)
     with production.app_context():
         assert line["account"] == User.find("pythonista").id
     assert 0 < line["ms"] < 60_000
@@ -55,7 +56,7 @@ def test_no_address_no_query_and_no_secret_is_written(production, written):
     stranger = production.test_client()
     stranger.get(f"{DEVICES}4711/report?q=hunter2")
     stranger.get("/secret/place?token=hunter2")
-    stranger.get(DEVICES, headers={"Authorization": basic("pythonista", "hunter2")})
+    stranger.get(SESSIONS, headers={"Authorization": basic("pythonista", "hunter2")})
     text = written()
     lines = [json.loads(line) for line in text]
     assert [line["status"] for line in lines] == [401, 404, 401]
@@ -78,7 +79,7 @@ def test_an_error_of_ours_is_one_line_with_its_trace(production, written):
 def test_a_server_that_logs_by_itself_does_not_repeat_a_line(production, monkeypatch):
     heard = logging.handlers.QueueHandler(queue.SimpleQueue())
     monkeypatch.setattr(logging.root, "handlers", [heard])
-    production.test_client().get(DEVICES)
+    production.test_client().get(SESSIONS)
     assert heard.queue.empty()
 
 

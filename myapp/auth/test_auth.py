@@ -209,7 +209,7 @@ def test_signing_in_is_remembered_on_the_account(gardener, stranger):
 @pytest.mark.parametrize("name", ["gardener", "GARDENER", "gARDENEr"])
 def test_a_name_signs_in_in_any_case(gardener, stranger, name):
     assert sign_in(stranger, name).status_code == 200
-    assert ask(stranger, DEVICES, basic(name, SHARED_PASSWORD)).status_code == 200
+    assert ask(stranger, SESSIONS, basic(name, SHARED_PASSWORD)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -299,14 +299,14 @@ def slowed(response, longest):
     return True
 
 
-@pytest.mark.parametrize("way", [LOGIN, DEVICES, TOKEN])
+@pytest.mark.parametrize("way", [LOGIN, SESSIONS, TOKEN])
 @pytest.mark.parametrize("name", ["gardener", "GARDENER", "nobody"])
 def test_after_five_failures_nothing_is_tried_for_a_while(
     registered, verified, name, way
 ):
     assert [guess(registered, name, way=way) for _ in range(5)] == [401] * 5
     verified.clear()
-    assert [guess(registered, name, way=way) for way in (LOGIN, DEVICES, TOKEN)] == [
+    assert [guess(registered, name, way=way) for way in (LOGIN, SESSIONS, TOKEN)] == [
         429
     ] * 3
     assert slowed(sign_in(registered, name, GARDENER["password"]), 60)
@@ -314,7 +314,7 @@ def test_after_five_failures_nothing_is_tried_for_a_while(
 
 
 def test_a_failure_is_a_failure_whatever_the_way(registered):
-    ways = (LOGIN, DEVICES, TOKEN, LOGIN, DEVICES)
+    ways = (LOGIN, SESSIONS, TOKEN, LOGIN, SESSIONS)
     assert [guess(registered, way=way) for way in ways] == [401] * 5
     assert guess(registered) == 429
 
@@ -348,7 +348,7 @@ def test_a_household_with_ipv6_is_one_address(registered):
     assert guess(registered, address="2001:db8:0:2::1") == 401
 
 
-@pytest.mark.parametrize("way", [LOGIN, DEVICES, TOKEN])
+@pytest.mark.parametrize("way", [LOGIN, SESSIONS, TOKEN])
 def test_failures_from_everywhere_do_not_lock_out_who_is_familiar(app, registered, way):
     def come_in(address):
         app.extensions["guard"].passwords.clear()  # what was right is not remembered
@@ -540,11 +540,11 @@ def test_a_token_opens_what_its_account_may_do(stranger, token):
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_is_known_in_any_case(stranger, token, scheme):
-    assert ask(stranger, DEVICES, f"{scheme} {token}").status_code == 200
+    assert ask(stranger, SESSIONS, f"{scheme} {token}").status_code == 200
 
 
 def test_a_token_gets_no_other_token(stranger, token):
-    assert ask(stranger, DEVICES, bearer(token)).status_code == 200
+    assert ask(stranger, SESSIONS, bearer(token)).status_code == 200
     refusal(ask(stranger, TOKEN, bearer(token)))
 
 
@@ -566,17 +566,17 @@ def test_head_has_no_token(client):
 
 
 def test_a_name_and_a_password_work_everywhere(stranger):
-    assert ask(stranger, DEVICES, RIGHT).status_code == 200
+    assert ask(stranger, SESSIONS, RIGHT).status_code == 200
 
 
 def test_where_tokens_are_to_be_used_a_password_only_gets_one(app, stranger):
     app.config["USE_TOKEN_AUTH"] = True
-    refusal(ask(stranger, DEVICES, RIGHT))
+    refusal(ask(stranger, SESSIONS, RIGHT))
     token = ask(stranger, TOKEN, RIGHT).json["token"]
-    assert ask(stranger, DEVICES, bearer(token)).status_code == 200
+    assert ask(stranger, SESSIONS, bearer(token)).status_code == 200
     refusal(ask(stranger, TOKEN, bearer(token)))
     pair = sign_in(stranger, "pythonista", PASSWORDS["pythonista"]).json
-    assert ask(stranger, DEVICES, bearer(pair["access_token"])).status_code == 200
+    assert ask(stranger, SESSIONS, bearer(pair["access_token"])).status_code == 200
 
 
 def test_a_name_in_any_case_is_the_same_account(client, stranger, device):
@@ -617,16 +617,16 @@ def test_a_name_in_any_case_is_the_same_account(client, stranger, device):
     ],
 )
 def test_whatever_is_wrong_the_answer_is_the_same(stranger, authorization):
-    for address in (DEVICES, TOKEN):
+    for address in (SESSIONS, TOKEN):
         nothing = refusal(ask(stranger, address, None))
         assert refusal(ask(stranger, address, authorization)) == nothing
 
 
 def test_a_right_password_does_not_let_a_wrong_one_in(stranger):
     for _ in range(2):
-        assert ask(stranger, DEVICES, RIGHT).status_code == 200
-        refusal(ask(stranger, DEVICES, basic("pythonista", "wrong")))
-        refusal(ask(stranger, DEVICES, basic("engineer", PASSWORDS["pythonista"])))
+        assert ask(stranger, SESSIONS, RIGHT).status_code == 200
+        refusal(ask(stranger, SESSIONS, basic("pythonista", "wrong")))
+        refusal(ask(stranger, SESSIONS, basic("engineer", PASSWORDS["pythonista"])))
 
 
 # What is left of them

