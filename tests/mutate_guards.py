@@ -86,8 +86,9 @@ LINES = [
     ("presence/models.py", "return Presence.count(**scope)", "return Presence.count()"),
     ("users/models.py", "deleted_at=now(), name_key=None", "deleted_at=now()"),
     ("users/models.py", "deleted_at=now(), name_key=None", "name_key=None"),
-    ("roles/models.py", "before and not has_admin()", "False"),
+    ("users/models.py", ", User.password_hash == before", ""),
     ("users/models.py", "not username.isascii() or ", ""),
+    ("roles/models.py", "before and not has_admin()", "False"),
     ("roles/models.py", "set(permissions) >= set(PERMISSIONS)", "True"),
     (
         "roles/models.py",
@@ -113,7 +114,6 @@ CONDITIONS = [
     ("users/models.py", "existing"),
     ("users/models.py", "may_come_in"),
     ("users/models.py", "look_up"),
-    ("users/models.py", "keep_hash"),
     ("auth/models.py", "mine"),
     ("auth/models.py", "look_up"),
     ("auth/models.py", "sign_out"),
