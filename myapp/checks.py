@@ -514,8 +514,9 @@ def connections(config):
     if label not in MOST:
         return
     most, cores = int(asked(MOST[label])[0]), os.cpu_count() or 1
-    # In myapp.ini one process for each core and one more, Celery's for each core; each
-    # does one thing at a time, and reads on one connection and writes on another.
+    # In myapp.ini one process for each core and one more, Celery's for each
+    # core; each does one thing at a time, and reads on one connection and
+    # writes on another.
     web = int(os.environ.get("WEB_CONCURRENCY", cores + 1))
     wanted = 2 * (web + cores)
     told = f"this host may want {wanted}, {label} has {most}"

@@ -16,11 +16,16 @@ import sys
 import tempfile
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 
 from . import yours
 from .openapi import TITLE
 from .yours import all_or_nothing, git, read, replaced, tidy
+
+# Those that stay, and those that go.
+KNOWN = {"status", "auth", "account", "users", "roles"}
+KNOWN |= {"audit", "devices", "imports", "presence", "todos"}
 
 
 @click.command("empty-house")
@@ -30,6 +35,10 @@ def empty_house():
 
     Nothing may wait to be committed. What is not in git stays as it is.
     """
+    more = {feature.name for feature in current_app.extensions["features"]} - KNOWN
+    if more:
+        told = ", ".join(sorted(more))
+        raise click.ClickException(f"It is for the start, and there is {told} already.")
     empty(yours.ROOT)
     click.echo(f"The house is empty:{git(yours.ROOT, 'diff', '--shortstat', 'HEAD')}")
     click.echo("See it with: git diff --stat HEAD; take it back: git reset --hard")
@@ -61,15 +70,20 @@ def empty(root):
 
 
 def edit(root, edits):
-    """Replace texts in files: `{path: [(before, after), ...]}`. Each must be there once."""
+    """Replace texts in files: `{path: [(before, after), ...]}`. Each must be there once.
+    It may be a pattern; what comes after it is then as for `re.sub`."""
     for name, pairs in edits.items():
         text = read(root / name)
         for before, after in pairs:
-            if text.count(before) != 1:
+            if isinstance(before, re.Pattern):
+                changed, count = before.subn(after, text)
+            else:
+                changed, count = text.replace(before, after), text.count(before)
+            if count != 1:
                 raise click.ClickException(
-                    f"{name} has this {text.count(before)} times, not once: {before!r}"
+                    f"{name} has this {count} times, not once: {before!r}"
                 )
-            text = text.replace(before, after)
+            text = changed
         (root / name).write_bytes(text.encode())
 
 

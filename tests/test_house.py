@@ -94,7 +94,7 @@ def test_every_slice_with_endpoints_is_a_feature():
     names = {file.parent.name for file in folders}
     assert names == {
         feature.name for feature in FEATURES
-    }, "FEATURES in myapp/__init__.py names each folder with endpoints, and no other."
+    }, "FEATURES in myapp/__init__.py: each folder with endpoints, and no other."
 
 
 GOVERNED = [
@@ -108,8 +108,8 @@ GOVERNED = [
 def test_every_model_with_owners_has_its_permissions(model):
     assert model.collection in OWNED, (
         f"Nobody may read or change everybody's {model.collection}: put the name into "
-        "OWNED in myapp/guard.py; or say, as `governed_by` of the model, whose permissions "
-        "are good for these, too."
+        "OWNED in myapp/guard.py; or say, as `governed_by` of the model, whose "
+        "permissions are good for these, too."
     )
 
 
