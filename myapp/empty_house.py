@@ -16,11 +16,16 @@ import sys
 import tempfile
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 
 from . import yours
 from .openapi import TITLE
 from .yours import all_or_nothing, git, read, replaced, tidy
+
+# Those that stay, and those that go.
+KNOWN = {"status", "auth", "account", "users", "roles"}
+KNOWN |= {"audit", "devices", "imports", "presence", "todos"}
 
 
 @click.command("empty-house")
@@ -30,6 +35,10 @@ def empty_house():
 
     Nothing may wait to be committed. What is not in git stays as it is.
     """
+    more = {feature.name for feature in current_app.extensions["features"]} - KNOWN
+    if more:
+        told = ", ".join(sorted(more))
+        raise click.ClickException(f"It is for the start, and there is {told} already.")
     empty(yours.ROOT)
     click.echo(f"The house is empty:{git(yours.ROOT, 'diff', '--shortstat', 'HEAD')}")
     click.echo("See it with: git diff --stat HEAD; take it back: git reset --hard")

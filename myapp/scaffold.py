@@ -834,7 +834,7 @@ def new_feature(name, fields, store, shared, parent, singular):
     make_black_available()
     write(slice)
     click.echo(f"{PACKAGE.name}/{name}/ is there. Next:")
-    if not slice.redis:
-        click.echo("  flask db upgrade")
+    if slice.owned or not slice.redis:
+        click.echo("  flask deploy     # its table, its permissions")
     click.echo(f'  make test ARGS="-k {name}"')
     click.echo(f"Its page is {current_app.config['API_PREFIX']}/{name}/docs")

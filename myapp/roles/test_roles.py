@@ -3,7 +3,9 @@ from conftest import hire
 from test_problems import assert_problem
 from test_tokens import at_once
 
+from myapp.db import unit_of_work
 from myapp.guard import PERMISSIONS
+from myapp.roles.models import BUILT_IN, Role
 
 ROLES = "/api/v1/roles/"
 USERS = "/api/v1/users/"
@@ -51,6 +53,18 @@ def test_three_roles_are_built_in(admin):
         ("manager", False, [name for name in PERMISSIONS if name.endswith("read_all")]),
         ("admin", False, list(PERMISSIONS)),
     ]
+
+
+def test_what_a_new_slice_permits_comes_to_the_built_in_roles(app, admin):
+    new = PERMISSIONS[0]
+    with app.app_context(), unit_of_work():
+        Role.entitled("admin").permissions = list(PERMISSIONS[1:])
+        Role.entitled("manager").permissions = ["roles:read"]  # as somebody wants it
+        Role.build_in()
+    assert set(entitled(admin, "admin")["permissions"]) == set(PERMISSIONS)
+    theirs = ["roles:read", *({new} & set(BUILT_IN["manager"]))]
+    assert entitled(admin, "manager")["permissions"] == theirs
+    assert entitled(admin, "user")["permissions"] == []
 
 
 def test_a_role_is_added_and_read(admin):
