@@ -266,6 +266,7 @@ EDITS = {
             "production(app, own, **settings)",
         ),
     ],
+    "tests/mutate_guards.py": [("FEWEST = 135", "FEWEST = 130")],
     "tests/test_run.py": [
         (
             'for name in ("myapp", "migrations", "data"):',
