@@ -227,8 +227,8 @@ def different(schema, number):
         return f"{day}" if schema["format"] == "date" else f"{day}T07:40:00Z"
     if schema.get("pattern") == NO_NUL:
         longest = schema["maxLength"]
-        if longest < 4:  # ten digits would be too few
-            return chr(ord("一") + number) * max(schema["minLength"], 1)
+        if longest < 4:  # ten digits would be too few, and there are 20,000 of these
+            return chr(ord("一") + number % 20_000) * max(schema["minLength"], 1)
         begin = f"{example_of(schema)} "[: max(longest - len(f"{number}"), 0)]
         return f"{begin}{number}"[-longest:]
     return example_of(schema)
