@@ -20,7 +20,7 @@ TEN = """
     readings --parent books value:number:-50..150 taken_at:datetime unit:enum:C,F,K?
     notes --store redis body_text:text:500 starred:boolean? due:date?
     signals --store redis --open level:number?
-    shelves --parent genres --singular shelf order:integer? label:string:1..1:unique
+    shelves --parent genres --singular shelf order:integer? label:string:1..8:unique
     people --singular person full_name:string? about:text:10000? age:integer:0..150?
         height:number? member:boolean? born:date? seen_at:datetime? mood:enum:good,bad?
         best_book:reference:books?
