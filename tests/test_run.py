@@ -143,6 +143,11 @@ def call(port, verb, path, body=None, media_type="application/json"):
         connection.close()
 
 
+def metrics(address):
+    with urlopen(f"{address}/metrics") as answer:
+        return answer.read().decode()
+
+
 @on_linux
 def test_it_begins_with_demo_data_keeps_what_it_is_told_and_ends_with_make(tmp_path):
     port = free_port()
@@ -164,9 +169,9 @@ def test_it_begins_with_demo_data_keeps_what_it_is_told_and_ends_with_make(tmp_p
         assert status == 202
         path = urlsplit(begun["url"]).path
         wait_until(lambda: call(port, "GET", path)[1]["status"] == "done")
-        with urlopen(f"{address}/metrics") as answer:
-            counted = 'jobs_total{job="imports.advance",outcome="done"} 1.0'
-            assert counted in answer.read().decode()
+        counted = 'jobs_total{job="imports.advance",outcome="done"} 1.0'
+        # The worker counts a job when it has ended, which is after it said "done".
+        wait_until(lambda: counted in metrics(address))
         wait_until(lambda: len(processes(tmp_path)) == ALL)
         process.send_signal(signal.SIGINT)
         assert process.wait(LIMIT) == 0
