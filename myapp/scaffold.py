@@ -16,7 +16,6 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from datetime import date
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +33,7 @@ from .model import SqlModel, spoken
 from .openapi import example_of
 from .paging import OWN
 from .schema import BIGGEST
+from .yours import tidy
 
 PACKAGE = Path(__file__).parent
 PROJECT = PACKAGE.parent
@@ -746,15 +746,6 @@ def all_or_nothing(paths):
         raise
 
 
-def make_black_available():
-    """Black puts code into form. It comes with the tools, not with the service."""
-    if not find_spec("black"):
-        click.echo("Installing the development tools, which put code into form.")
-        made = subprocess.run(["make", "--silent", ".venv/dev"], cwd=PROJECT)
-        if made.returncode:
-            raise click.ClickException("Black is needed here: make .venv/dev")
-
-
 def run(folder, *words):
     """What a Python module prints in a folder. Raises ClickException."""
     own = f"{PACKAGE.name.upper()}_"
@@ -794,7 +785,7 @@ def write(slice):
         for path, text in files.items():
             (copy / path).parent.mkdir(exist_ok=True)
             (copy / path).write_text(text, encoding="utf-8")
-        run(copy, "black", "-q", *(path for path in files if path.endswith(".py")))
+        tidy(copy, *(path for path in files if path.endswith(".py")))
         told = run(copy, "flask", "--app", PACKAGE.name, "openapi")
         (copy / "openapi.json").write_bytes(told)
         new = PACKAGE / slice.name
@@ -831,7 +822,6 @@ def new_feature(name, fields, store, shared, parent, singular):
     """
     features = {feature.name for feature in current_app.extensions["features"]}
     slice = Slice(name, fields, store, shared, parent, singular, features)
-    make_black_available()
     write(slice)
     click.echo(f"{PACKAGE.name}/{name}/ is there. Next:")
     if slice.owned or not slice.redis:

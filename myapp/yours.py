@@ -229,15 +229,18 @@ def forget(folder):
             empty.rmdir()
 
 
-def tidy(root):
-    """Break lines anew. Raises ClickException."""
+def tidy(root, *files):
+    """Break lines of Python files below a folder anew, of all where none is named. Black
+    does so, which comes with the tools and not with the service: it is installed where it
+    is missing. Raises ClickException."""
     python = sys.executable
     if importlib.util.find_spec("black") is None:
-        if subprocess.run(["make", "--silent", ".venv/dev"], cwd=root).returncode:
-            raise click.ClickException("black is needed here: make .venv/dev")
-        python = root / ".venv/bin/python"
+        click.echo("Installing the development tools, which put code into form.")
+        if subprocess.run(["make", "--silent", ".venv/dev"], cwd=ROOT).returncode:
+            raise click.ClickException("Black is needed here: make .venv/dev")
+        python = ROOT / ".venv/bin/python"
     done = subprocess.run(
-        [python, "-m", "black", "--quiet", "."],
+        [python, "-m", "black", "--quiet", *(files or ["."])],
         cwd=root,
         capture_output=True,
         text=True,
