@@ -58,6 +58,7 @@ from sqlalchemy.orm import column_property, declared_attr
 
 from .db import Changed, in_batches, redis_store, sql
 from .etags import dumps
+from .openapi import REFERS
 from .paging import MOST_COUNTED, OWN, Found, here
 from .problems import Problem, fault
 from .statements import filled, insert_all, parameters, read, write
@@ -289,6 +290,8 @@ class SqlModel(Described, sql.Model):
     def __init_subclass__(cls, **kwargs):
         if not cls.__dict__.get("__abstract__"):
             cls.collection = cls.collection or cls.__tablename__
+            for name, other in cls.references.items():
+                cls.write_schema["properties"][name][REFERS] = other.collection
             cls.describe()
             for name, schema in cls.write_schema["properties"].items():
                 if name in cls.write_only or name in cls.__dict__:

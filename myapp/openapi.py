@@ -56,6 +56,7 @@ ID = {
     "maximum": 2**63 - 1,
     "description": "The `id` of the thing.",
 }
+REFERS = "x-references"  # of a property: whose ids it takes, as the last of an address
 REQUEST_ID = {
     "type": "string",
     "description": "Finds this in our log.",

@@ -9,7 +9,7 @@ import re
 
 from werkzeug.http import HTTP_STATUS_CODES
 
-from .openapi import example_of
+from .openapi import REFERS, example_of
 
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 # The order of a life, after what makes: listed, read, changed, and at last forgotten.
@@ -67,19 +67,36 @@ def collection(document):
 
 
 def needed(tag, document):
-    """What other folders make that this one's calls are about."""
-    own = {
-        operation["operationId"] for _, _, operation in in_order(document, tag["name"])
-    }
-    for verbs in document["paths"].values():
+    """What other folders make that this one's calls are about, or must name."""
+    own, named = set(), set()
+    for _, _, operation in in_order(document, tag["name"]):
+        own.add(operation["operationId"])
+        if "requestBody" in operation:
+            named.update(referred(body_of(operation, document)[1]).values())
+    for path, verbs in document["paths"].items():
         for operation in verbs.values():
             about = {link["operationId"] for link in links_of(operation)}
             if (
                 makes(operation)
                 and tag["name"] not in operation["tags"]
-                and about & own
+                and (about & own or kept_as(path) in named)
             ):
                 yield f"Run “{operation['summary']}” first."
+
+
+def body_of(operation, document):
+    """The media type and the schema of what is sent."""
+    media, sent = next(iter(operation["requestBody"]["content"].items()))
+    return media, resolved(sent["schema"], document)
+
+
+def referred(schema):
+    """The variables that hold the ids which must be sent: {property: variable}."""
+    return {
+        name: kept_as(schema["properties"][name][REFERS])
+        for name in schema.get("required", ())
+        if REFERS in schema["properties"][name]
+    }
 
 
 def in_order(document, tag):
@@ -129,14 +146,14 @@ def item(path, verb, operation, document, ids):
         },
     }
     if "requestBody" in operation:
-        media, sent = next(iter(operation["requestBody"]["content"].items()))
-        example = example_of(resolved(sent["schema"], document))
-        language = "text"
-        if not isinstance(example, str):
+        media, schema = body_of(operation, document)
+        if schema["type"] == "object":
             language = "json"
-            example = json.dumps(
-                {**example, **said(operation, example)}, indent=2, ensure_ascii=False
-            )
+            example = json.dumps(said(operation, schema), indent=2, ensure_ascii=False)
+            for variable in referred(schema).values():  # which holds a number
+                example = example.replace('"{{%s}}"' % variable, "{{%s}}" % variable)
+        else:
+            language, example = "text", example_of(schema)
         options = {"raw": {"language": language}}
         request["body"] = {"mode": "raw", "raw": example, "options": options}
         headers.insert(0, {"key": "Content-Type", "value": media})
@@ -169,21 +186,32 @@ def examples(request, operation, document):
                 }
 
 
-def said(operation, example):
-    """Of an example of a body what this run says in its place: who it is, and, for what
-    must be unique, when it was."""
-    me = operation["operationId"] == "postAuthLogin" or MINE in operation["tags"]
-    if me:
+def said(operation, schema):
+    """An example of a body, where in its place this run says who it is, what was made in
+    another folder, and, where it must be unique, when it was."""
+    example = example_of(schema)
+    properties, variables = schema["properties"], referred(schema)
+    if operation["operationId"] == "postAuthLogin" or MINE in operation["tags"]:
         told = {"username": "{{username}}", "password": "{{password}}"}
-        return {name: value for name, value in told.items() if name in example}
-    if not makes(operation):
-        return {}
-    taken = operation["responses"].get("409", {}).get("description", "")
+    else:
+        told = {name: "{{%s}}" % variable for name, variable in variables.items()}
+        taken = operation["responses"].get("409", {}).get("description", "")
+        unique = re.findall(r"The (\w+) is taken", taken)
+        for name in unique if makes(operation) else ():
+            if type(example.get(name)) is str and "format" not in properties[name]:
+                told[name] = unlike(example[name], **properties[name])
     return {
-        name: f"{example[name]}-{{{{$timestamp}}}}"
-        for name in re.findall(r"The (\w+) is taken", taken)
-        if type(example.get(name)) is str
+        name: told.get(name, value)
+        for name, value in example.items()
+        if name in variables or REFERS not in properties[name]
     }
+
+
+def unlike(example, minLength=0, maxLength=255, **_):
+    """A text like the example that no run before has said, of a length that fits."""
+    if len(example) + len("-1763700000") <= maxLength:
+        return f"{example}-{{{{$timestamp}}}}"
+    return "{{$randomAlphaNumeric}}" * max(minLength, min(maxLength, 12))
 
 
 def described(parameter):

@@ -73,7 +73,8 @@ def choice(description, *values):
 
 
 def reference(description, example=7):
-    """The id of another thing; a model's `references` say of which kind."""
+    """The id of another thing; a model's `references` say of which kind, and the document
+    does so with REFERS."""
     return integer(1, BIGGEST, description, example)
 
 
@@ -336,6 +337,8 @@ def accepts_patch(model):
 
 def _describes_body(verb, schemas, shape):
     taken = [f"The {name} is taken." for name in getattr(shape, "unique", ())]
+    unfit = ["The body does not fit the schema."]
+    unfit += [f"There is no such {name}." for name in getattr(shape, "references", ())]
     return describes(
         verb,
         request_body={
@@ -346,7 +349,7 @@ def _describes_body(verb, schemas, shape):
             "400": problem_response("The body is not JSON."),
             "413": problem_response("The body is too large."),
             "415": problem_response("The body is of another media type."),
-            "422": problem_response("The body does not fit the schema."),
+            "422": problem_response(" ".join(unfit)),
             **({"409": problem_response(" ".join(taken))} if taken else {}),
         },
     )

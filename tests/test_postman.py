@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from myapp.openapi import REFERS
+from myapp.postman import collection
+
 
 def items(stranger):
     folders = stranger.get("/docs/postman.json").json["item"]
@@ -51,6 +54,46 @@ def test_a_call_comes_with_a_body_that_the_service_takes(client, stranger):
             )
             assert made.status_code == 201
             assert json.loads(item["response"][0]["body"]).keys() == made.json.keys()
+
+
+def sent_by(stranger, must=True, **property):
+    """Of a folder whose calls send such a `word`, and leave it out unless they `must` send
+    it: what the folder says, and what the call that makes sends."""
+    document = stranger.get("/openapi.json").json
+    operation = document["paths"]["/api/v1/users"]["post"]
+    (described,) = operation["requestBody"]["content"].values()
+    described["schema"] = {
+        "type": "object",
+        "properties": {"word": {"examples": ["A word"], **property}},
+        "required": ["word"] * must,
+    }
+    operation["responses"]["409"]["description"] = "The word is taken."
+    (folder,) = (f for f in collection(document)["item"] if f["name"] == "users")
+    return folder["description"], folder["item"][0]["request"]["body"]["raw"]
+
+
+def test_what_must_be_named_is_what_another_folder_made(stranger):
+    reference = {"type": "integer", "examples": [7], REFERS: "roles"}
+    told, sent = sent_by(stranger, **reference)
+    assert told.endswith("Run “Add a role” first.")
+    assert json.loads(sent.replace("{{roles_id}}", "12")) == {"word": 12}
+    told, sent = sent_by(stranger, must=False, **reference)
+    assert "Run" not in told and json.loads(sent) == {}
+
+
+@pytest.mark.parametrize(
+    "limits, sent",
+    [
+        ({"maxLength": 64}, "A word-{{$timestamp}}"),
+        ({"maxLength": 16}, "{{$randomAlphaNumeric}}" * 12),
+        ({"maxLength": 8}, "{{$randomAlphaNumeric}}" * 8),
+        ({"minLength": 13, "maxLength": 13}, "{{$randomAlphaNumeric}}" * 13),
+        ({"format": "date"}, "A word"),
+    ],
+)
+def test_what_must_be_unique_is_another_one_each_time(stranger, limits, sent):
+    _, found = sent_by(stranger, type="string", **limits)
+    assert json.loads(found) == {"word": sent}
 
 
 def test_an_id_is_forgotten_with_its_own_thing_alone(stranger):

@@ -1,6 +1,8 @@
 """Ten features that nobody has written by hand, in a clone: they pass all that ours pass,
 without a further edit."""
 
+import shutil
+
 import pytest
 from test_own import ALL_TESTS, KEPT, Clone
 from tour import README, with_first_feature
@@ -59,6 +61,12 @@ def test_ten_features_are_well_on_another_database(clone, server):
 
 def test_ten_features_do_what_their_document_says(clone):
     clone.run("make", *KEPT, "fuzz", "SECONDS=60", "ARGS=--seed 7")
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="newman needs Node")
+def test_ten_features_run_in_postman_from_top_to_bottom(clone):
+    clone.run("make", *KEPT, "clients/node_modules")
+    clone.run(".venv/bin/python", "-m", "pytest", "tests/documents/test_newman.py")
 
 
 def test_the_readmes_first_feature_is_made_and_answers_as_it_says():
