@@ -11,7 +11,10 @@ ASIDE = "name", "in", "required", "description"  # said of a value beside its sc
 
 def words(part):
     """A part with what 2.0 has no word for under its own name."""
-    return {key.removeprefix("x-"): value for key, value in part.items()}
+    return {
+        key if key == openapi.REFERS else key.removeprefix("x-"): value
+        for key, value in part.items()
+    }
 
 
 def schema_of(old):
