@@ -24,8 +24,9 @@ test: .venv/dev  ## run the tests; ARGS="-k devices" for some, DB=postgresql or 
 guards: .venv/dev  ## remove each guard in turn, and see the tests fail each time
 	$(BIN)/python tests/mutate_guards.py
 
-fuzz: .venv/dev  ## hold the service to its document; SECONDS=3600 for longer, ARGS="--seed 7"
-	$(BIN)/python tests/fuzz/run.py --max-time $(or $(SECONDS),80) $(ARGS)
+fuzz: .venv/dev  ## hold the service to its document; SECONDS=3600 for longer, DB=postgresql or mariadb
+	$(if $(DB),$(BIN)/python tests/databases.py $(DB)) \
+		$(BIN)/python tests/fuzz/run.py --max-time $(or $(SECONDS),80) $(ARGS)
 
 proof: .venv/dev  ## deploy to a machine of its own, as root; DEPLOYS=10 KILLS=20 for more
 	$(BIN)/pytest tests/deploy -p no:randomly $(ARGS)

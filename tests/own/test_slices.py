@@ -4,15 +4,12 @@ without a further edit."""
 import shutil
 
 import pytest
-from test_own import ALL_TESTS, KEPT, Clone
+from test_own import KEPT, Clone
 from tour import README, with_first_feature
 
 from myapp import FEATURES
-from myapp.scaffold import PACKAGE as FOLDER
 
-# What is another on each database: the features themselves, and what holds every slice.
-HELD = ("authorization", "bad_input", "conformance", "house", "migrations", "moving")
-HELD = [f"tests/test_{name}.py" for name in (*HELD, "plans", "schemas")]
+SERVERS = pytest.mark.parametrize("server", ["", "postgresql", "mariadb"])  # or SQLite
 TEN = """
     books title:string:120 pages:integer:1..5000 isbn:string? published:date
     authors name:string:80:unique born:date? alive:boolean
@@ -49,18 +46,14 @@ def test_ten_features_pass_the_checks_of_every_commit(clone):
     clone.lint()
 
 
-def test_ten_features_pass_every_test(clone):
-    clone.test()
+@SERVERS
+def test_ten_features_pass_every_test(clone, server):
+    clone.run("make", *KEPT, "test", f"DB={server}")
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
-def test_ten_features_are_well_on_another_database(clone, server):
-    started = (".venv/bin/python", "tests/databases.py", server)
-    clone.run(*started, ".venv/bin/python", *ALL_TESTS, FOLDER.name, *HELD)
-
-
-def test_ten_features_do_what_their_document_says(clone):
-    clone.run("make", *KEPT, "fuzz", "SECONDS=60", "ARGS=--seed 7")
+@SERVERS
+def test_ten_features_do_what_their_document_says(clone, server):
+    clone.run("make", *KEPT, "fuzz", f"DB={server}", "SECONDS=60", "ARGS=--seed 7")
 
 
 @pytest.mark.skipif(not shutil.which("npm"), reason="newman needs Node")
