@@ -181,8 +181,9 @@ EDITS = {
         ("-k devices", "-k users"),
         (
             "fuzz: .venv/dev  ## hold the service to its document; SECONDS=3600 for "
-            'longer, ARGS="--seed 7"\n'
-            "\t$(BIN)/python tests/fuzz/run.py --max-time $(or $(SECONDS),80) "
+            "longer, DB=postgresql or mariadb\n"
+            "\t$(if $(DB),$(BIN)/python tests/databases.py $(DB)) \\\n"
+            "\t\t$(BIN)/python tests/fuzz/run.py --max-time $(or $(SECONDS),80) "
             "$(ARGS)\n"
             "\n"
             "proof: .venv/dev  ## deploy to a machine of its own, as root; "
