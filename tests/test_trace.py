@@ -54,7 +54,7 @@ def test_in_production_a_request_is_a_line_of_json(production, written):
 
 def test_no_address_no_query_and_no_secret_is_written(production, written):
     stranger = production.test_client()
-    stranger.get(f"{DEVICES}4711/report?q=hunter2")
+    stranger.get(f"{DEVICES}4711471147114711/report?q=hunter2")
     stranger.get("/secret/place?token=hunter2")
     stranger.get(SESSIONS, headers={"Authorization": basic("pythonista", "hunter2")})
     text = written()
@@ -63,7 +63,7 @@ def test_no_address_no_query_and_no_secret_is_written(production, written):
     assert [line["account"] for line in lines] == [None, None, None]
     assert lines[0]["route"] == "/api/v1/devices/<int:id>/report"
     assert lines[1]["route"] == "(none)"
-    for secret in ("4711", "hunter2", "secret", "pythonista"):
+    for secret in ("4711471147114711", "hunter2", "secret", "pythonista"):
         assert secret not in "".join(text)
 
 
