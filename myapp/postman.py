@@ -188,7 +188,7 @@ def examples(request, operation, document):
 
 def said(operation, schema):
     """An example of a body, where in its place this run says who it is, what was made in
-    another folder, and, where it must be unique, when it was."""
+    another folder, and, where it must be unique, what nobody else has."""
     example = example_of(schema)
     properties, variables = schema["properties"], referred(schema)
     if operation["operationId"] == "postAuthLogin" or MINE in operation["tags"]:
@@ -209,8 +209,8 @@ def said(operation, schema):
 
 def unlike(example, minLength=0, maxLength=255, **_):
     """A text like the example that no run before has said, of a length that fits."""
-    if len(example) + len("-1763700000") <= maxLength:
-        return f"{example}-{{{{$timestamp}}}}"
+    if len(example) + 37 <= maxLength:  # a hyphen and a UUID
+        return f"{example}-{{{{$guid}}}}"
     return "{{$randomAlphaNumeric}}" * max(minLength, min(maxLength, 12))
 
 

@@ -84,7 +84,7 @@ def test_what_must_be_named_is_what_another_folder_made(stranger):
 @pytest.mark.parametrize(
     "limits, sent",
     [
-        ({"maxLength": 64}, "A word-{{$timestamp}}"),
+        ({"maxLength": 64}, "A word-{{$guid}}"),
         ({"maxLength": 16}, "{{$randomAlphaNumeric}}" * 12),
         ({"maxLength": 8}, "{{$randomAlphaNumeric}}" * 8),
         ({"minLength": 13, "maxLength": 13}, "{{$randomAlphaNumeric}}" * 13),
@@ -151,4 +151,4 @@ def test_what_must_be_unique_is_new_in_each_run(stranger):
         (raw,) = [
             raw for address, raw in sent.items() if address.endswith(f"v1/{path}")
         ]
-        assert json.loads(raw)[name].endswith("-{{$timestamp}}")
+        assert json.loads(raw)[name].endswith("-{{$guid}}")
