@@ -23,9 +23,7 @@ from . import yours
 from .openapi import TITLE
 from .yours import all_or_nothing, git, read, replaced, tidy
 
-# Those that stay, and those that go.
-KNOWN = {"status", "auth", "account", "users", "roles"}
-KNOWN |= {"audit", "devices", "imports", "presence", "todos"}
+STAY = {"status", "auth", "account", "users", "roles"}
 
 
 @click.command("empty-house")
@@ -35,8 +33,8 @@ def empty_house():
 
     Nothing may wait to be committed. What is not in git stays as it is.
     """
-    more = {feature.name for feature in current_app.extensions["features"]} - KNOWN
-    if more:
+    there = {feature.name for feature in current_app.extensions["features"]}
+    if more := there - STAY - {*plan(yours.ROOT)["SLICES"]}:
         told = ", ".join(sorted(more))
         raise click.ClickException(f"It is for the start, and there is {told} already.")
     empty(yours.ROOT)
@@ -46,9 +44,14 @@ def empty_house():
     click.echo("Next: make test, make lint, then git commit.")
 
 
+def plan(root):
+    """What goes and what changes in the clone at `root`, {name: value}."""
+    return runpy.run_path(str(root / "empty/edits.py"))
+
+
 def empty(root):
     """Empty the clone at `root`. Raises ClickException; then, nothing has changed."""
-    said = runpy.run_path(str(root / "empty/edits.py"))
+    said = plan(root)
     with all_or_nothing(root):
         edit(root, said["EDITS"])
         for line in said["LINES"]:

