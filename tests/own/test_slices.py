@@ -1,5 +1,5 @@
-"""Ten features that nobody has written by hand, in a clone: they pass all that ours pass,
-without a further edit."""
+"""Ten features that nobody has written by hand, in a clone under a name of its own: they
+pass all that ours pass, without a further edit."""
 
 import shutil
 
@@ -35,6 +35,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     clone = Clone(tmp_path_factory.mktemp("ten") / "clone")
+    clone.flask("rename-project", "corner_shop")
+    clone.commit()
     for line in TEN.replace("\n        ", " ").strip().splitlines():
         clone.flask("new-feature", *line.split())
     clone.run("git", "add", "--all")
