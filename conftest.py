@@ -5,7 +5,7 @@ import os
 import secrets
 import threading
 from base64 import b64encode
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 
 import jsonschema_rs
@@ -149,8 +149,11 @@ def empty_database(folder, server=SERVER):
 
 
 def close(app):
-    """Leave no connection open."""
-    with app.app_context():
+    """Leave no connection open, nor anybody who is about to open one."""
+    with app.app_context(), ExitStack() as nobody_looks:
+        replicas = app.extensions["replicas"]
+        for server in (replicas.primary, *replicas.all) if replicas else ():
+            nobody_looks.enter_context(server.looking)
         statements = app.extensions["statements"]
         for engine in statements.engines():
             statements.let_go(engine)

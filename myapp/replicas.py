@@ -60,7 +60,7 @@ class Server:
     """A PostgreSQL server, and what was seen when it was last looked at.
 
     `away`: whether it did not answer, or is not what we take it for. `position`: how
-    far its log of changes went, in bytes.
+    far its log of changes went, in bytes. `looking`: held while somebody looks.
     """
 
     def __init__(self, engine, position):
@@ -69,13 +69,13 @@ class Server:
         self.position = 0
         self._question = text(position)
         self._looked = float("-inf")
-        self._looking = Lock()
+        self.looking = Lock()
 
     def look(self):
         """Have it looked at, if that was not done lately; nobody waits for that."""
         if time.monotonic() - self._looked < EVERY:
             return
-        if self._looking.acquire(blocking=False):
+        if self.looking.acquire(blocking=False):
             Thread(target=self._look, daemon=True).start()
 
     def _look(self):
@@ -88,7 +88,7 @@ class Server:
                 self.seen(now)
         finally:
             self._looked = time.monotonic()
-            self._looking.release()
+            self.looking.release()
 
     def _ask(self):
         """How far it is; None: it does not tell."""
