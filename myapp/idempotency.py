@@ -25,6 +25,7 @@ from .statements import filled, parameters, write
 KEPT = timedelta(seconds=ONCE)
 VISIBLE = "!-~"  # of ASCII
 FORM = re.compile(f"[{VISIBLE}]{{1,255}}")
+OTHER_BODY = "The Idempotency-Key came with another body."
 STILL_RUNNING = "The first request with this key is still running."
 STRANGER = 0  # the account of those who have none
 REPLAYED = (
@@ -97,7 +98,7 @@ def idempotent(verb):
             **dict.fromkeys(made, replayed_as),
             "400": problem_response("The Idempotency-Key is malformed."),
             "409": problem_response(STILL_RUNNING),
-            "422": problem_response("The Idempotency-Key came with another body."),
+            "422": problem_response(OTHER_BODY),
         },
     )
 
@@ -135,7 +136,7 @@ def found(of_this):
         return None
     if first.request_hash != request_hash():
         wrong = "came with another body before"
-        raise Problem(422, errors=[fault("/Idempotency-Key", wrong)])
+        raise Problem(422, OTHER_BODY, [fault("/Idempotency-Key", wrong)])
     return first
 
 

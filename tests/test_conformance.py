@@ -13,6 +13,7 @@ from slices import references_of, unique_in
 from test_problems import assert_problem
 
 from myapp.db import sql, unit_of_work
+from myapp.idempotency import OTHER_BODY
 from myapp.model import spoken
 from myapp.schema import is_optional, kinds
 
@@ -243,6 +244,7 @@ def test_a_post_with_a_key_happens_once(client, things, collection):
     assert (second.data, second.headers["Idempotent-Replayed"]) == (first.data, "true")
     other = client.post(url, json=things.body(collection.model, 1), headers=KEY)
     assert faults(other).keys() == {"/Idempotency-Key"}
+    assert other.json["detail"] == OTHER_BODY
     assert client.get(url).json["items"] == [first.json]
 
 
