@@ -179,7 +179,7 @@ class Described:
     read_only = {}  # more properties that a client reads and does not write
     write_only = ()  # names of those that it writes and never reads
     computed = ()  # names of those that `as_json` adds to what is stored
-    unfiltered = ()  # names of those that no query may filter by; long texts go without
+    unfiltered = ()  # names of those that no query may filter by
     texts = None  # names of those that `q` looks through; by default all that are text
 
     @classmethod
@@ -209,7 +209,6 @@ class Described:
             if name in cls.shown
             and name not in cls.unfiltered
             and not {"object", "array"} & set(kinds(schema))
-            and schema.get("maxLength", 0) <= LONGEST_INDEXED
         }
         cls.texts = cls.texts or tuple(
             name
@@ -220,7 +219,7 @@ class Described:
         )
         cls._names = ("url", *cls.shown)
         cls._values = attrgetter(*cls.shown)
-        unknown = set(cls.sortable) - cls.filters.keys()
+        unknown = set(cls.sortable) - set(indexable(cls.filters))
         clash = set(cls.filters) & set(OWN)
         if unknown or clash:
             raise TypeError(
@@ -617,6 +616,15 @@ class EndlessMoment(TypeDecorator):
 FORMS = {"integer": BigInteger, "number": Double, "boolean": Boolean, "array": JSON}
 
 
+def indexable(properties):
+    """The names of those that an index of every database can hold."""
+    return [
+        name
+        for name, schema in properties.items()
+        if schema.get("maxLength", 0) <= LONGEST_INDEXED
+    ]
+
+
 def reference_to(model, schema):
     """The column of a reference to things of `model`."""
     optional = "null" in kinds(schema)
@@ -688,8 +696,9 @@ class Owned(Governed):
 
     @classmethod
     def indexed(cls):
-        """Names of the fields that an index serves: whatever a filter may name."""
-        return [name for name in cls.filters if name != "owner"]
+        """Names of the fields that an index serves: whatever a filter may name, but for
+        long texts."""
+        return [name for name in indexable(cls.filters) if name != "owner"]
 
     @classmethod
     def within(cls, scope):
@@ -750,8 +759,8 @@ class Below:
 
     @classmethod
     def indexed(cls):
-        """Names of the fields that an index serves: whatever a filter may name."""
-        return list(cls.filters)
+        """Names of the fields that an index serves, as in `Owned`."""
+        return indexable(cls.filters)
 
     @classmethod
     def as_json(cls, record):

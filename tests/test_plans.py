@@ -26,7 +26,7 @@ from test_house import with_ones
 
 from myapp.db import sql, unit_of_work
 from myapp.etags import dumps
-from myapp.model import Below, Owned, SqlModel
+from myapp.model import Below, Owned, SqlModel, indexable
 from myapp.users.models import User
 
 # What belongs to somebody or to something is found in no time, however much there is; what
@@ -54,7 +54,7 @@ SORTS = [
 FILTERS = [
     (model, name)
     for model in MODELS
-    for name in model.filters
+    for name in indexable(model.filters)
     if name != getattr(model, "above", None)
 ]
 
