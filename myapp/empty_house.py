@@ -7,6 +7,7 @@ what only such tests used.
 """
 
 import ast
+import glob
 import os
 import re
 import runpy
@@ -14,12 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
 from . import yours
+from .checks import sqlite_file
 from .openapi import TITLE
 from .yours import all_or_nothing, git, read, replaced, tidy
 
@@ -41,7 +44,15 @@ def empty_house():
     click.echo(f"The house is empty:{git(yours.ROOT, 'diff', '--shortstat', 'HEAD')}")
     click.echo("See it with: git diff --stat HEAD; take it back: git reset --hard")
     click.echo("A database that was made before has other tables: begin a new one.")
+    if (file := sqlite_file(current_app.config)) and os.path.exists(file):
+        click.echo(f"Yours to move away, where nothing runs on it: {files_of(file)}")
     click.echo("Next: make test, make lint, then git commit.")
+
+
+def files_of(database):
+    """The files of an SQLite database, and what else is called like it."""
+    found = sorted(Path(database).parent.glob(glob.escape(Path(database).name) + "*"))
+    return " ".join(map(str, found))
 
 
 def plan(root):

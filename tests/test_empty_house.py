@@ -90,6 +90,24 @@ def test_what_waits_to_be_committed_is_in_the_way(app, clone, monkeypatch):
     assert "Error: Commit first" in told.output
 
 
+def test_a_database_that_was_made_before_is_named(app, clone, monkeypatch, tmp_path):
+    monkeypatch.setattr(yours, "ROOT", clone)
+    edits = clone / "empty/edits.py"
+    edits.write_text(edits.read_text().replace(', ("A = 3", "")', ""))
+    put(clone, ".gitignore", "/instance/\n")
+    committed(clone)
+    file = clone / "instance/old.sqlite3"
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{file}"
+    for name in (file.name, "old.sqlite3-wal", "others.sqlite3"):
+        put(clone, f"instance/{name}", "")
+    told = app.test_cli_runner().invoke(args=["empty-house"])
+    assert told.exit_code == 0, told.output
+    assert f"Yours to move away, where nothing runs on it: {file} {file}-wal\n" in (
+        told.output
+    )
+    assert file.exists()
+
+
 CONFTEST = """\
 import pytest
 
