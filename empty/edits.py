@@ -55,11 +55,6 @@ LINES = [
 
 EDITS = {
     "myapp/__init__.py": [
-        (
-            '"""A registry of the smart devices in people\'s homes, and a '
-            "house to build APIs in.\n",
-            '"""A house to build APIs in.\n',
-        ),
         ("users, roles, audit),", "users, roles),"),
         ("*(devices, imports, presence, todos),", ""),
     ],
@@ -82,23 +77,9 @@ EDITS = {
     ],
     "myapp/guard.py": [
         (
-            '(\'Bearer realm="devices"\', \'Basic realm="devices", '
-            'charset="UTF-8"\')',
-            '(\'Bearer realm="api"\', \'Basic realm="api", ' 'charset="UTF-8"\')',
-        ),
-        (
             re.compile(r'OWNED = \("devices", "todos"(?:, )?(.*?),?\)'),
             # Slices that came since stay.
             lambda found: f"OWNED = ({found[1]},)" if found[1] else "OWNED = ()",
-        ),
-    ],
-    "myapp/openapi.py": [
-        (
-            "Registers smart devices, hears their heartbeats, and keeps the "
-            "household's to-dos.\n"
-            "\n"
-            "Sign in",
-            "Sign in",
         ),
     ],
     "myapp/paging.py": [("/api/v1/devices", "/api/v1/users")],
@@ -447,10 +428,6 @@ EDITS = {
             "        size = config[name]\n",
         ),
         ('        ("PRESENCE_TTL", "no heartbeat can be taken"),\n', ""),
-        (
-            '"none answers, so imports wait"',
-            '"none answers, so what is to be done waits"',
-        ),
     ],
     "tests/test_scaffold.py": [(', "tests/test_readme.py"', "")],
 }

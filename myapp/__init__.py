@@ -1,4 +1,4 @@
-"""A registry of the smart devices in people's homes, and a house to build APIs in.
+"""The house: `create_app`, and the FEATURES that it mounts.
 
 A folder here is a feature; a file is something that features share.
 """

@@ -84,7 +84,7 @@ MOST = {
     "PostgreSQL": "SELECT current_setting('max_connections')",
     "MariaDB": "SELECT @@max_connections",
 }
-SKEW = 2  # seconds that two clocks may be apart; presence and replicas count in seconds
+SKEW = 2  # seconds that two clocks may be apart; tokens and replicas count in seconds
 FULL = 256 * 2**20  # bytes that are left of a disk
 FEW_FILES = 256  # what a Mac allows, where nobody has asked for more
 LONGEST_TTL = 24 * 60  # minutes
@@ -618,7 +618,7 @@ def forgetting(client, info):
 
 def worker(config):
     if check_worker() != "ok":
-        yield graver(config)("none answers, so imports wait", starts(config, "worker"))
+        yield graver(config)("none answers, so tasks wait", starts(config, "worker"))
     return f"{redis_store.zcount(WORKERS, int(time.time()), '+inf')} at work"
 
 
@@ -637,7 +637,7 @@ def starts(config, command):
 
 
 def clocks(_config):
-    """Ours, against those of the servers, by which tokens and presence end."""
+    """Ours, against those of the servers, by which tokens end, and what is kept for a while."""
     apart = []
     for name, ask in (("the database", sql_time), ("Redis", redis_time)):
         before = time.time()
