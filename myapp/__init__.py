@@ -18,6 +18,7 @@ from . import (
     db,
     docs,
     doctor,
+    findings,
     guard,
     headers,
     jobs,
@@ -98,17 +99,18 @@ def create_app(config=None, **overrides):
     production, or development where the command `flask` asks.
     `overrides`: settings that go before all others. Raises SettingError.
     """
+    instance = os.environ.get("INSTANCE_PATH")
     app = App(
         __name__,
         instance_relative_config=True,
-        instance_path=os.environ.get("INSTANCE_PATH"),
+        instance_path=instance and os.path.abspath(instance),
         static_folder=None,
     )
     try:
         settings.load(app, config or settings.environment(), overrides)
         os.makedirs(app.instance_path, exist_ok=True)
     except (Exception, settings.SettingError) as error:
-        if not doctor.is_called():
+        if not findings.is_called():
             raise
         return doctor.bedridden(app, error)
 
