@@ -233,7 +233,9 @@ def complete(app):
         raise SettingError(f"{named} must be one of: {known}.")
     if config["PORT"] > LAST_PORT:
         named = as_set(config, "PORT")
-        raise SettingError(f"{named} is {config['PORT']}; the last one is {LAST_PORT}.")
+        raise SettingError(
+            f"{named} is {config['PORT']}. A port is at most {LAST_PORT}."
+        )
     for origin in config["CORS_ORIGINS"]:
         if not ORIGIN.fullmatch(origin):
             raise SettingError(

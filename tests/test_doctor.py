@@ -785,7 +785,7 @@ def test_values_of_another_type_in_config_py_are_told_at_once(ill):
             "DATABASE_URL makes no sense",
             "Write it as postgresql:",
         ),
-        ("PORT", "65536", "PORT is 65536; the last one is 65535", "default_config.py"),
+        ("PORT", "65536", "PORT is 65536", "A port is at most 65535"),
     ],
 )
 def test_a_variable_that_makes_no_sense_is_told(ill, variable, value, words, mend):

@@ -242,7 +242,7 @@ def test_what_makes_no_sense_is_said_as_it_was_set_and_with_an_example(
 def test_a_port_that_there_is_not_is_said(load, environment, name, value):
     environment(**{name: value})
     with pytest.raises(
-        SettingError, match=f"^{name} is {value}; the last one is 65535"
+        SettingError, match=f"^{name} is {value}. A port is at most 65535"
     ):
         load()
 
