@@ -302,7 +302,9 @@ def dotenv(_config):
         yield wrong(told, "write it anew, or take it out")
         return
     for line in lines:
-        at = f"line {line.original.line} of {file}"
+        whole = line.original.string  # it begins with the empty lines before
+        blank = whole[: len(whole) - len(whole.lstrip())].count("\n")
+        at = f"line {line.original.line + blank} of {file}"
         if line.error or line.key and line.value is None:
             yield wrong(f"{at} has no name and value", "write it as NAME=value")
         elif name := of_another(line.key or ""):

@@ -44,15 +44,17 @@ def empty_house():
     click.echo(f"The house is empty:{git(yours.ROOT, 'diff', '--shortstat', 'HEAD')}")
     click.echo("See it with: git diff --stat HEAD; take it back: git reset --hard")
     click.echo("A database that was made before has other tables: begin a new one.")
-    if (file := sqlite_file(current_app.config)) and os.path.exists(file):
-        click.echo(f"Yours to move away, where nothing runs on it: {files_of(file)}")
+    for path in databases(current_app):
+        click.echo(f"Yours to move away, where nothing runs on it: {path}")
     click.echo("Next: make test, make lint, then git commit.")
 
 
-def files_of(database):
-    """The files of an SQLite database, and what else is called like it."""
-    found = sorted(Path(database).parent.glob(glob.escape(Path(database).name) + "*"))
-    return " ".join(map(str, found))
+def databases(app):
+    """The files of SQLite's that there are: ours, and what was ours under another name."""
+    found = {*Path(app.instance_path).glob("*.sqlite3*")}
+    if file := sqlite_file(app.config):
+        found |= {*Path(file).parent.glob(glob.escape(Path(file).name) + "*")}
+    return sorted(found)
 
 
 def plan(root):

@@ -628,16 +628,16 @@ def test_a_package_without_which_nothing_can_be_imported_is_told(tmp_path, packa
 
 def test_a_line_of_dotenv_that_goes_unheard_is_told(sound, checkout):
     file = checkout / ".env"
-    file.write_text("# Ours\n\nMYAPP_JWT_TTL='5'\nexport PORT=5055\n")
+    file.write_text(f"# Ours\n\n{settings.PREFIX}JWT_TTL='5'\nexport PORT=5055\n")
     file.chmod(0o600)
     assert one(sound, "dotenv")[1] == f"2 lines in {file}, each can be read"
     with file.open("a") as lines:
-        lines.write("no line\nFORMER_NAME_JWT_TTL=5\nMYAPP_PORT\n")
+        lines.write("no line\nFORMER_NAME_JWT_TTL=5\n\nPORT\n")
     garbled, former, empty = told(sound, "dotenv")
     assert garbled[:2] == ("wrong", f"line 5 of {file} has no name and value")
     assert former[::2] == ("advice", "MYAPP_JWT_TTL, if it is meant for us")
     assert former[1] == f"FORMER_NAME_JWT_TTL goes unheard, in line 6 of {file}"
-    assert empty[:2] == ("wrong", f"line 7 of {file} has no name and value")
+    assert empty[:2] == ("wrong", f"line 8 of {file} has no name and value")
     file.write_bytes(b"A=b\nB=\xff\n")
     level, words, _ = one(sound, "dotenv")
     assert level == "wrong" and words.startswith(f"line 2 of {file} is no UTF-8")

@@ -1,6 +1,7 @@
 """`flask empty-house`: what it says fits this project, and what it does to a test.
 tests/own/ has the whole of it."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -119,16 +120,16 @@ def test_a_database_that_was_made_before_is_named(app, clone, monkeypatch, tmp_p
     edits.write_text(edits.read_text().replace(', ("A = 3", "")', ""))
     put(clone, ".gitignore", "/instance/\n")
     committed(clone)
-    file = clone / "instance/old.sqlite3"
-    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{file}"
-    for name in (file.name, "old.sqlite3-wal", "others.sqlite3"):
+    monkeypatch.setattr(app, "instance_path", str(clone / "instance/here"))
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{clone}/instance/ours"
+    there = ["here/former.sqlite3", "here/former.sqlite3-wal", "ours", "ours-shm"]
+    for name in (*there, "notes"):
         put(clone, f"instance/{name}", "")
     told = app.test_cli_runner().invoke(args=["empty-house"])
     assert told.exit_code == 0, told.output
-    assert f"Yours to move away, where nothing runs on it: {file} {file}-wal\n" in (
-        told.output
-    )
-    assert file.exists()
+    paths = re.findall("^Yours to move away.*: (.*)$", told.output, re.MULTILINE)
+    assert paths == [f"{clone}/instance/{name}" for name in there]
+    assert all(map(os.path.exists, paths))
 
 
 CONFTEST = """\
