@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections import defaultdict
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ COLOURS = {OK: "green", ADVICE: "yellow", WRONG: "red"}
 ROOT = Path(__file__).parent.parent
 LOCKED = re.compile(r"^([\w.-]+)==([^\s;]+)( ;)?", re.MULTILINE)
 INSTALL = f"{sys.executable} -m pip install --require-hashes -r requirements.txt"
+REPAIR = INSTALL.replace(" install ", " install --force-reinstall ")
 
 
 class Finding(NamedTuple):
@@ -70,12 +71,21 @@ def packages(root):
 
 
 def require_packages():
-    """Where the doctor is called and a package is missing, say so, and end."""
-    if is_called():
-        found = [Finding("packages", *words) for words in packages(ROOT)]
-        if any(finding.level == WRONG for finding in found):
-            show(found, ["all else"], "--json" in sys.argv)
-            raise SystemExit(1)
+    """Where the doctor is called, and the rest cannot be imported for a package that is
+    missing or broken, say so, and end."""
+    if not is_called():
+        return
+    try:
+        import_module(".cli", __package__)  # which needs all of them
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == __package__:
+            raise  # a mistake of ours
+        found = list(packages(ROOT))
+        if not any(level == WRONG for level, *_ in found):
+            found.append(wrong(f"cannot be imported: {error}", REPAIR))
+        found = [Finding("packages", *words) for words in found]
+        show(found, ["all else"], "--json" in sys.argv)
+        raise SystemExit(1) from None
 
 
 def show(found, left_out, as_json):

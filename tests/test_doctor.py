@@ -643,6 +643,20 @@ def test_a_line_of_dotenv_that_goes_unheard_is_told(sound, checkout):
     assert level == "wrong" and words.startswith(f"line 2 of {file} is no UTF-8")
 
 
+def test_a_package_that_is_broken_is_told(tmp_path):
+    (tmp_path / "celery.py").write_text("raise ImportError('no such thing')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "doctor"],
+        cwd=ROOT,
+        env=os.environ | {"FLASK_APP": "myapp", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "wrong   cannot be imported: no such thing\n" in done.stdout
+    assert "pip install --force-reinstall --require-hashes" in done.stdout
+
+
 def test_an_old_python_is_told(sound, monkeypatch):
     monkeypatch.setitem(checks.OLDEST, "Python", (99, 1))
     assert one(sound, "python")[0] == "wrong"
