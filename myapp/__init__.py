@@ -1,4 +1,4 @@
-"""A registry of the smart devices in people's homes, and a house to build APIs in.
+"""The house: `create_app`, and the FEATURES that it mounts.
 
 A folder here is a feature; a file is something that features share.
 """
@@ -18,6 +18,7 @@ from . import (
     db,
     docs,
     doctor,
+    findings,
     guard,
     headers,
     jobs,
@@ -98,17 +99,18 @@ def create_app(config=None, **overrides):
     production, or development where the command `flask` asks.
     `overrides`: settings that go before all others. Raises SettingError.
     """
+    instance = os.environ.get("INSTANCE_PATH")
     app = App(
         __name__,
         instance_relative_config=True,
-        instance_path=os.environ.get("INSTANCE_PATH"),
+        instance_path=instance and os.path.abspath(instance),
         static_folder=None,
     )
     try:
         settings.load(app, config or settings.environment(), overrides)
         os.makedirs(app.instance_path, exist_ok=True)
     except (Exception, settings.SettingError) as error:
-        if not doctor.is_called():
+        if not findings.is_called():
             raise
         return doctor.bedridden(app, error)
 

@@ -6,6 +6,7 @@ nothing to look at. CHECKS names them all, in the order in which they are told. 
 them changes anything, shows a secret, or minds what else is broken.
 """
 
+import errno
 import os
 import platform
 import re
@@ -13,22 +14,23 @@ import shutil
 import sys
 import time
 import traceback
-from collections import defaultdict
-from importlib import metadata
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import click
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Config, Flask, current_app
+from dotenv.parser import parse_stream
+from flask import Flask, current_app
 from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import default_config
 
+from . import findings
 from .db import (
     MIGRATIONS,
     check_migrations,
@@ -40,25 +42,30 @@ from .db import (
     sql,
     unit_of_work,
 )
+from .findings import advice, wrong
 from .jobs import WORKERS, check_beat, check_worker
 from .moving import said
-from .processes import readiness, require_free
+from .processes import readiness, refusal
 from .redis_client import CLUSTER, QUICK, SENTINEL, Client
 from .replicas import REPLAYED
 from .settings import (
+    LAST_PORT,
+    OURS,
     PLAIN,
     PREFIX,
     SHORTEST_SECRET,
     SettingError,
     environment,
     from_environment,
+    from_file,
     meant,
+    mistaken,
     require_secrets,
+    variable,
 )
 from .statements import in_memory
 from .version import __version__
 
-OK, ADVICE, WRONG = "ok", "advice", "wrong"
 ROOT = Path(__file__).parent.parent
 NGINX = "deploy/nginx.conf"
 # The oldest that have what we rely on: RETURNING and FOR UPDATE SKIP LOCKED, and on
@@ -84,29 +91,19 @@ MOST = {
     "PostgreSQL": "SELECT current_setting('max_connections')",
     "MariaDB": "SELECT @@max_connections",
 }
-SKEW = 2  # seconds that two clocks may be apart; presence and replicas count in seconds
+SKEW = 2  # seconds that two clocks may be apart; tokens and replicas count in seconds
 FULL = 256 * 2**20  # bytes that are left of a disk
 FEW_FILES = 256  # what a Mac allows, where nobody has asked for more
 LONGEST_TTL = 24 * 60  # minutes
 FEW_LETTERS = 10  # different ones in a secret that nobody drew by lot
 DRAW = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
 SECRETS = ("SECRET_KEY", "JWT_SECRET_KEY")
-OURS = {name for name in vars(default_config.Config) if name.isupper()}
 # What libraries take, and default_config.py does not name.
 THEIRS = set(Flask.default_config) | {
     f"SQLALCHEMY_{name}"
     for name in ("BINDS", "ECHO", "ENGINE_OPTIONS", "RECORD_QUERIES")
 }
-LOCKED = re.compile(r"^([\w.-]+)==([^\s;]+)( ;)?", re.MULTILINE)
 COMPARED = {"compare_type": True, "compare_server_default": True}
-
-
-def advice(told, mend):
-    return ADVICE, told, mend
-
-
-def wrong(told, mend):
-    return WRONG, told, mend
 
 
 def in_production(config):
@@ -152,28 +149,7 @@ def python(_config):
 
 def packages(_config):
     """What is installed, against what is locked."""
-    locked, optional = defaultdict(set), set()
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    for name, version, marker in LOCKED.findall(lines):
-        locked[name].add(version)  # there may be one for each kind of machine
-        if marker:
-            optional.add(name)
-    missing, others = [], []
-    for name, versions in locked.items():
-        try:
-            installed = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            if name not in optional:
-                missing.append(name)
-        else:
-            if installed not in versions:
-                others.append(f"{name} {installed} for {' or '.join(sorted(versions))}")
-    mend = "make run, or pip install --require-hashes -r requirements.txt"
-    if missing:
-        yield wrong(f"missing: {', '.join(missing)}", mend)
-    if others:
-        yield advice(f"not as locked: {', '.join(others)}", mend)
-    return f"{len(locked)}, as requirements.txt locks them"
+    return (yield from findings.packages(ROOT))
 
 
 def readers(config):
@@ -244,15 +220,17 @@ def port(config):
     number = config["PORT"]
     if in_production(config):
         return
-    try:
-        require_free(number)
-    except click.ClickException:
-        status, _ = readiness(number)
-        if status not in (200, 503):
-            told = f"another program listens on {number}"
-            yield advice(told, f"PORT={number + 1} make run")
-        return f"the service listens on {number}"
-    return f"{number} is free"
+    error = refusal(number)
+    if error is None:
+        return f"{number} is free"
+    status, _ = readiness(number)
+    if status not in (200, 503):
+        told = f"another program listens on {number}"
+        if error.errno != errno.EADDRINUSE:
+            told = f"nobody may listen on {number} here: {error.strerror}"
+        other = number + 1 if 1024 <= number < LAST_PORT else 5001
+        yield advice(told, f"PORT={other} make run")
+    return f"the service listens on {number}"
 
 
 # The settings
@@ -264,8 +242,7 @@ def settings(config):
     if error:
         yield from faults(config, error)
         return
-    in_file = Config(current_app.instance_path)
-    in_file.from_pyfile("config.py", silent=True)
+    in_file = from_file(current_app.instance_path)
     for name in sorted(in_file.keys() - OURS - THEIRS):
         near = meant(name, OURS | THEIRS)
         told = f"instance/config.py has {name}, and there is no such setting"
@@ -293,6 +270,8 @@ def faults(config, error):
         yield wrong(told, "mend instance/config.py")
         return
     found = {}  # in order, each once
+    with suppress(Exception, SettingError):  # of what is no file, `error` tells
+        found |= dict.fromkeys(mistaken(from_file(config.root_path)))
     if environment() in default_config.CONFIGS:
         for key, value in os.environ.items():
             try:
@@ -306,8 +285,38 @@ def faults(config, error):
             except SettingError as fault:
                 found[str(fault)] = None
     for words in found | {str(error): None}:
-        told, _, mend = words.partition(". ")
+        told, _, mend = words.removesuffix(".").partition(". ")
         yield wrong(told, mend or "default_config.py says what it may be")
+
+
+def dotenv(_config):
+    """Whether each line of .env can be read, and is heard."""
+    file = ROOT / ".env"
+    if not file.is_file():
+        return
+    try:
+        lines = list(parse_stream(StringIO(file.read_text("utf-8"))))
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        told = f"line {number} of {file} is no UTF-8: commands end there"
+        yield wrong(told, "write it anew, or take it out")
+        return
+    for line in lines:
+        whole = line.original.string  # it begins with the empty lines before
+        blank = whole[: len(whole) - len(whole.lstrip())].count("\n")
+        at = f"line {line.original.line + blank} of {file}"
+        if line.error or line.key and line.value is None:
+            yield wrong(f"{at} has no name and value", "write it as NAME=value")
+        elif name := of_another(line.key or ""):
+            told = f"{line.key} goes unheard, in {at}"
+            yield advice(told, f"{PREFIX}{name}, if it is meant for us")
+    return f"{sum(bool(line.key) for line in lines)} lines in {file}, each can be read"
+
+
+def of_another(key):
+    """The setting that a variable may have set while we had another prefix, or None."""
+    names = (name for name in OURS - PLAIN.keys() if key.endswith(f"_{name}"))
+    return None if key.startswith(PREFIX) else max(names, key=len, default=None)
 
 
 def place_of(error):
@@ -325,10 +334,11 @@ def secrets(config):
     if not in_production(config):
         return "development's, known to everybody; production takes none of them"
     if config["SECRET_KEY"] == config["JWT_SECRET_KEY"]:
-        yield wrong("SECRET_KEY and JWT_SECRET_KEY are the same", DRAW)
+        told = "SECRET_KEY and JWT_SECRET_KEY are the same"
+        yield wrong(told, drawn("JWT_SECRET_KEY"))
     for name in SECRETS:
         if len(set(config[name])) < FEW_LETTERS:
-            yield advice(f"{name} has hardly any different letters", DRAW)
+            yield advice(f"{name} has hardly any different letters", drawn(name))
     if any(len(k.encode()) < SHORTEST_SECRET for k in config["JWT_FORMER_SECRET_KEYS"]):
         told = f"one of JWT_FORMER_SECRET_KEYS has less than {SHORTEST_SECRET} bytes"
         yield wrong(told, "take it out: whoever guesses it makes tokens")
@@ -337,6 +347,11 @@ def secrets(config):
         if config[name] in (known.AUTH_PASSWORD1, known.AUTH_PASSWORD2):
             yield wrong(f"{name} is one that everybody knows", f"unset {PREFIX}{name}")
     return "long enough, and different"
+
+
+def drawn(name):
+    """How a secret comes to be a good one."""
+    return f"set {PREFIX}{name} to what this prints: {DRAW}"
 
 
 def limits(config):
@@ -400,13 +415,26 @@ def database(config):
                 f"{told}, nor is its folder", f"mkdir -p {os.path.dirname(file)}"
             )
         else:
-            yield graver(config)(told, first_steps(config))
+            mend = first_steps(config)
+            if others := sorted(Path(file).parent.glob("*.sqlite3")):
+                told += f", but {others[0]} is"
+                mend = (
+                    f"if that is yours, move {others[0].name}* to the new name; else "
+                )
+                mend += first_steps(config)
+            yield graver(config)(told, mend)
         return
-    where = file or f"{url.host or 'localhost'}/{url.database}"
+    place = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host
+    where = file or f"{place or 'localhost'}/{url.database}"
     try:
         _, ms = asked("SELECT 1")
     except SQLAlchemyError as error:
-        mend = "start it, or set DATABASE_URL right"
+        mend = f"start it, or set {variable('SQLALCHEMY_DATABASE_URI')} right"
+        if file:
+            mend = f"give this account leave to read and write {file}"
+        if file and is_spoilt(file, error):
+            mend = "move it away; then flask restore with a backup of it, or "
+            mend += first_steps(config)
         yield wrong(f"{label} at {where} does not let us in: {quoted(error)}", mend)
         return
     dialect = sql.engine.dialect
@@ -417,6 +445,12 @@ def database(config):
         told = f"{label} {dotted(version)} is older than {dotted(oldest)}"
         yield wrong(told, "flask backup, then a newer one")
     return f"{label} {dotted(version)} at {where}, {ms:.1f} ms"
+
+
+def is_spoilt(file, error):
+    """Whether what stands at the database's path is none."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
+    return os.path.isdir(file) or code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
 
 
 def asked(question):
@@ -578,7 +612,7 @@ def one_redis(client, setting):
         ms = (time.perf_counter() - began) * 1000
         info = client.info()
     except RedisError as error:
-        mend = f"start it, or set {setting} right"
+        mend = f"start it, or set {variable(setting)} right"
         yield wrong(f"{where} does not let us in: {quoted(error)}", mend)
         return
     version, label = info["redis_version"], "Redis"
@@ -589,7 +623,8 @@ def one_redis(client, setting):
         version, label = info["valkey_version"], "Valkey"
     if info["role"] == "slave" and split.scheme not in (SENTINEL, CLUSTER):
         yield wrong(
-            f"{where} only repeats another one", f"{setting}: that one's address"
+            f"{where} only repeats another one",
+            f"{variable(setting)}: that one's address",
         )
     yield from forgetting(client, info)
     return f"{label} {version} at {where}, {ms:.1f} ms"
@@ -618,7 +653,7 @@ def forgetting(client, info):
 
 def worker(config):
     if check_worker() != "ok":
-        yield graver(config)("none answers, so imports wait", starts(config, "worker"))
+        yield graver(config)("none answers, so tasks wait", starts(config, "worker"))
     return f"{redis_store.zcount(WORKERS, int(time.time()), '+inf')} at work"
 
 
@@ -637,7 +672,7 @@ def starts(config, command):
 
 
 def clocks(_config):
-    """Ours, against those of the servers, by which tokens and presence end."""
+    """Ours, against those of the servers, by which tokens end."""
     apart = []
     for name, ask in (("the database", sql_time), ("Redis", redis_time)):
         before = time.time()
@@ -673,7 +708,7 @@ def redis_time():
 
 # Each check, and the one that must have had a fact to tell of. The first few need no
 # application, and so cope where the settings are such that there is none.
-BEFORE = dict.fromkeys((python, packages, settings, readers, open_files))
+BEFORE = dict.fromkeys((python, packages, settings, dotenv, readers, open_files))
 CHECKS = BEFORE | {
     folders: None,
     port: None,

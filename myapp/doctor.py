@@ -1,34 +1,14 @@
 """`flask doctor`: what is wrong with this service, here and now, and what mends it.
 
-What it looks at stands in checks.py.
+What it looks at stands in checks.py, and how that is told in findings.py.
 """
-
-import json
-import sys
-from typing import NamedTuple
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from .checks import ADVICE, BEFORE, CHECKS, OK, WRONG, quoted, wrong
-
-COLOURS = {OK: "green", ADVICE: "yellow", WRONG: "red"}
-
-
-class Finding(NamedTuple):
-    """`level`: ok, advice or wrong; `told`: the fact or the fault; `mend`: a command or a
-    setting, where there is something to mend."""
-
-    check: str
-    level: str
-    told: str
-    mend: str = ""
-
-
-def is_called():
-    """Whether this process is `flask doctor`."""
-    return sys.argv[1:2] == ["doctor"]
+from .checks import BEFORE, CHECKS, quoted
+from .findings import ADVICE, OK, WRONG, Finding, show, wrong
 
 
 def bedridden(app, error):
@@ -61,10 +41,7 @@ def doctor(strict, as_json):
     found, left_out = look(BEFORE if error else CHECKS)
     if error:
         left_out = [check.__name__ for check in CHECKS if check not in BEFORE]
-    if as_json:
-        click.echo(json.dumps([finding._asdict() for finding in found], indent=2))
-    else:
-        show(found, left_out)
+    show(found, left_out, as_json)
     levels = {finding.level for finding in found}
     if WRONG in levels or strict and ADVICE in levels:
         raise SystemExit(1)
@@ -103,18 +80,3 @@ def made(check):
 
     mine = list(through())
     return fact, mine
-
-
-def show(found, left_out):
-    """Print a line for each finding, and below it what mends it."""
-    for check, level, told, mend in found:
-        click.echo(f"{check:<12} {click.style(f'{level:<6}', COLOURS[level])}  {told}")
-        if mend:
-            click.echo(f"{'':<21}{mend}")
-    click.echo()
-    if left_out:
-        click.echo(f"Not looked at until that is mended: {', '.join(left_out)}.")
-    levels = [finding.level for finding in found]
-    faults = f"{levels.count(WRONG)} wrong" if WRONG in levels else "nothing is wrong"
-    hints = f", {levels.count(ADVICE)} to think about" if ADVICE in levels else ""
-    click.echo(f"{len(found)} things looked at: {faults}{hints}.")

@@ -7,6 +7,7 @@ what only such tests used.
 """
 
 import ast
+import glob
 import os
 import re
 import runpy
@@ -14,12 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
 from . import yours
+from .checks import sqlite_file
 from .openapi import TITLE
 from .yours import all_or_nothing, git, read, replaced, tidy
 
@@ -41,7 +44,17 @@ def empty_house():
     click.echo(f"The house is empty:{git(yours.ROOT, 'diff', '--shortstat', 'HEAD')}")
     click.echo("See it with: git diff --stat HEAD; take it back: git reset --hard")
     click.echo("A database that was made before has other tables: begin a new one.")
+    for path in databases(current_app):
+        click.echo(f"Yours to move away, where nothing runs on it: {path}")
     click.echo("Next: make test, make lint, then git commit.")
+
+
+def databases(app):
+    """The files of SQLite's that there are: ours, and what was ours under another name."""
+    found = {*Path(app.instance_path).glob("*.sqlite3*")}
+    if file := sqlite_file(app.config):
+        found |= {*Path(file).parent.glob(glob.escape(Path(file).name) + "*")}
+    return sorted(found)
 
 
 def plan(root):

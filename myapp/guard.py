@@ -27,7 +27,7 @@ from .tokens import ACCESS, REFRESH, Tokens
 TRUSTED = 1.0  # seconds for which an account is taken to be as it was read
 REMEMBERED = 300.0  # seconds for which a password that was right is not hashed again
 MOST = 10_000  # entries of a cache; more, and it starts afresh
-CHALLENGES = ('Bearer realm="devices"', 'Basic realm="devices", charset="UTF-8"')
+CHALLENGES = ('Bearer realm="api"', 'Basic realm="api", charset="UTF-8"')
 
 # The slices whose things belong to an account each.
 OWNED = ("devices", "todos")

@@ -18,8 +18,6 @@ from .version import __version__
 
 TITLE = "Smart device registry"
 DESCRIPTION = """\
-Registers smart devices, hears their heartbeats, and keeps the household's to-dos.
-
 Sign in with a username and a password (HTTP Basic), or with an access token (Bearer).
 Every error is a problem (RFC 9457); quote its `request_id` when you ask for help.
 """
@@ -363,7 +361,7 @@ def example_problem(status):
 
 
 def operation_id(app, verb, path):
-    """A name for generated clients, as `getDevicesByIdReport`. Without an underscore, for
+    """A name for generated clients, as `putUsersById`. Without an underscore, for
     Swagger UI would take that for a blank in a link."""
     below = path.removeprefix(app.config["API_PREFIX"]).replace("{", "by_")
     words = re.findall(r"[^\W_]+", below)
@@ -374,7 +372,7 @@ def link(path, paths):
     """Tell, where things are made or listed at `path`, what can be done with one.
 
     That is what stands below it, and what has the thing's name in its address: below
-    `devices`, and where there is a `{device_id}`.
+    `roles`, and where there is a `{role_id}`.
     """
     singular = path.rpartition("/")[2].removesuffix("s")
     variable = re.compile(

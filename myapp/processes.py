@@ -213,15 +213,21 @@ class Silent(WSGIRequestHandler):
 
 def require_free(port):
     """Raise ClickException if nobody can listen on `port` of this machine now."""
+    if error := refusal(port):
+        raise click.ClickException(
+            f"Cannot listen on port {port} ({error}). "
+            f"Choose another, as in: PORT=5001 make run"
+        )
+
+
+def refusal(port):
+    """The OSError that meets whoever would listen on `port` of this machine, or None."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            raise click.ClickException(
-                f"Cannot listen on port {port} ({error}). "
-                f"Choose another, as in: PORT=5001 make run"
-            ) from None
+        except OSError as error:
+            return error
 
 
 @click.command()

@@ -5,6 +5,7 @@ import os
 import re
 from difflib import get_close_matches
 
+from flask import Config
 from limits import parse as parse_rate
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -21,6 +22,17 @@ PLAIN = {
     "REDIS_URL": "REDIS_URL",
     "PORT": "PORT",
 }
+PLAINLY = {name: plain for plain, name in PLAIN.items()}
+OURS = {name for name in vars(default_config.Config) if name.isupper()}
+# What has a form of its own, for whoever has missed it.
+EXAMPLES = {
+    "SQLALCHEMY_DATABASE_URI": "postgresql://user:password@host/name",
+    "SQLALCHEMY_REPLICA_URIS": "postgresql://user:password@host/name, with commas between",
+    "REDIS_URL": "redis://host:6379/0",
+    "BROKER_URL": "redis://host:6379/1",
+    "RATE_LIMIT": "5 per 15 seconds",
+}
+LAST_PORT = 65535
 # Nothing that flask-cors would take for a pattern; it lets in more than was meant.
 ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9._:-]+", re.ASCII)
 SHORTEST_SECRET = 32  # bytes; RFC 7518 §3.2 asks as much of a key for HS256
@@ -54,12 +66,65 @@ def load(app, name, overrides):
         raise SettingError(f"FLASK_CONFIG is {name!r}; it must be one of: {known}.")
     app.config.from_object(default_config.CONFIGS[name])
     if name != "testing":
-        app.config.from_pyfile("config.py", silent=True)
+        require_absolute(os.environ.get("INSTANCE_PATH"))
+        in_file = from_file(app.config.root_path)
+        for words in mistaken(in_file):
+            raise SettingError(words)
+        app.config.update(in_file)
         app.config.update(from_environment(app.config, os.environ))
     app.config.update(overrides, CONFIG_NAME=name)
     if name == "production":
         require_secrets(app.config)
     complete(app)
+
+
+def require_absolute(folder):
+    """Processes start in different folders, and must find the same one."""
+    if folder and not os.path.isabs(folder):
+        raise SettingError(
+            f"INSTANCE_PATH is {folder!r}. Write all of it: {os.path.abspath(folder)}"
+        )
+
+
+def from_file(folder):
+    """The settings of the `config.py` in a folder; none, where there is no such file."""
+    path, found = os.path.join(folder, "config.py"), Config(folder)
+    if os.path.isdir(path):  # Flask would take it for none
+        raise SettingError(f"{path} is a folder. It is to be a file: move it away.")
+    found.from_pyfile(path, silent=True)
+    return found
+
+
+def mistaken(in_file):
+    """What is wrong with the values of config.py: each must have its default's type. A
+    value is not shown, since it may be a secret."""
+    for name in sorted(in_file.keys() & OURS):
+        value, default = in_file[name], getattr(default_config.Config, name)
+        if isinstance(default, bool):
+            kind, fits = "True or False", isinstance(value, bool)
+        elif isinstance(default, int):
+            kind, fits = "a whole number, 0 or more", type(value) is int and value >= 0
+        elif isinstance(default, list):
+            kind = "a list of texts"
+            fits = isinstance(value, list | tuple) and all(
+                isinstance(part, str) for part in value
+            )
+        else:
+            kind, fits = "a text", isinstance(value, str) or value is default
+        if not fits:
+            yield f"{name} in instance/config.py must be {kind}."
+
+
+def variable(name):
+    """The variable of the environment that is heard, where a setting is to be set."""
+    own = PREFIX + name
+    return own if own in os.environ else PLAINLY.get(name, own)
+
+
+def as_set(config, name):
+    """What a setting is called where it was set: a variable, or else its own name."""
+    there = config["CONFIG_NAME"] != "testing" and variable(name) in os.environ
+    return variable(name) if there else name
 
 
 def from_environment(config, environ):
@@ -96,7 +161,9 @@ def typed(key, text, default):
         return text.lower() in TRUE
     if isinstance(default, int):
         if not text.isdecimal():
-            raise SettingError(f"{key} is {text!r}; it must be a whole number.")
+            raise SettingError(
+                f"{key} is {text!r}; it must be a whole number, 0 or more."
+            )
         return int(text)
     if isinstance(default, list) and text.lstrip().startswith("["):
         try:
@@ -143,7 +210,7 @@ def complete(app):
     if config["REDIS_URL"].startswith(CLUSTER) and not config["BROKER_URL"]:
         raise SettingError(
             "REDIS_URL names a Cluster, which cannot carry tasks to the workers: "
-            "BROKER_URL must name a Redis beside it that can."
+            f"{variable('BROKER_URL')} must name a Redis beside it that can."
         )
     config["BROKER_URL"] = config["BROKER_URL"] or config["REDIS_URL"]
     replicas = list(map(database_uri, config["SQLALCHEMY_REPLICA_URIS"]))
@@ -158,21 +225,31 @@ def complete(app):
         try:
             parse(config[name])
         except (ArgumentError, ValueError):  # without the address: it holds a password
-            raise SettingError(f"{name} makes no sense.") from None
+            raise SettingError(
+                f"{as_set(config, name)} makes no sense. Write it as {EXAMPLES[name]}"
+            ) from None
     if make_url(config["SQLALCHEMY_DATABASE_URI"]).get_backend_name() not in OPTIONS:
-        known = ", ".join(OPTIONS)
-        raise SettingError(f"SQLALCHEMY_DATABASE_URI must be one of: {known}.")
+        known, named = ", ".join(OPTIONS), as_set(config, "SQLALCHEMY_DATABASE_URI")
+        raise SettingError(f"{named} must be one of: {known}.")
+    if config["PORT"] > LAST_PORT:
+        named = as_set(config, "PORT")
+        raise SettingError(
+            f"{named} is {config['PORT']}. A port is at most {LAST_PORT}."
+        )
     for origin in config["CORS_ORIGINS"]:
         if not ORIGIN.fullmatch(origin):
             raise SettingError(
-                f"CORS_ORIGINS has {origin!r}; it takes https://app.example.com, or *."
+                f"{as_set(config, 'CORS_ORIGINS')} has {origin!r}; "
+                "it takes https://app.example.com, or *."
             )
     for uri in replicas and [config["SQLALCHEMY_DATABASE_URI"], *replicas]:
         if make_url(uri).get_backend_name() != "postgresql":
-            raise SettingError("SQLALCHEMY_REPLICA_URIS works with PostgreSQL alone.")
+            named = as_set(config, "SQLALCHEMY_REPLICA_URIS")
+            raise SettingError(f"{named} works with PostgreSQL alone.")
     prefix = config["API_PREFIX"].rstrip("/")
     if prefix and not prefix.startswith("/"):
-        raise SettingError(f"API_PREFIX is {prefix!r}; it must begin with a slash.")
+        named = as_set(config, "API_PREFIX")
+        raise SettingError(f"{named} is {prefix!r}; it must begin with a slash.")
     config["API_PREFIX"] = prefix
     config["RESTX_ERROR_404_HELP"] = False
     config["RESTX_MASK_HEADER"] = ""

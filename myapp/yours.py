@@ -8,6 +8,7 @@ import builtins
 import importlib.util
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from .openapi import TITLE
 
 ROOT = Path(__file__).parent.parent
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+LETTERS = "it takes lower-case letters, digits and single _ between them"
 LONGEST = 16  # letters; with more, lines would grow longer than .flake8 allows
 # What Python, JSON, Markdown and systemd all take as it is.
 TITLES = re.compile(r"\w[\w .,'&-]{0,39}")
@@ -54,28 +56,37 @@ def rename_project(name, title):
     """Give the project a name of your own.
 
     Its package, the prefix of its settings, and what deploy/ calls accounts, folders and
-    units are named alike: NAME, lower-case and without a blank. Nothing may wait to be
-    committed. What is not in git stays as it is.
+    units are named alike: NAME, lower-case and without a blank. With the name that it has,
+    the title alone changes. Nothing may wait to be committed. What is not in git stays as
+    it is.
     """
-    title = title or name.replace("_", " ").capitalize()
     old = __package__
-    if not TITLES.fullmatch(title):
+    if not NAME.fullmatch(name):
+        raise click.ClickException(f"{name!r} cannot be its name: {LETTERS}.")
+    if title is None:
+        title = name.replace("_", " ").capitalize()
+    elif not TITLES.fullmatch(title):
         raise click.ClickException(
             "A title has up to 40 characters: letters, digits, blanks and .,'&- alone."
         )
+    elif name == old and title != TITLE:
+        old = None  # the title alone
     files = tracked(ROOT)
-    if fault := fault_of(ROOT, files, name, old):
-        raise click.ClickException(f"{name} cannot be its name: {fault}.")
-    known = sum(len(found_in(ROOT / file, name)) for file in files)
-    rename(ROOT, old, name, TITLE, title)
-    click.echo(f"{old} is {name} now:{git(ROOT, 'diff', '--shortstat', 'HEAD')}")
+    if old:
+        forget_leftover(ROOT / name)
+        if fault := fault_of(ROOT, files, name, old):
+            raise click.ClickException(f"{name} cannot be its name: {fault}.")
+    before, after = (old, name) if old else (TITLE, title)
+    known = sum(len(found_in(ROOT / file, after)) for file in files)
+    rename(ROOT, __package__, name, TITLE, title)
+    click.echo(f"{before} is {after} now:{git(ROOT, 'diff', '--shortstat', 'HEAD')}")
     click.echo("See it with: git diff --stat HEAD; take it back: git reset --hard")
     if known:
         click.echo(
-            f"{known} lines had the word {name} before: another rename would take it for "
-            "the name."
+            f"{known} lines had {after} before: another rename would take it for ours."
         )
-    for line in left_to_you(ROOT, Path(current_app.instance_path), old, name):
+    instance = Path(current_app.instance_path)
+    for line in left_to_you(ROOT, instance, old, name) if old else ():
         click.echo(line)
     click.echo("Next: make test, make lint, then git commit.")
 
@@ -85,7 +96,7 @@ def fault_of(root, files, name, old):
     parts = {part.partition(".")[0] for file in files for part in file.split("/")}
     prefix = name.upper() + "_"
     if not NAME.fullmatch(name):
-        return "it takes lower-case letters, digits and single _ between them"
+        return LETTERS
     if len(name) > LONGEST:
         return f"it has more than {LONGEST} letters"
     if name == old:
@@ -118,6 +129,8 @@ def rename(root, old, new, old_title, title):
     """Rename the project in the clone at `root`. Raises ClickException; then, nothing has
     changed."""
     words = {old_title: title, old: new, old.upper(): new.upper()}
+    if (plan := root / "empty/edits.py").exists():  # emptied, it is called the same
+        words[runpy.run_path(str(plan))["TITLE"]] = title
     with all_or_nothing(root):
         for file in tracked(root):
             path, moved = root / file, root / replaced(file, words)
@@ -133,6 +146,7 @@ def rename(root, old, new, old_title, title):
                     raise click.ClickException(f"{moved} is there already.")
                 moved.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(moved)
+                remove_empty(path.parent)
         forget(root / old)
         tidy(root)
 
@@ -146,7 +160,7 @@ def replaced(text, words):
 
 def found_in(path, name):
     """The lines of a file that have the word."""
-    word = re.compile(rf"(?<![^\W_]){name}(?![^\W_])")
+    word = re.compile(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])")
     return [line for line in (read(path) or "").splitlines() if word.search(line)]
 
 
@@ -162,7 +176,7 @@ def left_to_you(root, instance, old, new):
     """What is not in git and still has the old name, a line for each."""
     before, after = old.upper() + "_", new.upper() + "_"
     for path in (root / ".env", instance / "config.py"):
-        if path.exists() and before in path.read_text("utf-8"):
+        if path.is_file() and before in (read(path) or ""):
             yield f"Yours to change: {before} to {after} in {path}"
     if any(key.startswith(before) for key in os.environ):
         yield f"Yours to change: {before} to {after} in your environment"
@@ -191,7 +205,7 @@ def tracked(root):
     that is no clone, or where something waits to be committed."""
     try:
         waiting = git(root, "status", "--porcelain")
-        git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+        git(root, "log", "-1")
     except click.ClickException as error:
         raise click.ClickException(
             "It works in a repository of git alone, with a commit to come back to: "
@@ -217,6 +231,21 @@ def all_or_nothing(root):
         git(root, "add", "--all")  # what is new, too, is then git's to take away
         git(root, "reset", "--hard", "--quiet")
         raise
+
+
+def remove_empty(folder):
+    """Remove a folder that holds nothing, and those above it that hold nothing then."""
+    while not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
+def forget_leftover(folder):
+    """Remove a folder of which only what Python compiled is left: git does not see it."""
+    files = (path for path in folder.rglob("*") if not path.is_dir())
+    if folder.is_dir() and all(path.parent.name == "__pycache__" for path in files):
+        forget(folder)
+        importlib.invalidate_caches()  # else it is still a module's
 
 
 def forget(folder):

@@ -1,5 +1,6 @@
 """`flask doctor` before things that are really broken."""
 
+import errno
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ from redis import Redis
 from workers import wait_until
 
 from default_config import DevelopmentConfig
-from myapp import checks, create_app, settings
+from myapp import checks, create_app, processes, settings
 from myapp.db import redis_store, sql, unit_of_work
 from myapp.jobs import CLOCK, WORKERS
 from myapp.processes import start_redis
@@ -198,6 +200,17 @@ def test_a_database_that_is_not_made_yet_is_no_fault_of_a_fresh_clone(
         assert one(app, "database")[::2] == ("wrong", "flask deploy")
 
 
+@on_sqlite
+def test_a_database_that_has_another_name_is_told(make_app, empty_uri, tmp_path):
+    (tmp_path / "former.sqlite3").touch()
+    with made(make_app, SQLALCHEMY_DATABASE_URI=empty_uri) as app:
+        level, words, mend = one(app, "database")
+        assert level == "advice"
+        assert words.endswith(f"is not there yet, but {tmp_path}/former.sqlite3 is")
+        assert mend.startswith("if that is yours, move former.sqlite3* to ")
+        assert mend.endswith("make run, or flask init-db")
+
+
 def test_an_empty_database_is_told(make_app, empty_uri):
     if not SERVER:
         Path(empty_uri.removeprefix("sqlite:///")).touch()
@@ -256,9 +269,9 @@ def test_models_without_a_migration_are_told(sound):
     [
         (
             "postgresql://me:hidden@127.0.0.1:1/db",
-            "PostgreSQL at 127.0.0.1/db does not",
+            "PostgreSQL at 127.0.0.1:1/db does not",
         ),
-        ("mysql://me:hidden@127.0.0.1:1/db", "MariaDB at 127.0.0.1/db does not"),
+        ("mysql://me:hidden@127.0.0.1:1/db", "MariaDB at 127.0.0.1:1/db does not"),
         ("sqlite:////no/such/folder/db", "/no/such/folder/db is not there yet, nor is"),
     ],
 )
@@ -277,8 +290,12 @@ def test_a_file_that_is_no_database_is_told(make_app, tmp_path):
     )
     uri = f"sqlite:///{tmp_path}/db"
     with made(make_app, SQLALCHEMY_DATABASE_URI=uri) as app:
-        level, words, _ = one(app, "database")
+        level, words, mend = one(app, "database")
         assert level == "wrong" and "file is not a database" in words
+        assert mend.startswith("move it away; then flask restore with a backup")
+        (tmp_path / "db").unlink()
+        (tmp_path / "db").mkdir()
+        assert one(app, "database")[::2] == ("wrong", mend)
 
 
 def test_a_database_that_is_too_old_is_told(sound, monkeypatch):
@@ -395,7 +412,7 @@ def test_a_redis_that_repeats_another_is_told(sound, valkey):
 def test_a_broker_of_its_own_is_looked_at_too(sound, valkey):
     sound.config["BROKER_URL"] = NO_REDIS
     level, words, mend = one(sound, "broker")
-    assert (level, mend) == ("wrong", "start it, or set BROKER_URL right")
+    assert (level, mend) == ("wrong", "start it, or set MYAPP_BROKER_URL right")
     sound.config["BROKER_URL"] = valkey_url(valkey) + "?db=1"
     assert one(sound, "broker")[0] == "ok"
 
@@ -450,6 +467,7 @@ def test_secrets_that_are_none_are_told_in_production(sound, given, level, words
     in_production(sound)
     found = one(sound, "secrets")
     assert (found[0], found[1].startswith(words)) == (level, True)
+    assert checks.DRAW not in found[2] or found[2].startswith("set MYAPP_")
 
 
 @pytest.mark.parametrize(
@@ -493,6 +511,10 @@ def test_advice_fails_nobody_who_is_not_strict(sound):
     assert run(sound).exit_code == 0
     assert run(sound, "--strict").exit_code == 1
     assert run(sound).output.endswith("nothing is wrong, 1 to think about.\n")
+    things = re.compile(r"^\d+ things looked at", re.MULTILINE)
+    before = things.findall(run(sound).output)
+    sound.config["PRESENCE_TTL"] = 0  # another fault in what is looked at already
+    assert things.findall(run(sound).output) == before
 
 
 def test_what_mends_a_fault_stands_below_it(sound):
@@ -579,7 +601,60 @@ def test_packages_other_than_the_locked_ones_are_told(sound, checkout):
     missing, other = told(sound, "packages")
     assert missing[:2] == ("wrong", "missing: nowhere")
     assert other[0] == "advice" and other[1].startswith("not as locked: flask ")
-    assert all("--require-hashes" in mend for *_, mend in (missing, other))
+    install = f"{sys.executable} -m pip install --require-hashes -r requirements.txt"
+    assert missing[2] == other[2] == install
+
+
+@pytest.mark.parametrize("package", ["celery", "flask_restx"])
+def test_a_package_without_which_nothing_can_be_imported_is_told(tmp_path, package):
+    """With Python's own libraries, and links to all packages but that one."""
+    for found in Path(sysconfig.get_path("purelib")).iterdir():
+        if not found.name.startswith(package):
+            (tmp_path / found.name).symlink_to(found)
+    for option, begin in ((), "packages "), (("--json",), "["):
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", "flask", "doctor", *option],
+            cwd=ROOT,
+            env=os.environ | {"FLASK_APP": "myapp", "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        assert done.stdout.startswith(begin), done.stdout + done.stderr
+        assert package.replace("_", "-") in done.stdout
+        assert "pip install --require-hashes" in done.stdout
+        assert done.stderr == ""
+
+
+def test_a_line_of_dotenv_that_goes_unheard_is_told(sound, checkout):
+    file = checkout / ".env"
+    file.write_text(f"# Ours\n\n{settings.PREFIX}JWT_TTL='5'\nexport PORT=5055\n")
+    file.chmod(0o600)
+    assert one(sound, "dotenv")[1] == f"2 lines in {file}, each can be read"
+    with file.open("a") as lines:
+        lines.write("no line\nFORMER_NAME_JWT_TTL=5\n\nPORT\n")
+    garbled, former, empty = told(sound, "dotenv")
+    assert garbled[:2] == ("wrong", f"line 5 of {file} has no name and value")
+    assert former[::2] == ("advice", "MYAPP_JWT_TTL, if it is meant for us")
+    assert former[1] == f"FORMER_NAME_JWT_TTL goes unheard, in line 6 of {file}"
+    assert empty[:2] == ("wrong", f"line 8 of {file} has no name and value")
+    file.write_bytes(b"A=b\nB=\xff\n")
+    level, words, _ = one(sound, "dotenv")
+    assert level == "wrong" and words.startswith(f"line 2 of {file} is no UTF-8")
+
+
+def test_a_package_that_is_broken_is_told(tmp_path):
+    (tmp_path / "celery.py").write_text("raise ImportError('no such thing')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "doctor"],
+        cwd=ROOT,
+        env=os.environ | {"FLASK_APP": "myapp", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "wrong   cannot be imported: no such thing\n" in done.stdout
+    assert "pip install --force-reinstall --require-hashes" in done.stdout
 
 
 def test_an_old_python_is_told(sound, monkeypatch):
@@ -626,6 +701,16 @@ def test_who_listens_on_the_port_is_told(sound):
     assert one(sound, "port")[:2] == ("ok", f"{number} is free")
 
 
+def test_a_port_that_is_not_ours_is_not_told_as_taken(sound, monkeypatch):
+    def bind(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(processes.socket.socket, "bind", bind)
+    sound.config["PORT"] = 65535
+    wanted = "nobody may listen on 65535 here: Permission denied"
+    assert one(sound, "port") == ("advice", wanted, "PORT=5001 make run")
+
+
 def test_the_service_itself_may_listen_on_the_port(live_app, live_server):
     live_app.config["PORT"] = port = int(live_server.rpartition(":")[2])
     assert one(live_app, "port")[:2] == ("ok", f"the service listens on {port}")
@@ -656,7 +741,7 @@ def test_all_that_is_wrong_with_the_settings_is_told_at_once(ill):
     assert mends.pop("MYAPP_JWT_TLL is set, but there is no setting JWT_TLL") == (
         "Did you mean MYAPP_JWT_TTL?"
     )
-    assert mends.pop("MYAPP_PORT is 'x'; it must be a whole number.")
+    assert mends.pop("MYAPP_PORT is 'x'; it must be a whole number, 0 or more")
     assert {words.split()[0] for words in mends} == {"SECRET_KEY", "JWT_SECRET_KEY"}
     result = run(app)
     assert result.exit_code == 1
@@ -680,7 +765,6 @@ def test_an_environment_that_is_not_known_is_told(ill):
     [
         ("A = 1\nB = (\n", "they end with SyntaxError in config.py, line 2"),
         ("A = 1\n\nB = x\n", "they end with NameError in config.py, line 3"),
-        ("CORS_ORIGINS = None\n", "they end with TypeError in settings.py, line "),
     ],
 )
 def test_a_mistake_in_config_py_is_told_by_its_line(ill, text, words):
@@ -690,6 +774,38 @@ def test_a_mistake_in_config_py_is_told_by_its_line(ill, text, words):
     level, found, mend = one(ill(), "settings")
     assert (level, mend) == ("wrong", "mend instance/config.py")
     assert found.startswith(words)
+
+
+def test_values_of_another_type_in_config_py_are_told_at_once(ill):
+    folder = Path(os.environ["INSTANCE_PATH"])
+    folder.mkdir()
+    (folder / "config.py").write_text("JWT_TTL = 'x'\nCORS_ORIGINS = None\n")
+    of_list, of_number = told(ill(MYAPP_PORT="1"), "settings")
+    assert of_list[:2] == (
+        "wrong",
+        "CORS_ORIGINS in instance/config.py must be a list of texts",
+    )
+    assert of_number[1].startswith("JWT_TTL in instance/config.py must be a whole")
+    assert of_number[2] == "default_config.py says what it may be"
+
+
+@pytest.mark.parametrize(
+    "variable, value, words, mend",
+    [
+        ("INSTANCE_PATH", "here", "INSTANCE_PATH is 'here'", "Write all of it: "),
+        (
+            "DATABASE_URL",
+            "no",
+            "DATABASE_URL makes no sense",
+            "Write it as postgresql:",
+        ),
+        ("PORT", "65536", "PORT is 65536", "A port is at most 65535"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_told(ill, variable, value, words, mend):
+    level, found, mends = one(ill(**{variable: value}), "settings")
+    assert (level, found) == ("wrong", words)
+    assert mends.startswith(mend)
 
 
 def test_an_instance_folder_that_cannot_be_made_is_told(ill, tmp_path):

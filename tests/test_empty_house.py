@@ -1,6 +1,7 @@
 """`flask empty-house`: what it says fits this project, and what it does to a test.
 tests/own/ has the whole of it."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -10,11 +11,13 @@ from click import ClickException
 from test_yours import committed, git, put, state
 
 from myapp import FEATURES, empty_house, yours
+from myapp.openapi import TITLE
 
 # Whoever has added slices goes on with the registry, and edits what would be replaced.
 SAID = empty_house.plan(yours.ROOT)
 MORE = {feature.name for feature in FEATURES} - empty_house.STAY - {*SAID["SLICES"]}
 pytestmark = pytest.mark.skipif(bool(MORE), reason="there are more slices than came")
+README = (yours.ROOT / "README.md").read_text("utf-8")
 SPEAKS = re.compile(SAID["SPEAKS"], re.IGNORECASE)
 
 
@@ -39,6 +42,27 @@ def test_each_pattern_fits_some_line(tmp_path, name, pattern):
 @pytest.mark.parametrize("name", SAID["GONE"])
 def test_whatever_goes_is_there(name):
     assert (yours.ROOT / name).exists()
+
+
+def test_what_the_readme_says_is_true_without_what_goes(tmp_path):
+    for name in ("README.md", "Makefile"):
+        shutil.copy(yours.ROOT / name, tmp_path)
+        empty_house.edit(tmp_path, {name: SAID["EDITS"][name]})
+        for file, pattern in SAID["LINES"]:
+            if file == name:
+                empty_house.cut_lines(tmp_path, file, pattern)
+    readme, makefile = ((tmp_path / n).read_text() for n in ("README.md", "Makefile"))
+    assert not SPEAKS.findall(readme.replace(TITLE, ""))
+    for target in re.findall(r"(?:`|^)make ([a-z]+)", readme, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for path in re.findall(
+        r"`((?:docs|tests|deploy)/[^`]*)`|\]\((?!http)(.*?)\)", readme
+    ):
+        named = "".join(path)
+        assert (yours.ROOT / named).exists(), named
+        assert not named.startswith(tuple(SAID["GONE"])), named
+    headings = re.findall(r"^## (.*)", readme, re.MULTILINE)
+    assert len(headings) == len(re.findall("^## ", README, re.MULTILINE)) - 2
 
 
 def test_what_does_not_go_is_five_slices():
@@ -88,6 +112,24 @@ def test_what_waits_to_be_committed_is_in_the_way(app, clone, monkeypatch):
     told = app.test_cli_runner().invoke(args=["empty-house"])
     assert told.exit_code == 1
     assert "Error: Commit first" in told.output
+
+
+def test_a_database_that_was_made_before_is_named(app, clone, monkeypatch, tmp_path):
+    monkeypatch.setattr(yours, "ROOT", clone)
+    edits = clone / "empty/edits.py"
+    edits.write_text(edits.read_text().replace(', ("A = 3", "")', ""))
+    put(clone, ".gitignore", "/instance/\n")
+    committed(clone)
+    monkeypatch.setattr(app, "instance_path", str(clone / "instance/here"))
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{clone}/instance/ours"
+    there = ["here/former.sqlite3", "here/former.sqlite3-wal", "ours", "ours-shm"]
+    for name in (*there, "notes"):
+        put(clone, f"instance/{name}", "")
+    told = app.test_cli_runner().invoke(args=["empty-house"])
+    assert told.exit_code == 0, told.output
+    paths = re.findall("^Yours to move away.*: (.*)$", told.output, re.MULTILINE)
+    assert paths == [f"{clone}/instance/{name}" for name in there]
+    assert all(map(os.path.exists, paths))
 
 
 CONFTEST = """\

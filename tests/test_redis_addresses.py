@@ -1,4 +1,4 @@
-"""Redis as Sentinels or a Cluster have it: presence, limits and slow guessing there."""
+"""Redis as Sentinels or a Cluster have it: what is kept there, limits, slow guessing."""
 
 import json
 import subprocess

@@ -218,20 +218,84 @@ def test_a_setting_that_is_misspelt_is_told_with_the_right_one(load, environment
 
 
 @pytest.mark.parametrize(
-    "plain, name",
-    [("DATABASE_URL", "SQLALCHEMY_DATABASE_URI"), ("REDIS_URL", "REDIS_URL")],
+    "name, example",
+    [
+        ("DATABASE_URL", "postgresql://user:password@host/name"),
+        ("MYAPP_SQLALCHEMY_DATABASE_URI", "postgresql://user:password@host/name"),
+        ("REDIS_URL", "redis://host:6379/0"),
+        ("MYAPP_BROKER_URL", "redis://host:6379/1"),
+        ("MYAPP_RATE_LIMIT", "5 per 15 seconds"),
+    ],
 )
-def test_an_address_that_makes_no_sense_is_said(load, environment, plain, name):
-    environment(**{plain: "user:password@host"})
-    with pytest.raises(SettingError, match=name) as refused:
+def test_what_makes_no_sense_is_said_as_it_was_set_and_with_an_example(
+    load, environment, name, example
+):
+    environment(**{name: "user:hunter2@host"})
+    with pytest.raises(SettingError) as refused:
         load()
-    assert "password" not in str(refused.value)
+    assert str(refused.value) == f"{name} makes no sense. Write it as {example}"
+
+
+@pytest.mark.parametrize(
+    "name, value", [("PORT", "65536"), ("MYAPP_PORT", "99999"), ("PORT", "9" * 30)]
+)
+def test_a_port_that_there_is_not_is_said(load, environment, name, value):
+    environment(**{name: value})
+    with pytest.raises(
+        SettingError, match=f"^{name} is {value}. A port is at most 65535"
+    ):
+        load()
 
 
 def test_a_mistake_in_the_instance_folder_stops_the_start(load, tmp_path):
     (tmp_path / "config.py").write_text("API_PREFIX = 'api'\n")
-    with pytest.raises(SettingError, match="API_PREFIX"):
+    with pytest.raises(SettingError, match="^API_PREFIX is 'api'"):
         load()
+
+
+@pytest.mark.parametrize(
+    "line, kind",
+    [
+        ("JWT_TTL = '15'", "a whole number, 0 or more"),
+        ("JWT_TTL = -15", "a whole number, 0 or more"),
+        ("JWT_TTL = True", "a whole number, 0 or more"),
+        ("USE_RATE_LIMITS = 1", "True or False"),
+        ("CORS_ORIGINS = '*'", "a list of texts"),
+        ("JWT_FORMER_SECRET_KEYS = [4711]", "a list of texts"),
+        ("API_PREFIX = None", "a text"),
+        ("SECRET_KEY = 4711", "a text"),
+    ],
+)
+def test_what_stands_in_the_instance_folder_has_the_type_of_its_default(
+    load, tmp_path, line, kind
+):
+    (tmp_path / "config.py").write_text(line)
+    with pytest.raises(SettingError) as refused:
+        load()
+    name = line.split()[0]
+    assert str(refused.value) == f"{name} in instance/config.py must be {kind}."
+
+
+def test_what_fits_may_stand_in_the_instance_folder(load, tmp_path):
+    (tmp_path / "config.py").write_text(
+        "REDIS_URL = None\nCORS_ORIGINS = ('*',)\nOF_MINE = -1\n"
+        "PERMANENT_SESSION_LIFETIME = 60\n"
+    )
+    config = load()
+    assert config["REDIS_EMBEDDED"] and config["OF_MINE"] == -1
+    assert [*config["CORS_ORIGINS"]] == ["*"]
+
+
+def test_a_folder_in_the_place_of_config_py_is_said(load, tmp_path):
+    (tmp_path / "config.py").mkdir()
+    with pytest.raises(SettingError, match="config.py is a folder"):
+        load()
+
+
+def test_an_instance_folder_is_written_in_full(environment):
+    environment(INSTANCE_PATH="here")
+    with pytest.raises(SettingError, match="INSTANCE_PATH is 'here'. .*/here$"):
+        create_app("development")
 
 
 # Which environment

@@ -34,5 +34,5 @@ class Readiness(Resource):
             "redis": check_redis(),
         }
         ready = set(parts.values()) == {"ok"}
-        # Without a worker imports wait, and all else goes on: no reason to be shut out.
+        # Without a worker its tasks wait, and all else goes on: no reason to be shut out.
         return {**parts, "worker": check_worker()}, 200 if ready else 503

@@ -8,10 +8,12 @@ from test_own import Clone, word
 
 @pytest.fixture
 def clone(tmp_path):
-    made = Clone(tmp_path / "clone")
-    assert "The house is empty" in made.flask("empty-house")
-    made.commit()
-    return made
+    return Clone(tmp_path / "clone")
+
+
+def empty(clone):
+    assert "The house is empty" in clone.flask("empty-house")
+    clone.commit()
 
 
 def paths(clone):
@@ -19,6 +21,7 @@ def paths(clone):
 
 
 def test_an_emptied_house_is_well(clone):
+    empty(clone)
     clone.lint()
     clone.test()
     assert clone.flask("init-db").endswith("2 users\n")
@@ -31,6 +34,8 @@ def test_an_emptied_house_is_well(clone):
 def test_an_emptied_house_under_another_name_is_well_and_takes_a_slice(clone):
     clone.flask("rename-project", "quay", "--title", "The quay")
     clone.commit()
+    empty(clone)
+    assert (clone.folder / "README.md").read_text("utf-8").startswith("# The quay\n")
     clone.lint()
     clone.flask("new-feature", "boats", "name:string:64")
     clone.run("git", "add", "--all")
