@@ -303,6 +303,10 @@ def made(app, words):
             fields.append(word)
     with app.app_context():
         features = {feature.name for feature in FEATURES}
+        if not features >= set(
+            findall(r"(?:parent=|reference:)(\w+)", " ".join(words))
+        ):
+            pytest.skip("there is no such feature")
         slice = scaffold.Slice(name, fields, features=features, **options)
         files = scaffold.written(slice, "abc")
     return {
@@ -312,15 +316,13 @@ def made(app, words):
 
 
 LONG = "abcdefghij_klmnopqrstuvw"  # as long as a name may be
-EXTREMES = [
+WRITTEN = [
     f"{LONG} " + " ".join(f"a{n}:string?" for n in range(40)),
     f"{LONG} {LONG}:text:200..500 --open",
     f"{LONG} {LONG}:boolean {LONG[:-1]}:number:0..1e15 --store=redis",
     f"{LONG} {LONG[:-1]}:enum:{'v' * 40},{'w' * 40}? b:enum:a,b",
     f"{LONG} " + " ".join(f"a{n}:enum:{'v' * 40},{'w' * 40}" for n in range(40)),
     "essays about:text:9999..10000 code:string:200..255:unique name:string:0..1",
-]
-BELOW = [
     f"{LONG[:10]} {LONG}:string:255:unique --parent=devices",
     "maintenance_appointments note:text --parent=devices",
     "favourites device:reference:devices",
@@ -329,26 +331,16 @@ BELOW = [
     "visits device:reference:devices at:datetime",
     "crew name:string:64 --parent=devices",
     "other name --parent=devices --singular=body",
-]
-NASTY = [
     *("crew name", "other name", "pytests name", "bodies name", "lists name"),
     *("requests name", "changes name", "strangers name", "urls name"),
-    *(
-        "one_boats a",
-        "mades a",
-        "puts a",
-        "seconds a",
-        "json a",
-        "apps a",
-        "verbs a",
-    ),
-    *("news a", "thermostats a", "series a", "one_crew a --singular=crew"),
+    *("one_boats a", "mades a", "puts a", "seconds a"),
+    *("json a", "apps a", "verbs a"),
+    *("news a", "series a", "one_crew a --singular=crew"),
+    "thermostats a",
 ]
-if FEW:
-    BELOW = []
 
 
-@pytest.mark.parametrize("words", EXTREMES + BELOW + NASTY)
+@pytest.mark.parametrize("words", WRITTEN)
 def test_what_is_written_is_in_form_and_binds_no_name_twice(app, tmp_path, words):
     for name, text in made(app, words).items():
         text = format_str(text, mode=Mode())
