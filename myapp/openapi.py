@@ -8,7 +8,6 @@ have gathered becomes the document.
 import inspect
 import re
 from collections import defaultdict
-from statistics import mode
 
 from flask_restx import Resource
 
@@ -402,23 +401,34 @@ def link(path, paths):
 
 
 def shared(paths):
-    """Of each kind of problem the response that most operations give, by its title; in
-    their place, these refer to it."""
-    given = defaultdict(list)
+    """Of each kind of problem the response that most slices give, and of those the one that
+    most operations do, by its title; in their place, these refer to it.
+
+    What one slice alone says would be the usual until the next slice comes, and then be
+    written out in each of its operations.
+    """
+    given = defaultdict(lambda: defaultdict(list))
     for verbs in paths.values():
         for operation in verbs.values():
             for status, response in operation["responses"].items():
                 if status >= "400":
-                    given[status].append((response, operation["responses"]))
+                    alike = given[status][response["description"]]
+                    alike.append((response, operation))
+
+    def spread(pairs):
+        return len({operation["tags"][0] for _, operation in pairs}), len(pairs)
+
     found = {}
-    for status, pairs in sorted(given.items()):
-        words = mode(response["description"] for response, _ in pairs)
-        usual = next(each for each, _ in pairs if each["description"] == words)
+    for status, by_words in sorted(given.items()):
+        pairs = max(by_words.values(), key=spread)
+        usual, _ = pairs[0]
         name = re.sub(r"\W", "", TITLES[int(status)])
         found[name] = usual
-        for response, responses in pairs:
+        for response, operation in pairs:
             if response == usual:
-                responses[status] = {"$ref": f"#/components/responses/{name}"}
+                operation["responses"][status] = {
+                    "$ref": f"#/components/responses/{name}"
+                }
     return found
 
 

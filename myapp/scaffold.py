@@ -11,12 +11,18 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import warnings
 from contextlib import contextmanager
 from datetime import date
+from fnmatch import fnmatch
+from functools import cache, cached_property
+from inspect import getsource
 from pathlib import Path
+from string import ascii_uppercase
 from typing import NamedTuple
 
 import click
@@ -30,7 +36,7 @@ from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 from .db import MIGRATIONS, sql
 from .model import LONGEST_INDEXED, MOST_SEARCHED, Below, Governed, Owned, RedisModel
 from .model import SqlModel, spoken
-from .openapi import example_of
+from .openapi import example_of, openapi
 from .paging import OWN
 from .schema import BIGGEST
 from .yours import tidy
@@ -47,6 +53,8 @@ TEMPLATES = Environment(
 TRIED = ("migrations", "default_config.py", "openapi.json")  # beside the package
 LONGEST_TEXT = 10_000  # characters; MariaDB keeps 65,535 bytes
 LONGEST_NAME = 63  # characters of the name of an index, in PostgreSQL
+LONGEST_CHOICE = 40  # characters, so that a line of a test has room for one
+LONGEST_EXAMPLE = 20  # characters of a text that is written out and says nothing
 USUAL = {  # lowest and highest, where nothing is said
     "string": (1, LONGEST_INDEXED),
     "text": (1, 2000),
@@ -54,12 +62,62 @@ USUAL = {  # lowest and highest, where nothing is said
     "number": (-(10**15), 10**15),
 }
 KINDS = (*USUAL, "boolean", "date", "datetime", "enum", "reference")
-# What the templates import: a slice of that name would hide it.
+NAME = re.compile("[a-z][a-z0-9]*(_[a-z0-9]+)*")
+INITIALISMS = {*"api gps html id ip isbn mp3 pdf sms url uuid".split()}
+VERBS = {"is", "was", "has", "can", "may", "must"}  # what is true or false begins so
+# What a model sets on itself, which no property can be called.
+SET = set(
+    re.findall(r"\b(?:cls|self)\.(\w+) = ", getsource(sys.modules[SqlModel.__module__]))
+)
+
+
+def words_of(template):
+    """The words of the code in a template: without its strings and what is filled in."""
+    code = (PACKAGE / "templates" / "slice" / template).read_text(encoding="utf-8")
+    for pattern in (r"{{.*?}}|{%.*?%}", '""".*?"""', r'"[^"\n]*"', "#.*"):
+        code = re.sub(pattern, " ", code)
+    return set(re.findall(r"\w+", code))
+
+
+# A slice of such a name would hide what its own code needs.
 WORDS = {
-    *("accepts", "accepts_patch", "answers", "answers_nothing", "g", "idempotent"),
-    *("merged", "must_match", "paged", "requires", "endpoints", "models", "tasks"),
-    *("Resource", "FeatureApi", "Below", "Governed", "Owned", "RedisModel", "SqlModel"),
+    *words_of("endpoints.py.jinja"),
+    *("endpoints", "models", "tasks", "Below", "Governed", "Owned"),
+    *("RedisModel", "SqlModel"),
 }
+TESTED = words_of("test.py.jinja")
+
+
+@cache
+def english():
+    import inflect  # takes two seconds, and nothing else needs it
+
+    return inflect.engine()
+
+
+def singular_of(name):
+    """One of what an English plural names; of what is no plural, the same."""
+    found = english().singular_noun(name.replace("_", " ")) or ""
+    found = found.replace(" ", "_")
+    return found if NAME.fullmatch(found) else name
+
+
+def in_words(name):
+    """How a sentence has it: `ip_addresses` are IP addresses."""
+    words = name.split("_")
+    return " ".join(word.upper() if word in INITIALISMS else word for word in words)
+
+
+def sentence(words):
+    return words[0].upper() + words[1:]
+
+
+def one(words):
+    """The words with their article, as they are spoken."""
+    first = words.split()[0]
+    if first.isupper():
+        return f"an {words}" if first[0] in "AEFHILMNORSX" else f"a {words}"
+    return english().a(words)
 
 
 class Field(NamedTuple):
@@ -76,7 +134,7 @@ class Field(NamedTuple):
 
     @property
     def words(self):
-        return self.name.replace("_", " ")
+        return in_words(self.name)
 
     @property
     def sortable(self):
@@ -92,21 +150,22 @@ class Field(NamedTuple):
     @property
     def schema(self):
         """What stands in `write_schema`."""
-        told = f"{self.words.capitalize()}."
+        told = f"{sentence(self.words)}."
         limits = f"{self.lowest}, {self.highest}"
         (example,) = self.examples(1)
         if self.kind == "boolean":
             default = ", default=False" if self.optional else ""
-            return f'flag("Whether it is {self.words}."{default})'
+            said = self.name.partition("_")[0] in VERBS
+            return f'flag("Whether it {"" if said else "is "}{self.words}."{default})'
         made = {
-            "string": lambda: f'text({limits}, "{told}", "{example}")',
-            "text": lambda: f'text({limits}, "{told}", "{example}")',
+            "string": lambda: f'text({limits}, "{told}", {example})',
+            "text": lambda: f'text({limits}, "{told}", {example})',
             "integer": lambda: f'integer({limits}, "{told}", {example})',
             "number": lambda: f'number({limits}, "{told}", {example})',
             "date": lambda: f'day("{told}")',
             "datetime": lambda: f'moment("{told}")',
             "enum": lambda: f'choice("{told}", {quoted(self.choices)})',
-            "reference": lambda: f'reference("The {spoken(self.other)}.")',
+            "reference": lambda: f'reference("The {self.words}.")',
         }[self.kind]()
         return f"optional({made})" if self.optional else made
 
@@ -139,27 +198,29 @@ class Field(NamedTuple):
         return self.optional and self.kind not in ("boolean", "datetime")
 
     def examples(self, count):
-        """So many values of it, unlike each other where there are as many."""
+        """So many values of it, unlike each other, as they stand in code."""
         if self.kind in ("string", "text"):
-            texts = (f"{what} {self.words}" for what in ("Some", "Another"))
-            return [self.fitted(text) for text in texts][:count]
+            return self.texts()[:count]
         if self.kind in ("integer", "number"):
             usual = 7 if self.lowest <= 7 < self.highest else self.lowest
             step = 1 if self.kind == "integer" else min(0.5, self.highest - usual)
             return [usual, usual + step][:count]
         if self.kind == "enum":
-            return list(self.choices[:count])
+            return [f'"{choice}"' for choice in self.choices[:count]]
         return {
-            "boolean": [True, False],
-            "date": ["2026-11-21", "2027-02-28"],
-            "datetime": ["2026-11-21T07:40:00Z", "2027-02-28T12:00:00Z"],
+            "boolean": ["True", "False"],
+            "date": ['"2026-11-21"', '"2027-02-28"'],
+            "datetime": ['"2026-11-21T07:40:00Z"', '"2027-02-28T12:00:00Z"'],
         }.get(self.kind, [7, 8])[:count]
 
-    def fitted(self, text):
-        """The text, repeated until it is long enough, and no longer than it may be."""
-        while len(text) < self.lowest:
-            text = f"{text} {text}"
-        return text[: self.highest].strip().ljust(self.lowest, "x")
+    def texts(self):
+        texts = [f"{what} {self.words}" for what in ("Some", "Another")]
+        if not all(self.lowest <= len(text) <= self.highest for text in texts):
+            length = min(self.highest, max(self.lowest, 8))
+            if length > LONGEST_EXAMPLE:
+                return [f'"x" * {length}', f'"y" * {length}']
+            texts = [ascii_uppercase[:length], ascii_uppercase[-length:]]
+        return [f'"{text}"' for text in texts]
 
     @property
     def beyond(self):
@@ -189,36 +250,38 @@ def wrong(told):
 
 def parse(text, features):
     """The Field that a word of the command line asks for. Raises UsageError."""
-    name, _, rest = text.partition(":")
-    kind, *details = rest.split(":") if rest else ["string"]
-    optional = text.endswith("?") or kind.endswith("?")
-    kind = kind.removesuffix("?")
-    if details:
-        details[-1] = details[-1].removesuffix("?")
-    name = name.removesuffix("?")
+    optional = "?" in text
+    name, *rest = (part.removesuffix("?") for part in text.split(":"))
+    kind, *details = rest or ["string"]
     check_word(name, f"A property cannot be called {name!r}")
     if len(name) > 24:
         raise wrong(f"{name} is too long: a property has at most 24 letters.")
     if kind not in KINDS:
         raise wrong(f"{text}: there is no type {kind!r}; there are {', '.join(KINDS)}.")
     unique = "unique" in details
-    details = [detail for detail in details if detail != "unique"]
+    if unique:
+        details.remove("unique")
     never = kind in ("text", "boolean", "reference")
     if unique and (never or optional and kind == "datetime"):
-        raise wrong(f"{text}: a {kind} like that cannot be unique.")
+        raise wrong(f"{text}: {one(kind)} like that cannot be unique.")
     if len(details) > (kind not in ("boolean", "date", "datetime")):
         raise wrong(f"{text}: what is {details[-1]!r}?")
     field = Field(name, kind, optional, unique)
     (detail,) = details or [None]
     if kind == "enum":
-        choices = tuple(dict.fromkeys((detail or "").split(",")))
-        if len(choices) < 2 or not all(
-            re.fullmatch(r"[\w .-]{1,64}", c) for c in choices
-        ):
-            raise wrong(f"{text}: name what it can be, as {name}:enum:new,used.")
+        choices = tuple(dict.fromkeys(map(str.strip, (detail or "").split(","))))
+        fit = rf"[\w .-]{{1,{LONGEST_CHOICE}}}"
+        if len(choices) < 2 or not all(re.fullmatch(fit, c) for c in choices):
+            raise wrong(
+                f"{text}: name what it can be, as {name}:enum:new,used, each in at most "
+                f"{LONGEST_CHOICE} letters."
+            )
         return field._replace(choices=choices)
     if kind == "reference":
-        return field._replace(other=found(detail or f"{name}s", text, features))
+        usual = [m.collection for m in all_models() if in_code(m) == name]
+        if not detail and not usual:
+            raise wrong(f"{text}: say to what, as {name}:reference:authors.")
+        return field._replace(other=found(detail or usual[0], text, features))
     if kind in USUAL:
         lowest, highest = limits(text, kind, detail)
         return field._replace(lowest=lowest, highest=highest)
@@ -226,25 +289,27 @@ def parse(text, features):
 
 
 def limits(text, kind, detail):
-    """The lowest and the highest that `120` or `2..120` ask for. Raises UsageError."""
+    """The lowest and the highest that `2..120` asks for, or, of a text, `120`. Raises
+    UsageError."""
     lowest, highest = USUAL[kind]
+    texts = kind in ("string", "text")
     if detail is None:
         return lowest, highest
     number = float if kind == "number" else int
     try:
         first, dots, last = detail.partition("..")
-        ends = [number(end) for end in ((first, last) if dots else (lowest, first))]
+        alone = texts and not dots
+        ends = [number(end) for end in ((lowest, first) if alone else (first, last))]
         lowest, highest = (int(end) if end == int(end) else end for end in ends)
     except (ValueError, OverflowError):
         raise wrong(f"{text}: write limits as {name_of(text)}:{kind}:1..50.") from None
-    texts = kind in ("string", "text")
-    if lowest > highest or not texts and lowest == highest:
+    if lowest > highest or highest < 1 if texts else lowest >= highest:
         raise wrong(f"{text}: nothing lies between {lowest} and {highest}.")
     most = {"string": LONGEST_INDEXED, "text": LONGEST_TEXT, "integer": BIGGEST}
     most = most.get(kind, USUAL["number"][1])
     if highest > most or lowest < (0 if texts else -most):
         hint = " Longer ones are of the type text." if kind == "string" else ""
-        raise wrong(f"{text}: that is beyond what a {kind} can be.{hint}")
+        raise wrong(f"{text}: that is beyond what {one(kind)} can be.{hint}")
     return lowest, highest
 
 
@@ -254,7 +319,7 @@ def name_of(text):
 
 def check_word(word, told):
     """Raises UsageError where no property and no slice can be called that."""
-    if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", word):
+    if not NAME.fullmatch(word):
         raise wrong(f"{told}: use small letters, digits and single underscores.")
     if keyword.iskeyword(word):
         raise wrong(f"{told}: that is a word of Python.")
@@ -265,8 +330,13 @@ def found(name, text, features):
     models = [
         m for m in all_models() if m.collection == name and issubclass(m, SqlModel)
     ]
-    if name not in features or not models or issubclass(models[0], Below):
+    if name not in features or not models:
         raise wrong(f"{text}: there is no feature {name!r} in SQL to name things of.")
+    if issubclass(models[0], Below):
+        raise wrong(
+            f"{text}: {name} hang below something themselves, and nothing can hang below "
+            "such things or refer to them."
+        )
     place = f"{current_app.config['API_PREFIX']}/{name}"
     get, post = verb_at(f"{place}/<int:id>", "get"), verb_at(f"{place}/", "post")
     content = post.operation["requestBody"]["content"] if post else {}
@@ -295,23 +365,20 @@ def all_models():
     ]
 
 
-def singular_of(name):
-    """One of what an English plural names, mostly."""
-    for ending, one in (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh")):
-        if name.endswith(ending) and len(name) > len(ending) + 1:
-            return name.removesuffix(ending) + one
-    for ending, one in (("xes", "x"), ("ss", "ss"), ("us", "us"), ("s", "")):
-        if name.endswith(ending) and len(name) > len(ending):
-            return name.removesuffix(ending) + one
-    return name
-
-
 def camel(name):
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def one(words):
-    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
+def in_code(model):
+    """What code calls one of a model's things: smart_lock."""
+    return spoken(model).replace(" ", "_")
+
+
+def free(name, taken, prefix):
+    """The name, with a prefix where, and as long as, it is taken."""
+    while name in taken:
+        name = prefix + name
+    return name
 
 
 class Slice:
@@ -323,11 +390,14 @@ class Slice:
 
     def __init__(self, name, fields, store, shared, parent, singular, features):
         self.name, self.redis = name, store == "redis"
-        self.fields = [parse(text, features) for text in fields]
-        self.singular = singular or singular_of(name)
+        check_word(name, f"A feature cannot be called {name!r}")
+        self.singular = singular_of(name) if singular is None else singular
         self.model = camel(self.singular)
         self._check_name(features)
-        self.parent = found(parent, f"--parent {parent}", features) if parent else None
+        self.fields = [self._parsed(text, features) for text in fields]
+        self.parent = None
+        if parent is not None:
+            self.parent = found(parent, f"--parent {parent}", features)
         if self.parent and (shared or self.redis):
             with_ = "--open" if shared else "--store redis"
             raise wrong(f"--parent does not go with {with_}.")
@@ -335,10 +405,14 @@ class Slice:
         self.private = self.owned or (self.parent and issubclass(self.parent, Owned))
         self._check_fields()
 
+    def _parsed(self, text, features):
+        if text.replace("?", "").split(":")[1:] == ["reference", self.name]:
+            raise wrong(f"{text}: {self.name} cannot refer to {self.name}.")
+        return parse(text, features)
+
     def _check_name(self, features):
         name = self.name
         told = f"A feature cannot be called {name!r}"
-        check_word(name, told)
         check_word(self.singular, f"One of them cannot be called {self.singular!r}")
         if len(name) > 24 or len(self.singular) > 24:
             raise wrong(f"{told}: it has at most 24 letters.")
@@ -347,8 +421,14 @@ class Slice:
         package = sys.modules[__package__]
         tests = [*PROJECT.glob(f"tests/**/test_{name}.py"), PACKAGE / f"{name}.py"]
         taken = (PACKAGE / name, *tests)
-        if any(path.exists() for path in taken) or hasattr(package, name):
+        if any(map(is_there, taken)) or hasattr(package, name):
             raise wrong(f"{told}: the project has something of that name.")
+        if (PROJECT / f"{name}.py").exists() or [*(PROJECT / name).glob("*.py")]:
+            raise wrong(f"{told}: a module beside {PACKAGE.name} has that name.")
+        if name in {*sql.metadata.tables, "alembic_version"}:
+            raise wrong(f"{told}: a table has that name.")
+        if is_ignored(name):
+            raise wrong(f"{told}: .gitignore hides what is called so.")
         if name in WORDS or hasattr(builtins, name) or self.model in WORDS:
             raise wrong(f"{told}: it would hide a word that its own code needs.")
         if name in RESERVED_WORDS | RESERVED_WORDS_MARIADB:
@@ -360,12 +440,14 @@ class Slice:
                     f"{told}: {spoken(model)} is what a thing of "
                     f"{model.collection} is called. Say --singular."
                 )
+        for title in titles & openapi(current_app)["components"]["schemas"].keys():
+            raise wrong(f"{told}: the document has another {title}. Say --singular.")
 
     def _check_fields(self):
         names = [field.name for field in self.fields]
         base = RedisModel if self.redis else Below if self.parent else SqlModel
         known = {*dir(base), *dir(Governed), *dir(Owned), *dir(SqlModel), *OWN}
-        known |= {"self", "cls", "format", "owner_id", "expires_at", "url", self.above}
+        known |= {"self", "cls", "format", "owner_id", "url", self.above, *SET}
         for field in self.fields:
             if names.count(field.name) > 1:
                 raise wrong(f"There are two properties {field.name}.")
@@ -394,16 +476,20 @@ class Slice:
 
     # What the templates ask for
 
-    words = property(lambda self: self.name.replace("_", " "))
-    words_of_one = property(lambda self: self.singular.replace("_", " "))
+    words = property(lambda self: in_words(self.name))
+    words_of_one = property(lambda self: in_words(self.singular))
     one = property(lambda self: one(self.words_of_one))
-    title = property(lambda self: self.one.capitalize())
-    collection = property(lambda self: other_than(camel(self.name), self.model))
-    item = property(lambda self: f"One{self.model}")
+    title = property(lambda self: sentence(self.one))
+    above = property(lambda self: in_code(self.parent) if self.parent else "")
 
     @property
-    def above(self):
-        return spoken(self.parent).replace(" ", "_") if self.parent else ""
+    def collection(self):
+        return free(camel(self.name), {self.model, *WORDS}, "All")
+
+    @property
+    def item(self):
+        taken = {self.model, self.collection, *WORDS}
+        return free(f"One{self.model}", taken, "One")
 
     @property
     def address(self):
@@ -419,14 +505,20 @@ class Slice:
     @property
     def summary(self):
         if self.parent:
-            return f"The {self.words} of {one(spoken(self.parent))}."
-        return f"{self.words.capitalize()}{', each of an account' * self.owned}."
+            return f"The {self.words} of {one(in_words(self.above))}."
+        return f"{sentence(self.words)}{', each of an account' * self.owned}."
 
     @property
     def telling(self):
         if self.parent:
-            return f"the {self.words} of {one(spoken(self.parent))}"
+            return f"the {self.words} of {one(in_words(self.above))}"
         return f"{self.words}{' that I own' * self.owned}"
+
+    @property
+    def place(self):
+        """What answers there, in a line: of a long address, what that is."""
+        told = f"`{{prefix}}/{self.address}/`: {self.telling}."
+        return told if len(told) < 82 else sentence(f"{self.telling}.")
 
     @property
     def listed(self):
@@ -456,6 +548,13 @@ class Slice:
             return ["Governed", "RedisModel"] if self.owned else ["RedisModel"]
         kind = "Below" if self.parent else "Owned" if self.owned else None
         return [*filter(None, [kind]), "SqlModel"]
+
+    @property
+    def imports(self):
+        """What the models import: pairs of a module and the names, in order."""
+        models = [(f"..{name}.models", names) for name, names in self.others.items()]
+        shared = [("..model", self.bases), ("..schema", self.helpers)]
+        return sorted([*models, *shared])
 
     @property
     def others(self):
@@ -531,57 +630,100 @@ class Slice:
             return "sa.Text()"
         return 'sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")'
 
-    # What its tests ask for, besides
+    # What its tests ask for, besides. None of the names is there twice, whatever it has.
 
-    URL = property(lambda self: self.name.upper())
-    BODY = property(lambda self: other_than(self.singular.upper(), self.URL, "ONE_"))
-    thing = property(lambda self: fixture_of(self.singular))
-    url = property(lambda self: self.name if self.parent else self.URL)
+    @cached_property
+    def makers(self):
+        """The fixtures that make the things which these need: {model: name}, each after
+        those that it needs itself."""
+        reserved, made = TESTED | in_conftest().keys(), {}
+
+        def make(model):
+            for other in needed_by(model).values():
+                make(other)
+            if model not in made:
+                name = in_code(model)
+                if not is_made_in_conftest(model):
+                    name = free(name, reserved.union(made.values()), "one_")
+                made[model] = name
+
+        for field in self.needed:
+            make(field.other)
+        if self.parent:
+            make(self.parent)
+        return made
+
+    @property
+    def taken(self):
+        return TESTED | in_conftest().keys() | set(self.makers.values())
+
+    above_it = property(lambda self: self.makers.get(self.parent))
+    thing = property(lambda self: free(self.singular, self.taken, "one_"))
+    URL = property(lambda self: free(self.name.upper(), TESTED, "ALL_"))
+
+    @property
+    def BODY(self):
+        return free(self.singular.upper(), TESTED | {self.URL}, "ONE_")
+
+    @property
+    def url(self):
+        taken = self.taken | {self.thing}
+        return free(self.name, taken, "all_") if self.parent else self.URL
+
+    named = property(lambda self: self.one.replace(" ", "_").lower())
     body = property(lambda self: "body" if self.needed else self.BODY)
     other = property(lambda self: "other" if self.needed else "OTHER")
 
     @property
+    def own(self):
+        """The properties that name no other things."""
+        return [field for field in self.fields if not field.other]
+
+    @property
     def needed(self):
-        """Pairs: a property that names another thing, and the fixture that makes that."""
-        needed = [field for field in self.fields if field.other and not field.optional]
-        return [(field.name, fixture_of(spoken(field.other))) for field in needed]
+        """The properties that name what must be there before one of these can be."""
+        named = [field for field in self.fields if field.other]
+        required = [field for field in named if not field.optional]
+        # Where these have nothing else, a test needs one to change.
+        return required or ([] if self.own else named[:1])
+
+    @property
+    def wanted(self):
+        return list(dict.fromkeys(self.makers[field.other] for field in self.needed))
 
     @property
     def fixtures(self):
-        """What makes the things of other slices that these need: (name, what it makes, the
-        fixtures that it needs, where, its body)."""
-        made = {}
+        """What makes such things and is to be written: (name, what it makes, the fixtures
+        that it needs, where, its body)."""
+        return [
+            (name, one(in_words(in_code(model))), *self._making(model))
+            for model, name in self.makers.items()
+            if not is_made_in_conftest(model)
+        ]
 
-        def make(model):
-            needs = {
-                name: other
-                for name, other in model.references.items()
-                if name in model.write_schema["required"]
-            }
-            for other in needs.values():
-                make(other)
-            body = {**example_of(model.write_schema), **dict.fromkeys(needs)}
-            written = ", ".join(
-                (
-                    f"{name!r}: {fixture_of(spoken(needs[name]))}['id']"
-                    if name in needs
-                    else f"{name!r}: {value!r}"
-                )
-                for name, value in body.items()
+    def _making(self, model, another=False):
+        """The fixtures that a thing of another slice needs, where it is made, its body;
+        `another`: with nothing in it that is unique and the first one has."""
+        needs = {name: self.makers[m] for name, m in needed_by(model).items()}
+        written = [
+            (
+                f"{name!r}: {needs[name]}['id']"
+                if name in needs
+                else f"{name!r}: {code_for(schema, another and name in model.unique)}"
             )
-            given = "".join(
-                f", {fixture_of(spoken(other))}" for other in needs.values()
-            )
-            url = f"/api/v1/{model.collection}/"
-            name = fixture_of(spoken(model))
-            made[name] = (name, one(spoken(model)), given, url, f"{{{written}}}")
+            for name, schema in model.write_schema["properties"].items()
+            if name in model.write_schema["required"]
+        ]
+        given = "".join(f", {name}" for name in dict.fromkeys(needs.values()))
+        return given, f"/api/v1/{model.collection}/", f"{{{', '.join(written)}}}"
 
-        for field in self.fields:
-            if field.other and not field.optional:
-                make(field.other)
-        if self.parent:
-            make(self.parent)
-        return list(made.values())
+    @property
+    def second(self):
+        """What these can name instead, as in `fixtures`, where they have nothing else to
+        change; in a list, which may be empty."""
+        if self.own or self.needed[0].optional:
+            return []
+        return [self._making(self.needed[0].other, another=True)]
 
     @property
     def times(self):
@@ -590,16 +732,20 @@ class Slice:
 
     @property
     def bodies(self):
-        """Two of them, but for what names other things."""
-        own = [field for field in self.fields if not field.other]
-        return [{f.name: f.examples(2)[n] for f in own} for n in range(2)]
+        """Two of them, in code, but for what names other things."""
+        values = {field.name: field.examples(2) for field in self.own}
+        parts = [
+            [f'"{name}": {both[n]}' for name, both in values.items()] for n in (0, 1)
+        ]
+        return [f"{{{', '.join(body)}}}" for body in parts]
 
     @property
     def change(self):
-        """Of the second of these, the first that differs."""
-        first, second = self.bodies
-        unlike = [name for name in first if first[name] != second[name]]
-        return {name: second[name] for name in unlike[:1]}
+        """What differs between the two, in code: a name and a value."""
+        if self.own:
+            return self.own[0].name, self.own[0].examples(2)[1]
+        name = self.needed[0].name
+        return name, f'other["{name}"]' if self.second else "None"
 
     @property
     def faults(self):
@@ -617,17 +763,47 @@ class Slice:
         return ", ".join(written.get(n, n) for n in names if kept.get(n, True))
 
 
-def other_than(name, taken, prefix="All"):
-    """A name beside the one that is `taken`."""
-    return f"{prefix}{name}" if name == taken else name
+def in_conftest():
+    """The functions that every test finds there: {name: code}."""
+    text = (PROJECT / "conftest.py").read_text(encoding="utf-8")
+    functions = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
+    return {each.name: ast.unparse(each) for each in functions}
 
 
-def fixture_of(words):
-    """What a fixture is called that makes such a thing."""
-    name = words.replace(" ", "_")
-    there = re.findall(r"^def (\w+)", (PROJECT / "conftest.py").read_text(), re.M)
-    taken = {*there, "body", "other", "request"} - {"device"}
-    return f"one_{name}" if name in taken else name
+def is_made_in_conftest(model):
+    """Whether every test finds a fixture that makes a thing of this model."""
+    made = rf"def \w+\(client\):.*return client\.post\('/api/v1/{model.collection}/'"
+    return bool(re.search(made, in_conftest().get(in_code(model), ""), re.DOTALL))
+
+
+def needed_by(model):
+    """The models of what a thing must name: {property: model}."""
+    required = model.write_schema["required"]
+    return {name: m for name, m in model.references.items() if name in required}
+
+
+def code_for(schema, another=False):
+    """A value that fits a property, as it stands in code: its example, or another one."""
+    value = example_of(schema)
+    kind = "enum" if "enum" in schema else schema.get("format", schema["type"])
+    if another:
+        value = {
+            "enum": lambda: schema["enum"][1],
+            "date": lambda: "2027-02-28",
+            "date-time": lambda: "2027-02-28T12:00:00Z",
+            "string": lambda: unlike(value, schema["maxLength"]),
+        }.get(kind, lambda: schema["maximum"])()
+    if kind == "string" and len(value) > LONGEST_CHOICE:
+        return f"{value[:1]!r} * {max(schema['minLength'], 1)}"
+    return repr(value)
+
+
+def unlike(text, longest):
+    """Another text, as long; in other words where there is room for them."""
+    other = re.sub("^Some ", "Another ", text)
+    if text != other and len(other) <= longest:
+        return other
+    return ("y" if text[:1] == "x" else "x") + text[1:]
 
 
 # Writing it
@@ -637,6 +813,7 @@ def written(slice, head):
     """The files of a slice, {path in the project: text}. `head`: the last migration."""
     context = {name: getattr(slice, name) for name in dir(slice) if name[0] != "_"}
     context |= {"revision": secrets.token_hex(6), "former": repr(head)}
+    context |= {"sentence": sentence, "in_words": in_words}
     folder = f"{PACKAGE.name}/{slice.name}"
     files = {
         f"{folder}/__init__.py": "__init__.py",
@@ -707,6 +884,20 @@ def in_tuple(node, word, text):
     return f"{before}{comma} {word}{alone}{text[end:]}"
 
 
+def is_there(path):
+    """Whether there is such a file, or a folder with more than what Python compiled."""
+    return path.is_file() or any(
+        each.is_file() and each.parent.name != "__pycache__" for each in path.rglob("*")
+    )
+
+
+def is_ignored(name):
+    """Whether git would not see a folder of that name, wherever it is."""
+    path = PROJECT / ".gitignore"
+    lines = path.read_text(encoding="utf-8").split() if path.exists() else []
+    return any(fnmatch(name, line.rstrip("/")) for line in lines)
+
+
 def declared(text, slice):
     """import-linter's settings with the edges to other slices, in order."""
     edge = re.compile(rf"^    {PACKAGE.name}\.\w+\.\* -> .*\n", re.M)
@@ -738,12 +929,44 @@ def all_or_nothing(paths):
     except BaseException:
         for path, content in before.items():
             if content is not None:
-                path.write_bytes(content)
+                if path.read_bytes() != content:
+                    path.write_bytes(content)
             elif path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def told_in_a_sentence():
+    """What the disk does not let us do ends in a sentence, and SIGTERM like any other end:
+    whoever has begun something takes it back."""
+
+    def end(_signal, _frame):
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or "a file cannot be copied"  # a list, of temporary names
+        raise click.ClickException(f"Nothing was written: {why}.") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def last_migration():
+    """Raises ClickException where they make no line that can be gone on with."""
+    scripts = ScriptDirectory(MIGRATIONS)
+    try:
+        with warnings.catch_warnings(action="error"):
+            heads = scripts.get_heads()
+    except Exception as error:  # whatever is written there is run
+        raise click.ClickException(f"A migration is wrong: {error}") from None
+    if len(heads) != 1:
+        raise click.ClickException("The migrations have several heads: flask db merge")
+    return heads[0]
 
 
 def run(folder, *words):
@@ -765,13 +988,18 @@ def run(folder, *words):
 
 def write(slice):
     """Bring a slice into the project, or raise ClickException and leave it as it was."""
-    scripts = ScriptDirectory(MIGRATIONS)
-    if len(scripts.get_heads()) != 1:
-        raise click.ClickException("The migrations have several heads: flask db merge")
-    files = written(slice, scripts.get_current_head())
+    files = written(slice, last_migration())
     for path, (edit, value) in edited(slice).items():
         if value is not None and (PROJECT / path).exists():
             files[path] = edit((PROJECT / path).read_text(encoding="utf-8"), value)
+    new = PACKAGE / slice.name
+    paths = [PROJECT / path for path in (*files, "openapi.json")]
+    for path in paths:
+        place = path if path.exists() else path.parent
+        place = PACKAGE if place == new and not new.exists() else place
+        if not os.access(place, os.W_OK):
+            place = place.relative_to(PROJECT)
+            raise click.ClickException(f"Nothing was written: {place} is read-only.")
     with tempfile.TemporaryDirectory(prefix="feature-") as folder:
         copy = Path(folder)
         unlike = shutil.ignore_patterns("__pycache__")
@@ -788,14 +1016,12 @@ def write(slice):
         tidy(copy, *(path for path in files if path.endswith(".py")))
         told = run(copy, "flask", "--app", PACKAGE.name, "openapi")
         (copy / "openapi.json").write_bytes(told)
-        new = PACKAGE / slice.name
-        paths = [PROJECT / path for path in (*files, "openapi.json")]
         # Features come last, so that a service that runs finds all that they name.
         paths.sort(key=lambda path: path == PACKAGE / "__init__.py")
         with all_or_nothing(
             [new, *(path for path in paths if new not in path.parents)]
         ):
-            new.mkdir()
+            new.mkdir(exist_ok=True)
             for path in paths:
                 shutil.copyfile(copy / path.relative_to(PROJECT), path)
 
@@ -822,9 +1048,12 @@ def new_feature(name, fields, store, shared, parent, singular):
     """
     features = {feature.name for feature in current_app.extensions["features"]}
     slice = Slice(name, fields, store, shared, parent, singular, features)
-    write(slice)
-    click.echo(f"{PACKAGE.name}/{name}/ is there. Next:")
+    with told_in_a_sentence():
+        write(slice)
+    said = "" if singular else f" One of them is {slice.one}; say --singular if not."
+    click.echo(f"{PACKAGE.name}/{name}/ is there.{said} Next:")
     if slice.owned or not slice.redis:
         click.echo("  flask deploy     # its table, its permissions")
     click.echo(f'  make test ARGS="-k {name}"')
+    click.echo("  git add --all; make lint")
     click.echo(f"Its page is {current_app.config['API_PREFIX']}/{name}/docs")

@@ -133,7 +133,7 @@ def furnish(app):
     things.ids = {DEVICES: 1, "/api/v1/todos/": 1}
     for collection in USUAL:
         if collection.path not in things.ids and issubclass(collection.model, SqlModel):
-            things.make(collection, 7)
+            things.make(collection, 8)
     file = {"data": f"{','.join(THERMOSTAT)}\n,,,,\n", "content_type": "text/csv"}
     made = client.post("/api/v1/imports/", **file)
     with app.app_context():

@@ -3,11 +3,18 @@
 The features that it writes are tried in tests/own.
 """
 
+import ast
+import builtins
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+from errno import ENOSPC
 from pathlib import Path
 from re import findall
+from shlex import split
 
 import pytest
 from black import Mode, format_str
@@ -16,13 +23,22 @@ from myapp import FEATURES, scaffold
 
 ROOT = Path(__file__).parents[1]
 KNOWN = (
-    *("default_config.py", "openapi.json", "conftest.py", "README.md"),
-    *(".importlinter", ".flake8", "tests/test_readme.py"),
+    *("default_config.py", "openapi.json", "conftest.py", "README.md", "wsgi.py"),
+    *(".importlinter", ".flake8", ".gitignore", "tests/test_readme.py"),
     *("migrations", scaffold.PACKAGE.name),
 )
 XYLOPHONES = "xylophones name:string:120 keys:integer:1..5000 maker:string? built:date"
 REFUSED = {
     "xylophones": "What does a xylophone have?",
+    f"{scaffold.PACKAGE.name} a": "a module beside",
+    "conftest a": "a module beside",
+    "tests a": "a module beside",
+    "instance a": ".gitignore hides what is called so",
+    "alembic_version a": "a table has that name",
+    "urls a --singular ''": "One of them cannot be called ''",
+    "urls a --parent ''": "there is no feature ''",
+    "permissions a": "the document has another Permission. Say --singular",
+    "registrations a": "the document has another Registration. Say --singular",
     "users a": "there is one of that name",
     "model a": "the project has something of that name",
     "templates a": "the project has something of that name",
@@ -43,33 +59,46 @@ REFUSED = {
     "xylophones a a:integer": "two properties a",
     "xylophones a:strin": "there is no type 'strin'",
     "xylophones :string": "small letters",
+    "xylophones a:": "there is no type ''",
+    "xylophones a:integer:unique:unique": "write limits as",
     "xylophones if:string": "a word of Python",
     "xylophones id:integer": "'id': that is taken",
     "xylophones owner:string": "'owner': that is taken",
     "xylophones metadata:string": "'metadata': that is taken",
     "xylophones page:integer": "'page': that is taken",
     "xylophones self:string": "'self': that is taken",
+    **{
+        f"xylophones {name}:string{more}": f"{name!r}: that is taken"
+        for name in ("body", "read_schema", "shown", "filters", "texts", "above")
+        for more in ("", " --store redis", " --parent devices")
+    },
     "xylophones a:string:0": "nothing lies between 1 and 0",
+    "xylophones a:string:0..0": "nothing lies between 0 and 0",
     "xylophones a:string:300": "are of the type text",
     "xylophones a:text:10001": "beyond what a text can be",
     "xylophones a:string:x..y": "write limits as a:string:1..50",
     "xylophones a:integer:5..1": "nothing lies between",
     "xylophones a:integer:1..1": "nothing lies between",
     "xylophones a:integer:1.5": "write limits as",
-    "xylophones a:integer:1..9223372036854775808": "beyond what a integer can be",
+    "xylophones a:integer:5": "write limits as a:integer:1..50",
+    "xylophones a:number:5": "write limits as a:number:1..50",
+    "xylophones a:integer:1..9223372036854775808": "beyond what an integer can be",
     "xylophones a:number:nan..1": "write limits as",
     "xylophones a:number:1..inf": "write limits as",
-    "xylophones a:number:1e16": "beyond what a number can be",
+    "xylophones a:number:1..1e16": "beyond what a number can be",
     "xylophones a:string:1..5:6": "what is '6'",
     "xylophones a:date:5": "what is '5'",
     "xylophones a:enum": "name what it can be",
     "xylophones a:enum:new": "name what it can be",
-    'xylophones a:enum:new,"': "name what it can be",
+    "xylophones a:enum:new,!": "name what it can be",
+    f"xylophones a:enum:new,{'u' * 41}": "each in at most 40 letters",
     "xylophones a:boolean:unique": "cannot be unique",
     "xylophones a:text:unique": "cannot be unique",
     "xylophones a:datetime?:unique": "cannot be unique",
     "xylophones a:reference:nothing": "there is no feature 'nothing'",
     "xylophones a:reference:presence": "there is no feature 'presence' in SQL",
+    "xylophones a:reference": "say to what, as a:reference:authors",
+    "xylophones a:reference:xylophones": "xylophones cannot refer to xylophones",
     "xylophones a:reference:users": "not for everybody",
     "xylophones a:reference:imports": "not for everybody",
     "xylophones a:reference:devices --open": "whose device would that be",
@@ -131,7 +160,7 @@ def contents(folder):
 
 
 def asked(app, words):
-    return app.test_cli_runner().invoke(args=["new-feature", *words.split()])
+    return app.test_cli_runner().invoke(args=["new-feature", *split(words)])
 
 
 def test_a_feature_is_written_in_form(app, copy):
@@ -180,13 +209,14 @@ def test_what_fails_in_the_middle_leaves_nothing_behind(app, copy, monkeypatch, 
             brought.append(target)
             if len(brought) > count:
                 target.write_bytes(b"half of")
-                raise OSError("No space left on device")
+                raise OSError(ENOSPC, "No space left on device")
         return copyfile(source, target, **options)
 
     monkeypatch.setattr(scaffold, "run", lambda *_: b"")  # slow, and not asked for here
     monkeypatch.setattr(shutil, "copyfile", until_the_disk_is_full)
     done = asked(app, XYLOPHONES)
-    assert isinstance(done.exception, OSError)
+    assert done.exit_code == 1
+    assert "Nothing was written: No space left on device" in done.output
     assert len(brought) == count + 1
     assert contents(copy) == before
     assert not (copy / scaffold.PACKAGE.name / "xylophones").exists()
@@ -200,6 +230,191 @@ def test_what_does_not_work_is_not_written(app, copy):
     assert done.exit_code == 1
     assert "It does not work, so nothing was written: NameError" in done.output
     assert contents(copy) == before
+
+
+@pytest.mark.parametrize("file", ["README.md", "openapi.json", "migrations/versions"])
+def test_what_is_read_only_is_named_and_nothing_is_written(
+    app, same_copy, monkeypatch, file
+):
+    before = contents(same_copy)
+    # Root may write everywhere.
+    monkeypatch.setattr(os, "access", lambda path, _: path != same_copy / file)
+    done = asked(app, XYLOPHONES)
+    assert done.exit_code == 1
+    assert done.output == f"Error: Nothing was written: {file} is read-only.\n"
+    assert contents(same_copy) == before
+
+
+@pytest.mark.parametrize(
+    "migration, told",
+    [
+        ("revision = 'a'\ndown_revision = 'nothing'", "nothing"),
+        ("revision = ", "invalid syntax (wrong.py, line 1)"),
+    ],
+)
+def test_a_migration_that_is_wrong_is_told(app, copy, monkeypatch, migration, told):
+    monkeypatch.setattr(scaffold, "MIGRATIONS", str(copy / "migrations"))
+    (copy / "migrations" / "versions" / "wrong.py").write_text(migration)
+    done = asked(app, XYLOPHONES)
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: A migration is wrong: ")
+    assert told in done.output and "/" not in done.output
+    assert not (copy / scaffold.PACKAGE.name / "xylophones").exists()
+
+
+def test_whoever_ends_the_command_leaves_nothing_behind(
+    app, copy, monkeypatch, tmp_path
+):
+    before = contents(copy)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    end = lambda *_: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    monkeypatch.setattr(scaffold, "run", end)
+    done = asked(app, XYLOPHONES)
+    assert done.exit_code == 128 + signal.SIGTERM
+    assert contents(copy) == before
+    assert not any((tmp_path / "tmp").iterdir())
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_what_python_compiled_is_no_feature(app, copy, monkeypatch):
+    monkeypatch.setattr(scaffold, "run", lambda *_: b"")
+    compiled = copy / scaffold.PACKAGE.name / "xylophones" / "__pycache__" / "a.pyc"
+    compiled.parent.mkdir(parents=True)
+    compiled.touch()
+    done = asked(app, XYLOPHONES)
+    assert done.exit_code == 0, done.output
+    assert (compiled.parents[1] / "models.py").exists()
+
+
+# What stands in it
+
+
+def made(app, words):
+    """What the command would write: {name of the file: text}."""
+    name, *words = split(words)
+    options = {"store": "sql", "shared": False, "parent": None, "singular": None}
+    fields = []
+    for word in words:
+        if word.startswith("--"):
+            option, _, value = word[2:].partition("=")
+            options["shared" if option == "open" else option] = value or True
+        else:
+            fields.append(word)
+    with app.app_context():
+        features = {feature.name for feature in FEATURES}
+        if not features >= set(
+            findall(r"(?:parent=|reference:)(\w+)", " ".join(words))
+        ):
+            pytest.skip("there is no such feature")
+        slice = scaffold.Slice(name, fields, features=features, **options)
+        files = scaffold.written(slice, "abc")
+    return {
+        "migration.py" if "versions" in path else Path(path).name: text
+        for path, text in files.items()
+    }
+
+
+LONG = "abcdefghij_klmnopqrstuvw"  # as long as a name may be
+WRITTEN = [
+    f"{LONG} " + " ".join(f"a{n}:string?" for n in range(40)),
+    f"{LONG} {LONG}:text:200..500 --open",
+    f"{LONG} {LONG}:boolean {LONG[:-1]}:number:0..1e15 --store=redis",
+    f"{LONG} {LONG[:-1]}:enum:{'v' * 40},{'w' * 40}? b:enum:a,b",
+    f"{LONG} " + " ".join(f"a{n}:enum:{'v' * 40},{'w' * 40}" for n in range(40)),
+    "essays about:text:9999..10000 code:string:200..255:unique name:string:0..1",
+    f"{LONG[:10]} {LONG}:string:255:unique --parent=devices",
+    "maintenance_appointments note:text --parent=devices",
+    "favourites device:reference:devices",
+    "wishes device:reference:devices?",
+    "pairs one:reference:devices two:reference:devices",
+    "visits device:reference:devices at:datetime",
+    "crew name:string:64 --parent=devices",
+    "other name --parent=devices --singular=body",
+    *("crew name", "other name", "pytests name", "bodies name", "lists name"),
+    *("requests name", "changes name", "strangers name", "urls name"),
+    *("one_boats a", "mades a", "puts a", "seconds a"),
+    *("json a", "apps a", "verbs a"),
+    *("news a", "series a", "one_crew a --singular=crew"),
+    "thermostats a",
+]
+
+
+@pytest.mark.parametrize("words", WRITTEN)
+def test_what_is_written_is_in_form_and_binds_no_name_twice(app, tmp_path, words):
+    for name, text in made(app, words).items():
+        text = format_str(text, mode=Mode())
+        (tmp_path / name).write_text(text)
+        tree = ast.parse(text)
+        compile(text, name, "exec")
+        names = [name for node in tree.body for name in bound(node)]
+        assert len(names) == len(set(names))
+        if name.startswith("test_"):
+            assert not set(names) & set(dir(builtins))
+            for function in tree.body:
+                if isinstance(function, ast.FunctionDef):
+                    given = {each.arg for each in function.args.args}
+                    assert not given & {
+                        n for node in function.body for n in bound(node)
+                    }
+    (tmp_path / ".flake8").write_text((ROOT / ".flake8").read_text())
+    flake8 = [sys.executable, "-m", "flake8"]
+    done = subprocess.run(flake8, cwd=tmp_path, capture_output=True, text=True)
+    assert not done.stdout
+
+
+def bound(node):
+    """The names that a statement binds, where it stands."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [each.asname or each.name for each in node.names]
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return [each.id for each in targets if isinstance(each, ast.Name)]
+
+
+@pytest.mark.parametrize(
+    "plural, singular",
+    [
+        ("movies", "a movie"),
+        ("series", "a series"),
+        ("heroes", "a hero"),
+        ("potatoes", "a potato"),
+        ("statuses", "a status"),
+        ("quizzes", "a quiz"),
+        ("analyses", "an analysis"),
+        ("caches", "a cache"),
+        ("menus", "a menu"),
+        ("knives", "a knife"),
+        ("people", "a person"),
+        ("moments_of_joy", "a moment of joy"),
+        ("hours", "an hour"),
+        ("unicorns", "a unicorn"),
+        ("mp3s", "an MP3"),
+        ("url_aliases", "a URL alias"),
+    ],
+)
+def test_one_of_them_is_called_as_english_has_it(plural, singular):
+    name = scaffold.singular_of(plural)
+    assert scaffold.one(scaffold.in_words(name)) == singular
+
+
+@pytest.mark.parametrize(
+    "words, code",
+    [
+        ("title?:string", 'optional(text(1, 255, "Title.", "Some title"))'),
+        ("title:string?:80", 'optional(text(1, 80, "Title.", "Some title"))'),
+        ("code:string:3..8", 'text(3, 8, "Code.", "ABCDEFGH")'),
+        ("isbn:string:20", 'text(1, 20, "ISBN.", "Some ISBN")'),
+        ("about:text:200..500", 'text(200, 500, "About.", "x" * 200)'),
+        ("is_open:boolean", 'flag("Whether it is open.")'),
+        ("has_cover:boolean?", 'flag("Whether it has cover.", default=False)'),
+        ("lent:boolean", 'flag("Whether it is lent.")'),
+        ("state:enum:new, used", 'choice("State.", "new", "used")'),
+    ],
+)
+def test_a_property_is_described_in_words_of_its_own(words, code):
+    assert scaffold.parse(words, ()).schema == code
 
 
 @pytest.mark.parametrize("before", ["()", "('a',)", "('a', 'b')", "(\n    'a',\n)"])

@@ -12,18 +12,19 @@ from myapp import FEATURES
 SERVERS = pytest.mark.parametrize("server", ["", "postgresql", "mariadb"])  # or SQLite
 TEN = """
     books title:string:120 pages:integer:1..5000 isbn:string? published:date
-    authors name:string:80:unique born:date? alive:boolean
-    novels title author:reference:authors book:reference:books?
+    authors name:string:80:unique born:date? alive:boolean bio:text:200..500
+    novels title author:reference:authors editor:reference:authors? book:reference:books?
         isbn:string:13..13:unique? price:number:0..999.99?
     genres --open name:string:40:unique kind:enum:fiction,fact note:text?
     readings --parent books value:number:-50..150 taken_at:datetime unit:enum:C,F,K?
-    notes --store redis body_text:text:500 starred:boolean? due:date?
-    signals --store redis --open level:number?
-    shelves --parent genres --singular shelf order:integer? label:string:1..8:unique
-    people --singular person full_name:string? about:text:10000? age:integer:0..150?
-        height:number? member:boolean? born:date? seen_at:datetime? mood:enum:good,bad?
+        order:integer? label:string:1..8:unique
+    notes --store redis body_text:text:500 is_starred:boolean? due:date?
+    other --store redis --open level:number?
+    crew --parent genres best_genre:reference:genres
+    people full_name?:string about:text:10000? age:integer:0..150? height:number?
+        member:boolean? born:date? seen_at:datetime? mood:enum:good,bad?
         best_book:reference:books?
-    dev key:number:0..1 group:string:20? desc:text:10000
+    pytests key:number:0..1 group:string:20? desc:text:10000
         limit:integer:-9223372036854775807..9223372036854775807
 """
 pytestmark = pytest.mark.skipif(
