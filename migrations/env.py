@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from myapp.databases import PATIENCE, PAUSE, TRIES, waited_too_long, without_limits
 from myapp.db import newer, sql
+from myapp.migrating import at_rest, nothing_dangles
 
 
 def skip_empty(_context, _revision, directives):
@@ -65,11 +66,16 @@ def statement_by_statement(engine):
 
 writing = getattr(context.config.cmd_opts, "autogenerate", False)
 
-with without_limits(sql.engine), sql.engine.connect() as connection:
+with (
+    without_limits(sql.engine),
+    sql.engine.connect() as connection,
+    at_rest(connection),
+):
     context.configure(
         connection=connection,
         target_metadata=sql.metadata,
         process_revision_directives=skip_empty if writing else None,
+        on_version_apply=nothing_dangles,
         **current_app.extensions["migrate"].configure_args,
     )
     try:

@@ -10,13 +10,17 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import close, empty_database
+from conftest import THERMOSTAT, close, empty_database
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
-from myapp import databases
+from myapp import databases, migrating
 from myapp.db import MIGRATIONS, check_migrations, migrated, sql, unit_of_work
+from myapp.devices.models import Device
 from myapp.model import SqlModel
+from myapp.roles.models import Role
+from myapp.todos.models import Todo
+from myapp.users.models import User
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
 # Each "table.column" that no model names any more, and that the release after this one
@@ -187,6 +191,105 @@ def test_no_table_of_a_newer_release_is_moved(ahead, tmp_path):
     result = ahead.test_cli_runner().invoke(args=["move-db", "--to", target])
     assert result.exit_code == 1
     assert result.output.startswith("Error: The source is of a newer release")
+
+
+# Tables that are made anew
+
+
+@pytest.fixture
+def lived_in(empty):
+    """An application whose tables hold rows that refer to each other; the device with the
+    highest id is gone."""
+    with empty.app_context():
+        upgrade()
+        with unit_of_work():
+            Role.build_in()
+            owner_id = User.create("gardener", "tulips & roses").id
+            device, last = (
+                Device.create(owner_id=owner_id, **THERMOSTAT) for _ in range(2)
+            )
+            todo = {"name": "Look", "task": "at it", "done": False, "due_at": None}
+            Todo.create(owner_id=owner_id, device=device.id, **todo)
+            Device.lock_or_404(last.id).delete()
+    return empty
+
+
+def rows():
+    with sql.engine.connect() as connection:
+        return {
+            name: connection.execute(select(table)).all()
+            for name, table in sql.metadata.tables.items()
+        }
+
+
+LONGER = (
+    "for table, column in ('users', 'username'), ('devices', 'name'):",
+    "    with op.batch_alter_table(table) as batch:",
+    "        batch.alter_column(column, type_=sa.String(80), existing_nullable=False)",
+)
+
+
+def test_a_column_that_changes_takes_no_row_along(lived_in, next_migration):
+    next_migration(*LONGER)
+    with lived_in.app_context():
+        before = rows()
+        assert before["todos"][0].device == before["devices"][0].id
+        upgrade()
+        assert rows() == before
+        lengths = {
+            c["name"]: c["type"] for c in inspect(sql.engine).get_columns("users")
+        }
+        assert lengths["username"].length == 80
+
+
+def test_no_id_comes_back_after_a_column_has_changed(lived_in, next_migration):
+    next_migration(*LONGER)
+    with lived_in.app_context():
+        before = rows()
+        upgrade()
+        assert counts_up("devices") and counts_up("users")
+        with unit_of_work():
+            owner_id = before["users"][0].id
+            new = Device.create(owner_id=owner_id, **THERMOSTAT)
+        assert new.id == before["devices"][0].id + 2
+
+
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+def test_a_table_that_is_made_anew_is_as_it_was(lived_in, next_migration):
+    next_migration(
+        f"for table in {sorted(sql.metadata.tables)}:",
+        "    with op.batch_alter_table(table, recreate='always'):",
+        "        pass",
+    )
+    with lived_in.app_context():
+        before = tables(), rows()
+        upgrade()
+        assert (tables(), rows()) == before
+
+
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+def test_a_migration_that_leaves_a_reference_to_nothing_changes_nothing(
+    lived_in, next_migration, caplog
+):
+    next_migration(*LONGER, "op.execute('DELETE FROM devices')")
+    with lived_in.app_context():
+        before = tables(), rows(), migrated()
+    result = lived_in.test_cli_runner().invoke(args=["deploy"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "what is not there (todos to devices)" in caplog.text
+    with lived_in.app_context():
+        assert (tables(), rows(), migrated()) == before
+
+
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+def test_foreign_keys_are_at_rest_no_longer_than_a_migration(lived_in):
+    asks = text("PRAGMA foreign_keys")
+    with lived_in.app_context(), sql.engine.connect() as connection:
+        with pytest.raises(ZeroDivisionError), migrating.at_rest(connection):
+            assert connection.scalar(asks) == 0
+            1 / 0
+        assert connection.scalar(asks) == 1
 
 
 # Tables that somebody holds
