@@ -19,8 +19,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import click
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Config, Flask, current_app
 from redis.exceptions import RedisError, ResponseError
@@ -41,6 +39,7 @@ from .db import (
     unit_of_work,
 )
 from .jobs import WORKERS, check_beat, check_worker
+from .migrating import unlike_the_models
 from .moving import said
 from .processes import readiness, require_free
 from .redis_client import CLUSTER, QUICK, SENTINEL, Client
@@ -98,7 +97,6 @@ THEIRS = set(Flask.default_config) | {
     for name in ("BINDS", "ECHO", "ENGINE_OPTIONS", "RECORD_QUERIES")
 }
 LOCKED = re.compile(r"^([\w.-]+)==([^\s;]+)( ;)?", re.MULTILINE)
-COMPARED = {"compare_type": True, "compare_server_default": True}
 
 
 def advice(told, mend):
@@ -464,8 +462,7 @@ def models(_config):
     if newer(migrated()):
         return
     with unit_of_work(writes=False):
-        context = MigrationContext.configure(sql.session.connection(), opts=COMPARED)
-        changes = compare_metadata(context, sql.metadata)
+        changes = unlike_the_models(sql.session.connection())
     lacking, leaving = set(), set()
     for change in changes:  # those of one column stand in a list of their own
         for verb, *what in change if isinstance(change, list) else [change]:

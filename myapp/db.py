@@ -7,6 +7,7 @@ once, at its end, or rolls everything back. Commands and background tasks use th
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from alembic.migration import MigrationContext
@@ -58,6 +59,20 @@ sql = SQLAlchemy(
 )
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
 migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
+
+
+@migrate.configure
+def _in_form(config):
+    # Black comes with the development tools: a service that runs has none, and needs none.
+    if find_spec("black"):
+        for name, value in {
+            "hooks": "black",
+            "black.type": "module",
+            "black.module": "black",
+            "black.options": "--quiet REVISION_SCRIPT_FILENAME",
+        }.items():
+            config.set_section_option("post_write_hooks", name, value)
+    return config
 
 
 def init_app(app):
