@@ -28,10 +28,12 @@ from sqlalchemy.exc import SQLAlchemyError
 import default_config
 
 from .db import (
+    FOREIGN,
     MIGRATIONS,
     check_migrations,
     check_redis,
     known_migrations,
+    lacking,
     migrated,
     newer,
     redis_store,
@@ -438,6 +440,8 @@ def first_steps(config):
 def migrations(config):
     current, known = migrated(), known_migrations()
     if ahead := newer(current):
+        if lacking():
+            return f"at {', '.join(ahead)}, which this release does not know"
         return f"at {', '.join(ahead)}, of a newer release; we can work with it"
     if check_migrations() == "ok":
         return f"{len(known)}, all of them have run"
@@ -446,13 +450,10 @@ def migrations(config):
     if current:
         scripts = ScriptDirectory(MIGRATIONS)
         waiting = sum(1 for _ in scripts.iterate_revisions("heads", current))
-        mend = "flask deploy" if in_production(config) else "flask db upgrade"
-        yield wrong(f"{waiting} of {len(known)} have not run yet", mend)
+        yield wrong(f"{waiting} of {len(known)} have not run yet", "flask deploy")
     elif tables & sql.metadata.tables.keys():
         told = "tables are there, but not which migrations have made them"
-        yield wrong(
-            told, "flask db stamp and the one that they are at; flask db upgrade"
-        )
+        yield wrong(told, "flask db stamp and the one that they are at; flask deploy")
     else:
         yield wrong("the database is empty", first_steps(config))
 
@@ -460,18 +461,20 @@ def migrations(config):
 def models(_config):
     """Whether the tables are what the models say; a newer release's have more."""
     if newer(migrated()):
+        if missing := lacking():
+            yield wrong(f"no migration has made {', '.join(missing)}", FOREIGN)
         return
     with unit_of_work(writes=False):
         changes = unlike_the_models(sql.session.connection())
-    lacking, leaving = set(), set()
+    new, leaving = set(), set()
     for change in changes:  # those of one column stand in a list of their own
         for verb, *what in change if isinstance(change, list) else [change]:
-            (leaving if verb.startswith("remove_") else lacking).add(named(verb, what))
-    for names in (lacking, leaving):  # the indexes of a table go with it
+            (leaving if verb.startswith("remove_") else new).add(named(verb, what))
+    for names in (new, leaving):  # the indexes of a table go with it
         names -= {name for name in names if name.partition(" of ")[2] in names}
-    if lacking:
-        told = f"no migration has made {', '.join(sorted(lacking))}"
-        yield wrong(told, 'flask db migrate -m "what is new", then flask db upgrade')
+    if new:
+        told = f"no migration has made {', '.join(sorted(new))}"
+        yield wrong(told, 'flask db migrate -m "what is new", then flask deploy')
     if leaving:
         told = f"no model names {', '.join(sorted(leaving))}"
         yield advice(told, 'flask db migrate -m "what goes", a release later')

@@ -13,7 +13,7 @@ from default_config import DevelopmentConfig
 
 from . import backups, compatible, doctor, gate, jobs, moving, processes, scaffold
 from . import empty_house, yours
-from .db import Changed, migrated, newer, sql, unit_of_work
+from .db import FOREIGN, Changed, lacking, migrated, newer, sql, unit_of_work
 from .guard import verified
 from .metrics import job
 from .model import RedisModel
@@ -159,9 +159,15 @@ def people():
 
 
 def bring_up_to_date():
-    """Run the migrations; False where a newer release has run its own already."""
+    """Run the migrations; False where a newer release has run its own already. Raises
+    ClickException where these leave no room for ours."""
     with explained():
         ahead = newer(migrated())
+        if ahead and (missing := lacking()):
+            raise click.ClickException(
+                f"The database is at {', '.join(ahead)}, which this release does not know, "
+                f"and lacks {', '.join(missing)}. What mends it: {FOREIGN}."
+            )
         if ahead:
             click.echo(
                 f"The database is at {', '.join(ahead)}, which this release does not know: "

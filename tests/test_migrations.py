@@ -8,11 +8,11 @@ import time
 
 import pytest
 from alembic.script import ScriptDirectory
-from conftest import THERMOSTAT, close, empty_database
+from conftest import THERMOSTAT, asked, close, empty_database
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, select, text
 
-from myapp import databases, migrating
+from myapp import checks, databases, migrating
 from myapp.db import MIGRATIONS, check_migrations, migrated, sql, unit_of_work
 from myapp.devices.models import Device
 from myapp.model import SqlModel
@@ -187,6 +187,54 @@ def test_no_table_of_a_newer_release_is_moved(ahead, tmp_path):
     result = ahead.test_cli_runner().invoke(args=["move-db", "--to", target])
     assert result.exit_code == 1
     assert result.output.startswith("Error: The source is of a newer release")
+
+
+def dropped(app, *statements):
+    """The application, after somebody has taken something out of its tables."""
+    with app.app_context(), unit_of_work():
+        for statement in statements:
+            sql.session.execute(text(statement))
+
+
+HEADS = "alembic_version"
+LACKING = "DROP TABLE todos", "ALTER TABLE audit DROP COLUMN details"
+
+
+@pytest.mark.parametrize("command", ["deploy", "init-db"])
+def test_tables_of_a_migration_that_got_lost_are_told_of(ahead, command):
+    dropped(ahead, *LACKING)
+    result = ahead.test_cli_runner().invoke(args=[command])
+    assert result.exit_code == 1
+    told = "f00d, which this release does not know, and lacks audit.details, todos."
+    assert told in result.output
+    assert "flask db downgrade" in result.output
+    with ahead.app_context():
+        assert migrated() == {"f00d"}
+
+
+def test_a_service_that_lacks_tables_is_not_ready(ahead):
+    dropped(ahead, *LACKING)
+    ready = ahead.test_client().get("/status/ready")
+    assert ready.status_code == 503
+    assert ready.json["migrations"].startswith("foreign: `flask deploy`")
+    assert "todos" not in ready.text
+
+
+def test_the_doctor_says_what_they_lack(ahead):
+    dropped(ahead, *LACKING)
+    with ahead.app_context():
+        ((level, told, mend),) = checks.models(ahead.config)
+    assert (level, told) == ("wrong", "no migration has made audit.details, todos")
+    assert "flask db downgrade" in mend
+
+
+def test_that_nothing_is_lacking_is_looked_up_once(ahead):
+    client = ahead.test_client()
+    assert client.get("/status/ready").json["migrations"] == "ok"
+    with asked(ahead) as seen:
+        assert client.get("/status/ready").json["migrations"] == "ok"
+    others = [words for words, values in seen if HEADS not in f"{words} {values}"]
+    assert set(others) <= {"BEGIN", "SELECT 1"}
 
 
 # Tables that are made anew
