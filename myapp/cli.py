@@ -16,7 +16,7 @@ from . import empty_house, yours
 from .db import FOREIGN, Changed, lacking, migrated, newer, sql, unit_of_work
 from .guard import verified
 from .metrics import job
-from .model import RedisModel
+from .model import RedisModel, SqlModel
 from .openapi import openapi
 from .problems import UNAVAILABLE, Problem
 from .roles.models import Role, has_admin
@@ -28,6 +28,7 @@ def init_app(app):
     app.cli.add_command(init_db)
     app.cli.add_command(deploy)
     app.cli.add_command(purge)
+    app.cli.add_command(search_anew)
     app.cli.add_command(document)
     app.cli.add_command(moving.move_db)
     app.cli.add_command(backups.backup)
@@ -109,6 +110,20 @@ def purge():
         click.echo(f"{name}: {told or 'nothing to do'}")
     if failed:
         raise SystemExit(1)
+
+
+@click.command("search-anew")
+@with_appcontext
+def search_anew():
+    """Let `q` look through what the models say now.
+
+    For when a property has come or gone that is text. It may run while the service does.
+    """
+    for mapper in sql.Model.registry.mappers:
+        if issubclass(mapper.class_, SqlModel):
+            with explained():
+                count = mapper.class_.search_anew()
+            click.echo(f"{count} {mapper.class_.__tablename__}")
 
 
 @click.command("openapi")
