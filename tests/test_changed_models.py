@@ -32,7 +32,7 @@ SERIAL = (
 )
 ABOUT = 'device=optional(reference("The device that it is about.")),'
 HELPERS = "import reading, text, writing"
-# What is longer, what is unique from now on, and an optional property of each kind.
+# What is longer, and a new property of each kind that may be left out.
 ADDED = {
     DEVICES: [
         (NAME, NAME.replace("64", "80")),
@@ -193,6 +193,16 @@ def test_the_release_before_can_live_with_what_is_new(project):
     with project.app.app_context(), unit_of_work():
         owner_id = User.find("gardener").id
         assert Device.create(owner_id=owner_id, **THERMOSTAT).id == 2
+
+
+def test_what_is_unique_from_now_on_is_told_in_good_form(project):
+    sortable = '    sortable = ("id", "name", "done", '
+    edit(project, {TODOS: [(sortable, f'    unique = ("name",)\n{sortable}')]})
+    _, file = new_migration(project)
+    project.run("flake8", "--max-line-length=92", str(file))
+    project.run("flask", "deploy")
+    assert "No new upgrade operations" in project.run("flask", "db", "check")
+    assert only(project.app, "SELECT device FROM todos") == {"device": 1}
 
 
 def test_what_nobody_knows_is_asked_for(project):
