@@ -3,6 +3,7 @@
 import gc
 import os
 import secrets
+import shutil
 import threading
 from base64 import b64encode
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ from redis import Redis
 from sqlalchemy import create_engine, event
 from werkzeug.serving import make_server
 
-from myapp import FEATURES, create_app, guard, openapi
+from myapp import FEATURES, create_app, db, guard, openapi
 from myapp.db import redis_store, sql, unit_of_work
 from myapp.guard import hashed
 from myapp.processes import start_redis
@@ -297,6 +298,33 @@ def empty_uri(tmp_path):
     """The address of a database of the test's own that holds nothing yet."""
     with empty_database(tmp_path) as uri:
         yield uri
+
+
+@pytest.fixture
+def next_migration(tmp_path, monkeypatch):
+    """Add a migration that does what some lines say."""
+    folder = shutil.copytree(db.MIGRATIONS, tmp_path / "migrations")
+    monkeypatch.setattr(db, "MIGRATIONS", str(folder))
+    monkeypatch.setattr(db.migrate, "directory", str(folder))
+    head = "".join(db.wanted_heads())
+
+    def add(*lines):
+        file = folder / "versions" / "20261201_colour.py"
+        body = "\n    ".join(lines)
+        file.write_text(
+            "import sqlalchemy as sa\n"
+            "from alembic import op\n"
+            f"revision, down_revision = 'c0101', '{head}'\n"
+            f"def upgrade():\n    {body}\n"
+        )
+        forget()
+
+    def forget():
+        db.wanted_heads.cache_clear()
+        db.known_migrations.cache_clear()
+
+    yield add
+    forget()
 
 
 @pytest.fixture

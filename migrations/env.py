@@ -11,12 +11,7 @@ from sqlalchemy import event
 
 from myapp.databases import PATIENCE, PAUSE, TRIES, waited_too_long, without_limits
 from myapp.db import newer, sql
-
-
-def skip_empty(_context, _revision, directives):
-    """Write no migration that would change nothing."""
-    if directives[0].upgrade_ops.is_empty():
-        directives[:] = []
+from myapp.migrating import at_rest, nothing_dangles, put_right, render_item
 
 
 def patiently(change):
@@ -65,11 +60,17 @@ def statement_by_statement(engine):
 
 writing = getattr(context.config.cmd_opts, "autogenerate", False)
 
-with without_limits(sql.engine), sql.engine.connect() as connection:
+with (
+    without_limits(sql.engine),
+    sql.engine.connect() as connection,
+    at_rest(connection),
+):
     context.configure(
         connection=connection,
         target_metadata=sql.metadata,
-        process_revision_directives=skip_empty if writing else None,
+        render_item=render_item,
+        process_revision_directives=put_right if writing else None,
+        on_version_apply=nothing_dangles,
         **current_app.extensions["migrate"].configure_args,
     )
     try:

@@ -1,6 +1,8 @@
 """${message}"""
 
+% if not upgrades or "sa." in upgrades + downgrades:
 import sqlalchemy as sa
+% endif
 from alembic import op
 ${imports if imports else ""}
 

@@ -19,8 +19,6 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from dotenv.parser import parse_stream
 from flask import Flask, current_app
@@ -32,10 +30,12 @@ import default_config
 
 from . import findings
 from .db import (
+    FOREIGN,
     MIGRATIONS,
     check_migrations,
     check_redis,
     known_migrations,
+    lacking,
     migrated,
     newer,
     redis_store,
@@ -44,6 +44,7 @@ from .db import (
 )
 from .findings import advice, wrong
 from .jobs import WORKERS, check_beat, check_worker
+from .migrating import unlike_the_models
 from .moving import said
 from .processes import readiness, refusal
 from .redis_client import CLUSTER, QUICK, SENTINEL, Client
@@ -103,7 +104,6 @@ THEIRS = set(Flask.default_config) | {
     f"SQLALCHEMY_{name}"
     for name in ("BINDS", "ECHO", "ENGINE_OPTIONS", "RECORD_QUERIES")
 }
-COMPARED = {"compare_type": True, "compare_server_default": True}
 
 
 def in_production(config):
@@ -474,6 +474,8 @@ def first_steps(config):
 def migrations(config):
     current, known = migrated(), known_migrations()
     if ahead := newer(current):
+        if lacking():
+            return f"at {', '.join(ahead)}, which this release does not know"
         return f"at {', '.join(ahead)}, of a newer release; we can work with it"
     if check_migrations() == "ok":
         return f"{len(known)}, all of them have run"
@@ -482,13 +484,10 @@ def migrations(config):
     if current:
         scripts = ScriptDirectory(MIGRATIONS)
         waiting = sum(1 for _ in scripts.iterate_revisions("heads", current))
-        mend = "flask deploy" if in_production(config) else "flask db upgrade"
-        yield wrong(f"{waiting} of {len(known)} have not run yet", mend)
+        yield wrong(f"{waiting} of {len(known)} have not run yet", "flask deploy")
     elif tables & sql.metadata.tables.keys():
         told = "tables are there, but not which migrations have made them"
-        yield wrong(
-            told, "flask db stamp and the one that they are at; flask db upgrade"
-        )
+        yield wrong(told, "flask db stamp and the one that they are at; flask deploy")
     else:
         yield wrong("the database is empty", first_steps(config))
 
@@ -496,19 +495,20 @@ def migrations(config):
 def models(_config):
     """Whether the tables are what the models say; a newer release's have more."""
     if newer(migrated()):
+        if missing := lacking():
+            yield wrong(f"no migration has made {', '.join(missing)}", FOREIGN)
         return
     with unit_of_work(writes=False):
-        context = MigrationContext.configure(sql.session.connection(), opts=COMPARED)
-        changes = compare_metadata(context, sql.metadata)
-    lacking, leaving = set(), set()
+        changes = unlike_the_models(sql.session.connection())
+    new, leaving = set(), set()
     for change in changes:  # those of one column stand in a list of their own
         for verb, *what in change if isinstance(change, list) else [change]:
-            (leaving if verb.startswith("remove_") else lacking).add(named(verb, what))
-    for names in (lacking, leaving):  # the indexes of a table go with it
+            (leaving if verb.startswith("remove_") else new).add(named(verb, what))
+    for names in (new, leaving):  # the indexes of a table go with it
         names -= {name for name in names if name.partition(" of ")[2] in names}
-    if lacking:
-        told = f"no migration has made {', '.join(sorted(lacking))}"
-        yield wrong(told, 'flask db migrate -m "what is new", then flask db upgrade')
+    if new:
+        told = f"no migration has made {', '.join(sorted(new))}"
+        yield wrong(told, 'flask db migrate -m "what is new", then flask deploy')
     if leaving:
         told = f"no model names {', '.join(sorted(leaving))}"
         yield advice(told, 'flask db migrate -m "what goes", a release later')

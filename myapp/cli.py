@@ -13,10 +13,10 @@ from default_config import DevelopmentConfig
 
 from . import backups, compatible, doctor, gate, jobs, moving, processes, scaffold
 from . import empty_house, yours
-from .db import Changed, migrated, newer, sql, unit_of_work
+from .db import FOREIGN, Changed, lacking, migrated, newer, sql, unit_of_work
 from .guard import verified
 from .metrics import job
-from .model import RedisModel
+from .model import RedisModel, SqlModel
 from .openapi import openapi
 from .problems import UNAVAILABLE, Problem
 from .roles.models import Role, has_admin
@@ -28,6 +28,7 @@ def init_app(app):
     app.cli.add_command(init_db)
     app.cli.add_command(deploy)
     app.cli.add_command(purge)
+    app.cli.add_command(search_anew)
     app.cli.add_command(document)
     app.cli.add_command(moving.move_db)
     app.cli.add_command(backups.backup)
@@ -111,6 +112,20 @@ def purge():
         raise SystemExit(1)
 
 
+@click.command("search-anew")
+@with_appcontext
+def search_anew():
+    """Let `q` look through what the models say now.
+
+    For when a property has come or gone that is text. It may run while the service does.
+    """
+    for mapper in sql.Model.registry.mappers:
+        if issubclass(mapper.class_, SqlModel):
+            with explained():
+                count = mapper.class_.search_anew()
+            click.echo(f"{count} {mapper.class_.__tablename__}")
+
+
 @click.command("openapi")
 @click.option(
     "--against",
@@ -159,9 +174,15 @@ def people():
 
 
 def bring_up_to_date():
-    """Run the migrations; False where a newer release has run its own already."""
+    """Run the migrations; False where a newer release has run its own already. Raises
+    ClickException where these leave no room for ours."""
     with explained():
         ahead = newer(migrated())
+        if ahead and (missing := lacking()):
+            raise click.ClickException(
+                f"The database is at {', '.join(ahead)}, which this release does not know, "
+                f"and lacks {', '.join(missing)}. What mends it: {FOREIGN}."
+            )
         if ahead:
             click.echo(
                 f"The database is at {', '.join(ahead)}, which this release does not know: "

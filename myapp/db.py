@@ -7,15 +7,17 @@ once, at its end, or rolls everything back. Commands and background tasks use th
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from flask import current_app
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from redis.exceptions import RedisError
-from sqlalchemy import MetaData, bindparam, delete, event, make_url, select
+from sqlalchemy import MetaData, bindparam, delete, event, inspect, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -56,8 +58,27 @@ sql = SQLAlchemy(
     model_class=Base,
     session_options={"class_": Joining, "expire_on_commit": False},
 )
+# What mends tables that lack something of ours, and are not of an older release.
+FOREIGN = (
+    "put that migration's file back and flask db downgrade; or, in development, move the "
+    "database away and flask deploy"
+)
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
 migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
+
+
+@migrate.configure
+def _in_form(config):
+    # Black comes with the development tools: a service that runs has none, and needs none.
+    if find_spec("black"):
+        for name, value in {
+            "hooks": "black",
+            "black.type": "module",
+            "black.module": "black",
+            "black.options": "--quiet REVISION_SCRIPT_FILENAME",
+        }.items():
+            config.set_section_option("post_write_hooks", name, value)
+    return config
 
 
 def init_app(app):
@@ -220,14 +241,44 @@ def check_migrations():
     """`ok`, or what is to be done about the tables.
 
     A newer release that has migrated them saw to it that we can work with them (gate.py).
+    What lacks something of ours is of no such release.
     """
     try:
         current = migrated()
+        if current == wanted_heads():
+            return "ok"
+        if newer(current):
+            return "foreign: `flask deploy` says what they lack" if lacking() else "ok"
     except SQLAlchemyError:
         return "unknown: the database does not answer"
-    if current == wanted_heads() or newer(current):
-        return "ok"
-    return "pending: run `flask db upgrade`"
+    return "pending: run `flask deploy`"
+
+
+def lacking():
+    """The tables, and columns as `table.column`, that our models name and that the database
+    has not, in order. Raises SQLAlchemyError.
+
+    That nothing is lacking is looked up once for each database and its migrations.
+    """
+    place = current_app.config["SQLALCHEMY_DATABASE_URI"], *sorted(migrated())
+    if place in _complete:
+        return []
+    with unit_of_work(writes=False):
+        found = inspect(sql.session.connection())
+        there = {
+            name: {column["name"] for column in columns}
+            for (_, name), columns in found.get_multi_columns().items()
+        }
+    missing = [name for name in sql.metadata.tables if name not in there]
+    for name in sql.metadata.tables.keys() & there.keys():
+        columns = sql.metadata.tables[name].columns.keys()
+        missing += [f"{name}.{c}" for c in columns if c not in there[name]]
+    if not missing:
+        _complete.add(place)
+    return sorted(missing)
+
+
+_complete = set()
 
 
 def migrated():

@@ -98,7 +98,7 @@ def _translated(error):
     if isinstance(error, IntegrityError):
         return Problem(409)
     if isinstance(error, ProgrammingError) and lacks_tables(error):
-        current_app.logger.error("The tables are not up to date: flask db upgrade")
+        current_app.logger.error("The tables are not up to date: flask deploy")
         return Problem(503, headers=RETRY)
     gone = getattr(error, "connection_invalidated", False)  # whatever the driver says
     if gone or isinstance(error, UNAVAILABLE):

@@ -11,6 +11,7 @@ from contextlib import suppress
 import orjson
 
 from .export import cell, unguarded
+from .openapi import example_of
 from .problems import Problem, fault
 from .schema import is_optional, kinds
 
@@ -190,7 +191,7 @@ LEFT_OUT = object()
 def sample(form, model):
     """A file of that form with one row: the examples that the write schema gives."""
     properties = model.write_schema["properties"]
-    row = {name: schema["examples"][0] for name, schema in properties.items()}
+    row = {name: example_of(schema) for name, schema in properties.items()}
     if form == "ndjson":
         return orjson.dumps(row).decode()
     text = io.StringIO(newline="")

@@ -227,7 +227,7 @@ def test_migrations_that_wait_are_counted(make_app, empty_uri):
         with app.app_context():
             upgrade(revision=BEFORE_TODOS)
         level, words, mend = one(app, "migrations")
-        assert (level, mend) == ("wrong", "flask db upgrade")
+        assert (level, mend) == ("wrong", "flask deploy")
         assert re.fullmatch(r"[1-9]\d* of \d+ have not run yet", words)
         app.test_cli_runner().invoke(args=["db", "upgrade"])
         assert one(app, "migrations")[0] == "ok"
@@ -251,7 +251,7 @@ def test_the_tables_of_a_newer_release_are_no_fault(sound):
 def test_tables_whose_migrations_nobody_noted_are_told(sound):
     change(sound, "DELETE FROM alembic_version")
     level, words, mend = one(sound, "migrations")
-    assert (level, mend.split(";")[1]) == ("wrong", " flask db upgrade")
+    assert (level, mend.split(";")[1]) == ("wrong", " flask deploy")
     assert words.startswith("tables are there")
 
 

@@ -11,7 +11,7 @@ from alembic.operations import Operations
 from conftest import close
 from flask_migrate import downgrade, upgrade
 
-from myapp import db, gate
+from myapp import gate
 from myapp.db import migrated, sql, unit_of_work
 from myapp.moving import opened
 
@@ -504,37 +504,12 @@ def test_an_older_release_is_told_that_it_is_one(asked, running, database):
     assert "Nothing is refused." in told
 
 
-@pytest.fixture
-def next_migration(tmp_path, monkeypatch):
-    """Add a migration that does what a line says."""
-    folder = shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
-    monkeypatch.setattr(db, "MIGRATIONS", str(folder))
-    monkeypatch.setattr(db.migrate, "directory", str(folder))
-    head = "".join(db.wanted_heads())
-
-    def add(line):
-        file = folder / "versions" / "20261201_colour.py"
-        file.write_text(
-            "from alembic import op\n"
-            f"revision, down_revision = 'c0101', '{head}'\n"
-            f"def upgrade():\n    {line}\n"
-        )
-        forget()
-
-    def forget():
-        db.wanted_heads.cache_clear()
-        db.known_migrations.cache_clear()
-
-    yield add
-    forget()
-
-
 @pytest.mark.parametrize(
     "line, why",
     [
-        ("op.drop_index('ix_colour')", ", line 4: OperationalError: no such index: ix"),
-        ("{}['colour']", ", line 4: KeyError: 'colour'"),
-        ("colour colour", ", line 4)"),
+        ("op.drop_index('ix_colour')", ", line 5: OperationalError: no such index: ix"),
+        ("{}['colour']", ", line 5: KeyError: 'colour'"),
+        ("colour colour", ", line 5)"),
     ],
 )
 def test_a_migration_that_fails_is_named(

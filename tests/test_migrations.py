@@ -7,16 +7,18 @@ import os
 import time
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import close, empty_database
+from conftest import THERMOSTAT, asked, close, empty_database
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
-from myapp import databases
+from myapp import checks, databases, migrating
 from myapp.db import MIGRATIONS, check_migrations, migrated, sql, unit_of_work
+from myapp.devices.models import Device
 from myapp.model import SqlModel
+from myapp.roles.models import Role
+from myapp.todos.models import Todo
+from myapp.users.models import User
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
 # Each "table.column" that no model names any more, and that the release after this one
@@ -38,14 +40,9 @@ def empty(request, make_app, tmp_path):
 
 def unlike_the_models():
     """What Alembic would still have to change."""
-    options = {"compare_type": True, "compare_server_default": True}
     with sql.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts=options)
-        return [
-            change
-            for change in compare_metadata(context, sql.metadata)
-            if not leaves(change)
-        ]
+        changes = migrating.unlike_the_models(connection)
+    return [change for change in changes if not leaves(change)]
 
 
 def leaves(change):
@@ -61,8 +58,11 @@ def tables():
 
 
 def described(found, table):
+    # A default that no model names is for the release before us, and may stay.
     columns = [
-        c for c in found.get_columns(table) if f"{table}.{c['name']}" not in LEAVING
+        {**column, "default": None}
+        for column in found.get_columns(table)
+        if f"{table}.{column['name']}" not in LEAVING
     ]
 
     def by_name(parts):
@@ -187,6 +187,153 @@ def test_no_table_of_a_newer_release_is_moved(ahead, tmp_path):
     result = ahead.test_cli_runner().invoke(args=["move-db", "--to", target])
     assert result.exit_code == 1
     assert result.output.startswith("Error: The source is of a newer release")
+
+
+def dropped(app, *statements):
+    """The application, after somebody has taken something out of its tables."""
+    with app.app_context(), unit_of_work():
+        for statement in statements:
+            sql.session.execute(text(statement))
+
+
+HEADS = "alembic_version"
+LACKING = "DROP TABLE todos", "ALTER TABLE audit DROP COLUMN details"
+
+
+@pytest.mark.parametrize("command", ["deploy", "init-db"])
+def test_tables_of_a_migration_that_got_lost_are_told_of(ahead, command):
+    dropped(ahead, *LACKING)
+    result = ahead.test_cli_runner().invoke(args=[command])
+    assert result.exit_code == 1
+    told = "f00d, which this release does not know, and lacks audit.details, todos."
+    assert told in result.output
+    assert "flask db downgrade" in result.output
+    with ahead.app_context():
+        assert migrated() == {"f00d"}
+
+
+def test_a_service_that_lacks_tables_is_not_ready(ahead):
+    dropped(ahead, *LACKING)
+    ready = ahead.test_client().get("/status/ready")
+    assert ready.status_code == 503
+    assert ready.json["migrations"].startswith("foreign: `flask deploy`")
+    assert "todos" not in ready.text
+
+
+def test_the_doctor_says_what_they_lack(ahead):
+    dropped(ahead, *LACKING)
+    with ahead.app_context():
+        ((level, told, mend),) = checks.models(ahead.config)
+    assert (level, told) == ("wrong", "no migration has made audit.details, todos")
+    assert "flask db downgrade" in mend
+
+
+def test_that_nothing_is_lacking_is_looked_up_once(ahead):
+    client = ahead.test_client()
+    assert client.get("/status/ready").json["migrations"] == "ok"
+    with asked(ahead) as seen:
+        assert client.get("/status/ready").json["migrations"] == "ok"
+    others = [words for words, values in seen if HEADS not in f"{words} {values}"]
+    assert set(others) <= {"BEGIN", "SELECT 1"}
+
+
+# Tables that are made anew
+
+
+@pytest.fixture
+def lived_in(empty):
+    """An application whose tables hold rows that refer to each other; the device with the
+    highest id is gone."""
+    with empty.app_context():
+        upgrade()
+        with unit_of_work():
+            Role.build_in()
+            owner_id = User.create("gardener", "tulips & roses").id
+            device, last = (
+                Device.create(owner_id=owner_id, **THERMOSTAT) for _ in range(2)
+            )
+            todo = {"name": "Look", "task": "at it", "done": False, "due_at": None}
+            Todo.create(owner_id=owner_id, device=device.id, **todo)
+            Device.lock_or_404(last.id).delete()
+    return empty
+
+
+def rows():
+    with sql.engine.connect() as connection:
+        return {
+            name: connection.execute(select(table)).all()
+            for name, table in sql.metadata.tables.items()
+        }
+
+
+LONGER = (
+    "for table, column in ('users', 'username'), ('devices', 'name'):",
+    "    with op.batch_alter_table(table) as batch:",
+    "        batch.alter_column(column, type_=sa.String(80), existing_nullable=False)",
+)
+
+
+def test_a_column_that_changes_takes_no_row_along(lived_in, next_migration):
+    next_migration(*LONGER)
+    with lived_in.app_context():
+        before = rows()
+        assert before["todos"][0].device == before["devices"][0].id
+        upgrade()
+        assert rows() == before
+        lengths = {
+            c["name"]: c["type"] for c in inspect(sql.engine).get_columns("users")
+        }
+        assert lengths["username"].length == 80
+
+
+def test_no_id_comes_back_after_a_column_has_changed(lived_in, next_migration):
+    next_migration(*LONGER)
+    with lived_in.app_context():
+        before = rows()
+        upgrade()
+        assert counts_up("devices") and counts_up("users")
+        with unit_of_work():
+            owner_id = before["users"][0].id
+            new = Device.create(owner_id=owner_id, **THERMOSTAT)
+        assert new.id == before["devices"][0].id + 2
+
+
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+def test_a_table_that_is_made_anew_is_as_it_was(lived_in, next_migration):
+    next_migration(
+        f"for table in {sorted(sql.metadata.tables)}:",
+        "    with op.batch_alter_table(table, recreate='always'):",
+        "        pass",
+    )
+    with lived_in.app_context():
+        before = tables(), rows()
+        upgrade()
+        assert (tables(), rows()) == before
+
+
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+def test_a_migration_that_leaves_a_reference_to_nothing_changes_nothing(
+    lived_in, next_migration, caplog
+):
+    next_migration(*LONGER, "op.execute('DELETE FROM devices')")
+    with lived_in.app_context():
+        before = tables(), rows(), migrated()
+    result = lived_in.test_cli_runner().invoke(args=["deploy"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "what is not there (todos to devices)" in caplog.text
+    with lived_in.app_context():
+        assert (tables(), rows(), migrated()) == before
+
+
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+def test_foreign_keys_are_at_rest_no_longer_than_a_migration(lived_in):
+    asks = text("PRAGMA foreign_keys")
+    with lived_in.app_context(), sql.engine.connect() as connection:
+        with pytest.raises(ZeroDivisionError), migrating.at_rest(connection):
+            assert connection.scalar(asks) == 0
+            1 / 0
+        assert connection.scalar(asks) == 1
 
 
 # Tables that somebody holds

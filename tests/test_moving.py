@@ -585,7 +585,7 @@ def test_an_unfinished_copy_is_no_source(source, target, on_target, tmp_path):
 def test_a_source_that_is_not_up_to_date_is_refused(source, target):
     with source.app_context():
         downgrade()
-    refused = "Error: The source's tables: pending: run `flask db upgrade`.\n"
+    refused = "Error: The source's tables: pending: run `flask deploy`.\n"
     assert move(source, target, 1) == refused
 
 

@@ -413,6 +413,16 @@ def test_a_search_takes_text_literally_and_case_lightly(client, name, decoy, wor
     assert listed(client, q=words) == [found]
 
 
+def test_a_search_that_is_made_anew_looks_into_what_is_there(app, client, device):
+    with app.app_context(), unit_of_work():
+        sql.session.execute(sql.text("UPDATE devices SET search = 'green'"))
+    assert listed(client, q="green") == [device]
+    result = app.test_cli_runner().invoke(args=["search-anew"])
+    assert "1 devices\n" in result.output
+    assert listed(client, q="green") == []
+    assert listed(client, q="kitchen") == [device]
+
+
 def test_a_search_follows_a_change(client, device):
     client.patch(device["url"], json={"name": "Oven"})
     assert listed(client, name="Oven", q="oven")

@@ -79,7 +79,7 @@ def test_without_its_migrations_the_service_is_not_ready(app, stranger):
     ready = stranger.get(READY)
     assert ready.status_code == 503
     assert problems_of(ready) == {"migrations"}
-    assert "flask db upgrade" in ready.json["migrations"]
+    assert "flask deploy" in ready.json["migrations"]
 
 
 def test_without_its_tables_the_service_is_not_ready(make_app, empty_uri):
