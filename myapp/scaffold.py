@@ -765,7 +765,11 @@ class Slice:
 
 def in_conftest():
     """The functions that every test finds there: {name: code}."""
-    text = (PROJECT / "conftest.py").read_text(encoding="utf-8")
+    return functions_in((PROJECT / "conftest.py").read_text(encoding="utf-8"))
+
+
+@cache
+def functions_in(text):
     functions = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
     return {each.name: ast.unparse(each) for each in functions}
 
