@@ -5,6 +5,7 @@ there with a migration that was written on it, and with one that was written on 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import THERMOSTAT, close, empty_database
 from flask_migrate import upgrade
+from slices import MODELS, parent_of, references_of
 from sqlalchemy import inspect, text
 
 from myapp.db import migrated, sql, unit_of_work
@@ -67,9 +69,10 @@ REQUIRED = [
     (SERIAL, f'{SERIAL}        floor=integer(0, 99, "On which floor.", 2),\n'),
     (HELPERS, "import integer, reading, text, writing"),
 ]
+# FEATURES has others behind it, and a line for each where they are many.
 WITHOUT_TODOS = [
     ("from .todos import todos\n", ""),
-    ("presence, todos),", "presence),"),
+    (re.compile(r"(presence,\s+)todos\b,?"), r"\1"),
 ]
 GONE = {
     DEVICES: [(SERIAL, "")],
@@ -126,8 +129,9 @@ def edit(project, edits):
         path = project.folder / name
         changed = path.read_text()
         for before, after in pairs:
-            assert changed.count(before) == 1
-            changed = changed.replace(before, after)
+            pattern = before if isinstance(before, re.Pattern) else re.escape(before)
+            changed, count = re.subn(pattern, after, changed)
+            assert count == 1, before
         path.write_text(changed)
 
 
@@ -238,6 +242,13 @@ def test_what_is_dropped_takes_nothing_along(project):
     assert changes(project.app) == []
 
 
+@pytest.mark.skipif(
+    any(
+        Todo in (parent_of(model), *references_of(model).values())
+        for model in MODELS.values()
+    ),
+    reason="something refers to to-dos",
+)
 def test_a_table_that_is_dropped_can_come_back_on_every_database(project):
     edit(project, {"myapp/__init__.py": WITHOUT_TODOS})
     new_migration(project)

@@ -35,8 +35,8 @@ REFUSED = {
     "tests a": "a module beside",
     "instance a": ".gitignore hides what is called so",
     "alembic_version a": "a table has that name",
-    "urls a --singular ''": "One of them cannot be called ''",
-    "urls a --parent ''": "there is no feature ''",
+    "xylophones a --singular ''": "One of them cannot be called ''",
+    "xylophones a --parent ''": "there is no feature ''",
     "permissions a": "the document has another Permission. Say --singular",
     "registrations a": "the document has another Registration. Say --singular",
     "users a": "there is one of that name",
@@ -53,7 +53,7 @@ REFUSED = {
     "answers a": "would hide a word",
     "resources a": "would hide a word",
     "order a": "a word of SQL",
-    "gadgets a --singular device": "device is what a thing of devices is called",
+    "xylophones a --singular device": "device is what a thing of devices is called",
     "abcdefghijklmnopqrstuvwxyz a": "at most 24 letters",
     "xylophones abcdefghijklmnopqrstuvwxyz": "at most 24 letters",
     "xylophones a a:integer": "two properties a",
@@ -293,7 +293,7 @@ def test_what_python_compiled_is_no_feature(app, copy, monkeypatch):
 
 def made(app, words):
     """What the command would write, before it is put into form: {name of the file: text};
-    nothing where it names a feature that is not there."""
+    nothing where it names a feature that is not there, or one that is there already."""
     name, *words = split(words)
     options = {"store": "sql", "shared": False, "parent": None, "singular": None}
     fields = []
@@ -305,9 +305,10 @@ def made(app, words):
             fields.append(word)
     with app.app_context():
         features = {feature.name for feature in FEATURES}
-        if not features >= set(
-            findall(r"(?:parent=|reference:)(\w+)", " ".join(words))
-        ):
+        there = features | set(map(scaffold.in_code, scaffold.all_models()))
+        asked_for = set(findall(r"(?:parent=|reference:)(\w+)", " ".join(words)))
+        one = options["singular"] or scaffold.singular_of(name)
+        if not features >= asked_for or {name, one} & there:
             return {}
         slice = scaffold.Slice(name, fields, features=features, **options)
         files = scaffold.written(slice, "abc")
