@@ -39,7 +39,7 @@ from .model import SqlModel, spoken
 from .openapi import example_of, openapi
 from .paging import OWN
 from .schema import BIGGEST
-from .yours import tidy
+from .yours import is_there, tidy
 
 PACKAGE = Path(__file__).parent
 PROJECT = PACKAGE.parent
@@ -886,13 +886,6 @@ def in_tuple(node, word, text):
     comma = "" if before.endswith(("(", ",")) else ","
     alone = "" if node.elts else ","  # without it, brackets make no tuple
     return f"{before}{comma} {word}{alone}{text[end:]}"
-
-
-def is_there(path):
-    """Whether there is such a file, or a folder with more than what Python compiled."""
-    return path.is_file() or any(
-        each.is_file() and each.parent.name != "__pycache__" for each in path.rglob("*")
-    )
 
 
 def is_ignored(name):

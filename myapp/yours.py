@@ -242,10 +242,17 @@ def remove_empty(folder):
 
 def forget_leftover(folder):
     """Remove a folder of which only what Python compiled is left: git does not see it."""
-    files = (path for path in folder.rglob("*") if not path.is_dir())
-    if folder.is_dir() and all(path.parent.name == "__pycache__" for path in files):
+    if folder.is_dir() and not is_there(folder):
         forget(folder)
         importlib.invalidate_caches()  # else it is still a module's
+
+
+def is_there(path):
+    """Whether there is such a file, or a folder with more than what Python compiled."""
+    return path.is_file() or any(
+        not each.is_dir() and each.parent.name != "__pycache__"
+        for each in path.rglob("*")
+    )
 
 
 def forget(folder):
