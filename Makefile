@@ -18,14 +18,14 @@ run: .venv/run  ## start the service; PORT=5055 make run for another port
 	@exec $(BIN)/flask up
 
 test: .venv/dev  ## run the tests; ARGS="-k devices" for some, DB=postgresql or mariadb
-	$(if $(DB),$(BIN)/python tests/databases.py $(DB)) \
+	$(if $(DB),$(BIN)/python tests/support/databases.py $(DB)) \
 		$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 guards: .venv/dev  ## remove each guard in turn, and see the tests fail each time
 	$(BIN)/python tests/mutate_guards.py
 
 fuzz: .venv/dev  ## hold the service to its document; SECONDS=3600 for longer, DB=postgresql or mariadb
-	$(if $(DB),$(BIN)/python tests/databases.py $(DB)) \
+	$(if $(DB),$(BIN)/python tests/support/databases.py $(DB)) \
 		$(BIN)/python tests/fuzz/run.py --max-time $(or $(SECONDS),80) $(ARGS)
 
 proof: .venv/dev  ## deploy to a machine of its own, as root; DEPLOYS=10 KILLS=20 for more
@@ -36,14 +36,14 @@ clients: .venv/dev clients/node_modules  ## make a client in Python and one in T
 	clients/generate clients/openapi.json clients
 
 documents: .venv/dev clients/node_modules  ## show the documents to linters and a browser, and use the clients
-	$(BIN)/python tests/former.py $(AGAINST)
+	$(BIN)/python tests/support/openapi_baseline.py $(AGAINST)
 	$(BIN)/pytest tests/documents $(ARGS)
 
 own: .venv/dev  ## make the project somebody's own in a clone, and see all its tests pass there
-	$(BIN)/pytest tests/own $(ARGS)
+	$(BIN)/pytest tests/template $(ARGS)
 
 tour: .venv/dev  ## run the tour and write its answers into the README
-	$(BIN)/python tests/tour.py
+	$(BIN)/python tests/support/readme_transcript.py
 
 bench: .venv-bench/done  ## the service beside its peers; ARGS="--only ours,limit --rounds 3"
 	.venv-bench/bin/python bench/side_by_side.py $(ARGS)

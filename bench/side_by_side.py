@@ -47,25 +47,33 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from databases import free_port, install, postgresql  # noqa: E402
+from default_config import Config  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
 from joserfc import jwt  # noqa: E402
 from joserfc.jwk import OctKey  # noqa: E402
-from load import BODY, cpu, drive, private_memory  # noqa: E402
-from load import request, system_cpu, tree  # noqa: E402
+from load import (  # noqa: E402
+    BODY,
+    cpu,
+    drive,
+    private_memory,
+    request,
+    system_cpu,
+    tree,
+)
 from sqlalchemy import create_engine, text  # noqa: E402
 
-from default_config import Config  # noqa: E402
 from myapp import create_app  # noqa: E402
 from myapp.auth.models import Session  # noqa: E402
-from myapp.db import sql, unit_of_work  # noqa: E402
+from myapp.core.data.embedded_redis import start_redis  # noqa: E402
+from myapp.core.data.models.columns import now  # noqa: E402
+from myapp.core.data.session import sql, unit_of_work  # noqa: E402
+from myapp.core.processes import spawn
+from myapp.core.security.tokens import ACCESS, Tokens  # noqa: E402
+from myapp.core.settings import database_uri  # noqa: E402
 from myapp.devices.models import Device  # noqa: E402
-from myapp.model import now  # noqa: E402
-from myapp.processes import spawn, start_redis  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
-from myapp.settings import database_uri  # noqa: E402
-from myapp.tokens import ACCESS, Tokens  # noqa: E402
 from myapp.users.models import User  # noqa: E402
+from support.databases import free_port, install, postgresql  # noqa: E402
 
 WORKERS = 2
 PATIENCE = 30  # seconds to start, and to end

@@ -9,9 +9,21 @@ from alembic.util import CommandError
 from flask import current_app
 from sqlalchemy import event
 
-from myapp.databases import PATIENCE, PAUSE, TRIES, waited_too_long, without_limits
-from myapp.db import newer, sql
-from myapp.migrating import at_rest, nothing_dangles, put_right, render_item
+from myapp.core.data.alembic_hooks import (
+    at_rest,
+    nothing_dangles,
+    put_right,
+    render_item,
+)
+from myapp.core.data.dialects import (
+    PATIENCE,
+    PAUSE,
+    TRIES,
+    waited_too_long,
+    without_limits,
+)
+from myapp.core.data.migrations import newer
+from myapp.core.data.session import sql
 
 
 def patiently(change):

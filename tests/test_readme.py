@@ -1,7 +1,8 @@
 import shutil
 
 import pytest
-from tour import README, rewritten
+
+from support.readme_transcript import README, rewritten
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the tour uses curl")

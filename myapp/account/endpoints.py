@@ -2,12 +2,19 @@
 
 from flask import g
 
-from ..api import FeatureApi, Resource
-from ..openapi import refuses
-from ..etags import must_match
-from ..guard import requires
+from ..core import (
+    FeatureApi,
+    Resource,
+    accepts,
+    accepts_patch,
+    answers,
+    answers_nothing,
+    merged,
+    must_match,
+    refuses,
+    requires,
+)
 from ..roles.models import an_admin_stays
-from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
 from ..users.models import User
 from .models import Account
 

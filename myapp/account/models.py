@@ -1,9 +1,16 @@
 """My own account: a user, seen by itself."""
 
-from ..guard import guard
-from ..model import Described, collection_url
-from ..problems import Problem, fault
-from ..schema import Body, optional, text, writing
+from ..core import (
+    Body,
+    Described,
+    Invalid,
+    collection_url,
+    fault,
+    guard,
+    optional,
+    text,
+    writing,
+)
 from ..users.models import PASSWORD, USERNAME, User
 
 
@@ -30,7 +37,7 @@ class Account(Described):
         """Change one's own name or password. Raises 422 where the current one is wrong."""
         if password and not guard().confirm(user, current_password or ""):
             wrong = fault("/current_password", "is not the current password")
-            raise Problem(422, errors=[wrong])
+            raise Invalid(errors=[wrong])
         return user.update(
             username, password=password, role=user.role, status=user.status
         )

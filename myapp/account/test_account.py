@@ -1,6 +1,7 @@
 import pytest
+
 from conftest import SHARED_PASSWORD, basic, hire
-from test_problems import assert_problem
+from support.assertions import assert_problem
 
 ACCOUNT = "/api/v1/account"
 SESSIONS = "/api/v1/auth/sessions"

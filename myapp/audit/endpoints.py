@@ -1,9 +1,6 @@
 """`{prefix}/audit/`: the audit trail, for those who may do everything with accounts."""
 
-from ..api import FeatureApi, Resource
-from ..guard import requires
-from ..paging import paged
-from ..schema import answers
+from ..core import FeatureApi, Resource, answers, paged, requires
 from .models import AuditLine
 
 audit = FeatureApi("audit", "Who signed in, and who changed what others may do.")

@@ -1,8 +1,6 @@
 """The audit trail: a line for each thing that happened to an account."""
 
-from ..model import SqlModel
-from ..schema import BIGGEST, integer, optional, text, writing
-from ..trail import happened
+from ..core import BIGGEST, SqlModel, happened, integer, optional, text, writing
 
 
 class AuditLine(SqlModel):

@@ -4,9 +4,7 @@ from datetime import timedelta
 
 from flask import current_app
 
-from ..db import delete_in_batches
-from ..jobs import every
-from ..model import now
+from ..core import delete_in_batches, every, now
 from .models import AuditLine
 
 

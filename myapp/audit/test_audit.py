@@ -1,13 +1,14 @@
 from datetime import timedelta
 
 import pytest
-from conftest import SHARED_PASSWORD, hire
-from test_problems import assert_problem
 
-from myapp import jobs
-from myapp.audit.models import AuditLine
-from myapp.db import sql, unit_of_work
-from myapp.model import now
+from conftest import SHARED_PASSWORD, hire
+from support.assertions import assert_problem
+
+from ..core.data.models.columns import now
+from ..core.data.session import sql, unit_of_work
+from ..core.jobs import schedule
+from .models import AuditLine
 
 AUDIT = "/api/v1/audit/"
 ACCOUNT = "/api/v1/account"
@@ -213,7 +214,7 @@ def test_a_line_that_is_not_there_is_404(admin):
 
 def sweep(app):
     with app.app_context():
-        return jobs.sweeps()["audit.purge"].run()
+        return schedule.sweeps()["audit.purge"].run()
 
 
 def age(app, id, **by):

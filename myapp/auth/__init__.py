@@ -1,6 +1,5 @@
 """Signing in."""
 
-from . import tasks
 from .endpoints import auth
 
-__all__ = ["auth", "tasks"]
+__all__ = ["auth"]

@@ -2,19 +2,35 @@
 
 from flask import current_app, g
 
-from ..api import FeatureApi, Resource
-from ..openapi import refuses
-from ..db import unit_of_work
-from ..etags import must_match
-from ..guard import guard, requires, requires_refresh_token, unauthorized
-from ..idempotency import idempotent
-from ..paging import paged
-from ..problems import Problem
-from ..schema import NO_STORE, accepts, answers, answers_nothing
-from ..tokens import REFRESH_TTL
+from ..core import (
+    NO_STORE,
+    REFRESH_TTL,
+    FeatureApi,
+    Forbidden,
+    Resource,
+    accepts,
+    answers,
+    answers_nothing,
+    guard,
+    idempotent,
+    must_match,
+    paged,
+    refuses,
+    requires,
+    requires_refresh_token,
+    unauthorized,
+    unit_of_work,
+)
 from ..users.models import User
-from .models import Session, access_lifetime, credentials, redeem, registration
-from .models import token, token_pair
+from .models import (
+    Session,
+    access_lifetime,
+    credentials,
+    redeem,
+    registration,
+    token,
+    token_pair,
+)
 
 auth = FeatureApi("auth", "Signing up, in and out.")
 
@@ -28,7 +44,7 @@ class Register(Resource):
     def post(self, body):
         """Sign up."""
         if not current_app.config["REGISTRATION_OPEN"]:
-            raise Problem(403, "Sign-up is closed here.")
+            raise Forbidden("Sign-up is closed here.")
         return User.create(**body)
 
 

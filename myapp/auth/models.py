@@ -5,12 +5,23 @@ from datetime import timedelta
 from flask import current_app, g, request
 from sqlalchemy import Column, ForeignKey, Integer
 
-from ..guard import forget_accounts, guard
-from ..model import KEY, MOMENT, SqlModel, now, sql
-from ..statements import read
-from ..schema import moment, reading, text, writing
-from ..tokens import ACCESS, REFRESH, REFRESH_TTL
-from ..trail import tell
+from ..core import (
+    ACCESS,
+    KEY,
+    MOMENT,
+    REFRESH,
+    REFRESH_TTL,
+    SqlModel,
+    forget_accounts,
+    guard,
+    moment,
+    now,
+    reading,
+    sql,
+    tell,
+    text,
+    writing,
+)
 from ..users.models import PASSWORD, USERNAME, User, account_of, may_come_in
 
 SECONDS = {
@@ -155,16 +166,13 @@ def access_lifetime():
 def look_up(session_id):
     """What the guard knows of the account whose live session this is, or None."""
 
-    def living():
-        found = may_come_in().join(Session, Session.user_id == User.id)
-        return found.where(
-            Session.id == sql.bindparam("id"),
-            Session.generation == User.generation,
-            Session.expires_at > sql.bindparam("now"),
-        )
-
-    rows = read("account in session", living, id=session_id, now=now())
-    return account_of(rows, session_id)
+    statement = may_come_in().join(Session, Session.user_id == User.id)
+    statement = statement.where(
+        Session.id == session_id,
+        Session.generation == User.generation,
+        Session.expires_at > now(),
+    )
+    return account_of(sql.session.execute(statement), session_id)
 
 
 def redeem(claims):

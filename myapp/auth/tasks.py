@@ -2,9 +2,7 @@
 
 from datetime import timedelta
 
-from ..db import delete_in_batches
-from ..jobs import every
-from ..model import now, sql
+from ..core import delete_in_batches, every, now, sql
 from ..users.models import User
 from .models import Session
 

@@ -5,17 +5,20 @@ from functools import partial
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from conftest import LITTLE_WORK, PASSWORDS, SHARED_PASSWORD, THERMOSTAT, basic, hire
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from test_problems import assert_problem
-from test_tokens import at_once
 
-from myapp import db, guard, jobs
-from myapp.auth.models import Session
-from myapp.db import sql, unit_of_work
-from myapp.model import now
-from myapp.users.models import User
+from conftest import LITTLE_WORK, PASSWORDS, SHARED_PASSWORD, THERMOSTAT, basic, hire
+from myapp.core.data import batches
+from support.assertions import assert_problem
+from support.concurrency import at_once
+
+from ..core.data.models.columns import now
+from ..core.data.session import sql, unit_of_work
+from ..core.jobs import schedule
+from ..core.security import passwords
+from ..users.models import User
+from .models import Session
 
 AUTH = "/api/v1/auth"
 REGISTER = f"{AUTH}/register"
@@ -92,7 +95,7 @@ def verified(monkeypatch):
             seen.append(hash)
             return super().verify(hash, password)
 
-    monkeypatch.setattr(guard, "hasher", Watched(**LITTLE_WORK))
+    monkeypatch.setattr(passwords, "hasher", Watched(**LITTLE_WORK))
     return seen
 
 
@@ -100,8 +103,8 @@ def verified(monkeypatch):
 def cheap(app, monkeypatch):
     """Real argon2 at its least cost, for tests that fail often."""
     least = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(guard, "hasher", least)
-    monkeypatch.setattr(app.extensions["guard"], "decoy", guard.hashed("nobody's"))
+    monkeypatch.setattr(passwords, "hasher", least)
+    monkeypatch.setattr(app.extensions["guard"], "decoy", passwords.hashed("nobody's"))
 
 
 @pytest.fixture
@@ -372,8 +375,8 @@ def test_without_redis_failures_count_all_the_same(make_app, monkeypatch, tmp_pa
     app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
     stranger = app.test_client()
     least = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(guard, "hasher", least)
-    monkeypatch.setattr(app.extensions["guard"], "decoy", guard.hashed("nobody's"))
+    monkeypatch.setattr(passwords, "hasher", least)
+    monkeypatch.setattr(app.extensions["guard"], "decoy", passwords.hashed("nobody's"))
     assert [guess(stranger, "nobody") for _ in range(5)] == [401] * 5
     assert slowed(sign_in(stranger, "nobody"), 60)
     assert guess(stranger, "somebody") == 401
@@ -635,7 +638,7 @@ def test_a_right_password_does_not_let_a_wrong_one_in(stranger):
 def sweep(app):
     """How many sessions a sweep removes."""
     with app.app_context():
-        told = jobs.sweeps()["auth.purge"].run() or "0 sessions"
+        told = schedule.sweeps()["auth.purge"].run() or "0 sessions"
     return int(told.removesuffix(" sessions"))
 
 
@@ -652,7 +655,7 @@ def age(app, ids, **by):
 
 
 def test_sessions_that_have_expired_are_removed(app, gardener, stranger, monkeypatch):
-    monkeypatch.setattr(db, "AT_ONCE", 2)
+    monkeypatch.setattr(batches, "AT_ONCE", 2)
     expired = [sign_in(stranger).json for _ in range(5)] and ids(app)
     pair = sign_in(stranger).json
     assert sweep(app) == 0
@@ -691,7 +694,7 @@ def test_a_sweep_finds_ended_sessions_by_what_changed_lately(app, admin, gardene
 
 
 def test_two_sweeps_at_once_remove_each_session_once(live_app, monkeypatch):
-    monkeypatch.setattr(db, "AT_ONCE", 2)
+    monkeypatch.setattr(batches, "AT_ONCE", 2)
     client = live_app.test_client()
     for _ in range(9):
         ask(client, TOKEN, RIGHT)

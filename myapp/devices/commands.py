@@ -7,11 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..db import unit_of_work
-from ..export import ENCODERS
-from ..guard import named_account
-from ..model import sql
-from ..paging import EVERYTHING
+from ..core import ENCODERS, EVERYTHING, named_account, sql, unit_of_work
 from .endpoints import devices
 from .models import Device
 

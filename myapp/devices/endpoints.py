@@ -2,17 +2,24 @@
 
 from flask import g
 
-from ..api import FeatureApi, Resource
-from ..etags import must_match
-from ..export import exports
-from ..guard import requires
-from ..idempotency import idempotent
-from ..paging import paged
-from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
-from ..schema import answers_file
+from ..core import (
+    FeatureApi,
+    Resource,
+    accepts,
+    accepts_patch,
+    answers,
+    answers_file,
+    answers_nothing,
+    exports,
+    idempotent,
+    merged,
+    must_match,
+    paged,
+    requires,
+)
 from .models import Device, online, summary
 
-devices = FeatureApi("devices", "Smart devices in people's homes.")
+devices = FeatureApi("devices", "Smart devices in people's homes.", owned=True)
 
 
 @devices.route("/")
@@ -48,11 +55,11 @@ class Summary(Resource):
     def get(self):
         """Count your devices."""
         scope = Device.readable()
-        types = Device.counts("type", scope)
+        types = Device.count_by("type", **scope)
         return {
             "total": sum(types.values()),
             "by_type": types,
-            "by_location": Device.counts("location", scope),
+            "by_location": Device.count_by("location", **scope),
             "online": online(scope),
         }
 

@@ -4,10 +4,7 @@ import orjson
 from blinker import Signal
 from sqlalchemy import Column
 
-from ..etags import dumps
-from ..model import MOMENT, Owned, SqlModel, named, shape, sql, stand_ins
-from ..statements import read
-from ..schema import reading, text, writing
+from ..core import MOMENT, Owned, SqlModel, dumps, reading, sql, text, writing
 
 COUNTS = {
     "type": "object",
@@ -60,18 +57,6 @@ class Device(Owned, SqlModel):
         statement = sql.update(cls).where(cls.id.in_(ids), new)
         values = {"last_seen_at": moment, "updated_at": cls.updated_at}
         return sql.session.execute(statement.values(values)).rowcount
-
-    @classmethod
-    def counts(cls, field, scope):
-        """How many devices in `scope` have each value of a field."""
-
-        def counted():
-            kind = getattr(cls, field)
-            found = sql.select(kind, sql.func.count()).group_by(kind).order_by(kind)
-            return found.where(*cls.within(stand_ins("scope_", scope)))
-
-        key = (cls, "counts", field, shape(scope))
-        return dict(read(key, counted, **named("scope_", scope)))
 
     @classmethod
     def report(cls, record):

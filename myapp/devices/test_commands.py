@@ -1,9 +1,10 @@
 """`flask export-devices`, and that `flask import-devices` reads all that it writes."""
 
 import pytest
+
 from conftest import THERMOSTAT, hire
 
-from myapp.devices.models import Device
+from .models import Device
 
 DEVICES = "/api/v1/devices/"
 NASTY = [

@@ -4,13 +4,14 @@ from email.message import EmailMessage
 from json import dumps
 
 import pytest
-from conftest import THERMOSTAT, as_account, asked, hire
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.http import parse_options_header
 
-from myapp.db import sql, unit_of_work
-from myapp.devices.models import Device
+from conftest import THERMOSTAT, as_account, asked, hire
+
+from ..core.data.session import sql, unit_of_work
+from .models import Device
 
 DEVICES = "/api/v1/devices/"
 SUMMARY = f"{DEVICES}summary"

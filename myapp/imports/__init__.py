@@ -1,6 +1,5 @@
 """Bulk registration of devices, in the background."""
 
-from . import commands
 from .endpoints import imports
 
-__all__ = ["imports", "commands"]
+__all__ = ["imports"]

@@ -11,11 +11,7 @@ from uuid import uuid4
 import click
 from flask import current_app
 
-from ..db import unit_of_work
-from ..guard import named_account
-from ..model import sql
-from ..problems import Problem
-from ..uploads import Upload, media_type_of
+from ..core import ServiceError, Upload, media_type_of, named_account, sql, unit_of_work
 from .endpoints import imports
 from .models import DONE, FORMS, UNFINISHED, Import
 from .tasks import steps
@@ -46,10 +42,10 @@ def import_devices(file, owner, form, dry_run):
     try:
         with unit_of_work():
             id = Import.create(upload, account.id, dry_run).id
-    except Problem as problem:
+    except ServiceError as error:
         upload.drop()
-        faults = [f"{f['pointer'][1:]} {f['detail']}" for f in problem.errors or ()]
-        raise click.ClickException("; ".join([problem.description, *faults])) from None
+        faults = [f"{f['pointer'][1:]} {f['detail']}" for f in error.errors or ()]
+        raise click.ClickException("; ".join([error.detail, *faults])) from None
     try:
         found = watched(id)
     except KeyboardInterrupt:

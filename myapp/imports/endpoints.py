@@ -2,15 +2,21 @@
 
 from flask import g
 
-from ..api import FeatureApi, Resource
-from ..etags import must_match
-from ..export import answers_csv
-from ..guard import requires
-from ..idempotency import idempotent
-from ..jobs import send
-from ..paging import paged, queried
-from ..schema import answers, answers_nothing, flag
-from ..uploads import receives
+from ..core import (
+    FeatureApi,
+    Resource,
+    answers,
+    answers_csv,
+    answers_nothing,
+    flag,
+    idempotent,
+    must_match,
+    paged,
+    queried,
+    receives,
+    requires,
+    send,
+)
 from .models import FORMS, SAMPLES, Fault, Import
 from .tasks import advance
 

@@ -11,13 +11,26 @@ from pathlib import Path
 from flask import current_app
 from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Text
 
-from ..db import in_batches
+from ..core import (
+    BIGGEST,
+    KEY,
+    MOMENT,
+    Conflict,
+    Owned,
+    SqlModel,
+    flag,
+    in_batches,
+    insert_all,
+    integer,
+    now,
+    optional,
+    reader,
+    sample,
+    sql,
+    text,
+    writing,
+)
 from ..devices.models import Device
-from ..model import AT_ONCE, KEY, MOMENT, Owned, SqlModel, now, sql
-from ..problems import Problem
-from ..rows import reader, sample
-from ..statements import insert_all
-from ..schema import BIGGEST, flag, integer, optional, text, writing
 
 FORMS = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
 SAMPLES = {form: sample(form, Device) for form in FORMS.values()}
@@ -26,6 +39,7 @@ UNFINISHED = QUEUED, RUNNING
 SHOWN = 100  # faults that an import shows itself
 LEASE = timedelta(seconds=10)  # a worker that is silent for as long has lost it
 CALLED = timedelta(seconds=30)  # for a worker to come; then another is called
+BATCH_ROWS = 500  # of a download that are in memory
 LONGEST = 255  # characters of a pointer that are kept
 KEPT = timedelta(days=30)  # after its end, for the account to look at
 MOST_TRIES = 5  # without one row of progress
@@ -114,7 +128,7 @@ class Import(Owned, SqlModel):
             cls.owner_id == owner_id, cls.status.in_(UNFINISHED)
         )
         if sql.session.scalar(waiting) >= MOST_WAITING:
-            raise Problem(409, "Too many imports of yours are waiting already.")
+            raise Conflict("Too many imports of yours are waiting already.")
         return super().create(
             owner_id=owner_id,
             file=upload.keep(),
@@ -236,4 +250,4 @@ class Fault(sql.Model):
         """All faults of an import, in batches of rows."""
         statement = sql.select(cls.row, cls.pointer, cls.detail)
         statement = statement.where(cls.import_id == import_id)
-        return in_batches(statement.order_by(cls.row, cls.number), AT_ONCE)
+        return in_batches(statement.order_by(cls.row, cls.number), BATCH_ROWS)

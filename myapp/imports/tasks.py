@@ -6,12 +6,20 @@ from pathlib import Path
 
 from flask import current_app, g
 
-from ..db import delete_in_batches, unit_of_work
+from ..core import (
+    Problem,
+    ServiceError,
+    delete_in_batches,
+    every,
+    fault,
+    guard,
+    now,
+    send,
+    sql,
+    task,
+    unit_of_work,
+)
 from ..devices.models import Device
-from ..guard import guard
-from ..jobs import every, send, task
-from ..model import USERS, now, sql
-from ..problems import Problem, fault
 from .models import DONE, FAILED, LONGEST, RUNNING, UNFINISHED, Import
 
 TURN = 15  # seconds; then others have their turn
@@ -101,8 +109,8 @@ def steps(id, worker):
                 yield found
     except FileNotFoundError:
         yield changed(found, lambda it: it.end(FAILED, "Its file is not here."))
-    except Problem as problem:
-        why = problem.description
+    except ServiceError as error:
+        why = error.detail
         yield changed(found, lambda it: it.end(FAILED, why))
 
 
@@ -112,11 +120,11 @@ def next_step(found, rows):
     bodies, faults = [], []
     for number, row in enumerate(batch, found.processed + 1):
         try:
-            if isinstance(row, Problem):
+            if isinstance(row, ServiceError):
                 raise row
             bodies.append(Device.body.check(row))
-        except Problem as problem:
-            errors = problem.errors or [fault("", problem.description)]
+        except ServiceError as error:
+            errors = error.errors or [fault("", error.detail)]
             faults += (
                 {
                     "row": number,
@@ -139,7 +147,7 @@ def next_step(found, rows):
 
 def may_come_in(found):
     """Whether the account of an import may still do so; as old as a second."""
-    owner = sql.select(USERS.c.username).where(USERS.c.id == found.owner_id)
+    owner = sql.select(Import.owner).where(Import.id == found.id)
     with unit_of_work(writes=False):  # not what was read before: names change
         name = sql.session.scalar(owner)
     account = guard().account(username=name or "")

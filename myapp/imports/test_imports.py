@@ -8,16 +8,17 @@ from datetime import timedelta
 from queue import Empty
 
 import pytest
-from conftest import THERMOSTAT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from myapp.db import unit_of_work
-from myapp.imports import tasks
-from myapp.imports.models import MOST_TRIES, MOST_WAITING, SHOWN, Import
-from myapp.jobs import sweeps
-from myapp.model import now
-from myapp.rows import LONGEST
+from conftest import THERMOSTAT
+
+from ..core.data.models.columns import now
+from ..core.data.session import unit_of_work
+from ..core.http.tabular import LONGEST
+from ..core.jobs.schedule import sweeps
+from . import tasks
+from .models import MOST_TRIES, MOST_WAITING, SHOWN, Import
 
 IMPORTS = "/api/v1/imports/"
 DEVICES = "/api/v1/devices/"

@@ -1,6 +1,5 @@
 """Which devices are online now."""
 
-from . import tasks
 from .endpoints import presence
 
-__all__ = ["presence", "tasks"]
+__all__ = ["presence"]

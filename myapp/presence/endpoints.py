@@ -1,11 +1,16 @@
 """`{prefix}/presence/`: which of my devices are online."""
 
-from ..api import FeatureApi, Resource
+from ..core import (
+    FeatureApi,
+    Resource,
+    accepts,
+    answers,
+    answers_nothing,
+    must_match,
+    paged,
+    requires,
+)
 from ..devices.models import Device
-from ..etags import must_match
-from ..guard import requires
-from ..paging import paged
-from ..schema import accepts, answers, answers_nothing
 from .models import Presence
 
 presence = FeatureApi("presence", "Heartbeats: which devices are online now.")

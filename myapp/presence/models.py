@@ -4,10 +4,19 @@ from flask import current_app
 from redis.exceptions import RedisError
 from sqlalchemy import event
 
+from ..core import (
+    ID,
+    Changed,
+    RedisModel,
+    flag,
+    integer,
+    moment,
+    optional,
+    redis_store,
+    text,
+    writing,
+)
 from ..devices.models import Device, counting_online
-from ..db import Changed, redis_store
-from ..model import ID, RedisModel
-from ..schema import flag, integer, moment, optional, text, writing
 
 ADDRESS = {
     "type": "string",

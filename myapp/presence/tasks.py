@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 from prometheus_client import Counter
 
-from ..db import AT_ONCE, unit_of_work
+from ..core import every, unit_of_work
 from ..devices.models import Device
-from ..jobs import every
 from .models import Presence
+
+BATCH_ROWS = 1000  # in one unit of work
 
 fell_silent = Counter(
     "devices_fell_silent_total",
@@ -22,9 +23,9 @@ def write_back():
     now, ttl, seen = int(time.time()), Presence.ttl(), 0
     for second, ids in Presence.expiring(Presence.swept(), now + ttl):
         moment = datetime.fromtimestamp(second - ttl, UTC).replace(tzinfo=None)
-        for start in range(0, len(ids), AT_ONCE):
+        for start in range(0, len(ids), BATCH_ROWS):
             with unit_of_work():
-                seen += Device.seen(ids[start : start + AT_ONCE], moment)
+                seen += Device.seen(ids[start : start + BATCH_ROWS], moment)
     silent = Presence.fell_silent(now)
     fell_silent.inc(silent)
     if seen or silent:

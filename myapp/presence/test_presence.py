@@ -3,16 +3,19 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
-from conftest import THERMOSTAT, as_account, fill
 from flask import g
-from test_metrics import grown  # noqa: F401
-from test_tokens import at_once
 
-from myapp import jobs, model
-from myapp.db import redis_store, sql, unit_of_work
-from myapp.devices.models import Device
-from myapp.presence import tasks
-from myapp.presence.models import Presence
+from conftest import THERMOSTAT, as_account, fill
+from myapp.core.data.models import redis_model
+from support.concurrency import at_once
+
+from ..core.data.models import columns
+from ..core.data.redis import redis_store
+from ..core.data.session import sql, unit_of_work
+from ..core.jobs import schedule
+from ..devices.models import Device
+from . import tasks
+from .models import Presence
 
 DEVICES = "/api/v1/devices/"
 PRESENCE = "/api/v1/presence/"
@@ -87,8 +90,8 @@ def test_a_heartbeat_moves_when_it_was_seen_and_not_when_it_came(
     client, address, monkeypatch
 ):
     first = client.put(address, json={}).json
-    later = model.now() + timedelta(minutes=1)
-    monkeypatch.setattr(model, "now", lambda: later)
+    later = columns.now() + timedelta(minutes=1)
+    monkeypatch.setattr(redis_model, "now", lambda: later)
     second = client.put(address, json={}).json
     assert first["created_at"] <= first["last_seen"] == first["updated_at"]
     assert second["created_at"] == first["created_at"]
@@ -297,8 +300,8 @@ def test_what_is_no_json_object_is_refused(client, address, body, media_type, st
 def pair(client, address, monkeypatch):
     """Two heartbeats that are alike in nothing but being online."""
     one = client.put(address, json=READING).json
-    later = model.now() + timedelta(minutes=1)
-    monkeypatch.setattr(model, "now", lambda: later)
+    later = columns.now() + timedelta(minutes=1)
+    monkeypatch.setattr(redis_model, "now", lambda: later)
     device = client.post(DEVICES, json=THERMOSTAT).json
     return one, client.put(f"{PRESENCE}{device['id']}", json=OTHER_READING).json
 
@@ -446,9 +449,9 @@ def ago(monkeypatch):
     """Do something so many minutes ago."""
 
     def ago(minutes, deed, *args, **kwargs):
-        then = model.now() - timedelta(minutes=minutes)
+        then = columns.now() - timedelta(minutes=minutes)
         with monkeypatch.context() as patched:
-            patched.setattr(model, "now", lambda: then)
+            patched.setattr(redis_model, "now", lambda: then)
             return deed(*args, **kwargs)
 
     return ago
@@ -457,7 +460,7 @@ def ago(monkeypatch):
 def sweep(app):
     """What the sweep has to tell: how many devices were seen, how many fell silent."""
     with app.app_context():
-        told = jobs.sweeps()["presence.write_back"].run()
+        told = schedule.sweeps()["presence.write_back"].run()
     seen, _, _, silent, *_ = (told or "0 devices seen, 0 fell silent").split()
     return int(seen), int(silent)
 
@@ -488,7 +491,7 @@ def test_the_last_heartbeat_of_each_device_is_written_back(app, client, beats, a
 
 def test_to_be_seen_is_no_change_of_a_device(app, client, device, address):
     with app.app_context(), unit_of_work():
-        long_ago = {"updated_at": model.now() - timedelta(minutes=10)}
+        long_ago = {"updated_at": columns.now() - timedelta(minutes=10)}
         sql.session.execute(sql.update(Device).values(long_ago))
     before = client.get(device["url"])
     client.put(address, json={})
@@ -543,7 +546,7 @@ def test_what_expired_long_ago_is_dropped_by_the_next_heartbeat(
 
 
 def test_a_second_with_many_heartbeats_is_written_in_parts(app, beats, monkeypatch):
-    monkeypatch.setattr(tasks, "AT_ONCE", 2)
+    monkeypatch.setattr(tasks, "BATCH_ROWS", 2)
     assert sweep(app) == (7, 0)
     assert len(last_seen(app)) == 7
 

@@ -2,14 +2,22 @@
 
 from flask import g
 
-from ..api import FeatureApi, Resource
-from ..openapi import refuses
-from ..etags import must_match
-from ..guard import forget_accounts, requires
-from ..idempotency import idempotent
-from ..paging import paged
-from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
-from ..trail import tell
+from ..core import (
+    FeatureApi,
+    Resource,
+    accepts,
+    accepts_patch,
+    answers,
+    answers_nothing,
+    forget_accounts,
+    idempotent,
+    merged,
+    must_match,
+    paged,
+    refuses,
+    requires,
+    tell,
+)
 from .models import Role, an_admin_stays, must_hold
 
 REASONS = {
@@ -17,7 +25,11 @@ REASONS = {
     409: "The title is taken, somebody has the role, or somebody must have it.",
 }
 
-roles = FeatureApi("roles", "Roles and their permissions.")
+roles = FeatureApi(
+    "roles",
+    "Roles and their permissions.",
+    permissions=("roles:read", "roles:write"),
+)
 
 
 @roles.route("/")

@@ -5,16 +5,16 @@ from itertools import chain
 
 from sqlalchemy import Column, String
 
-from ..guard import OWNED, PERMISSIONS
-from ..model import SqlModel, sql
-from ..problems import Problem
-from ..schema import flag, text, writing
+from ..core import PERMISSIONS, Conflict, Forbidden, SqlModel, flag, sql, text, writing
 
-BUILT_IN = {
-    "user": (),
-    "manager": tuple(f"{name}:read_all" for name in OWNED),
-    "admin": PERMISSIONS,
-}
+
+def built_in_roles():
+    """The permissions of each built-in role, by its title."""
+    return {
+        "user": [],
+        "manager": [name for name in PERMISSIONS if name.endswith(":read_all")],
+        "admin": list(PERMISSIONS),
+    }
 
 
 class Role(SqlModel):
@@ -31,7 +31,7 @@ class Role(SqlModel):
             "items": {
                 "title": "Permission",
                 "type": "string",
-                "enum": list(PERMISSIONS),
+                "enum": PERMISSIONS,
             },
             "uniqueItems": True,
             "description": "What those who have it may do.",
@@ -49,12 +49,12 @@ class Role(SqlModel):
 
     def update(self, **values):
         if self.default and not values.get("default", True):
-            raise Problem(409, "Make another role the default instead.")
+            raise Conflict("Make another role the default instead.")
         return super().update(**self._prepared(values, self))
 
     def delete(self):
         if self.default:
-            raise Problem(409, "This is the default role.")
+            raise Conflict("This is the default role.")
         super().delete()  # the database refuses where somebody has it
 
     @classmethod
@@ -62,7 +62,7 @@ class Role(SqlModel):
         key = values["title"].casefold()
         taken = cls.entitled(values["title"])
         if taken and taken is not found:
-            raise Problem(409, "There is a role of that title.")
+            raise Conflict("There is a role of that title.")
         if values.get("default"):
             for role in sql.session.scalars(sql.select(cls).where(cls.default)):
                 role.default = role is found
@@ -90,11 +90,11 @@ class Role(SqlModel):
         """
         admin = cls.entitled("admin")
         new = set(PERMISSIONS).difference(admin.permissions) if admin else ()
-        for title, permissions in BUILT_IN.items():
+        for title, permissions in built_in_roles().items():
             found = cls.entitled(title)
             if not found:
                 default = title == "user"
-                cls.create(title=title, default=default, permissions=list(permissions))
+                cls.create(title=title, default=default, permissions=permissions)
             elif more := [name for name in permissions if name in new]:
                 found.permissions = [*found.permissions, *more]
 
@@ -103,7 +103,7 @@ def must_hold(caller, *bundles):
     """Go on only if the caller has every permission in these bundles: nobody gives what
     they lack, nor touches who may do more than they. Raises 403."""
     if not caller.permissions.issuperset(chain(*bundles)):
-        raise Problem(403, "This takes permissions that you do not have yourself.")
+        raise Forbidden("This takes permissions that you do not have yourself.")
 
 
 # What this needs to know of the accounts, whose slice knows this one.
@@ -124,7 +124,7 @@ def an_admin_stays():
     yield
     sql.session.flush()
     if before and not has_admin():
-        raise Problem(409, "Somebody must be left who may do everything.")
+        raise Conflict("Somebody must be left who may do everything.")
 
 
 def has_admin():

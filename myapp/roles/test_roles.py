@@ -1,11 +1,12 @@
 import pytest
-from conftest import hire
-from test_problems import assert_problem
-from test_tokens import at_once
 
-from myapp.db import unit_of_work
-from myapp.guard import PERMISSIONS
-from myapp.roles.models import BUILT_IN, Role
+from conftest import hire
+from support.assertions import assert_problem
+from support.concurrency import at_once
+
+from ..core.data.session import unit_of_work
+from ..core.security.permissions import PERMISSIONS
+from .models import Role, built_in_roles
 
 ROLES = "/api/v1/roles/"
 USERS = "/api/v1/users/"
@@ -62,7 +63,7 @@ def test_what_a_new_slice_permits_comes_to_the_built_in_roles(app, admin):
         Role.entitled("manager").permissions = ["roles:read"]  # as somebody wants it
         Role.build_in()
     assert set(entitled(admin, "admin")["permissions"]) == set(PERMISSIONS)
-    theirs = ["roles:read", *({new} & set(BUILT_IN["manager"]))]
+    theirs = ["roles:read", *({new} & set(built_in_roles()["manager"]))]
     assert entitled(admin, "manager")["permissions"] == theirs
     assert entitled(admin, "user")["permissions"] == []
 

@@ -2,10 +2,16 @@
 
 import time
 
-from ..api import FeatureApi, Resource
-from ..db import check_database, check_migrations, check_redis
-from ..jobs import check_worker
-from ..schema import NO_STORE, answers
+from ..core import (
+    NO_STORE,
+    FeatureApi,
+    Resource,
+    answers,
+    check_database,
+    check_migrations,
+    check_redis,
+    check_worker,
+)
 from ..version import __version__
 from .models import liveness, readiness
 

@@ -1,6 +1,6 @@
 """What the status addresses answer with."""
 
-from ..schema import flag, reading
+from ..core import flag, reading
 
 PART = {"type": "string", "description": "`ok`, or why not.", "examples": ["ok"]}
 

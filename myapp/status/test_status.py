@@ -2,8 +2,9 @@ import time
 
 import pytest
 
-from myapp.db import known_migrations, sql, unit_of_work, wanted_heads
-from myapp.version import __version__
+from ..core.data.migrations import known_migrations, wanted_heads
+from ..core.data.session import sql, unit_of_work
+from ..version import __version__
 
 LIVE = "/status/"
 READY = "/status/ready"

@@ -1,6 +1,5 @@
 """Household to-dos."""
 
-from . import commands
 from .endpoints import todos
 
-__all__ = ["todos", "commands"]
+__all__ = ["todos"]

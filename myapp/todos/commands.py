@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from ..core import sql
 from ..devices.models import Device
-from ..model import sql
 from .endpoints import todos
 from .models import Todo
 

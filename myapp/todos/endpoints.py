@@ -2,15 +2,22 @@
 
 from flask import g
 
-from ..api import FeatureApi, Resource
-from ..etags import must_match
-from ..guard import requires
-from ..idempotency import idempotent
-from ..paging import paged
-from ..schema import accepts, accepts_patch, answers, answers_nothing, merged
+from ..core import (
+    FeatureApi,
+    Resource,
+    accepts,
+    accepts_patch,
+    answers,
+    answers_nothing,
+    idempotent,
+    merged,
+    must_match,
+    paged,
+    requires,
+)
 from .models import Todo
 
-todos = FeatureApi("todos", "Household to-dos, optionally about a device.")
+todos = FeatureApi("todos", "Household to-dos, optionally about a device.", owned=True)
 
 
 @todos.route("/")

@@ -1,8 +1,7 @@
 """A to-do: what is to be done, until when, and to which device."""
 
+from ..core import Owned, SqlModel, flag, moment, optional, reference, text, writing
 from ..devices.models import Device
-from ..model import Owned, SqlModel
-from ..schema import flag, moment, optional, reference, text, writing
 
 
 class Todo(Owned, SqlModel):

@@ -4,12 +4,13 @@ from threading import Thread
 from urllib.parse import quote
 
 import pytest
-from conftest import THERMOSTAT, as_account, hire
 from werkzeug.http import http_date
 
-from myapp.db import sql, unit_of_work
-from myapp.devices.models import Device
-from myapp.todos.models import Todo
+from conftest import THERMOSTAT, as_account, hire
+
+from ..core.data.session import sql, unit_of_work
+from ..devices.models import Device
+from .models import Todo
 
 TODOS = "/api/v1/todos/"
 DEVICES = "/api/v1/devices/"

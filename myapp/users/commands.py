@@ -5,11 +5,8 @@ from contextlib import contextmanager
 
 import click
 
-from ..db import unit_of_work
-from ..model import sql
-from ..problems import Problem
+from ..core import Body, ServiceError, sql, unit_of_work, writing
 from ..roles.models import Role, an_admin_stays
-from ..schema import Body, writing
 from .endpoints import users
 from .models import PASSWORD, USERNAME, User
 
@@ -91,6 +88,6 @@ def explained():
     """Say what an HTTP client would be told."""
     try:
         yield
-    except Problem as problem:
-        faults = [f"{f['pointer'][1:]}: {f['detail']}" for f in problem.errors or ()]
-        raise click.ClickException("; ".join(faults) or problem.description) from None
+    except ServiceError as error:
+        faults = [f"{f['pointer'][1:]}: {f['detail']}" for f in error.errors or ()]
+        raise click.ClickException("; ".join(faults) or error.detail) from None

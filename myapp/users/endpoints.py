@@ -2,14 +2,22 @@
 
 from flask import g
 
-from ..api import FeatureApi, Resource
-from ..openapi import refuses
-from ..etags import must_match
-from ..guard import requires
-from ..idempotency import idempotent
-from ..paging import paged
+from ..core import (
+    FeatureApi,
+    Resource,
+    accepts,
+    accepts_patch,
+    answers,
+    answers_nothing,
+    idempotent,
+    merged,
+    must_match,
+    paged,
+    refuses,
+    requires,
+    writing,
+)
 from ..roles.models import Role, an_admin_stays, must_hold
-from ..schema import accepts, accepts_patch, answers, answers_nothing, merged, writing
 from .models import PASSWORD, User, role_entitled
 
 REASONS = {
@@ -17,7 +25,11 @@ REASONS = {
     409: "The username is taken, or nobody would be left who may do everything.",
 }
 
-users = FeatureApi("users", "Accounts, for those who look after them.")
+users = FeatureApi(
+    "users",
+    "Accounts, for those who look after them.",
+    permissions=("users:read", "users:write"),
+)
 
 new_user = writing(
     "NewUser",

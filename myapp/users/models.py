@@ -3,13 +3,25 @@
 from sqlalchemy import Column, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import column_property
 
-from ..guard import Account, forget_accounts, hashed
-from ..model import KEY, MOMENT, SqlModel, now, sql
-from ..problems import Problem, fault
-from ..statements import read
+from ..core import (
+    KEY,
+    MOMENT,
+    Account,
+    Conflict,
+    Invalid,
+    SqlModel,
+    fault,
+    forget_accounts,
+    hashed,
+    moment,
+    now,
+    optional,
+    sql,
+    tell,
+    text,
+    writing,
+)
 from ..roles.models import Role
-from ..schema import moment, optional, text, writing
-from ..trail import tell
 
 USERNAME = {
     "type": "string",
@@ -124,7 +136,7 @@ class User(SqlModel):
     def must_be_free(cls, username):
         """Go on only if nobody has the name. Raises 409."""
         if cls.find(username):
-            raise Problem(409, "The username is taken.")
+            raise Conflict("The username is taken.")
 
     @classmethod
     def signed_in(cls, account, address):
@@ -144,7 +156,7 @@ def role_entitled(title):
     """The role of that title. Raises 422."""
     role = Role.entitled(title)
     if role is None:
-        raise Problem(422, errors=[fault("/role", "there is no role of that title")])
+        raise Invalid(errors=[fault("/role", "there is no role of that title")])
     return role
 
 
@@ -181,10 +193,8 @@ def look_up(username):
     if not username.isascii() or "\0" in username:  # a Kelvin sign in lower case is a k
         return None
 
-    def named():
-        return may_come_in().where(User.name_key == sql.bindparam("name"))
-
-    return account_of(read("account named", named, name=username.lower()))
+    this = User.name_key == username.lower()
+    return account_of(sql.session.execute(may_come_in().where(this)))
 
 
 def account_of(rows, session_id=None):

@@ -2,9 +2,7 @@
 
 from datetime import timedelta
 
-from ..db import delete_in_batches
-from ..jobs import every
-from ..model import now
+from ..core import delete_in_batches, every, now
 from .models import User
 
 KEPT = timedelta(days=30)

@@ -1,6 +1,7 @@
 from functools import partial
 
 import pytest
+
 from conftest import PASSWORDS, SHARED_PASSWORD, basic, hire
 
 ACCOUNT = "/api/v1/account"

@@ -2,15 +2,17 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from conftest import SHARED_PASSWORD, THERMOSTAT, as_account, basic, hire
 from sqlalchemy import event
-from test_problems import assert_problem
-from test_tokens import at_once
 
-from myapp import db, jobs
-from myapp.db import sql, unit_of_work
-from myapp.model import now
-from myapp.users.models import User
+from conftest import SHARED_PASSWORD, THERMOSTAT, as_account, basic, hire
+from myapp.core.data import batches
+from support.assertions import assert_problem
+from support.concurrency import at_once
+
+from ..core.data.models.columns import now
+from ..core.data.session import sql, unit_of_work
+from ..core.jobs import schedule
+from .models import User
 
 USERS = "/api/v1/users/"
 ROLES = "/api/v1/roles/"
@@ -386,7 +388,7 @@ TODO = {"name": "Descale the kettle", "task": "Half vinegar, half water."}
 def sweep(app):
     """How many accounts a sweep removes."""
     with app.app_context():
-        told = jobs.sweeps()["users.purge"].run() or "0 accounts"
+        told = schedule.sweeps()["users.purge"].run() or "0 accounts"
     return int(told.removesuffix(" accounts"))
 
 
@@ -423,7 +425,7 @@ def leave(app, client, **ago):
 @pytest.fixture
 def in_parts(monkeypatch):
     """Of each table two rows are removed at once."""
-    monkeypatch.setattr(db, "AT_ONCE", 2)
+    monkeypatch.setattr(batches, "AT_ONCE", 2)
 
 
 def test_a_deleted_account_goes_for_good_with_all_that_it_owns(app, admin, in_parts):

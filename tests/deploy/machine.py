@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
-from myapp.processes import spawn  # noqa: E402
+from myapp.core.processes import spawn  # noqa: E402
 
 IMAGES = Path("/var/tmp/myapp-images")
 # What a provider's image has, of which a bootstrapped system has not thought.

@@ -11,9 +11,9 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
-from conftest import ACCOUNT, until
 from load import API, Load
 
+from conftest import ACCOUNT, until
 from myapp.version import __version__ as FIRST
 
 DEPLOYS = int(os.environ.get("DEPLOYS", 2))

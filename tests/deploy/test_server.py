@@ -6,9 +6,10 @@ import re
 from contextlib import closing
 
 import pytest
-from conftest import ACCOUNT, NAME, until
 from load import API
 from machine import ROOT
+
+from conftest import ACCOUNT, NAME, until
 
 SERVICES = ("web", "worker", "beat")
 UNITS = sorted(path.name for path in (ROOT / "deploy/units").glob("myapp-*.service"))

@@ -11,8 +11,9 @@ from http import HTTPStatus
 from io import BytesIO
 
 import pytest
+
 from conftest import PASSWORDS, THERMOSTAT
-from workers import ROOT
+from support.workers import ROOT
 
 ME = "pythonista", PASSWORDS["pythonista"]
 ADDRESS = "http://127.0.0.1:5000"  # in the examples
@@ -61,11 +62,21 @@ def python(imported, live_server):
 
 
 def test_a_python_client_goes_through_the_life_of_a_device(python):
-    from myapp_client.api.devices import delete_devices_by_id, get_devices
-    from myapp_client.api.devices import get_devices_by_id, patch_devices_by_id
-    from myapp_client.api.devices import post_devices
-    from myapp_client.models import Device, DevicePage, DevicePatch, DeviceWrite
-    from myapp_client.models import Fault, Problem
+    from myapp_client.api.devices import (
+        delete_devices_by_id,
+        get_devices,
+        get_devices_by_id,
+        patch_devices_by_id,
+        post_devices,
+    )
+    from myapp_client.models import (
+        Device,
+        DevicePage,
+        DevicePatch,
+        DeviceWrite,
+        Fault,
+        Problem,
+    )
 
     body = DeviceWrite.from_dict(THERMOSTAT)
     made = [post_devices.sync(client=python, body=body) for _ in range(3)]

@@ -8,18 +8,18 @@ import os
 import subprocess
 import sys
 from copy import deepcopy
-from pathlib import Path
 from typing import Callable, NamedTuple
 
 import jsonschema_rs
 import pytest
-from former import main
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myapp.compatible import breaking, may_break, read, verdict
+from myapp.ops.openapi_diff.verdict import breaking, may_break, read, verdict
+from support import ROOT
+from support.openapi_baseline import main
 
-FILE = Path(__file__).parents[2] / "openapi.json"
+FILE = ROOT / "openapi.json"
 WRITTEN = FILE.read_bytes()
 TODAY = json.loads(WRITTEN)  # nobody changes it
 

@@ -5,9 +5,10 @@ import os
 import subprocess
 
 import pytest
-from workers import ROOT
 
-from myapp import FEATURES, openapi
+from myapp import FEATURES
+from myapp.core.openapi import document
+from support.workers import ROOT
 
 TOOLS = ROOT / "clients" / "node_modules" / ".bin"
 QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
@@ -64,13 +65,13 @@ def written(tmp_path):
 
 @pytest.mark.parametrize("linter", [spectral, redocly, parser])
 def test_nothing_is_wrong_with_the_document_of_the_whole(app, written, linter):
-    assert linter(written("openapi", openapi.openapi(app)))
+    assert linter(written("openapi", document.openapi(app)))
 
 
 @pytest.mark.parametrize("linter", [spectral, parser])
 def test_nothing_is_wrong_with_the_document_of_a_slice(app, written, linter):
     assert linter(
-        *(written(each.name, openapi.swagger(app, each)) for each in FEATURES)
+        *(written(each.name, document.swagger(app, each)) for each in FEATURES)
     )
 
 
@@ -103,6 +104,6 @@ ANSWER = *DEVICES, "get", "responses", "200"
     ids=lambda each: each.__name__ if callable(each) else each[-1],
 )
 def test_a_linter_finds_what_is_missing(app, written, linter, fault):
-    document = json.loads(json.dumps(openapi.openapi(app)))
-    take(document, *fault)
-    assert not linter(written("openapi", document))
+    whole = json.loads(json.dumps(document.openapi(app)))
+    take(whole, *fault)
+    assert not linter(written("openapi", whole))

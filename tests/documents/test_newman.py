@@ -7,11 +7,11 @@ import subprocess
 from urllib.request import urlopen
 
 import pytest
-from conftest import PASSWORDS
-from slices import VERBS
-from workers import ROOT
 
+from conftest import PASSWORDS
 from myapp import FEATURES
+from support.discovery import VERBS
+from support.workers import ROOT
 
 NEWMAN = ROOT / "clients" / "node_modules" / ".bin" / "newman"
 ME = ["username=pythonista", f"password={PASSWORDS['pythonista']}"]

@@ -10,13 +10,26 @@ from uuid import uuid4
 
 import requests
 import schemathesis
-from conftest import PASSWORDS, SHARED_PASSWORD, basic
 from schemathesis.core.failures import AcceptedNegativeData
-from schemathesis.openapi.checks import EnsureResourceAvailability
-from schemathesis.openapi.checks import ObjectLevelAuthorizationViolation
+from schemathesis.openapi.checks import (
+    EnsureResourceAvailability,
+    ObjectLevelAuthorizationViolation,
+)
 from schemathesis.specs.openapi._auth_retry import INVALID_AUTH_HEADERS
-from slices import API, HOME, OPEN_TO_ALL, USUAL, VARIABLE, Things, different
-from slices import parent_of, references_of, unique_in
+
+from conftest import PASSWORDS, SHARED_PASSWORD, basic
+from support.discovery import (
+    API,
+    HOME,
+    OPEN_TO_ALL,
+    USUAL,
+    VARIABLE,
+    Things,
+    different,
+    parent_of,
+    references_of,
+    unique_in,
+)
 
 ME = os.environ["FUZZ_AS"]
 ADMIN = ME == "chief"

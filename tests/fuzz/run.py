@@ -16,11 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from background import worker  # noqa: E402
 from conftest import hire  # noqa: E402
-from workers import database, serving  # noqa: E402
-
-from myapp.processes import start_redis  # noqa: E402
+from myapp.core.data.embedded_redis import start_redis  # noqa: E402
+from support.background import worker  # noqa: E402
+from support.workers import database, serving  # noqa: E402
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 # Many addresses are told in X-Forwarded-For, and long ones are asked for, as nginx lets

@@ -1,0 +1,3 @@
+"""Settings of the audit trail."""
+
+AUDIT_DAYS = 365  # days after which a line of the audit trail is deleted; 0: never

@@ -1,0 +1,108 @@
+"""The Flask application: its class, and the parts of `core` that it is built from."""
+
+import os
+from functools import cached_property
+
+from flask import Flask
+from flask.sessions import SessionInterface
+from werkzeug.routing import IntegerConverter
+
+from . import settings
+from .data import migrations, session, statements
+from .http import error_handlers, urls
+from .http.middleware import chunked_input, proxy_headers, security_headers
+from .jobs import celery_app
+from .observability import metrics, request_log
+from .openapi import ui
+from .security import authentication, permissions, rate_limit
+
+
+class Id(IntegerConverter):
+    """An id in a path: a positive integer that a database can hold."""
+
+    regex = "[0-9]{1,19}"
+
+    def __init__(self, url_map):
+        super().__init__(url_map, min=1, max=2**63 - 1)
+
+
+class NoCookies(SessionInterface):
+    """Every request carries its credentials; there is no session to read."""
+
+    def open_session(self, app, request):
+        return None
+
+
+class Application(Flask):
+    """Flask without cookies and coroutines, which nothing here uses and every request would
+    pay for."""
+
+    session_interface = NoCookies()
+
+    def ensure_sync(self, func):
+        return func
+
+    @cached_property
+    def slashed(self):
+        """The addresses that end in a slash, without it."""
+        rules = self.url_map.iter_rules()
+        return {r.rule[:-1] for r in rules if r.rule.endswith("/") and not r.arguments}
+
+    def request_context(self, environ):
+        # Werkzeug would find what is there without its slash, but not its other verbs.
+        path = environ.setdefault("PATH_INFO", "")  # PEP 3333: it may be left out
+        if path in self.slashed:
+            environ["PATH_INFO"] = path + "/"
+        return super().request_context(environ)
+
+
+def new_application(import_name):
+    """An application without settings; INSTANCE_PATH names its instance folder."""
+    instance = os.environ.get("INSTANCE_PATH")
+    return Application(
+        import_name,
+        instance_relative_config=True,
+        instance_path=instance and os.path.abspath(instance),
+        static_folder=None,
+    )
+
+
+def configure(app, features, config, overrides):
+    """Load the settings of `app` and its features; see `create_app`. Raises SettingError."""
+    settings.declare(features)
+    settings.load(app, config or settings.environment(), overrides)
+    os.makedirs(app.instance_path, exist_ok=True)
+    for feature in features:
+        module = feature.module("settings")
+        if hasattr(module, "complete"):
+            module.complete(app)
+
+
+def assemble(app, features, accounts):
+    """Give `app` the parts of `core`, and mount the features.
+
+    `accounts`: the functions that `authentication.init_app` takes.
+    """
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
+    app.url_map.converters["int"] = Id
+
+    request_log.init_app(app)
+    security_headers.init_app(app)
+    proxy_headers.init_app(app)
+    chunked_input.init_app(app)
+    error_handlers.init_app(app)
+    session.init_app(app)
+    migrations.init_app(app)
+    statements.init_app(app)
+    urls.init_app(app)
+    metrics.init_app(app)
+    rate_limit.init_app(app)
+    authentication.init_app(app, *accounts)
+    permissions.declare(features)
+    app.extensions["features"] = features
+    ui.register(app)
+    for feature in features:
+        feature.mount(app)
+    celery_app.init_app(app)
+    permissions.check(app)
+    ui.init_app(app)

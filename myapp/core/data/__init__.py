@@ -1,0 +1,1 @@
+"""The stores: SQL through SQLAlchemy, Redis, and the models that features define."""

@@ -1,0 +1,1 @@
+"""HTTP: resources, requests, responses, pages, downloads, uploads, errors."""

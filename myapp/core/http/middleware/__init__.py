@@ -1,0 +1,1 @@
+"""WSGI middleware, and the headers that every response carries."""

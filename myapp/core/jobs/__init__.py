@@ -1,0 +1,1 @@
+"""Background work: Celery over Redis, and the scheduler."""

@@ -1,0 +1,23 @@
+"""Example values for a schema."""
+
+
+def example_of(schema):
+    """A value that fits a schema: its example where it has one, else one made of what
+    stands in it; of an object what cannot be left out, or all where all can."""
+    if schema.get("examples"):
+        return schema["examples"][0]
+    for keyword in ("const", "default"):
+        if keyword in schema:
+            return schema[keyword]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "properties" in schema:
+        names = schema.get("required") or schema["properties"]
+        return {name: example_of(schema["properties"][name]) for name in names}
+    kind = schema.get("type")
+    kind = kind if isinstance(kind, str) else next(iter(kind or ["null"]))
+    if kind == "array":
+        return [example_of(schema["items"])]
+    if kind in ("integer", "number"):
+        return schema.get("minimum", 1)
+    return {"boolean": True, "object": {}, "string": "text"}.get(kind)

@@ -1,0 +1,1 @@
+"""Authentication, permissions, tokens and rate limits."""

@@ -1,0 +1,68 @@
+"""What becomes of an import at which a worker is, when it or its account changes."""
+
+from io import BytesIO
+
+import pytest
+
+from conftest import THERMOSTAT
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.http.tabular import LONGEST, reader
+from myapp.core.http.uploads import Upload
+from myapp.devices.models import Device
+from myapp.imports import tasks
+from myapp.imports.models import Import
+from myapp.users.models import User
+
+
+@pytest.fixture
+def begun(live_app, tmp_path, monkeypatch):
+    """The steps of an import of two rows, one of which is registered."""
+    live_app.config["IMPORTS_FOLDER"] = str(tmp_path)
+    with live_app.app_context():
+        monkeypatch.setattr(tasks, "AT_ONCE", 1)
+        upload = Upload(tmp_path)
+        upload.media_type = "text/csv"
+        cells = ",".join(THERMOSTAT), ",".join(THERMOSTAT.values())
+        upload.write("\n".join((*cells, cells[1], "")).encode())
+        upload.close()
+        with unit_of_work():
+            id = Import.create(upload, User.find("pythonista").id, False).id
+        steps = tasks.steps(id, "a worker")
+        assert next(steps).processed == 1
+        yield steps
+
+
+def test_a_batch_of_long_lines_is_a_short_one():
+    file = BytesIO(b'{"name": "%s"}\n' % (b"x" * (LONGEST // 2)) * 5)
+    rows = reader(file, "ndjson", Device)
+    assert [len(rows.take(100)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def change(**values):
+    run(sql.update(User).where(User.username == "pythonista").values(values))
+
+
+def run(statement):
+    with unit_of_work():
+        sql.session.execute(statement)
+
+
+def test_a_worker_leaves_an_import_that_is_cancelled(begun):
+    run(sql.delete(Import))
+    assert list(begun) == [None]
+
+
+def test_a_worker_leaves_an_import_whose_account_is_gone(begun):
+    run(sql.delete(User).where(User.username == "pythonista"))
+    assert list(begun) == [None]
+
+
+def test_an_import_goes_on_when_its_account_has_another_name(begun):
+    change(username="herpetologist", name_key="herpetologist")
+    assert [found.status for found in begun] == ["running", "done"]
+
+
+def test_an_import_of_a_blocked_account_fails(begun, live_app):
+    change(status="blocked")
+    live_app.extensions["guard"].accounts.clear()  # as a second later
+    assert [found.status for found in begun] == ["failed"]

@@ -1,0 +1,1 @@
+"""Commands for operators. They may know features; no feature knows them."""

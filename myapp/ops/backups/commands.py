@@ -1,0 +1,183 @@
+"""`flask backup` and `flask restore`: all of the database in one file, and back.
+
+The file holds what the database's own tool writes, or SQLite's file, packed with zstd; the
+checksum that ends it tells a whole file from half of one. The tools learn where to go, and
+the password, from the environment, and from options only what is no secret.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy import func, select, text
+
+from ...core.data.session import sql, unit_of_work
+from ...core.observability.health import check_migrations
+from .mariadb import dump_mariadb, load_mariadb
+from .postgresql import dump_postgresql, load_postgresql
+from .sqlite import dump_sqlite, load_sqlite
+from .tools import PIECE, WITNESS, pack, plainly, tables, zstd
+
+OURS = re.compile(r"myapp-\d{8}T\d{6}Z\.(sqlite3|dump|sql)\.zst")
+UNFINISHED = ".myapp-unfinished"  # within the folder of backups: what is not whole
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    default=14,
+    show_default=True,
+    help="How many backups FOLDER holds in the end.",
+)
+@with_appcontext
+def backup(folder, keep):
+    """Write all of the database into one file in FOLDER; old ones there go.
+
+    The service goes on meanwhile.
+    """
+    begun = time.monotonic()
+    with plainly():
+        if WITNESS not in tables():
+            raise click.ClickException("The database holds nothing of this service.")
+        with workshop(folder) as unfinished:
+            moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+            made = folder / f"myapp-{moment}.{kind().suffix}.zst"
+            pack(unfinished / made.name, kind().dump)
+            os.replace(unfinished / made.name, made)
+            others = {path for path in folder.iterdir() if OURS.fullmatch(path.name)}
+            for path in sorted(others - {made}, reverse=True)[keep - 1 :]:
+                path.unlink()
+        size = made.stat().st_size
+    click.echo(f"{made}: {size} bytes in {time.monotonic() - begun:.1f} s")
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--replace", is_flag=True, help="Whatever the database holds goes.")
+@with_appcontext
+def restore(file, replace):
+    """Read a backup, FILE, into the database: an empty one, but for --replace.
+
+    All or nothing. MariaDB cannot promise that: there the tables come one by one, stop the
+    service before. If one cannot come, what was there is put back from a copy.
+    """
+    with plainly():
+        examine(file)
+        there = tables()
+        if there and not replace:
+            raise click.ClickException(
+                f"The database is not empty: {', '.join(there)}. "
+                "--replace gives it up for what the backup holds."
+            )
+        with zstd.open(file) as packed:
+            kind().load(packed, there)
+        with unit_of_work(writes=False):
+            session, known = sql.session, sql.metadata.tables
+            revision = session.scalar(text(f"SELECT version_num FROM {WITNESS}"))
+            existing = known["users"].c.deleted_at.is_(None)
+            users = select(func.count()).select_from(known["users"]).where(existing)
+            devices = select(func.count()).select_from(known["devices"])
+            counts = session.scalar(users), session.scalar(devices)
+    click.echo("Revision {}: {} accounts, {} devices.".format(revision, *counts))
+    click.echo(f"Migrations: {check_migrations()}")
+
+
+@contextmanager
+def opened(folder):
+    """The descriptor of a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def workshop(folder):
+    """A folder within `folder` for what is not whole yet; it is gone afterwards.
+
+    Raises ClickException where another backup is at work.
+    """
+    with opened(folder) as descriptor:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise click.ClickException(
+                f"{folder}: another backup is at work."
+            ) from None
+        unfinished = folder / UNFINISHED
+        shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+        unfinished.mkdir(mode=0o700)
+        try:
+            yield unfinished
+            os.fsync(descriptor)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def examine(path):
+    """Read a backup to its end. Raises ClickException if it is damaged, or another
+    database's."""
+    try:
+        with zstd.open(path) as packed:
+            last = first = packed.read(PIECE)
+            while piece := packed.read(PIECE):
+                last = last[-PIECE:] + piece
+    except (EOFError, zstd.ZstdError):
+        raise click.ClickException(f"{path} is damaged or not whole.") from None
+    found = next((k for k in KINDS.values() if k.begins.match(first)), None)
+    if found is None:
+        raise click.ClickException(f"{path} is no backup.")
+    if found is not kind():
+        raise click.ClickException(
+            f"{path} is a backup of {found.name}: this is {kind().name}."
+        )
+    if not found.ends.search(last):
+        raise click.ClickException(f"{path} is not whole.")
+
+
+def kind():
+    """What kind of database ours is."""
+    return KINDS[sql.engine.dialect.name]
+
+
+class Kind(NamedTuple):
+    """How a kind of database is written to a file, and read from it.
+
+    `begins`, `ends`: what a file is known by. `dump(packed, folder)` writes to a file, and
+    may use the folder; `load(packed, tables)` puts what it reads in the place of `tables`.
+    """
+
+    name: str
+    suffix: str
+    begins: re.Pattern
+    ends: re.Pattern
+    dump: Callable
+    load: Callable
+
+
+KINDS = {
+    "sqlite": Kind(
+        *("SQLite", "sqlite3", re.compile(rb"SQLite format 3\0"), re.compile(b"")),
+        *(dump_sqlite, load_sqlite),
+    ),
+    "postgresql": Kind(
+        *("PostgreSQL", "dump", re.compile(b"PGDMP"), re.compile(b"")),
+        *(dump_postgresql, load_postgresql),
+    ),
+    "mysql": Kind(
+        *("MariaDB", "sql", re.compile(rb"(/\*.*\*/\s*)?-- MariaDB dump")),
+        *(re.compile(rb"\n-- Dump completed"), dump_mariadb, load_mariadb),
+    ),
+}
+KINDS["mariadb"] = KINDS["mysql"]

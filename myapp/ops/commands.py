@@ -1,0 +1,213 @@
+"""The command line, but for the commands of a slice, which stand in its commands.py."""
+
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import click
+import orjson
+from default_config import DevelopmentConfig
+from flask import current_app
+from flask.cli import with_appcontext
+from flask_migrate import upgrade
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..core.data.dialects import UNAVAILABLE
+from ..core.data.migrations import FOREIGN, lacking, migrated, newer
+from ..core.data.models.redis_model import RedisModel
+from ..core.data.models.sql_model import SqlModel
+from ..core.data.session import Changed, sql, unit_of_work
+from ..core.errors import ServiceError
+from ..core.jobs import schedule
+from ..core.observability.metrics import job
+from ..core.openapi.document import openapi
+from ..core.security.passwords import verified
+from ..roles.models import Role, has_admin
+from ..users.models import User
+from . import copy_database, probes, schema_gate
+from .backups import commands as backups
+from .doctor import command as doctor
+from .openapi_diff import verdict
+
+
+def init_app(app):
+    """Give `app` its commands, and `flask shell` its names."""
+    app.cli.add_command(init_db)
+    app.cli.add_command(deploy)
+    app.cli.add_command(purge)
+    app.cli.add_command(search_anew)
+    app.cli.add_command(document)
+    app.cli.add_command(copy_database.move_db)
+    app.cli.add_command(backups.backup)
+    app.cli.add_command(backups.restore)
+    app.cli.add_command(schema_gate.gate)
+    app.cli.add_command(schema_gate.works_with)
+    doctor.init_app(app, people)
+    load_tools(app)
+    in_sql = [mapper.class_ for mapper in sql.Model.registry.mappers]
+    models = {model.__name__: model for model in in_sql + RedisModel.__subclasses__()}
+    app.shell_context_processor(lambda: {"sql": sql, **models})
+
+
+def load_tools(app):
+    """Add the commands for developers, which a server does not have."""
+    root = Path(app.root_path).parent
+    if app.config["CONFIG_NAME"] != "production" and (root / "tools").is_dir():
+        import_module("tools").init_app(app)
+
+
+@click.command("init-db")
+@with_appcontext
+def init_db():
+    """Create the tables; fill empty ones with the demo data."""
+    bring_up_to_date()
+    demos = {}
+    for feature in current_app.extensions["features"]:
+        demos |= feature.demos
+    with unit_of_work():
+        Role.build_in()
+        if sql.session.scalar(sql.select(User.id).limit(1)) is None:
+            accounts = probes.demo_accounts(current_app.config)
+            owners = [User.create(*account).id for account in accounts]
+            for fill in demos.values() if owners else ():
+                fill(owners[0])
+        for model in (User, *demos):
+            count = sql.session.scalar(sql.select(sql.func.count(model.id)))
+            click.echo(f"{count} {model.__tablename__}")
+
+
+@click.command()
+@with_appcontext
+def deploy():
+    """Bring the database up to date: migrations, built-in roles, the first admin.
+
+    The first admin is AUTH_USERNAME1 with AUTH_PASSWORD1, where the settings name them
+    and nobody is there yet who may do everything. In development they name an account
+    whose password everybody knows: that one is none. What a newer release has migrated
+    stays as it is.
+    """
+    if not bring_up_to_date():
+        return
+    name = current_app.config["AUTH_USERNAME1"]
+    password = current_app.config["AUTH_PASSWORD1"]
+    if password == DevelopmentConfig.AUTH_PASSWORD1:
+        name = None
+    with unit_of_work():
+        Role.build_in()
+        if has_admin():
+            click.echo("Ready.")
+        elif name and password:
+            found = User.find(name)
+            if found:
+                found.update(found.username, role="admin")
+            else:
+                User.create(name, password, role="admin")
+            click.echo(f"Ready. {name} is the first admin.")
+        else:
+            click.echo("Ready, without an admin: flask adduser NAME --role admin")
+
+
+@click.command()
+@with_appcontext
+def purge():
+    """Run every sweep once, here and now; where no worker runs, from cron."""
+    failed = False
+    for name, sweep in schedule.sweeps().items():
+        try:
+            with job(name):
+                told = sweep.run()
+        except (*UNAVAILABLE, Changed, ServiceError) as error:
+            told, failed = f"failed: {type(error).__name__}", True
+        click.echo(f"{name}: {told or 'nothing to do'}")
+    if failed:
+        raise SystemExit(1)
+
+
+@click.command("search-anew")
+@with_appcontext
+def search_anew():
+    """Let `q` look through what the models say now.
+
+    For when a property has come or gone that is text. It may run while the service does.
+    """
+    for mapper in sql.Model.registry.mappers:
+        if issubclass(mapper.class_, SqlModel):
+            with explained():
+                count = mapper.class_.search_anew()
+            click.echo(f"{count} {mapper.class_.__tablename__}")
+
+
+@click.command("openapi")
+@click.option(
+    "--against",
+    type=click.File("rb"),
+    help="A former document, - for standard input: tell what breaks its clients.",
+)
+@with_appcontext
+def document(against):
+    """Print what the service says of itself, as OpenAPI 3.1.
+
+    Compared with a former document, it prints on standard error alone; 1 is the exit code
+    where something breaks and the version does not allow it.
+    """
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    written = orjson.dumps(openapi(current_app), option=options)
+    if against is None:
+        click.echo(written, nl=False)  # bytes: UTF-8 whatever the machine speaks
+        return
+    try:
+        former = verdict.read(against.read())
+        lines, fine = verdict.verdict(former, verdict.read(written))
+    except ValueError as error:
+        raise click.ClickException(f"The former document {error}") from None
+    click.echo("\n".join(lines), err=True)
+    if not fine:
+        raise SystemExit(1)
+
+
+def people():
+    """What there is to say of the accounts; doctor.py tells which words it asks for."""
+    demo = probes.demo_accounts(vars(DevelopmentConfig))
+    with unit_of_work(writes=False):
+        there = ((User.find(name), password) for name, password in demo)
+        return {
+            "number": sql.session.scalar(
+                sql.select(sql.func.count(User.id)).where(User.deleted_at.is_(None))
+            ),
+            "roles": Role.entitled("admin") is not None,
+            "admin": has_admin(),
+            "known": [
+                account.username
+                for account, password in there
+                if account and verified(account.password_hash, password)
+            ],
+        }
+
+
+def bring_up_to_date():
+    """Run the migrations; False where a newer release has run its own already. Raises
+    ClickException where these leave no room for ours."""
+    with explained():
+        ahead = newer(migrated())
+        if ahead and (missing := lacking()):
+            raise click.ClickException(
+                f"The database is at {', '.join(ahead)}, which this release does not know, "
+                f"and lacks {', '.join(missing)}. What mends it: {FOREIGN}."
+            )
+        if ahead:
+            click.echo(
+                f"The database is at {', '.join(ahead)}, which this release does not know: "
+                "a newer one has migrated it. It stays as it is."
+            )
+        else:
+            upgrade()
+    return not ahead
+
+
+@contextmanager
+def explained():
+    """Say what a database has to say, without a trace."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise click.ClickException(copy_database.said(error)) from None

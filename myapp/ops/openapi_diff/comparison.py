@@ -1,0 +1,297 @@
+"""Compare the operations and schemas of two OpenAPI documents."""
+
+from math import inf
+
+from .dereference import (
+    ANNOTATIONS,
+    NAMES,
+    as_json,
+    changed,
+    headers,
+    operations,
+    parameters,
+    resolved,
+    servers,
+    ways,
+    whole,
+)
+
+KINDS = {"null", "boolean", "object", "array", "integer", "number", "string"}
+NUMBERS = {"integer", "number"}
+KIND_OF = {str: "string", bool: "boolean", int: "integer", float: "number"}
+
+
+KIND_OF |= {type(None): "null", dict: "object", list: "array"}
+
+
+# By keyword: the kinds of values that it is about, and what it is where it is not there.
+AT_MOST = {
+    "maxLength": ({"string"}, inf),
+    "maximum": (NUMBERS, inf),
+    "exclusiveMaximum": (NUMBERS, inf),
+    "maxItems": ({"array"}, inf),
+    "maxProperties": ({"object"}, inf),
+}
+AT_LEAST = {
+    "minLength": ({"string"}, 0),
+    "minimum": (NUMBERS, -inf),
+    "exclusiveMinimum": (NUMBERS, -inf),
+    "minItems": ({"array"}, 0),
+    "minProperties": ({"object"}, 0),
+}
+JUDGED = {
+    *("type", "enum", "multipleOf", "uniqueItems", "pattern", "format", "items"),
+    *("properties", "required", "additionalProperties", *AT_MOST, *AT_LEAST),
+}
+
+
+NAMES |= {"headers", "content", "responses", "callbacks"}
+
+
+class Comparison:
+    """Of two documents. The methods yield pairs: a place, and what is wrong there."""
+
+    def __init__(self, old, new):
+        self.old, self.new = old, new
+        self._known = {}
+
+    def documents(self):
+        before, after = operations(self.old), operations(self.new)
+        for key, (path, item, verb) in before.items():
+            place = f"{verb.upper()} {path}"
+            if key in after:
+                for where, what in self.operations(before[key], after[key]):
+                    yield f"{place}{where}", what
+            else:
+                yield place, "is gone"
+        known = {
+            "openapi",
+            "info",
+            "servers",
+            "tags",
+            "paths",
+            "components",
+            "security",
+        }
+        for what in self.others(self.old, self.new, known):
+            yield "the document", what
+
+    def operations(self, before, after):
+        (old_path, old_item, verb), (new_path, new_item, _) = before, after
+        old, new = old_item[verb], new_item[verb]
+        name, now = old.get("operationId"), new.get("operationId")
+        if name is not None and now != name:
+            yield "", f"its operationId was {name} and is {now}, as what clients call"
+        reached = servers(self.new, new_item, new)
+        for url in servers(self.old, old_item, old):
+            if url not in reached:
+                yield "", f"is no longer served at {url}"
+        enough = ways(self.new, new)
+        for way, names in ways(self.old, old):
+            if not any(asked <= way for asked, _ in enough):
+                yield "", (
+                    f"signing in with {names} is not enough any more"
+                    if names
+                    else "wants a sign-in, and was open to all"
+                )
+        yield from self.parameters(
+            parameters(self.old, old_path, old_item, old),
+            parameters(self.new, new_path, new_item, new),
+        )
+        for where, what in self.request_bodies(
+            resolved(self.old, old.get("requestBody", {})),
+            resolved(self.new, new.get("requestBody", {})),
+        ):
+            yield f", body{where}", what
+        yield from self.responses(old.get("responses", {}), new.get("responses", {}))
+        known = {"tags", "operationId", "parameters", "requestBody", "responses"}
+        for what in self.others(old, new, known | {"security", "servers", "links"}):
+            yield "", what
+
+    def parameters(self, old, new):
+        for key, was in old.items():
+            place = f", {was['in']} parameter {was['name']}"
+            if key not in new:
+                yield place, "is gone, and clients send it"
+                continue
+            now = new[key]
+            if key[0] == "path" and now["name"] != was["name"]:
+                yield place, f"is called {now['name']}, as an argument of clients"
+            if now.get("required") and not was.get("required"):
+                yield place, "is required, and could be left out"
+            for where, what in self.described(was, now, True, was.get("required")):
+                yield f"{place}{where}", what
+        for key, now in new.items():
+            if key not in old and now.get("required"):
+                yield f", {now['in']} parameter {now['name']}", "is new, and required"
+
+    def request_bodies(self, old, new):
+        if old and not new:
+            yield "", "is gone, and clients send it"
+        elif new.get("required") and not old.get("required"):
+            yield "", "is required, and could be left out"
+        if old and new:
+            yield from self.contents(old, new, True)
+
+    def responses(self, old, new):
+        for status, was in old.items():
+            place = f", answer {status}"
+            if status not in new:
+                yield place, "is gone, and clients wait for it"
+                continue
+            was, now = resolved(self.old, was), resolved(self.new, new[status])
+            for where, what in self.contents(was, now, False):
+                yield f"{place}{where}", what
+            sent = headers(self.new, now)
+            for name, header in headers(self.old, was).items():
+                here = f"{place}, header {name}"
+                always = header.get("required", False)
+                if always and not sent.get(name, {}).get("required"):
+                    yield here, "may be missing, and was always there"
+                if name in sent:
+                    for where, what in self.described(header, sent[name], False):
+                        yield f"{here}{where}", what
+        for status in new:
+            # 304 comes to those who ask for it with a precondition.
+            if status not in old and status[0] not in "45" and status != "304":
+                yield f", answer {status}", "is new, and no error"
+
+    def contents(self, old, new, sent):
+        """Of a body: by media type."""
+        was, now = old.get("content", {}), new.get("content", {})
+        for media in was:
+            if media not in now:
+                yield f" ({media})", "is gone"
+                continue
+            for where, what in self.described(was[media], now[media], sent, True):
+                yield f" ({media}){where}", what
+        if not sent:
+            for media in now:
+                if media not in was:
+                    yield f" ({media})", "is new, and clients may not read it"
+
+    def described(self, old, new, sent, given=False):
+        """Of what has a schema: a parameter, a header, a body of one media type."""
+        found = self.schemas(
+            old.get("schema", True), new.get("schema", True), sent, given
+        )
+        for where, what in found:
+            yield where and f", {where}", what
+        for what in self.others(old, new, {"schema", "name", "in", "required"}):
+            yield "", what
+
+    def schemas(self, old, new, sent, given=True):
+        """[(where below, what)] of two schemas, the documents' own objects.
+
+        `sent`: whether clients send what they describe; else they get it.
+        `given`: whether they have always sent it, so that its default means nothing.
+        """
+        key = id(old), id(new), sent, given
+        if key not in self._known:
+            self._known[key] = []  # for where they come back to themselves
+            self._known[key] = list(self._schemas(old, new, sent, given))
+        return self._known[key]
+
+    def _schemas(self, old, new, sent, given):
+        wide, narrow = (old, new) if sent else (new, old)
+        if wide is False or narrow is True:
+            return
+        if narrow is False:
+            yield "", "nothing is allowed any more" if sent else "comes, and never did"
+            return
+        old, new = resolved(self.old, old), resolved(self.new, new)
+        so = "what was taken may be refused" if sent else "what comes may be unheard of"
+        for keyword in overstepped(*((old, new) if sent else (new, old))):
+            was, now = (
+                as_json(each[keyword]) if keyword in each else "open"
+                for each in (old, new)
+            )
+            yield "", f"{keyword} was {was} and is {now}: {so}"
+        if sent and not given and changed(old, new, "default"):
+            yield "", "another default: who leaves it out gets something else"
+        for what in self.others(old, new, JUDGED):
+            yield "", what
+        for where, what in self.schemas(
+            old.get("items", True), new.get("items", True), sent
+        ):
+            yield f"/*{where}", what
+        yield from self._objects(old, new, sent)
+
+    def _objects(self, old, new, sent):
+        was, now = old.get("properties", {}), new.get("properties", {})
+        needed, needs = set(old.get("required", [])), set(new.get("required", []))
+        rest_was = old.get("additionalProperties", True)
+        rest_is = new.get("additionalProperties", True)
+        gone = {
+            name for name in was.keys() - now.keys() if rest_is is False or not sent
+        }
+        for name in was:
+            if name in gone:
+                yield f"/{name}", f"is gone, and clients {'send' if sent else 'read'} it"
+        for name in sorted(needs - needed if sent else needed - needs - gone):
+            yield f"/{name}", (
+                "is required, and could be left out"
+                if sent
+                else "may be missing, and was always there"
+            )
+        both = [
+            (name, was.get(name, rest_was), now.get(name, rest_is))
+            for name in was | now
+        ]
+        for name, before, after in (*both, ("*", rest_was, rest_is)):
+            # Where there could be none, a new one is harmless.
+            if name not in gone and before is not False:
+                for where, what in self.schemas(before, after, sent, name in needed):
+                    yield f"/{name}{where}", what
+        if "patternProperties" in old | new and was.keys() != now.keys():
+            yield "", "other properties beside its patternProperties, which is not judged"
+
+    def others(self, old, new, known):
+        """What is to be said of everything that is not known, and has changed."""
+        for name in old | new:
+            if name not in known | ANNOTATIONS and not name.startswith("x-"):
+                pair = [
+                    as_json(whole(document, {name: part.get(name)}))
+                    for document, part in ((self.old, old), (self.new, new))
+                ]
+                if pair[0] != pair[1]:
+                    yield f"`{name}` has changed, which is not judged"
+
+
+def overstepped(wide, narrow):
+    """The keywords of `narrow` that a value which fits `wide` may not fit."""
+    kinds = kinds_of(wide)
+    if not kinds <= kinds_of(narrow):
+        yield "type"
+    if "enum" in narrow:
+        allowed = set(map(as_json, narrow["enum"]))
+        if "enum" not in wide or not set(map(as_json, wide["enum"])) <= allowed:
+            yield "enum"
+    for keyword, (about, absent) in AT_MOST.items():
+        if kinds & about and wide.get(keyword, absent) > narrow.get(keyword, absent):
+            yield keyword
+    for keyword, (about, absent) in AT_LEAST.items():
+        if kinds & about and wide.get(keyword, absent) < narrow.get(keyword, absent):
+            yield keyword
+    if "multipleOf" in narrow and kinds & NUMBERS:
+        if "multipleOf" not in wide or wide["multipleOf"] % narrow["multipleOf"]:
+            yield "multipleOf"
+    if narrow.get("uniqueItems") and not wide.get("uniqueItems") and "array" in kinds:
+        yield "uniqueItems"
+    if changed(wide, narrow, "pattern") and "pattern" in narrow and "string" in kinds:
+        yield "pattern"
+    if changed(wide, narrow, "format") and "format" in narrow:
+        yield "format"
+
+
+def kinds_of(schema):
+    """The kinds of values that fit a schema, as a set; "number": those with a fraction."""
+    if "enum" in schema:
+        kinds = {KIND_OF[type(value)] for value in schema["enum"]}
+    else:
+        kinds = KINDS
+    if "type" in schema:
+        named = schema["type"]
+        named = {named} if isinstance(named, str) else set(named)
+        kinds = kinds & (named | NUMBERS if "number" in named else named)
+    return kinds

@@ -1,0 +1,84 @@
+"""What a client would miss or not expect: two OpenAPI 3.1 documents compared.
+
+What a client sends (parameters, bodies) must still be taken: it may become more, not less.
+What it gets (bodies, headers, statuses) must still fit: it may become less, not more. So a
+schema of one is compared in one direction, a schema of the other in the other. Clients
+ignore properties, headers and errors that they do not know: new ones break nothing.
+What cannot be judged counts as a break where it changes: a false alarm costs a look.
+"""
+
+import re
+
+import orjson
+
+from .comparison import Comparison
+from .dereference import as_json
+
+VERSION = re.compile(r"(\d+)\.(\d+)\.\d+([-+].*)?")
+# What comes of a document whose parts are not what they should be.
+UNSOUND = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+# Whether a version may break
+def read(data):
+    """A document from its bytes. Raises ValueError, whose message goes on after a name."""
+    if not data.strip():
+        raise ValueError("is empty: a shell empties the file that `>` names at once.")
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error}.") from None
+    if not isinstance(document, dict) or not re.match(
+        r"3\.1\.", str(document.get("openapi"))
+    ):
+        raise ValueError("is no OpenAPI 3.1 document.")
+    info = document.get("info")
+    version = info.get("version") if isinstance(info, dict) else None
+    if not VERSION.fullmatch(str(version)):
+        raise ValueError(f"has no version like 1.2.3, but {as_json(version)}.")
+    return document
+
+
+def verdict(old, new):
+    """What there is to say of a document and its successor, as lines, and whether the
+    successor will do. Raises ValueError as `breaking` does."""
+    found = breaking(old, new)
+    was, now = old["info"]["version"], new["info"]["version"]
+    if not found:
+        return [f"Nothing that a client of {was} relies on has changed."], True
+    if may_break(old, new):
+        return [*found, f"The step from {was} to {now} allows that."], True
+    major, minor = promise(was)
+    least = f"0.{minor + 1}.0" if not major else f"{major + 1}.0.0"
+    return [*found, f"Version {now} may not break {was}: it must be {least}."], False
+
+
+def may_break(old, new):
+    """Whether the version of a document has moved so far that it may break the old one.
+
+    The major number must have moved on. While it is 0, the minor number counts in its
+    place: anything may change then (semver.org §4), and who builds on 0.3 wants to know
+    that 0.3.1 is safe, which is how Cargo reads it.
+    """
+    return promise(new["info"]["version"]) > promise(old["info"]["version"])
+
+
+def promise(version):
+    """(major, minor) as far as they may not stand still where something breaks."""
+    major, minor, _ = VERSION.fullmatch(version).groups()
+    return int(major), 0 if int(major) else int(minor)
+
+
+# What breaks
+def breaking(old, new):
+    """What breaks clients of the document `old` where `new` takes its place: sentences,
+    each with its place; none where nothing does.
+
+    Raises ValueError where one of them is no sound document: a `$ref` that leads nowhere
+    or out of it, a list where an object should be.
+    """
+    try:
+        found = list(Comparison(old, new).documents())
+    except UNSOUND as error:
+        raise ValueError(f"is not sound: {type(error).__name__}: {error}.") from error
+    return list(dict.fromkeys(f"{place}: {what}." for place, what in found))

@@ -1,0 +1,733 @@
+"""Who may do what: every verb of every address, tried as everybody.
+
+What is expected stands in authorization.txt, a table for people to read. The addresses
+come from the application itself, so that none can be forgotten; a slice like most is held
+to the rows that are for any slice of its kind.
+"""
+
+import csv
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import pytest
+
+from conftest import SHARED_PASSWORD, asked, basic, hashed_once
+from myapp.audit.models import AuditLine
+from myapp.auth.models import Session
+from myapp.core.data.models.columns import now
+from myapp.core.data.redis import redis_store
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.security.permissions import PERMISSIONS
+from myapp.roles.models import Role
+from myapp.users.models import User
+from support import ROOT
+from support.discovery import (
+    API,
+    AT,
+    HOME,
+    ROUTES,
+    USUAL,
+    VARIABLE,
+    VERBS,
+    Things,
+    is_owned,
+    parametrize,
+    references_of,
+)
+
+TABLE = ROOT / "tests" / "authorization.txt"
+ROLES = {
+    "other": "user",
+    "owner": "user",
+    "manager": "manager",
+    "admin": "admin",
+    "blocked": "admin",
+    "deleted": "admin",
+}
+ABOUT = {"about owner's": "owner", "about neighbour's": "neighbour"}  # cases
+
+
+# The table
+
+
+class Row(NamedTuple):
+    """A row of the table; `outcomes`: {who: what they get}."""
+
+    verb: str
+    path: str
+    case: str
+    needs: tuple
+    outcomes: dict
+
+    def __str__(self):
+        return f"{self.verb} {self.path}" + (f" ({self.case})" if self.case else "")
+
+    @property
+    def guarded(self):
+        """Whether it asks for an Authorization header."""
+        return self.outcomes["nobody"] == "401" and self.path != "auth/login"
+
+    def fits(self, verb, path):
+        """Whether this row is about that verb of that route."""
+        # A star is for one part of a path, so it has as many slashes as the route.
+        alike = self.path.count("/") == path.count("/")
+        return self.verb == verb and alike and fnmatchcase(path, self.path)
+
+
+def rows(text):
+    """The rows of the table."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    _address, *columns = re.split("  +", lines.pop(0).strip())
+    for line in lines:
+        verb, address, *outcomes = re.split("  +", line)
+        path, _, case = address.partition(" (")
+        cells = dict(zip(columns, outcomes))
+        needs = tuple(cells.pop("needs", "").split())
+        if len(cells) == 1:
+            cells = dict.fromkeys(("nobody", *ROLES), *outcomes)
+        yield Row(verb, path, case.removesuffix(")"), needs, cells)
+
+
+def relative(path):
+    """The path as the table has it: without the prefix."""
+    return path.removeprefix(f"{API}/")
+
+
+def expanded(rows):
+    """The rows, and in the place of each that is for any slice one for each slice of that
+    kind which has none of its own."""
+    for row in rows:
+        if "<" not in row.path:
+            yield row
+            continue
+        for collection in USUAL:
+            path = row.path.replace(kind_of(collection), str(collection))
+            own = [
+                other for other in rows if not other.case and other.fits(row.verb, path)
+            ]
+            if "<" in path or own or row.case in ABOUT and not of_owners(collection):
+                continue
+            root = str(collection).partition("/")[0]
+            needs = tuple(need.replace("<owned>", root) for need in row.needs)
+            yield row._replace(path=path, needs=needs)
+
+
+def kind_of(collection):
+    """The address of a collection as the table has it for all of its kind."""
+    root = "<owned>/" if is_owned(collection.model) else "<open>/"
+    return f"{root}{{its id}}/<below>/" if collection.parent else root
+
+
+def of_owners(collection):
+    """Which of its things' properties refer to things that have an owner, and where those
+    are."""
+    return {
+        name: relative(HOME[other].path)
+        for name, other in references_of(collection.model).items()
+        if is_owned(other)
+    }
+
+
+MADE_BY_ALL = [
+    AT[verb.collection]
+    for verb in VERBS
+    if verb.creates and verb.collection in AT and verb.guarded == ()
+]
+TABLED = list(expanded(list(rows(TABLE.read_text()))))
+GUARDED = [row for row in TABLED if row.guarded and not row.case]
+PLACES = [
+    (verb, relative(path))
+    for path, (verbs, _view) in ROUTES.items()
+    for verb in sorted(verbs - {"HEAD", "OPTIONS"})
+]
+KNOWN = {(verb.method, relative(verb.path)): verb for verb in VERBS}
+
+
+@pytest.mark.parametrize("verb, path", PLACES)
+def test_every_verb_of_every_address_is_in_the_table(verb, path):
+    found = [row for row in TABLED if not row.case and row.fits(verb, path)]
+    assert len(found) == 1, (
+        f"{TABLE.name} needs one row for `{verb} {path}`, with what each of these gets: "
+        f"{', '.join(ROLES)}; and its permissions, if it has any. It has {len(found)}. "
+        "Or let its slice be as most are: then the rows of <owned> or <open> are its own."
+    )
+
+
+@parametrize("row", TABLED)
+def test_every_row_of_the_table_has_an_address(row):
+    there = [row.fits(*place) for place in PLACES]
+    assert any(there), f"{TABLE.name} has a row too many: there is no `{row}` any more."
+    assert row.case in CASES, f"CASES does not know ({row.case})."
+    columns = ["nobody", *ROLES, *(["only", "but"] if row.needs else [])]
+    assert list(row.outcomes) == columns
+
+
+def test_every_permission_is_in_the_table():
+    named = {permission for row in TABLED for permission in row.needs}
+    assert named == set(PERMISSIONS)
+
+
+# The people and their things
+
+
+class Person(NamedTuple):
+    """Somebody, and what they send to sign in: {way: Authorization}."""
+
+    id: int | None
+    name: str
+    ways: dict
+
+
+NOBODY = Person(None, "nobody", {"nothing": None})
+
+
+class World:
+    """The people, and things of theirs, for one row of the table.
+
+    `people`: by name. `ids`: of the one thing that each address with an id is about.
+    `things`: what each collection holds, {id: its owner's id, or None}.
+    A case may change these, the `ways` to sign in, and what is `more` in a body.
+    """
+
+    def __init__(self, app, row):
+        self.app, self.row = app, row
+        self.client = app.test_client(use_cookies=False)
+        self.ways = ("password", "token")
+        self.more = {}
+        with app.app_context(), unit_of_work():
+            users, sessions = self._settle(row.needs)
+            spare = added(new_role("spare", ["roles:read"]))
+            self.ids = {
+                "auth/sessions/": sessions["owner"].id,
+                "roles/": spare.id,
+                "users/": users["owner"].id,
+            }
+        self._furnish()
+        with app.app_context(), unit_of_work():
+            sql.session.add_all(users.values())
+            # They were fine when they got what they sign in with.
+            users["blocked"].update("blocked", status="blocked")
+            users["deleted"].delete()
+            CASES[row.case](self)
+            self._look_around()
+        self._keep_redis()
+
+    def _settle(self, needs):
+        """Accounts, each with a session."""
+        roles = {role.title: role for role in sql.session.scalars(sql.select(Role))}
+        titles = {**ROLES, "neighbour": "user", "deputy": "admin"}
+        if needs:
+            roles["only"] = added(new_role("only", needs))
+            titles["only"] = "only"
+        for need in needs:
+            name = f"but-{need}".replace(":", "-")
+            rest = [each for each in PERMISSIONS if each != need]
+            roles[name] = added(new_role(name, rest))
+            titles[name] = name
+        users = {name: new_user(name, roles[title]) for name, title in titles.items()}
+        added(*users.values())
+        sessions = {name: new_session(user) for name, user in users.items()}
+        added(*sessions.values())
+        # One that is over, since the password is another one by now.
+        added(new_session(users["owner"], generation=0))
+        self.people = {"nobody": NOBODY}
+        for name, user in users.items():
+            pair = Session.pair(sessions[name])
+            ways = {
+                "password": basic(name, SHARED_PASSWORD),
+                "wrong password": basic(name, SHARED_PASSWORD.swapcase()),
+                "token": f"Bearer {pair['access_token']}",
+                "refresh token": f"Bearer {pair['refresh_token']}",
+            }
+            self.people[name] = Person(user.id, name, ways)
+        return users, sessions
+
+    def _furnish(self):
+        """A thing of each kind for each of two people."""
+        self.made = {}
+        for name in ("owner", "neighbour"):
+            client = self._signed_in(self.people[name])
+            things = self.made[name] = Things(client)
+            for collection in MADE_BY_ALL:
+                things.id_in(collection.path)
+        mine = self.made["owner"].ids
+        self.ids |= {relative(path): id for path, id in mine.items()}
+
+    def _signed_in(self, person, way="password"):
+        client = self.app.test_client(use_cookies=False)
+        client.environ_base["HTTP_AUTHORIZATION"] = person.ways[way]
+        return client
+
+    def _look_around(self):
+        """What there is to see."""
+
+        def kept(model, owner=sql.null(), *where):
+            found = sql.session.execute(sql.select(model.id, owner).where(*where))
+            return {id: owner_id for id, owner_id in found}
+
+        self.things = {
+            "audit/": kept(AuditLine),
+            "auth/sessions": kept(Session, Session.user_id, Session.generation > 0),
+            "roles/": kept(Role),
+            "users/": kept(User, sql.null(), User.deleted_at.is_(None)),
+        }
+        for collection in MADE_BY_ALL:
+            # Of what is below a thing, one sees only what is below the one that is asked.
+            people = ["owner"] if collection.parent else self.made
+            self.things[str(collection)] = {
+                self.made[name].ids[collection.path]: self.people[name].id
+                for name in people
+            }
+        for path in ("devices/export", "devices/summary"):
+            self.things[path] = self.things.get("devices/")
+        self.ids["audit/"] = min(self.things["audit/"])
+
+    def _keep_redis(self):
+        """What Redis holds, for after each call."""
+        if self.row.case == "first":
+            redis_store.flushdb()
+        keys = redis_store.keys()
+        self.kept = {
+            key: (redis_store.dump(key), redis_store.pttl(key)) for key in keys
+        }
+
+    def _restore_redis(self):
+        with redis_store.pipeline(transaction=False) as pipeline:
+            pipeline.flushdb()
+            for key, (value, milliseconds) in self.kept.items():
+                pipeline.restore(key, max(milliseconds, 0), value)
+            pipeline.execute()
+
+    def address(self, path):
+        """Where a client finds the thing of this path."""
+        if path == "/docs/{stamp}/{name}":
+            return "/docs/any/docs.js"
+
+        def id_in(found):
+            collection = path[: found.start()]
+            assert collection in self.ids, f"Furnish the World with a thing for {path}."
+            return str(self.ids[collection])
+
+        path = VARIABLE.sub(id_in, path)
+        return path if path.startswith("/") else f"{API}/{path}"
+
+    def sent(self, verb, path, person, way):
+        """A body that is valid here, as the client sends it."""
+        if path == "auth/login":
+            return {"json": {"username": person.name, "password": SHARED_PASSWORD}}
+        known = KNOWN.get((verb, path))
+        if known is None:
+            return {}
+        # What is made refers to what its maker owns, where it must refer to something.
+        whose = self.made["owner"]
+        collection = AT.get(known.path)
+        if verb == "POST" and collection and of_owners(collection):
+            whose = self._things_of(person, way) or whose
+        return whose.sent(known, **self.more)
+
+    def _things_of(self, person, way):
+        """The Things of somebody who may come in that way, or None."""
+        if way not in person.ways or person is NOBODY:
+            return None
+        client = self._signed_in(person, way)
+        may_come_in = client.get(f"{API}/account/").status_code == 200
+        return Things(client) if may_come_in else None
+
+    def ask(self, verb, path, person, way, felt=True):
+        """The response to this person, who signs in that way.
+
+        `felt`: as if a second had passed, for which an account is taken to be as it was.
+        """
+        if felt:
+            self.app.extensions["guard"].accounts.clear()
+        sent = person.ways.get(way)
+        return self.client.open(
+            self.address(path),
+            method=verb,
+            query_string={"per_page": 100} if verb == "GET" else None,
+            headers={"Authorization": sent} if sent else {},
+            **self.sent(verb, path, person, way),
+            buffered=True,
+        )
+
+    @contextmanager
+    def undone(self):
+        """What happens inside has not happened in the database afterwards."""
+        with self.app.app_context():
+            savepoint = sql.engines[None].begin_nested()
+        yield
+        savepoint.rollback()
+
+    def outcome(self, verb, path, person, way):
+        """What this person gets, as the table says it."""
+        with self.undone():
+            response = self.ask(verb, path, person, way)
+        if verb == "GET":
+            with self.undone():
+                head = self.ask("HEAD", path, person, way)
+            if head.status_code != response.status_code:
+                return f"{response.status}, but HEAD {head.status}"
+        if verb != "GET" or response.status_code == 401:  # a guess is counted in Redis
+            self._restore_redis()
+        if verb != "GET" or path not in self.things or response.status_code != 200:
+            return str(response.status_code)
+        everything = self.things[path]
+        own = {id for id, owner_id in everything.items() if owner_id == person.id}
+        if path == "devices/summary":
+            counts = {response.json["total"], response.json["online"]}
+            alike = [ids for ids in (set(everything), own) if counts == {len(ids)}]
+            seen = alike[0] if alike else counts
+        elif response.mimetype == "text/csv":
+            seen = {
+                int(row["id"]) for row in csv.DictReader(response.text.splitlines())
+            }
+        else:
+            seen = {item["id"] for item in response.json["items"]}
+        if seen == everything.keys():
+            return "200 all"
+        if seen == own:
+            return "200 own" if own else "200 none"
+        return f"200 {sorted(seen)} of {everything}"
+
+    def outcomes(self, verb, path, person):
+        """The same, whichever way they sign in."""
+        ways = person.ways if person is NOBODY else self.ways
+        each = [self.outcome(verb, path, person, way) for way in ways]
+        return each[0] if len(set(each)) == 1 else "/".join(each)
+
+    def opened(self, name, way):
+        """All that lets this person in who signs in that way."""
+        person = self.people[name]
+        return {
+            f"{row.verb} {row.path}"
+            for row in GUARDED
+            if self.outcome(row.verb, row.path, person, way) != "401"
+        }
+
+    def change(self, model, id, **values):
+        """Change a record, so that the service does not hear of it."""
+        with self.app.app_context(), unit_of_work():
+            statement = sql.update(model).where(model.id == id).values(**values)
+            sql.session.execute(statement)
+
+
+def added(*records):
+    """The first of these records, which are in the database now."""
+    sql.session.add_all(records)
+    sql.session.flush()
+    return records[0]
+
+
+def new_role(title, permissions):
+    values = {"title": title, "title_key": title, "permissions": list(permissions)}
+    return Role(default=False, **values)
+
+
+def new_user(name, role):
+    return User(
+        username=name,
+        name_key=name,
+        password_hash=hashed_once(SHARED_PASSWORD),
+        role_id=role.id,
+        status="normal",
+    )
+
+
+def new_session(user, generation=1):
+    return Session(
+        user_id=user.id,
+        generation=generation,
+        address="192.0.2.17",
+        agent="",
+        expires_at=now() + timedelta(days=1),
+    )
+
+
+@pytest.fixture
+def world_for(app, monkeypatch):
+    """Make the World for a row."""
+    # For an unknown name the password is right, which must not let anybody in.
+    decoy = hashed_once(SHARED_PASSWORD)
+    monkeypatch.setattr(app.extensions["guard"], "decoy", decoy)
+    return lambda row: World(app, row)
+
+
+# The cases: what is particular about the thing or the body
+
+
+def its_token(world):
+    world.ways = ("refresh token",)
+
+
+def closed(world):
+    world.app.config["REGISTRATION_OPEN"] = False
+
+
+def for_another(world):
+    world.more = {"owner": "neighbour"}
+
+
+def wrong_password(world):
+    world.more = {
+        "password": SHARED_PASSWORD,
+        "current_password": "wrong horse battery",
+    }
+
+
+def to_admin(world):
+    world.more = {"role": "admin"}
+
+
+def deleted(world):
+    world.ids["users/"] = world.people["deleted"].id
+
+
+def an_admin(world):
+    world.ids["users/"] = world.people["deputy"].id
+    world.more = {"role": "user"}
+
+
+def last_admin(world):
+    """The others who were admins are blocked and deleted."""
+    sql.session.get(User, world.people["deputy"].id).update("deputy", status="blocked")
+    world.ids["users/"] = world.people["admin"].id
+    if world.row.path == "users/{id}":
+        world.more = {"role": "user"}
+
+
+def last_blocked(world):
+    last_admin(world)
+    world.more = {"role": "admin", "status": "blocked"}
+
+
+def give(world):
+    sql.session.get(Role, world.ids["roles/"]).permissions = []
+
+
+def take(world):
+    world.more = {"permissions": []}
+
+
+def empty(world):
+    give(world)
+    take(world)
+
+
+def admins_role(world):
+    world.ids["roles/"] = Role.entitled("admin").id
+    world.more = {"title": "admin", "permissions": []}
+
+
+def about(whose):
+    def refer(world):
+        collection = AT[f"{API}/{VARIABLE.sub('', world.row.path)}"]
+        theirs = world.made[whose].ids
+        world.more = {
+            name: theirs[f"{API}/{path}"]
+            for name, path in of_owners(collection).items()
+        }
+
+    return refer
+
+
+CASES = {
+    "": lambda world: None,
+    "admin's": admins_role,
+    "an admin": an_admin,
+    "closed": closed,
+    "deleted": deleted,
+    "empty": empty,
+    "first": lambda world: None,  # the World knows
+    "for another": for_another,
+    "give": give,
+    "its token": its_token,
+    "last admin": last_admin,
+    "last, block": last_blocked,
+    "take": take,
+    "to admin": to_admin,
+    "wrong password": wrong_password,
+    **{case: about(whose) for case, whose in ABOUT.items()},
+}
+
+
+# The proof
+
+
+@parametrize("row", TABLED)
+def test_everybody_may_do_what_the_table_says_and_no_more(world_for, row):
+    world = world_for(row)
+    for path in [path for verb, path in PLACES if row.fits(verb, path)]:
+        got = {}
+        for who in row.outcomes:
+            people = [p for p in world.people.values() if p.name.split("-")[0] == who]
+            each = {world.outcomes(row.verb, path, person) for person in people}
+            got[who] = " or ".join(sorted(each))
+        assert got == row.outcomes
+
+
+@pytest.mark.parametrize("who", ["nobody", "blocked"])
+def test_everybody_may_ask_which_verbs_there_are(world, who):
+    for path in {path for _verb, path in PLACES}:
+        response = world.ask("OPTIONS", path, world.people[who], "password")
+        assert response.status_code == 200
+
+
+# What else shuts somebody out, each by itself
+
+ANY = next(row for row in TABLED if str(row) == "GET devices/")
+EVERYTHING = {str(row) for row in GUARDED}
+BY_PASSWORD = EVERYTHING - {"POST auth/refresh"}
+BY_TOKEN = BY_PASSWORD - {"GET auth/request-token"}
+WAYS = ("password", "token", "refresh token")
+
+
+@pytest.fixture
+def world(world_for):
+    return world_for(ANY)
+
+
+def test_each_way_of_signing_in_opens_what_it_is_for(world):
+    assert world.opened("admin", "password") == BY_PASSWORD
+    assert world.opened("admin", "token") == BY_TOKEN
+    assert world.opened("admin", "refresh token") == {"POST auth/refresh"}
+    assert world.opened("admin", "wrong password") == set()
+
+
+def test_where_tokens_are_to_be_used_a_password_only_gets_one(world):
+    world.app.config["USE_TOKEN_AUTH"] = True
+    assert world.opened("admin", "password") == {"GET auth/request-token"}
+    assert world.opened("admin", "token") == BY_TOKEN
+
+
+@pytest.mark.parametrize(
+    "over", ["ended", "stolen", "expired", "of another generation"]
+)
+def test_a_session_that_is_over_opens_nothing(world, over):
+    owner = world.people["owner"]
+    if over == "ended":
+        response = world.ask("POST", "auth/logout", owner, "token")
+        assert response.status_code == 204
+    elif over == "stolen":  # or why is its refresh token used twice?
+        for status in (200, 401):
+            response = world.ask("POST", "auth/refresh", owner, "refresh token")
+            assert response.status_code == status
+    elif over == "expired":
+        world.change(Session, world.ids["auth/sessions/"], expires_at=now())
+    else:
+        world.change(User, owner.id, generation=2)
+    assert world.opened("owner", "password") == BY_PASSWORD
+    assert world.opened("owner", "token") == set()
+    assert world.opened("owner", "refresh token") == set()
+
+
+@pytest.mark.parametrize("mark", [{"status": "blocked"}, {"deleted_at": now()}])
+def test_each_mark_of_an_account_shuts_it_out(world, mark):
+    world.change(User, world.people["admin"].id, **mark)
+    for way in WAYS:
+        assert world.opened("admin", way) == set()
+
+
+@pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
+def test_an_account_that_was_deleted_this_very_second_is_not_there(
+    world, monkeypatch, verb
+):
+    # No document tells of this, since it lasts for a second.
+    monkeypatch.setitem(world.app.after_request_funcs, None, [])
+    owner = world.people["owner"]
+    assert world.ask("GET", "account/", owner, "token").status_code == 200
+    world.change(User, owner.id, deleted_at=now())
+    response = world.ask(verb, "account/", owner, "token", felt=False)
+    assert response.status_code == 404
+
+
+def test_guessing_the_current_password_gets_slow(world):
+    wrong_password(world)
+    owner = world.people["owner"]
+    tries = [world.ask("PUT", "account/", owner, "token") for _ in range(6)]
+    assert [each.status_code for each in tries] == [422] * 5 + [429]
+
+
+# What ends sessions ends them for good, even if it is taken back
+
+
+def blocked_for_a_while(world):
+    admin = world.people["admin"]
+    for status in ("blocked", "normal"):
+        world.more = {"username": "owner", "status": status}
+        assert world.ask("PUT", "users/{id}", admin, "token").status_code == 200
+
+
+def deleted_and_brought_back(world):
+    admin = world.people["admin"]
+    assert world.ask("DELETE", "users/{id}", admin, "token").status_code == 204
+    world.change(User, world.ids["users/"], deleted_at=None, name_key="owner")
+
+
+def with_a_new_password(world):
+    admin = world.people["admin"]
+    world.more = {"username": "owner", "password": SHARED_PASSWORD}
+    assert world.ask("PUT", "users/{id}", admin, "token").status_code == 200
+
+
+def with_a_new_password_of_their_own(world):
+    owner = world.people["owner"]
+    passwords = {"password": SHARED_PASSWORD, "current_password": SHARED_PASSWORD}
+    world.more = {"username": "owner", **passwords}
+    assert world.ask("PUT", "account/", owner, "password").status_code == 200
+
+
+@parametrize(
+    "happened",
+    [
+        blocked_for_a_while,
+        deleted_and_brought_back,
+        with_a_new_password,
+        with_a_new_password_of_their_own,
+    ],
+)
+def test_whoever_comes_back_signs_in_anew(world, happened):
+    happened(world)
+    world.more = {}
+    assert world.opened("owner", "password") == BY_PASSWORD
+    assert world.opened("owner", "token") == set()
+    assert world.opened("owner", "refresh token") == set()
+
+
+def test_another_role_is_felt_by_those_who_have_signed_in(world):
+    admin, manager = world.people["admin"], world.people["manager"]
+    assert world.outcomes("GET", "devices/", manager) == "200 all"
+    world.ids["users/"] = manager.id
+    world.more = {"username": "manager", "role": "user"}
+    assert world.ask("PUT", "users/{id}", admin, "token").status_code == 200
+    assert world.outcomes("GET", "devices/", manager) == "200 none"
+
+
+LOCKING = [
+    *("POST roles/", "PUT roles/{id}", "PATCH roles/{id}", "DELETE roles/{id}"),
+    *("PUT users/{id}", "PATCH users/{id}", "DELETE users/{id}", "DELETE account/"),
+]
+
+
+@parametrize("row", [row for row in TABLED if str(row) in LOCKING])
+def test_of_two_who_change_who_may_do_what_one_waits(world, row):
+    with asked(world.app) as seen:
+        response = world.ask(row.verb, row.path, world.people["admin"], "token")
+    assert response.status_code < 300
+    statements = [" ".join(text.split()) for text, _ in seen]
+    # SQLite has one writer at a time as it is, and so no FOR UPDATE.
+    lock = "SELECT roles.id FROM roles ORDER BY roles.id"
+    locked = [s.removesuffix(" FOR UPDATE") == lock for s in statements]
+    written = [bool(re.match("INSERT|UPDATE|DELETE", s)) for s in statements]
+    assert True in locked and locked.index(True) < written.index(True)
+
+
+@parametrize("command", ["block admin", "adduser admin --role user"])
+def test_the_last_admin_stays_on_the_command_line_too(world_for, command):
+    world = world_for(next(row for row in TABLED if row.case == "last admin"))
+    result = world.app.test_cli_runner().invoke(args=command.split())
+    assert result.exit_code == 1
+    assert "may do everything" in result.output
+    assert world.outcomes("GET", "users/", world.people["admin"]) == "200 all"

@@ -1,0 +1,384 @@
+"""What a client may rely on, of every slice: tried over HTTP with each that is as most are.
+
+A slice that fails here breaks the contract, or is unlike the others on purpose: then it has
+a verb or a permission of its own, and tests for that.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import pytest
+
+from myapp.core.data.models.schema_model import spoken
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.http.idempotency import OTHER_BODY
+from myapp.core.schema.fields import is_optional, kinds
+from support.assertions import assert_problem
+from support.discovery import (
+    HOME,
+    USUAL,
+    Things,
+    different,
+    is_owned,
+    parametrize,
+    references_of,
+    unique_in,
+)
+
+KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+NOWHERE = 2**62  # no id
+NUMBERS = (0, 1, 0, 2, 1)  # of the things on a shelf: some are alike
+
+EVERY = parametrize("collection", USUAL)
+REFERRING = parametrize("collection", [c for c in USUAL if references_of(c.model)])
+UNIQUE = parametrize("collection", [c for c in USUAL if unique_in(c.model)])
+BELOW = parametrize("collection", [c for c in USUAL if c.parent])
+
+
+@pytest.fixture
+def things(client):
+    return Things(client)
+
+
+@pytest.fixture
+def theirs(engineer):
+    """What engineer makes, who owns nothing of pythonista's."""
+    return Things(engineer)
+
+
+def written(collection):
+    """The properties of a body, with their schemas."""
+    return collection.model.write_schema["properties"]
+
+
+def nothing(collection):
+    """The part of a body that says of all that is optional that there is none."""
+    names = (n for n, schema in written(collection).items() if "null" in kinds(schema))
+    return dict.fromkeys(names)
+
+
+def shown(item, collection):
+    """What an item has of what can be written."""
+    return {name: item[name] for name in written(collection)}
+
+
+def faults(response):
+    return {
+        fault["pointer"]: fault["detail"]
+        for fault in assert_problem(response, 422)["errors"]
+    }
+
+
+# Pages
+
+
+class Shelf(NamedTuple):
+    """Some things of a collection, in the order in which they came."""
+
+    url: str
+    items: list
+
+
+@pytest.fixture
+def shelf(client, things, collection):
+    """Five things, some alike, and one without all that is optional."""
+    url = things.address(collection.path)
+    for number in NUMBERS[:-1]:
+        things.make(collection, number)
+    things.make(collection, NUMBERS[-1], **nothing(collection))
+    return Shelf(url, client.get(url).json["items"])
+
+
+def in_order(items, sort):
+    """`items` by a field, no value last; ties by id, in the same direction."""
+    name = sort.removeprefix("-")
+
+    def key(item):
+        return item[name] is None, item[name], item["id"]
+
+    return sorted(items, key=key, reverse=sort.startswith("-"))
+
+
+def walk(client, url, rel):
+    """The pages from there on, as `rel` leads."""
+    pages = []
+    while url:
+        pages.append(client.get(url).json)
+        url = pages[-1]["meta"][rel]
+        assert len(pages) < 10, f"{rel} leads in circles"
+    return pages
+
+
+@EVERY
+def test_links_lead_through_everything_once_and_in_order(client, shelf, collection):
+    for name in collection.model.sortable:
+        for sort in (name, f"-{name}"):
+            expected = in_order(shelf.items, sort)
+            there = walk(client, f"{shelf.url}?sort={sort}&per_page=2", "next")
+            back = walk(client, there[-1]["meta"]["prev"], "prev")
+            for pages in (there, back[::-1] + there[-1:]):
+                found = [item["id"] for page in pages for item in page["items"]]
+                assert (sort, found) == (sort, [item["id"] for item in expected])
+            assert {page["meta"]["total"] for page in there + back} == {5}
+
+
+@EVERY
+def test_a_page_may_hold_the_addresses_alone(client, shelf, collection):
+    pages = walk(client, f"{shelf.url}?view=urls&per_page=2&sort=-id", "next")
+    urls = [url for page in pages for url in page["urls"]]
+    assert urls == [item["url"] for item in shelf.items[::-1]]
+    uncounted = client.get(f"{shelf.url}?total=none").json["meta"]
+    assert (uncounted["total"], uncounted["pages"]) == (None, None)
+
+
+def in_a_query(value):
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+@EVERY
+def test_a_filter_finds_exactly_what_has_its_value(client, shelf, collection):
+    for name, schema in collection.model.filters.items():
+        values = [item[name] for item in shelf.items if item[name] is not None]
+        if name in written(collection):
+            values.append(different(schema, 3))
+        for value in dict.fromkeys(values):
+            query = {name: in_a_query(value)}
+            found = client.get(shelf.url, query_string=query).json["items"]
+            expected = [item for item in shelf.items if item[name] == value]
+            assert (query, found) == (query, expected)
+
+
+@EVERY
+def test_a_search_finds_text_in_any_case(client, shelf, collection):
+    names = collection.model.texts
+    texts = {item[name] for item in shelf.items for name in names if item[name]}
+    for words in (*sorted(texts), "no such words"):
+        words = words.swapcase()[:250]
+        found = client.get(shelf.url, query_string={"q": words}).json["items"]
+        expected = [
+            item
+            for item in shelf.items
+            if any(words.lower() in (item[name] or "").lower() for name in names)
+        ]
+        assert (words, found) == (words, expected)
+
+
+# A thing
+
+
+@EVERY
+def test_what_was_written_is_what_is_read(client, things, collection):
+    url = things.address(collection.path)
+    for slashed in (url, url.rstrip("/")):
+        body = things.body(collection.model, 0)
+        made = client.post(slashed, json=body)
+        assert made.status_code == 201, made.text
+        assert shown(made.json, collection) == body
+        assert client.get(made.json["url"]).json == made.json
+    body = things.body(collection.model, 0)  # with what must be unique anew
+    needed = {name: body[name] for name in collection.model.write_schema["required"]}
+    least = client.post(url, json=needed).json
+    for name, schema in written(collection).items():
+        assert least[name] == needed.get(name, schema.get("default")), name
+
+
+@EVERY
+def test_put_replaces_and_a_patch_changes_what_it_names(client, things, collection):
+    item = things.make(collection, 0)
+    properties = written(collection)
+    for name in properties:
+        value = things.body(collection.model, 1)[name]
+        before = client.get(item["url"]).json
+        patched = client.patch(item["url"], json={name: value}).json
+        assert shown(patched, collection) == {**shown(before, collection), name: value}
+    for name, schema in properties.items():
+        if is_optional(schema):
+            before = client.get(item["url"]).json
+            patched = client.patch(item["url"], json={name: None}).json
+            put_back = {name: schema.get("default")}
+            assert shown(patched, collection) == shown(before, collection) | put_back
+    body = things.body(collection.model, 2)
+    assert shown(client.put(item["url"], json=body).json, collection) == body
+    least = {name: body[name] for name in collection.model.write_schema["required"]}
+    replaced = client.put(item["url"], json=least).json
+    for name, schema in properties.items():
+        assert replaced[name] == least.get(name, schema.get("default")), name
+    assert client.get(item["url"]).json == replaced
+
+
+@EVERY
+def test_of_two_changes_of_the_same_state_one_goes_through(client, things, collection):
+    item = things.make(collection, 0)
+    url, body = item["url"], things.body(collection.model, 1)
+    seen = {"If-Match": client.get(url).headers["ETag"]}
+    assert client.put(url, json=body, headers=seen).status_code == 200
+    for verb, sent in {"PUT": body, "PATCH": {}, "DELETE": None}.items():
+        late = client.open(url, method=verb, json=sent, headers=seen)
+        assert_problem(late, 412)
+    assert shown(client.get(url).json, collection) == body
+
+
+@EVERY
+def test_what_one_has_already_is_not_sent_again(client, things, collection):
+    item = things.make(collection, 0)
+    page = things.address(collection.path)
+    for number, url in enumerate((item["url"], page), 1):
+        had = {"If-None-Match": client.get(url).headers["ETag"]}
+        for verb in ("GET", "HEAD"):
+            again = client.open(url, method=verb, headers=had)
+            assert (again.status_code, again.data) == (304, b""), url
+        client.put(item["url"], json=things.body(collection.model, number))
+        assert client.get(url, headers=had).status_code == 200, url
+
+
+@EVERY
+def test_what_is_deleted_is_gone_and_its_id_never_comes_back(
+    client, things, collection
+):
+    kept, item = things.make(collection, 0), things.make(collection, 1)
+    assert client.delete(item["url"]).status_code == 204
+    body = things.body(collection.model, 0)
+    for verb, sent in {"GET": None, "PUT": body, "PATCH": {}, "DELETE": None}.items():
+        assert client.open(item["url"], method=verb, json=sent).status_code == 404
+    assert client.get(things.address(collection.path)).json["items"] == [kept]
+    assert things.make(collection, 1)["id"] > item["id"]
+
+
+@EVERY
+def test_a_post_with_a_key_happens_once(client, things, collection):
+    url, body = things.address(collection.path), things.body(collection.model, 0)
+    first, second = (client.post(url, json=body, headers=KEY) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert (second.data, second.headers["Idempotent-Replayed"]) == (first.data, "true")
+    other = client.post(url, json=things.body(collection.model, 1), headers=KEY)
+    assert faults(other).keys() == {"/Idempotency-Key"}
+    assert other.json["detail"] == OTHER_BODY
+    assert client.get(url).json["items"] == [first.json]
+
+
+# What refers to something
+
+
+def refused(client, url, item, body, name, value):
+    """What each verb that writes says against a value of a property."""
+    changed = {name: value}
+    yield client.post(url, json=body | changed)
+    yield client.put(item["url"], json=body | changed)
+    yield client.patch(item["url"], json=changed)
+
+
+@REFERRING
+def test_a_reference_leads_to_what_is_there_and_of_the_same_owner(
+    client, things, theirs, collection
+):
+    item, body = things.make(collection, 0), things.body(collection.model, 1)
+    url = things.address(collection.path)
+    for name, other in references_of(collection.model).items():
+        home = HOME[other]
+        strange = [NOWHERE, *([theirs.id_in(home.path)] if is_owned(other) else [])]
+        for value in strange:
+            for response in refused(client, url, item, body, name, value):
+                detail = f"there is no such {spoken(other)}"
+                assert faults(response) == {f"/{name}": detail}
+    assert client.get(url).json["items"] == [item]
+
+
+@REFERRING
+def test_all_references_that_lead_nowhere_are_told_at_once(client, things, collection):
+    references = references_of(collection.model)
+    body = things.body(collection.model, 0, **dict.fromkeys(references, NOWHERE))
+    response = client.post(things.address(collection.path), json=body)
+    assert faults(response).keys() == {f"/{name}" for name in references}
+
+
+def long_ago(app, model, id):
+    """Make it look as if nothing had changed it for long."""
+    with app.app_context(), unit_of_work():
+        old = sql.update(model).where(model.id == id)
+        sql.session.execute(old.values(updated_at=datetime(2026, 1, 1)))
+
+
+@REFERRING
+def test_what_goes_empties_a_reference_or_takes_along_what_needs_it(
+    app, client, things, collection
+):
+    for name, other in references_of(collection.model).items():
+        target = things.make(HOME[other], 5)
+        item = things.make(collection, 0, **{name: target["id"]})
+        stays = things.make(collection, 0)
+        long_ago(app, collection.model, item["id"])
+        assert client.delete(target["url"]).status_code == 204
+        after = client.get(item["url"])
+        if is_optional(written(collection)[name]):
+            assert shown(after.json, collection) == {
+                **shown(item, collection),
+                name: None,
+            }
+            assert after.json["updated_at"] >= item["updated_at"], name
+        else:
+            assert after.status_code == 404, name
+        assert client.get(stays["url"]).json == stays
+
+
+# What is unique
+
+
+@UNIQUE
+def test_what_is_unique_is_taken_until_it_is_given_back(client, things, collection):
+    url = things.address(collection.path)
+    for name in unique_in(collection.model):
+        first, second = things.make(collection, 0), things.make(collection, 1)
+        taken = things.body(collection.model, 2, **{name: first[name]})
+        for response in refused(client, url, second, taken, name, first[name]):
+            problem = assert_problem(response, 409)
+            assert problem["detail"] == f"The {name} is taken."
+        assert client.get(second["url"]).json == second
+        assert client.put(first["url"], json=taken).status_code == 200
+        assert client.delete(first["url"]).status_code == 204
+        assert client.post(url, json=taken).status_code == 201
+
+
+@UNIQUE
+def test_what_is_unique_is_so_for_its_owner_or_for_all(things, theirs, collection):
+    for name in unique_in(collection.model):
+        mine = things.make(collection, 0)
+        sent = theirs.body(collection.model, 0, **{name: mine[name]})
+        made = theirs.client.post(theirs.address(collection.path), json=sent)
+        # engineer's are below another thing, where they are below one
+        apart = is_owned(collection.model) or collection.parent
+        assert made.status_code == (201 if apart else 409), name
+
+
+# What hangs below something
+
+
+@BELOW
+def test_what_hangs_below_a_thing_is_found_there_alone(client, things, collection):
+    item = things.make(collection, 0)
+    url, parent = things.address(collection.path), collection.parent
+    assert item[collection.model.above] == things.ids[parent.path]
+    other = things.make(parent, 1)["url"]
+    elsewhere = url.replace(things.address(parent.item), other)
+    nowhere = url.replace(f"/{things.ids[parent.path]}/", f"/{NOWHERE}/")
+    body = things.body(collection.model, 1)
+    assert client.get(elsewhere).json["items"] == []
+    for place in (elsewhere, nowhere):
+        for verb, sent in {
+            "GET": None,
+            "PUT": body,
+            "PATCH": {},
+            "DELETE": None,
+        }.items():
+            response = client.open(f"{place}{item['id']}", method=verb, json=sent)
+            assert_problem(response, 404)
+    assert_problem(client.get(nowhere), 404)
+    assert_problem(client.post(nowhere, json=body), 404)
+    assert client.get(url).json["items"] == [item]
+
+
+@BELOW
+def test_what_hangs_below_a_thing_goes_with_it(client, things, collection):
+    item = things.make(collection, 0)
+    assert client.delete(things.address(collection.parent.item)).status_code == 204
+    assert_problem(client.get(item["url"]), 404)
+    assert_problem(client.get(things.address(collection.path)), 404)

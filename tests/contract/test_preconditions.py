@@ -1,0 +1,424 @@
+"""Conditional requests (RFC 9110 §13): nobody reads twice, nobody overwrites unseen."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
+from http.client import HTTPConnection
+from json import dumps, loads
+from threading import Barrier
+from urllib.parse import urlsplit
+
+import pytest
+from werkzeug.http import http_date, parse_date
+
+from conftest import PASSWORDS, THERMOSTAT, basic
+
+ROLES = "/api/v1/roles/"
+AUDITOR = {"title": "auditor", "permissions": []}
+DEVICES = "/api/v1/devices/"
+PRESENCE = "/api/v1/presence/"
+CHANGES = {
+    ROLES: {
+        "PUT": {**AUDITOR, "title": "inspector"},
+        "PATCH": {"title": "inspector"},
+        "DELETE": None,
+    },
+    DEVICES: {
+        "PUT": {**THERMOSTAT, "name": "Oven"},
+        "PATCH": {"name": "Oven"},
+        "DELETE": None,
+    },
+    PRESENCE: {"PUT": {"battery": 50}, "DELETE": None},
+}
+WRITES = [(item, verb) for item, verbs in CHANGES.items() for verb in verbs]
+EVERY_WRITE = pytest.mark.parametrize("item, verb", WRITES, indirect=["item"])
+EVERY_ITEM = pytest.mark.parametrize("item", CHANGES, indirect=True)
+BOTH_READS = pytest.mark.parametrize("verb", ["GET", "HEAD"])
+WRITERS = 10
+
+
+class Item:
+    """A role, a device or its heartbeat, and how to ask for it and to change it."""
+
+    def __init__(self, client, collection, url):
+        self.client, self.collection, self.url = client, collection, url
+
+    def read(self, verb="GET", **headers):
+        return self.client.open(self.url, method=verb, headers=named(headers))
+
+    def write(self, verb, **headers):
+        body = CHANGES[self.collection][verb]
+        headers = named(headers)
+        return self.client.open(self.url, method=verb, json=body, headers=headers)
+
+
+def named(headers):
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@pytest.fixture
+def item(request, client):
+    if request.param == ROLES:
+        admin = request.getfixturevalue("admin")
+        return Item(admin, ROLES, admin.post(ROLES, json=AUDITOR).json["url"])
+    device = request.getfixturevalue("device")
+    if request.param == DEVICES:
+        return Item(client, DEVICES, device["url"])
+    beat = client.put(f"{PRESENCE}{device['id']}", json={"battery": 87})
+    return Item(client, PRESENCE, beat.json["url"])
+
+
+@pytest.fixture
+def now(item):
+    """What the item is before anybody changes it."""
+    return item.read()
+
+
+def earlier(date):
+    return http_date(parse_date(date) - timedelta(seconds=1))
+
+
+def unchanged(item, now):
+    read = item.read()
+    return (read.json, read.headers["ETag"]) == (now.json, now.headers["ETag"])
+
+
+# ETags
+
+
+@EVERY_ITEM
+def test_an_etag_is_strong_and_stays_while_nothing_changes(item, now):
+    assert now.headers["ETag"].startswith('"')
+    assert unchanged(item, now)
+
+
+@EVERY_ITEM
+def test_an_answer_to_a_write_has_the_etag_that_reading_has(item, now):
+    written = item.write("PUT")
+    read = item.read()
+    for name in ("ETag", "Last-Modified"):
+        assert written.headers[name] == read.headers[name]
+    assert read.headers["ETag"] != now.headers["ETag"]
+
+
+def test_last_modified_is_when_it_was_updated(device, client):
+    modified = parse_date(client.get(device["url"]).headers["Last-Modified"])
+    assert modified.strftime("%Y-%m-%dT%H:%M:%SZ") == device["updated_at"]
+
+
+@pytest.mark.parametrize("verb, body", [("PUT", THERMOSTAT), ("PATCH", {})])
+def test_a_change_that_changes_nothing_keeps_the_etag(client, device, verb, body):
+    before = client.get(device["url"]).headers["ETag"]
+    sent = client.open(device["url"], method=verb, json=body)
+    assert sent.headers["ETag"] == client.get(device["url"]).headers["ETag"] == before
+
+
+def test_a_change_that_is_refused_keeps_the_etag(client, device):
+    before = client.get(device["url"]).headers["ETag"]
+    assert client.patch(device["url"], json={"name": ""}).status_code == 422
+    assert client.get(device["url"]).headers["ETag"] == before
+
+
+def test_a_change_of_one_thing_keeps_the_etags_of_others(client, device):
+    before = client.get(device["url"]).headers["ETag"]
+    sibling = client.post(DEVICES, json=THERMOSTAT).json
+    assert client.get(sibling["url"]).headers["ETag"] != before
+    client.patch(sibling["url"], json={"name": "Oven"})
+    client.delete(sibling["url"])
+    assert client.get(device["url"]).headers["ETag"] == before
+
+
+@EVERY_ITEM
+def test_what_is_changed_and_changed_back_has_a_new_etag(item, now):
+    tags = [now.headers["ETag"]]
+    body = {name: now.json[name] for name in CHANGES[item.collection]["PUT"]}
+    for sent in (CHANGES[item.collection]["PUT"], body):
+        tags.append(item.client.put(item.url, json=sent).headers["ETag"])
+    assert len(set(tags)) == 3
+
+
+# If-Match
+
+
+@EVERY_WRITE
+@pytest.mark.parametrize("form", ["{}", "*", '"x", {}', '{}, W/"x"', '"x",{} , "y"'])
+def test_a_change_goes_through_where_the_etag_matches(item, now, verb, form):
+    written = item.write(verb, If_Match=form.format(now.headers["ETag"]))
+    assert written.status_code == (204 if verb == "DELETE" else 200)
+    assert item.read().headers.get("ETag") != now.headers["ETag"]
+
+
+@EVERY_WRITE
+@pytest.mark.parametrize(
+    "form", ['"x"', '"x", "y"', "W/{}", '"x", W/{}', "nonsense", '"', ",", "", '"*"']
+)
+def test_a_change_is_refused_where_no_etag_matches(item, now, verb, form):
+    refused = item.write(verb, If_Match=form.format(now.headers["ETag"]))
+    assert refused.status_code == 412
+    assert refused.mimetype == "application/problem+json"
+    assert unchanged(item, now)
+
+
+@EVERY_WRITE
+def test_a_change_is_refused_once_another_came_before(item, now, verb):
+    tag = now.headers["ETag"]
+    assert item.write("PUT", If_Match=tag).status_code == 200
+    changed = item.read()
+    assert item.write(verb, If_Match=tag).status_code == 412
+    assert unchanged(item, changed)
+
+
+@EVERY_ITEM
+@BOTH_READS
+def test_reading_minds_if_match_too(item, now, verb):
+    assert item.read(verb, If_Match=now.headers["ETag"]).status_code == 200
+    assert item.read(verb, If_Match="*").status_code == 200
+    assert item.read(verb, If_Match='"x"').status_code == 412
+    assert item.read(verb, If_Match=f"W/{now.headers['ETag']}").status_code == 412
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH", "DELETE"])
+def test_what_is_not_there_is_not_found_whatever_the_etag(client, verb):
+    address, body = f"{DEVICES}1234567", CHANGES[DEVICES][verb]
+    for tag in ('"x"', "*"):
+        headers = {"If-Match": tag}
+        answer = client.open(address, method=verb, json=body, headers=headers)
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("tag", ['"x"', "*", 'W/"x"', "nonsense"])
+def test_no_etag_matches_a_heartbeat_that_never_came(client, device, tag):
+    address = f"{PRESENCE}{device['id']}"
+    refused = client.put(address, json={}, headers={"If-Match": tag})
+    assert refused.status_code == 412
+    assert client.get(address).status_code == 404
+
+
+# If-None-Match
+
+
+@EVERY_ITEM
+@BOTH_READS
+@pytest.mark.parametrize("form", ["{}", "W/{}", "*", '"x", {}', '"x",W/{}'])
+def test_who_has_it_already_is_not_sent_it_again(item, now, verb, form):
+    kept = item.read(verb, If_None_Match=form.format(now.headers["ETag"]))
+    assert kept.status_code == 304
+    assert kept.data == b""
+    for name in ("ETag", "Cache-Control", "Vary"):
+        assert kept.headers[name] == now.headers[name]
+    assert "Content-Type" not in kept.headers
+    assert "Content-Length" not in kept.headers
+
+
+@EVERY_ITEM
+@pytest.mark.parametrize("form", ['"x"', 'W/"x"', "nonsense", "", '"', '"*"'])
+def test_who_has_something_else_is_sent_it(item, now, form):
+    sent = item.read(If_None_Match=form)
+    assert (sent.status_code, sent.json) == (200, now.json)
+
+
+@EVERY_ITEM
+def test_who_has_what_it_was_before_is_sent_it_anew(item, now):
+    item.write("PUT")
+    assert item.read(If_None_Match=now.headers["ETag"]).status_code == 200
+
+
+@EVERY_WRITE
+@pytest.mark.parametrize("form", ["*", "{}", "W/{}"])
+def test_a_change_only_if_there_is_nothing_is_refused(item, now, verb, form):
+    refused = item.write(verb, If_None_Match=form.format(now.headers["ETag"]))
+    assert refused.status_code == 412
+    assert unchanged(item, now)
+
+
+def test_a_heartbeat_only_if_there_is_none_goes_through_once(client, device):
+    address, headers = f"{PRESENCE}{device['id']}", {"If-None-Match": "*"}
+    assert client.put(address, json={}, headers=headers).status_code == 201
+    assert client.put(address, json={}, headers=headers).status_code == 412
+
+
+# Dates
+
+
+@EVERY_ITEM
+@BOTH_READS
+def test_what_is_no_newer_is_not_sent_again(item, now, verb):
+    modified = now.headers["Last-Modified"]
+    kept = item.read(verb, If_Modified_Since=modified)
+    assert (kept.status_code, kept.data) == (304, b"")
+    assert kept.headers["ETag"] == now.headers["ETag"]
+    assert item.read(verb, If_Modified_Since=earlier(modified)).status_code == 200
+
+
+@EVERY_WRITE
+def test_a_change_is_refused_where_it_was_modified_since(item, now, verb):
+    modified = now.headers["Last-Modified"]
+    refused = item.write(verb, If_Unmodified_Since=earlier(modified))
+    assert refused.status_code == 412
+    assert unchanged(item, now)
+    assert item.write(verb, If_Unmodified_Since=modified).status_code in (200, 204)
+
+
+@EVERY_ITEM
+@BOTH_READS
+def test_reading_minds_if_unmodified_since_too(item, now, verb):
+    modified = now.headers["Last-Modified"]
+    assert item.read(verb, If_Unmodified_Since=modified).status_code == 200
+    assert item.read(verb, If_Unmodified_Since=earlier(modified)).status_code == 412
+
+
+@EVERY_ITEM
+@pytest.mark.parametrize("date", ["yesterday", "", "2020-01-01T00:00:00Z", "0"])
+def test_what_is_no_date_is_passed_over(item, date):
+    assert item.read(If_Modified_Since=date).status_code == 200
+    assert item.write("PUT", If_Unmodified_Since=date).status_code == 200
+
+
+@EVERY_WRITE
+def test_a_change_does_not_mind_if_modified_since(item, now, verb):
+    written = item.write(verb, If_Modified_Since=now.headers["Last-Modified"])
+    assert written.status_code in (200, 204)
+
+
+@EVERY_ITEM
+def test_etags_go_before_dates(item, now):
+    tag, modified = now.headers["ETag"], now.headers["Last-Modified"]
+    assert item.read(If_None_Match='"x"', If_Modified_Since=modified).status_code == 200
+    assert item.read(If_None_Match=tag, If_Modified_Since=earlier(modified)).data == b""
+    written = item.write("PUT", If_Match=tag, If_Unmodified_Since=earlier(modified))
+    assert written.status_code == 200
+
+
+@EVERY_ITEM
+def test_if_match_goes_before_if_none_match(item, now):
+    tag = now.headers["ETag"]
+    assert item.read(If_Match='"x"', If_None_Match=tag).status_code == 412
+    assert item.read(If_Match=tag, If_None_Match=tag).status_code == 304
+
+
+# REQUIRE_IF_MATCH
+
+
+@EVERY_WRITE
+def test_a_change_without_if_match_is_refused_where_it_is_required(
+    app, item, now, verb
+):
+    app.config["REQUIRE_IF_MATCH"] = True
+    dated = {"If_Unmodified_Since": now.headers["Last-Modified"]}
+    for headers in ({}, dated, {"If_None_Match": '"x"'}):
+        refused = item.write(verb, **headers)
+        assert refused.status_code == 428
+        assert refused.mimetype == "application/problem+json"
+    assert unchanged(item, now)
+    assert item.write(verb, If_Match='"x"').status_code == 412
+    written = item.write(verb, If_Match=now.headers["ETag"])
+    assert written.status_code in (200, 204)
+
+
+def test_reading_and_registering_need_no_if_match(app, client):
+    app.config["REQUIRE_IF_MATCH"] = True
+    made = client.post(DEVICES, json=THERMOSTAT)
+    assert made.status_code == 201
+    assert client.get(made.json["url"]).status_code == 200
+    beat = f"{PRESENCE}{made.json['id']}"
+    headers = {"If-None-Match": "*"}
+    assert client.put(beat, json={}, headers=headers).status_code == 201
+
+
+# Collections
+
+
+@EVERY_ITEM
+@BOTH_READS
+def test_who_has_a_page_already_is_not_sent_it_again(item, verb):
+    sent = item.client.open(item.collection, method=verb)
+    headers = {"If-None-Match": sent.headers["ETag"]}
+    kept = item.client.open(item.collection, method=verb, headers=headers)
+    assert (kept.status_code, kept.data) == (304, b"")
+    for name in ("ETag", "Link", "Cache-Control", "Vary"):
+        assert kept.headers[name] == sent.headers[name]
+    assert "Content-Type" not in kept.headers
+
+
+@EVERY_WRITE
+def test_a_page_has_a_new_etag_when_an_item_changes(item, verb):
+    before = item.client.get(item.collection)
+    item.write(verb)
+    headers = {"If-None-Match": before.headers["ETag"]}
+    after = item.client.get(item.collection, headers=headers)
+    assert after.status_code == 200
+    assert after.headers["ETag"] != before.headers["ETag"]
+
+
+def test_a_page_has_a_new_etag_when_an_item_comes(client):
+    before = client.get(DEVICES).headers["ETag"]
+    client.post(DEVICES, json=THERMOSTAT)
+    assert client.get(DEVICES).headers["ETag"] != before
+
+
+@EVERY_ITEM
+def test_reading_a_page_minds_if_match(item):
+    headers = {"If-Match": '"x"'}
+    assert item.client.get(item.collection, headers=headers).status_code == 412
+
+
+# Many at once
+
+
+def send(server, verb, path, body=None, **headers):
+    """Ask a service that really listens: the status, the body and the ETag."""
+    headers = {
+        "Authorization": basic("pythonista", PASSWORDS["pythonista"]),
+        "Content-Type": "application/json",
+        **named(headers),
+    }
+    with closing(HTTPConnection(urlsplit(server).netloc, timeout=30)) as connection:
+        connection.request(verb, path, dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, loads(answer.read() or "null"), answer.headers["ETag"]
+
+
+def all_at_once(server, verb, path, bodies, **headers):
+    """What each of many writers gets that send at the same moment."""
+    barrier = Barrier(len(bodies))
+
+    def write(body):
+        barrier.wait()
+        return send(server, verb, path, body, **headers)
+
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        return list(pool.map(write, bodies))
+
+
+@pytest.mark.parametrize(
+    "collection, body_of",
+    [
+        (DEVICES, lambda n, turn: {**THERMOSTAT, "name": f"Writer {n}.{turn}"}),
+        (PRESENCE, lambda n, turn: {"battery": 10 * turn + n}),
+        (PRESENCE, lambda n, turn: {}),  # each heartbeat counts, though all are alike
+    ],
+)
+def test_of_many_writers_with_the_same_etag_one_succeeds(
+    live_server, collection, body_of
+):
+    _, device, _ = send(live_server, "POST", DEVICES, THERMOSTAT)
+    path = f"{collection}{device['id']}"
+    send(live_server, "PUT", path, body_of(0, 0))
+    for turn in (1, 2):
+        _, _, tag = send(live_server, "GET", path)
+        bodies = [body_of(n, turn) for n in range(WRITERS)]
+        answers = all_at_once(live_server, "PUT", path, bodies, If_Match=tag)
+        statuses = sorted(status for status, *_ in answers)
+        assert statuses == [200] + [412] * (WRITERS - 1)
+        (winner,) = (body for status, body, _ in answers if status == 200)
+        assert send(live_server, "GET", path)[1] == winner
+
+
+def test_of_many_first_heartbeats_one_is_the_first(live_server):
+    _, device, _ = send(live_server, "POST", DEVICES, THERMOSTAT)
+    path = f"{PRESENCE}{device['id']}"
+    send(live_server, "DELETE", path)  # Redis is every test's, and the id may be, too
+    bodies = [{"battery": n} for n in range(WRITERS)]
+    answers = all_at_once(live_server, "PUT", path, bodies, If_None_Match="*")
+    statuses = sorted(status for status, *_ in answers)
+    assert statuses == [201] + [412] * (WRITERS - 1)

@@ -1,0 +1,305 @@
+"""Every schema is valid, closed and described, and what it says is what holds."""
+
+from math import inf, nextafter
+
+import jsonschema
+import orjson
+import pytest
+from jsonschema_specifications import REGISTRY
+from sqlalchemy import JSON, BigInteger, Boolean, Date, DateTime, Double, String, Text
+
+from conftest import hire
+from myapp.core.data.models.columns import LONGEST_INDEXED, EndlessMoment
+from myapp.core.data.models.sql_model import SqlModel
+from myapp.core.data.redis import redis_store
+from myapp.core.data.session import sql
+from myapp.core.schema.fields import BIGGEST, NO_NUL, REFERS, is_optional, kinds
+from myapp.core.schema.parsing import TIMES
+from myapp.core.schema.serialization import dumps
+from support import discovery
+from support.assertions import assert_problem
+from support.discovery import BODIES, VERBS, Things, fits, kind_of, parametrize
+
+MODELS = list(discovery.MODELS.values())
+SQL_MODELS = [model for model in MODELS if issubclass(model, SqlModel)]
+WORDS = {
+    word
+    for uri in REGISTRY
+    if "2020-12/meta/" in uri
+    for word in REGISTRY.contents(uri)["properties"]
+}
+FORMATS = {"date-time", "date", "uri", "uri-reference", "ipv4", "ipv6", "binary"}
+CHECKER = jsonschema.Draft202012Validator.FORMAT_CHECKER
+LONGEST_ADDRESS = "0000:0000:0000:0000:0000:ffff:192.168.100.228"
+
+
+PYTHONS = {"integer": int, "number": float}
+
+
+def schemas_of(part):
+    """Every whole schema in part of an operation."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            yield from [value] if key == "schema" else schemas_of(value)
+    elif isinstance(part, list):
+        for each in part:
+            yield from schemas_of(each)
+
+
+def parts_of(schema, place="/"):
+    """A schema and all that stand inside it, each with its place."""
+    yield place, schema
+    for name, part in schema.get("properties", {}).items():
+        yield from parts_of(part, f"{place}{name}/")
+    for part in (*schema.get("anyOf", ()), *filter(None, [schema.get("items")])):
+        yield from parts_of(part, place)
+
+
+def all_schemas():
+    """Every schema of a model or a verb, by its title or where it stands."""
+    found = {}
+    for model in MODELS:
+        for schema in (model.write_schema, model.read_schema):
+            found[schema["title"]] = schema
+    for verb in VERBS:
+        for number, schema in enumerate(schemas_of(verb.operation)):
+            if schema not in found.values():
+                found[schema.get("title") or f"{verb} {number}"] = schema
+    return found
+
+
+SCHEMAS = all_schemas()
+# A problem may have more members than we know of (RFC 9457 §3.2).
+CLOSED = [name for name in SCHEMAS if name != "Problem"]
+
+
+@pytest.fixture
+def client(app, admin):
+    """Who may do everything, and is not the last one: here the house is tried, not its
+    guards."""
+    hire(app, "deputy", "admin")
+    return admin
+
+
+# What a schema says
+
+
+@parametrize("name", SCHEMAS)
+def test_a_schema_is_valid(name):
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+
+
+@parametrize("name", SCHEMAS)
+def test_a_schema_holds_no_word_that_means_nothing(name):
+    for place, part in parts_of(SCHEMAS[name]):
+        assert part.keys() <= WORDS | {REFERS}, place
+        assert part.get("format") in {None, *FORMATS}, place
+
+
+@parametrize("name", CLOSED)
+def test_a_schema_lets_no_other_properties_in(name):
+    for place, part in parts_of(SCHEMAS[name]):
+        if "object" in kinds(part):
+            others = part["additionalProperties"]
+            is_map = "properties" not in part and kinds(others)
+            assert others is False or is_map, place
+
+
+@parametrize("name", SCHEMAS)
+def test_a_schema_describes_each_property(name):
+    parts = parts_of(SCHEMAS[name])
+    silent = [
+        f"{place}{name}"
+        for place, part in parts
+        for name, schema in part.get("properties", {}).items()
+        if not schema.get("description")
+    ]
+    assert silent == []
+
+
+@parametrize("name", SCHEMAS)
+def test_the_examples_of_a_schema_are_good_ones(name):
+    for place, part in parts_of(SCHEMAS[name]):
+        given = [*part.get("examples", ()), *filter(None, [part.get("default")])]
+        for value in given:
+            jsonschema.validate(value, part, format_checker=CHECKER)
+
+
+@parametrize("model", MODELS)
+def test_whatever_is_written_has_bounds(model):
+    for name, schema in model.write_schema["properties"].items():
+        kind = kinds(schema)
+        if "string" in kind and schema.get("format") not in TIMES:
+            assert "maxLength" in schema or "enum" in schema, name
+        if "integer" in kind or "number" in kind:
+            assert {"minimum", "maximum"} <= schema.keys(), name
+
+
+# What follows from it
+
+
+@parametrize("model", MODELS)
+def test_what_is_shown_is_what_the_read_schema_says(app, client, model):
+    Things(client).furnish()
+    with app.test_request_context():
+        shown = orjson.loads(dumps(model.as_json(any_record(model))))
+    assert shown.keys() == model.read_schema["properties"].keys()
+    jsonschema.validate(shown, model.read_schema, format_checker=CHECKER)
+    assert set(model.read_schema["required"]) == shown.keys()
+
+
+@parametrize("model", SQL_MODELS)
+def test_a_row_and_an_instance_show_the_same(app, client, model):
+    Things(client).furnish()
+    with app.test_request_context():
+        row = any_record(model)
+        instance = model.lock_or_404(row.id)
+        assert model.as_json(instance) == model.as_json(row)
+
+
+def any_record(model):
+    if model in SQL_MODELS:
+        return sql.session.execute(sql.select(*model.columns())).first()
+    key = next(redis_store.scan_iter(f"{{{model.keyspace}}}:[0-9]*"))
+    return model.get(int(key.decode().partition(":")[2]))
+
+
+@parametrize("model", SQL_MODELS)
+def test_a_column_is_as_its_property(model):
+    columns = model.__table__.columns
+    for name, schema in model.write_schema["properties"].items():
+        if name in model.write_only or name not in columns:  # kept in another form
+            continue
+        column, kind = columns[name], kind_of(schema)
+        may_be_null = "null" in kinds(schema)
+        endless = isinstance(column.type, EndlessMoment)  # keeps its null as a time
+        assert column.nullable is (may_be_null and not endless), name
+        if kind != "string":
+            forms = {"integer": BigInteger, "number": Double, "boolean": Boolean}
+            forms["array"] = JSON
+            assert isinstance(column.type, forms[kind]), name
+        elif schema.get("format") == "date-time":
+            assert endless if may_be_null else isinstance(column.type, DateTime), name
+        elif schema.get("format") == "date":
+            assert isinstance(column.type, Date), name
+        elif schema["maxLength"] > LONGEST_INDEXED:
+            assert isinstance(column.type, Text), name
+        else:
+            assert isinstance(column.type, String), name
+            assert column.type.length == schema["maxLength"], name
+
+
+@parametrize("model", MODELS)
+def test_what_may_be_left_out_is_what_is_optional(model):
+    for name, schema in model.write_schema["properties"].items():
+        assert is_optional(schema) is (name not in model.write_schema["required"])
+
+
+# What holds over HTTP
+
+
+@pytest.fixture
+def send(client):
+    """Send its example to a verb, with these changes, at a thing that is there."""
+    things = Things(client)
+
+    def send(verb, /, **changes):
+        url, sent = things.address(verb.path), things.sent(verb, **changes)
+        return client.open(url, method=verb.method, **sent)
+
+    return send
+
+
+@parametrize("verb", BODIES)
+def test_its_own_example_is_accepted(send, verb):
+    assert fits(send(verb))
+
+
+@parametrize("verb", BODIES)
+def test_a_property_that_is_not_known_is_refused(send, verb):
+    problem = assert_problem(send(verb, nonsense=1), 422)
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/nonsense"]
+
+
+def schema_of(verb, name):
+    return verb.schema["properties"][name]
+
+
+def properties(test):
+    """Each property of a body that passes a test of its schema, as a parameter."""
+    return [
+        pytest.param(verb, name, id=f"{verb} {name}")
+        for verb in BODIES
+        for name, schema in verb.schema["properties"].items()
+        if test(schema)
+    ]
+
+
+TEXTS = properties(lambda s: "maxLength" in s and "enum" not in s)
+BOUNDED_BELOW = properties(lambda schema: schema.get("minLength"))
+NUMBERS = properties(lambda schema: {"integer", "number"} & set(kinds(schema)))
+LISTED = properties(lambda schema: schema.get("format") in TIMES or "enum" in schema)
+MEASURES = properties(lambda schema: schema.get("maximum", BIGGEST) < BIGGEST)
+
+
+@pytest.mark.parametrize("verb, name", TEXTS)
+def test_a_text_may_be_as_long_as_its_limit_and_no_longer(send, verb, name):
+    schema = schema_of(verb, name)
+    for text in texts_at_the_limit(schema):
+        response = send(verb, **{name: text + text[-1]})
+        problem = assert_problem(response, 422)
+        assert {fault["pointer"] for fault in problem["errors"]} == {f"/{name}"}
+    for text in texts_at_the_limit(schema):
+        assert len(text) == schema["maxLength"]
+        response = send(verb, **{name: text})
+        assert fits(response)
+        assert response.json.get(name, text) == text
+
+
+def texts_at_the_limit(schema):
+    if "anyOf" in schema:
+        return [LONGEST_ADDRESS]
+    # A length counts characters, whatever room they take.
+    letters = "xéक𝄞" if schema.get("pattern") == NO_NUL else "x"
+    return [letter * schema["maxLength"] for letter in letters]
+
+
+@pytest.mark.parametrize("verb, name", BOUNDED_BELOW)
+def test_a_text_may_be_as_short_as_its_limit_and_no_shorter(send, verb, name):
+    shortest = schema_of(verb, name)["minLength"]
+    response = send(verb, **{name: "x" * (shortest - 1)})
+    problem = assert_problem(response, 422)
+    assert {fault["pointer"] for fault in problem["errors"]} == {f"/{name}"}
+    assert fits(send(verb, **{name: "x" * shortest}))
+
+
+@pytest.mark.parametrize("verb, name", MEASURES)
+def test_a_number_may_be_as_small_and_as_large_as_its_limits(send, verb, name):
+    schema = schema_of(verb, name)
+    lowest, highest = schema["minimum"], schema["maximum"]
+    for number in (lowest, highest, float(highest)):
+        response = send(verb, **{name: number})
+        assert fits(response)
+        if response.status_code != 409:  # it is taken, where it must be unique
+            assert type(response.json[name]) is PYTHONS[kind_of(schema)]
+            assert response.json[name] == number
+
+
+@pytest.mark.parametrize("verb, name", NUMBERS)
+def test_a_number_beyond_its_limits_or_broken_is_refused(send, verb, name):
+    schema = schema_of(verb, name)
+    lowest, highest = schema["minimum"], schema["maximum"]
+    broken = [lowest - 1, highest + 1, lowest + 0.5, 2**64, -(2**63) - 1]
+    if kind_of(schema) == "number":
+        broken = [nextafter(lowest, -inf), nextafter(highest, inf)]
+    for number in broken:
+        response = send(verb, **{name: number})
+        problem = assert_problem(response, 422)
+        assert [fault["pointer"] for fault in problem["errors"]] == [f"/{name}"]
+
+
+@pytest.mark.parametrize("verb, name", LISTED)
+def test_what_stands_in_no_calendar_or_list_is_refused(send, verb, name):
+    for value in ("2026-02-30", "2026-02-30T07:40:00Z", "2026-02-3", "", "nonsense"):
+        problem = assert_problem(send(verb, **{name: value}), 422)
+        assert {fault["pointer"] for fault in problem["errors"]} == {f"/{name}"}

@@ -1,0 +1,379 @@
+"""What each database is told, and what becomes of a request when it goes away."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.exc import DataError
+
+from conftest import SERVER, THERMOSTAT, as_account, close, fill
+from myapp.core.data.batches import in_batches
+from myapp.core.data.dialects import IDLE, LONGEST, PATIENCE, without_limits
+from myapp.core.data.models.columns import now
+from myapp.core.data.session import Changed, sql, unit_of_work
+from myapp.core.data.statements import ran, read
+from myapp.roles.models import Role
+from support.assertions import assert_problem
+from support.concurrency import at_once
+
+DEVICES = "/api/v1/devices/"
+KIND = make_url(SERVER).get_backend_name() if SERVER else "sqlite"
+KIND = {"mysql": "mariadb"}.get(KIND, KIND)
+on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
+
+TOLD = {
+    "sqlite": {
+        "PRAGMA journal_mode": "wal",
+        "PRAGMA synchronous": 2,
+        "PRAGMA foreign_keys": 1,
+        "PRAGMA busy_timeout": PATIENCE * 1000,
+    },
+    "postgresql": {
+        "SHOW lock_timeout": f"{PATIENCE}s",
+        "SHOW statement_timeout": f"{LONGEST}s",
+        "SHOW idle_in_transaction_session_timeout": f"{IDLE // 60}min",
+        "SHOW client_encoding": "UTF8",
+    },
+    "mariadb": {
+        "SELECT @@innodb_lock_wait_timeout": PATIENCE,
+        "SELECT @@lock_wait_timeout": PATIENCE,
+        "SELECT @@max_statement_time": LONGEST,
+        "SELECT @@idle_transaction_timeout": IDLE,
+        "SELECT @@sql_mode LIKE '%%STRICT_ALL_TABLES%%'": 1,
+        "SELECT @@character_set_client": "utf8mb4",
+    },
+}
+
+
+@contextmanager
+def connected(engine):
+    with engine.connect() as connection:
+        yield connection.exec_driver_sql
+
+
+@pytest.mark.parametrize("question", TOLD[KIND])
+def test_each_connection_is_told_how_to_be(live_app, question):
+    with live_app.app_context():
+        for engine in (sql.engine, live_app.extensions["statements"].engine):
+            with connected(engine) as ask:
+                assert ask(question).scalar() == TOLD[KIND][question]
+
+
+@on_a_server
+def test_a_transaction_sees_what_others_have_committed(live_app):
+    with live_app.app_context():
+        connection = sql.session.connection()
+        assert connection.get_isolation_level() == "READ COMMITTED"
+
+
+# What is kept is what was given
+
+
+@on_a_server  # SQLite keeps text of any length
+def test_what_does_not_fit_is_refused_and_not_cut_short(live_app):
+    with live_app.app_context(), pytest.raises(DataError), unit_of_work():
+        Role.create(title="x" * 1000, default=False, permissions=[])
+
+
+def test_names_that_are_alike_to_a_dictionary_stay_apart(live_app):
+    client = as_account(live_app, "pythonista")
+    names = ["straße", "strasse", "Strasse", "é", "e\u0301", "e", "🌡", "🔌", "a", "a "]
+    for name in names:
+        made = client.post(DEVICES, json={**THERMOSTAT, "name": name})
+        assert made.json["name"] == name
+        found = client.get(DEVICES, query_string={"name": name}).json["items"]
+        assert [device["name"] for device in found] == [name]
+
+
+# What takes too long
+
+IMPATIENT = {
+    "postgresql": {
+        "options": "-c statement_timeout=300 -c idle_in_transaction_session_timeout=900"
+    },
+    "mariadb": {
+        "init_command": "SET SESSION max_statement_time=0.3, idle_transaction_timeout=1"
+    },
+}
+LONG = {
+    "postgresql": "SELECT pg_sleep(3)",
+    "mariadb": "SELECT SLEEP(3)",
+}
+MANY = {  # 20 MB, more than any buffer on the way holds
+    "postgresql": "SELECT n, repeat('x', 10000) FROM generate_series(1, 2000) AS n",
+    "mariadb": "SELECT seq, REPEAT('x', 10000) FROM seq_1_to_2000",
+}
+
+
+@pytest.fixture
+def impatient(make_app):
+    return make_app(SQLALCHEMY_ENGINE_OPTIONS={"connect_args": IMPATIENT[KIND]})
+
+
+@on_a_server
+def test_a_statement_that_takes_too_long_is_given_up(impatient):
+    @impatient.route("/long")
+    def long():
+        with unit_of_work():
+            sql.session.execute(sql.text(LONG[KIND]))
+        return "done"
+
+    began = time.monotonic()
+    answer = impatient.test_client().get("/long")
+    assert_problem(answer, 503)
+    assert answer.headers["Retry-After"]
+    assert time.monotonic() - began < 2
+
+
+@on_a_server
+def test_a_download_may_take_longer_than_a_statement(impatient):
+    with impatient.app_context():
+        rows = 0
+        for batch in in_batches(sql.text(MANY[KIND]), 500):
+            rows += len(batch)
+            time.sleep(0.2)
+    assert rows == 2000
+
+
+@on_a_server
+def test_a_transaction_that_nobody_goes_on_with_is_ended(impatient):
+    client = as_account(impatient, "pythonista")
+
+    def pause(_connection):
+        time.sleep(1.2)
+
+    with impatient.app_context():
+        event.listen(sql.engine, "commit", pause)
+        answer = client.post(DEVICES, json=THERMOSTAT)
+        event.remove(sql.engine, "commit", pause)
+    assert_problem(answer, 503)
+    assert client.get(DEVICES).json["meta"]["total"] == 0
+
+
+UNLIMITED = {
+    "postgresql": ("statement_timeout", "idle_in_transaction_session_timeout"),
+    "mariadb": ("max_statement_time", "idle_transaction_timeout"),
+}
+
+
+@on_a_server
+def test_what_is_no_request_has_no_limits(live_app):
+    ask = "SELECT current_setting('%s')" if KIND == "postgresql" else "SELECT @@%s"
+
+    def limits(connection):
+        told = [connection.exec_driver_sql(ask % name) for name in UNLIMITED[KIND]]
+        return [answer.scalar() in ("0", 0) for answer in told]
+
+    with live_app.app_context():
+        with without_limits(sql.engine), sql.engine.connect() as connection:
+            assert limits(connection) == [True, True]
+        with sql.engine.connect() as connection:
+            assert limits(connection) == [False, False]
+
+
+# What goes away
+
+
+class Cable:
+    """Leads from a port here to the server, and may be pulled."""
+
+    def __init__(self, host, port):
+        self.there, self.here = (host, port), ("127.0.0.1", 0)
+        self.plug_in()
+
+    def plug_in(self):
+        self.listener = socket.create_server(self.here)
+        self.here, self.ends = self.listener.getsockname(), []
+        threading.Thread(target=self.accept, args=(self.listener,)).start()
+
+    def accept(self, listener):
+        with suppress(OSError):  # pulled
+            while True:
+                ends = [listener.accept()[0], socket.create_connection(self.there)]
+                self.ends += ends
+                for pair in (ends, ends[::-1]):
+                    threading.Thread(target=self.carry, args=pair).start()
+
+    def carry(self, source, target):
+        with suppress(OSError):
+            while some := source.recv(2**16):
+                target.sendall(some)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def pull(self):
+        for end in (self.listener, *self.ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@pytest.fixture
+def cable(empty_uri):
+    url = make_url(empty_uri)
+    cable = Cable(url.host, url.port)
+    yield cable
+    cable.pull()
+
+
+@pytest.fixture
+def far_app(make_app, empty_uri, cable):
+    """An application that reaches its database by that cable."""
+    url = make_url(empty_uri).set(port=cable.here[1])
+    app = make_app(SQLALCHEMY_DATABASE_URI=url.render_as_string(False))
+    fill(app)
+    yield app
+    close(app)
+
+
+def idle(app, number):
+    """Leave that many idle connections for reading, and for writing."""
+    with app.app_context():
+        for engine in (sql.engine, app.extensions["statements"].engine):
+            for connection in [engine.connect() for _ in range(number)]:
+                connection.close()
+
+
+CUT = {
+    "postgresql": (
+        "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+        "SELECT pg_terminate_backend(%s)",
+    ),
+    "mariadb": (
+        "SELECT id FROM information_schema.processlist WHERE db = %s",
+        "KILL %s",
+    ),
+}
+
+
+def cut(uri):
+    """Have the server end every connection to this database; the number of them."""
+    list_them, end = CUT[KIND]
+    url = make_url(uri)
+    elsewhere = url.set(database={"mariadb": "mysql"}.get(KIND, "postgres"))
+    server = create_engine(elsewhere, isolation_level="AUTOCOMMIT")
+    with connected(server) as ask:
+        ids = ask(list_them, (url.database,)).scalars().all()
+        for number in ids:
+            ask(end, (number,))
+        while ask(list_them, (url.database,)).all():
+            time.sleep(0.01)
+    server.dispose()
+    return len(ids)
+
+
+@on_a_server
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize(
+    "verb, status, total", [("GET", 200, 1), ("POST", 201, 2), ("PUT", 200, 1)]
+)
+def test_a_connection_that_died_idle_is_not_felt(
+    live_app, empty_uri, verb, status, total, known
+):
+    client = as_account(live_app, "pythonista")
+    device = client.post(DEVICES, json=THERMOSTAT).json["url"]
+    idle(live_app, 5)
+    assert cut(empty_uri) >= 10
+    if not known:
+        live_app.extensions["guard"].accounts.clear()
+    url = device if verb == "PUT" else DEVICES
+    body = None if verb == "GET" else THERMOSTAT
+    assert client.open(url, method=verb, json=body).status_code == status
+    assert client.get(DEVICES).json["meta"]["total"] == total
+
+
+@on_a_server
+def test_one_dead_connection_tells_of_those_as_old(live_app, empty_uri):
+    idle(live_app, 5)
+    cut(empty_uri)
+    with live_app.app_context():
+        with pytest.raises(Changed), unit_of_work():
+            read("one", lambda: sql.select(sql.literal(1).label("one")))
+        with connected(sql.engine) as first, connected(sql.engine) as second:
+            assert first("SELECT 1").scalar() == second("SELECT 1").scalar() == 1
+
+
+@on_a_server
+def test_a_connection_that_dies_amid_a_request_undoes_it_and_it_runs_anew(
+    live_app, empty_uri
+):
+    client = as_account(live_app, "pythonista")
+    client.get(DEVICES)
+    times = []
+
+    def die(text, values):
+        if text.startswith("INSERT INTO devices"):
+            times.append(now())
+            if len(times) == 1:
+                cut(empty_uri)
+
+    with ran.connected_to(die):
+        made = client.post(DEVICES, json=THERMOSTAT)
+    assert made.status_code == 201
+    assert client.get(DEVICES).json["meta"]["total"] == 1
+    assert len(times) == 2
+
+
+@on_a_server
+def test_a_connection_that_dies_in_commit_is_told_and_nothing_runs_twice(
+    live_app, empty_uri
+):
+    client = as_account(live_app, "pythonista")
+    client.get(DEVICES)
+    times = []
+
+    def die(_connection):
+        times.append(cut(empty_uri))
+
+    with live_app.app_context():
+        event.listen(sql.engine, "commit", die)
+        answer = client.post(DEVICES, json=THERMOSTAT)
+        event.remove(sql.engine, "commit", die)
+    assert_problem(answer, 503)
+    assert answer.headers["Retry-After"]
+    assert len(times) == 1
+    assert client.get(DEVICES).json["meta"]["total"] == 0
+
+
+@on_a_server
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+def test_a_server_that_is_gone_is_503_at_once_until_it_is_back(far_app, cable, verb):
+    client = as_account(far_app, "pythonista")
+    body = THERMOSTAT if verb == "POST" else None
+
+    def answer():
+        return client.open(DEVICES, method=verb, json=body)
+
+    assert answer().status_code < 300
+    idle(far_app, 3)
+    cable.pull()
+    for _ in range(2):
+        began = time.monotonic()
+        refused = answer()
+        assert_problem(refused, 503)
+        assert refused.headers["Retry-After"]
+        assert time.monotonic() - began < 2
+    assert client.get("/status/ready").json["database"] == "does not answer"
+    cable.plug_in()
+    assert answer().status_code < 300
+    assert client.get("/status/ready").status_code == 200
+    assert client.get(DEVICES).json["meta"]["total"] == (2 if body else 0)
+
+
+@on_a_server
+def test_of_many_at_once_none_feels_that_the_connections_died(live_app, empty_uri):
+    client = as_account(live_app, "pythonista")
+    client.get(DEVICES)
+    idle(live_app, 5)
+    cut(empty_uri)
+
+    def post():
+        me = as_account(live_app, "pythonista")
+        return me.post(DEVICES, json=THERMOSTAT).status_code
+
+    assert at_once(*[post] * 12) == [201] * 12
+    assert client.get(DEVICES).json["meta"]["total"] == 12

@@ -1,0 +1,401 @@
+"""The migrations build exactly what the models say, and take it away again.
+
+Runs on SQLite, and on the server that TEST_DATABASE_URL names, where it is set.
+"""
+
+import os
+import time
+
+import pytest
+from alembic.script import ScriptDirectory
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import inspect, select, text
+
+from conftest import THERMOSTAT, asked, close, empty_database
+from myapp.core.data import alembic_hooks, dialects
+from myapp.core.data.migrations import MIGRATIONS, migrated
+from myapp.core.data.models.sql_model import SqlModel
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.observability.health import check_migrations
+from myapp.devices.models import Device
+from myapp.ops.doctor.checks import database
+from myapp.roles.models import Role
+from myapp.todos.models import Todo
+from myapp.users.models import User
+
+SERVER = os.environ.get("TEST_DATABASE_URL")
+# Each "table.column" that no model names any more, and that the release after this one
+# drops; this one may still be taken back to one that reads it.
+LEAVING = frozenset()
+BEFORE_TODOS = "6995f0431e3f"
+on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
+
+
+@pytest.fixture(params=["SQLite", "server"] if SERVER else ["SQLite"])
+def empty(request, make_app, tmp_path):
+    """An application whose database holds nothing yet."""
+    server = None if request.param == "SQLite" else SERVER
+    with empty_database(tmp_path, server) as uri:
+        app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+        yield app
+        close(app)
+
+
+def unlike_the_models():
+    """What Alembic would still have to change."""
+    with sql.engine.connect() as connection:
+        changes = alembic_hooks.unlike_the_models(connection)
+    return [change for change in changes if not leaves(change)]
+
+
+def leaves(change):
+    verb, *where = change
+    return verb == "remove_column" and f"{where[1]}.{where[2].name}" in LEAVING
+
+
+def tables():
+    """Every table as the database itself describes it, but for Alembic's own."""
+    found = inspect(sql.engine)
+    names = set(found.get_table_names()) - {"alembic_version"}
+    return {name: described(found, name) for name in names}
+
+
+def described(found, table):
+    # A default that no model names is for the release before us, and may stay.
+    columns = [
+        {**column, "default": None}
+        for column in found.get_columns(table)
+        if f"{table}.{column['name']}" not in LEAVING
+    ]
+
+    def by_name(parts):
+        return {part["name"]: as_text(part) for part in parts}
+
+    return {
+        "columns": by_name(columns),
+        "collations": {
+            column["name"]: getattr(column["type"], "collation", None)
+            for column in columns
+        },
+        "key": found.get_pk_constraint(table),
+        "references": by_name(found.get_foreign_keys(table)),
+        "unique": by_name(found.get_unique_constraints(table)),
+        "checks": by_name(found.get_check_constraints(table)),
+        "indexes": by_name(found.get_indexes(table)),
+        "options": found.get_table_options(table),
+        "counts up": counts_up(table),
+    }
+
+
+def as_text(part):
+    """The same, comparable: what tells of an index holds SQL, which is like nothing."""
+    if isinstance(part, dict):
+        return {name: as_text(value) for name, value in part.items()}
+    return str(part)
+
+
+def counts_up(table):
+    """Whether an id never comes back; other databases than SQLite see to it anyway."""
+    if sql.engine.dialect.name != "sqlite":
+        return True
+    statement = text("SELECT sql FROM sqlite_master WHERE name = :name")
+    with sql.engine.connect() as connection:
+        return "AUTOINCREMENT" in connection.scalar(statement, {"name": table})
+
+
+def test_the_service_runs_on_what_the_models_say(shared_app):
+    with shared_app.app_context():
+        assert unlike_the_models() == []
+
+
+def test_the_migrations_build_what_the_models_say(empty):
+    with empty.app_context():
+        upgrade()
+        assert unlike_the_models() == []
+        migrated = tables()
+        downgrade(revision="base")
+        sql.create_all()
+        assert migrated == tables()
+
+
+def test_every_id_that_is_shown_counts_up(empty):
+    models = [mapper.class_ for mapper in sql.Model.registry.mappers]
+    shown = [m.__tablename__ for m in models if issubclass(m, SqlModel)]
+    with empty.app_context():
+        upgrade()
+        assert {table: counts_up(table) for table in shown} == dict.fromkeys(
+            shown, True
+        )
+
+
+def test_the_migrations_lead_back_to_nothing_and_up_again(empty):
+    with empty.app_context():
+        assert check_migrations().startswith("pending")
+        upgrade()
+        assert check_migrations() == "ok"
+        before = tables()
+        downgrade(revision="base")
+        assert tables() == {}
+        assert check_migrations().startswith("pending")
+        upgrade()
+        assert tables() == before
+        assert check_migrations() == "ok"
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(empty):
+    with empty.app_context():
+        upgrade()
+        before = tables()
+        upgrade()
+        assert tables() == before
+
+
+# A newer release
+
+
+@pytest.fixture
+def ahead(empty):
+    """An application whose database a newer release has migrated."""
+    with empty.app_context():
+        upgrade()
+        with unit_of_work():
+            sql.session.execute(text("UPDATE alembic_version SET version_num = 'f00d'"))
+    return empty
+
+
+@pytest.mark.parametrize("command", ["deploy", "init-db"])
+def test_what_a_newer_release_has_migrated_stays(ahead, command):
+    with ahead.app_context():
+        before = tables()
+    result = ahead.test_cli_runner().invoke(args=[command])
+    assert result.exit_code == 0
+    assert result.output.startswith("The database is at f00d, which this release does")
+    with ahead.app_context():
+        assert tables() == before
+        assert migrated() == {"f00d"}
+
+
+@pytest.mark.parametrize("command", ["upgrade", "downgrade"])
+def test_alembic_says_clearly_whose_the_tables_are(ahead, caplog, command):
+    result = ahead.test_cli_runner().invoke(args=["db", command])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "f00d, which this release does not know" in caplog.text
+    with ahead.app_context():
+        assert migrated() == {"f00d"}
+
+
+def test_no_table_of_a_newer_release_is_moved(ahead, tmp_path):
+    target = f"sqlite:///{tmp_path}/target.sqlite3"
+    result = ahead.test_cli_runner().invoke(args=["move-db", "--to", target])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The source is of a newer release")
+
+
+def dropped(app, *statements):
+    """The application, after somebody has taken something out of its tables."""
+    with app.app_context(), unit_of_work():
+        for statement in statements:
+            sql.session.execute(text(statement))
+
+
+HEADS = "alembic_version"
+LACKING = "DROP TABLE todos", "ALTER TABLE audit DROP COLUMN details"
+
+
+@pytest.mark.parametrize("command", ["deploy", "init-db"])
+def test_tables_of_a_migration_that_got_lost_are_told_of(ahead, command):
+    dropped(ahead, *LACKING)
+    result = ahead.test_cli_runner().invoke(args=[command])
+    assert result.exit_code == 1
+    told = "f00d, which this release does not know, and lacks audit.details, todos."
+    assert told in result.output
+    assert "flask db downgrade" in result.output
+    with ahead.app_context():
+        assert migrated() == {"f00d"}
+
+
+def test_a_service_that_lacks_tables_is_not_ready(ahead):
+    dropped(ahead, *LACKING)
+    ready = ahead.test_client().get("/status/ready")
+    assert ready.status_code == 503
+    assert ready.json["migrations"].startswith("foreign: `flask deploy`")
+    assert "todos" not in ready.text
+
+
+def test_the_doctor_says_what_they_lack(ahead):
+    dropped(ahead, *LACKING)
+    with ahead.app_context():
+        ((level, told, mend),) = database.models(ahead.config)
+    assert (level, told) == ("wrong", "no migration has made audit.details, todos")
+    assert "flask db downgrade" in mend
+
+
+def test_that_nothing_is_lacking_is_looked_up_once(ahead):
+    client = ahead.test_client()
+    assert client.get("/status/ready").json["migrations"] == "ok"
+    with asked(ahead) as seen:
+        assert client.get("/status/ready").json["migrations"] == "ok"
+    others = [words for words, values in seen if HEADS not in f"{words} {values}"]
+    assert set(others) <= {"BEGIN", "SELECT 1"}
+
+
+# Tables that are made anew
+
+
+@pytest.fixture
+def lived_in(empty):
+    """An application whose tables hold rows that refer to each other; the device with the
+    highest id is gone."""
+    with empty.app_context():
+        upgrade()
+        with unit_of_work():
+            Role.build_in()
+            owner_id = User.create("gardener", "tulips & roses").id
+            device, last = (
+                Device.create(owner_id=owner_id, **THERMOSTAT) for _ in range(2)
+            )
+            todo = {"name": "Look", "task": "at it", "done": False, "due_at": None}
+            Todo.create(owner_id=owner_id, device=device.id, **todo)
+            Device.lock_or_404(last.id).delete()
+    return empty
+
+
+def rows():
+    with sql.engine.connect() as connection:
+        return {
+            name: connection.execute(select(table)).all()
+            for name, table in sql.metadata.tables.items()
+        }
+
+
+LONGER = (
+    "for table, column in ('users', 'username'), ('devices', 'name'):",
+    "    with op.batch_alter_table(table) as batch:",
+    "        batch.alter_column(column, type_=sa.String(80), existing_nullable=False)",
+)
+
+
+def test_a_column_that_changes_takes_no_row_along(lived_in, next_migration):
+    next_migration(*LONGER)
+    with lived_in.app_context():
+        before = rows()
+        assert before["todos"][0].device == before["devices"][0].id
+        upgrade()
+        assert rows() == before
+        lengths = {
+            c["name"]: c["type"] for c in inspect(sql.engine).get_columns("users")
+        }
+        assert lengths["username"].length == 80
+
+
+def test_no_id_comes_back_after_a_column_has_changed(lived_in, next_migration):
+    next_migration(*LONGER)
+    with lived_in.app_context():
+        before = rows()
+        upgrade()
+        assert counts_up("devices") and counts_up("users")
+        with unit_of_work():
+            owner_id = before["users"][0].id
+            new = Device.create(owner_id=owner_id, **THERMOSTAT)
+        assert new.id == before["devices"][0].id + 2
+
+
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+def test_a_table_that_is_made_anew_is_as_it_was(lived_in, next_migration):
+    next_migration(
+        f"for table in {sorted(sql.metadata.tables)}:",
+        "    with op.batch_alter_table(table, recreate='always'):",
+        "        pass",
+    )
+    with lived_in.app_context():
+        before = tables(), rows()
+        upgrade()
+        assert (tables(), rows()) == before
+
+
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+def test_a_migration_that_leaves_a_reference_to_nothing_changes_nothing(
+    lived_in, next_migration, caplog
+):
+    next_migration(*LONGER, "op.execute('DELETE FROM devices')")
+    with lived_in.app_context():
+        before = tables(), rows(), migrated()
+    result = lived_in.test_cli_runner().invoke(args=["deploy"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "what is not there (todos to devices)" in caplog.text
+    with lived_in.app_context():
+        assert (tables(), rows(), migrated()) == before
+
+
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+def test_foreign_keys_are_at_rest_no_longer_than_a_migration(lived_in):
+    asks = text("PRAGMA foreign_keys")
+    with lived_in.app_context(), sql.engine.connect() as connection:
+        with pytest.raises(ZeroDivisionError), alembic_hooks.at_rest(connection):
+            assert connection.scalar(asks) == 0
+            1 / 0
+        assert connection.scalar(asks) == 1
+
+
+# Tables that somebody holds
+
+
+@pytest.fixture
+def held(empty, monkeypatch):
+    """A connection that somebody has begun to write on, and the application; our patience
+    is short. The migration that waits has done a part of its work by then."""
+    monkeypatch.setattr(dialects, "PATIENCE", 1)
+    monkeypatch.setattr(dialects, "PAUSE", 0.1)
+    with empty.app_context():
+        upgrade(revision=BEFORE_TODOS)
+        with sql.engine.connect() as somebody:
+            somebody.detach()  # from a pool that the migration throws away
+            somebody.execute(text("UPDATE audit SET search = '' WHERE id = 0"))
+            yield somebody, empty
+
+
+@on_a_server
+@pytest.mark.parametrize("empty", ["server"], indirect=True)
+def test_a_migration_tries_again_when_somebody_held_a_table(held, monkeypatch):
+    somebody, app = held
+    wait = time.sleep
+
+    def wait_while_they_end(seconds):
+        somebody.rollback()
+        wait(seconds)
+
+    monkeypatch.setattr(time, "sleep", wait_while_they_end)
+    result = app.test_cli_runner().invoke(args=["deploy"])
+    assert result.exit_code == 0
+    assert result.output.startswith("Somebody holds a table; again in")
+    assert check_migrations() == "ok"
+    assert unlike_the_models() == []
+
+
+@on_a_server
+@pytest.mark.parametrize("empty", ["server"], indirect=True)
+def test_a_migration_gives_up_when_somebody_holds_a_table_for_long(
+    held, caplog, monkeypatch
+):
+    monkeypatch.setattr(dialects, "TRIES", 2)
+    somebody, app = held
+    began = time.monotonic()
+    result = app.test_cli_runner().invoke(args=["deploy"])
+    assert 2 < time.monotonic() - began < 4
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.output.count("Somebody holds a table") == 1
+    assert (
+        "Somebody has held a table that this changes for 2 times 1 sec" in caplog.text
+    )
+    assert migrated() == {BEFORE_TODOS}
+
+
+def test_the_migrations_stand_in_one_line():
+    scripts = ScriptDirectory(MIGRATIONS)
+    assert len(scripts.get_heads()) == len(scripts.get_bases()) == 1
+    for revision in scripts.walk_revisions():
+        assert not revision.is_merge_point
+        assert revision.doc

@@ -1,0 +1,111 @@
+"""What holds for every sweep, and for the command that runs them all."""
+
+from datetime import timedelta
+
+import pytest
+
+from conftest import asked, fill, hire
+from myapp.core.data.batches import delete_in_batches
+from myapp.core.data.models.columns import now
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.http.idempotency import FirstAnswer
+from myapp.core.jobs import schedule
+from myapp.users.models import User
+
+SWEEPS = (
+    "audit.purge",
+    "auth.purge",
+    "idempotency.purge",
+    "presence.write_back",
+    "users.purge",
+)
+
+
+def purge(app):
+    """What the command says of each sweep, by name, and with what code it ends."""
+    result = app.test_cli_runner().invoke(args=["purge"])
+    told = dict(line.split(": ", 1) for line in result.output.splitlines())
+    return told, result.exit_code
+
+
+def test_the_command_runs_every_sweep(app, client, device):
+    client.put(f"/api/v1/presence/{device['id']}", json={})
+    told, code = purge(app)
+    assert code == 0
+    assert told.keys() >= set(SWEEPS)
+    assert told.pop("presence.write_back") == "1 devices seen, 0 fell silent"
+    assert set(told.values()) == {"nothing to do"}
+
+
+def test_without_redis_the_other_sweeps_run_and_the_command_fails(make_app, empty_uri):
+    uris = {"SQLALCHEMY_DATABASE_URI": empty_uri, "REDIS_URL": "unix:///nobody.sock"}
+    app = make_app(**uris)
+    fill(app)
+    told, code = purge(app)
+    assert code == 1
+    assert told.pop("presence.write_back") == "failed: ConnectionError"
+    assert set(told.values()) == {"nothing to do"}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_sweep_may_come_again_and_again(app, name):
+    for _ in range(2):
+        done = app.extensions["celery"].tasks[name].apply()
+        assert done.successful()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 7])
+def test_rows_are_removed_in_batches_by_keys_of_several_columns(
+    app, number, monkeypatch
+):
+    monkeypatch.setattr("myapp.core.data.batches.AT_ONCE", 2)
+    with app.app_context():
+        with unit_of_work():
+            for account in (1, 2):
+                for key in range(7):
+                    row = {"account_id": account, "key": str(key)}
+                    more = {"request_hash": b"", "created_at": now()}
+                    sql.session.add(FirstAnswer(**row, **more))
+        table = FirstAnswer.__table__
+        chosen = table.c.account_id == 2, table.c.key < str(number)
+        with asked(app) as seen:
+            assert delete_in_batches(table, *chosen) == number
+        with unit_of_work(writes=False):
+            left = sql.session.execute(sql.select(table.c.account_id, table.c.key))
+            kept = {(1, str(key)) for key in range(7)}
+            assert set(left) == kept | {(2, str(key)) for key in range(number, 7)}
+    batches = [text for text, _ in seen if text.startswith("DELETE")]
+    assert len(batches) == (number + 1) // 2
+
+
+def test_what_somebody_holds_is_left_and_waited_for_by_nobody(live_app):
+    with live_app.app_context():
+        if sql.engine.dialect.name == "sqlite":
+            pytest.skip("one writes at a time there")
+        users = User.__table__
+        with sql.engine.begin() as held:
+            one = sql.select(users.c.id).where(users.c.username == "engineer")
+            held.execute(one.with_for_update())
+            assert delete_in_batches(users, users.c.id > 0) == 1
+        assert delete_in_batches(users, users.c.id > 0) == 1
+
+
+def test_every_sweep_finds_its_rows_by_an_index(live_app):
+    """SQLite tells; on a server it depends on how many rows there are."""
+    hire(live_app, "gardener")
+    with live_app.app_context():
+        with unit_of_work():
+            long_ago = {"deleted_at": now() - timedelta(days=31)}
+            sql.session.execute(sql.update(User).values(long_ago))
+        if sql.engine.dialect.name != "sqlite":
+            pytest.skip("it has so few rows that it reads them all")
+        with asked(live_app) as seen:
+            for sweep in schedule.sweeps().values():
+                sweep.run()
+        searches = [statement for statement in seen if "SELECT" in statement[0]]
+        assert len(searches) >= 8
+        with sql.engine.connect() as connection:
+            for text, values in searches:
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)
+                steps = [row.detail for row in plan]
+                assert steps and not any(step.startswith("SCAN") for step in steps)

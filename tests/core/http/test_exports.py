@@ -1,0 +1,401 @@
+"""Downloads of whole collections, in constant memory and from one snapshot."""
+
+import csv
+import io
+import socket
+import time
+import tracemalloc
+from contextvars import Context
+from http.client import HTTPConnection, IncompleteRead
+from urllib.parse import urlsplit
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from conftest import THERMOSTAT, as_account, asked, basic, hire
+from myapp.core.data.models.pages import Page
+from myapp.core.data.models.page_queries import AT_ONCE
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.http.exports import as_csv, as_ndjson, cell, unguarded
+from myapp.core.schema.fields import NO_NUL
+from myapp.devices.models import Device
+from myapp.users.models import User
+from support.assertions import assert_problem
+
+DEVICES = "/api/v1/devices/"
+EXPORT = f"{DEVICES}export"
+FORMS = ["csv", "ndjson"]
+MINE = {"Authorization": basic("pythonista", "I<3testing")}
+
+EVERYTHING = Page(1, 0, (("id", False),), {}, "", "none", None)
+
+# What a schema of text lets in.
+assert NO_NUL == "^[^\\u0000]*$"
+anything = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def exported(client, form="csv", **query):
+    """The records of an export, as the import would read them."""
+    response = client.get(EXPORT, query_string={"format": form, **query})
+    assert response.status_code == 200
+    if form == "ndjson":
+        return [orjson.loads(line) for line in response.data.splitlines()]
+    return [
+        {name: unguarded(text) for name, text in row.items()}
+        for row in rows_of(response.text)
+    ]
+
+
+def register(app, number, username="pythonista", **values):
+    """Commit that many devices of an account, called 0001 and so on."""
+    with app.app_context(), unit_of_work():
+        bodies = ({**THERMOSTAT, "name": f"{n:04}", **values} for n in range(number))
+        Device.create_many(bodies, owner_id=User.find(username).id)
+
+
+def elsewhere(function, *args, **kwargs):
+    """Call it as if nothing else were going on in this thread."""
+    return Context().run(function, *args, **kwargs)
+
+
+# What a download holds
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_export_holds_what_the_list_shows(client, device, form):
+    other = client.post(DEVICES, json={**THERMOSTAT, "name": "Oven"}).json
+    expected = [device, other]
+    if form == "csv":
+        expected = [{name: str(item[name]) for name in item} for item in expected]
+    assert exported(client, form) == expected
+
+
+def test_csv_is_as_rfc_4180_has_it(client):
+    body = {**THERMOSTAT, "name": 'a "b", c', "location": "two\nlines"}
+    made = client.post(DEVICES, json=body).json
+    response = client.get(EXPORT)
+    assert response.content_type == "text/csv; charset=utf-8; header=present"
+    head, rest = response.text.split("\r\n", 1)
+    assert head.split(",") == list(made)
+    assert '"a ""b"", c","two\nlines"' in rest and rest.endswith("\r\n")
+
+
+def test_ndjson_is_a_line_for_each(client, device):
+    response = client.get(EXPORT, query_string={"format": "ndjson"})
+    assert response.content_type == "application/x-ndjson"
+    assert response.data == client.get(device["url"]).data + b"\n"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_download_has_a_name_and_is_not_kept(client, form):
+    headers = client.get(EXPORT, query_string={"format": form}).headers
+    named = f'attachment; filename="devices.{form}"'
+    assert headers["Content-Disposition"] == named
+    assert headers["Cache-Control"] == "no-store"
+    assert "Content-Length" not in headers
+
+
+def test_nothing_is_a_line_of_names_or_no_line(client):
+    assert client.get(EXPORT).text.split(",")[:2] == ["url", "id"]
+    assert exported(client) == exported(client, "ndjson") == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("beyond", [-1, 0, 1, AT_ONCE])
+def test_all_are_there_in_order_however_many(app, client, form, beyond):
+    number = AT_ONCE + beyond
+    register(app, number)
+    names = [row["name"] for row in exported(client, form, sort="-name")]
+    assert names == [f"{n:04}" for n in reversed(range(number))]
+
+
+def test_an_export_is_filtered_searched_and_sorted_like_the_list(app, client):
+    register(app, 3, type="Lamp")
+    register(app, 3, type="Lamp", location="Attic")
+    register(app, 3)
+    for query in (
+        {"type": "Lamp", "location": "Kitchen"},
+        {"q": "ATTIC", "sort": "-name"},
+        {"owner": "pythonista", "sort": "type,-name"},
+        {"owner": "engineer"},
+        {"created_at": "2020-02-29T12:00:00Z"},
+    ):
+        listed = client.get(DEVICES, query_string=query).json["items"]
+        assert exported(client, "ndjson", **query) == listed
+
+
+def test_everybody_exports_what_they_may_read(app, client, engineer):
+    register(app, 2)
+    register(app, 1, "engineer")
+    manager = hire(app, "overseer", "manager")
+    assert [len(exported(who)) for who in (client, engineer, manager)] == [2, 1, 3]
+    (theirs,) = exported(manager, owner="engineer")
+    assert theirs["owner"] == "engineer"
+    assert exported(engineer, owner="pythonista") == []
+
+
+# What is asked for wrongly
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "query",
+    ["format=xml", "format=", "format=csv&format=csv", "sort=x", "id=x", "q=%00"],
+)
+def test_what_makes_no_sense_is_refused(client, method, query):
+    response = client.open(f"{EXPORT}?{query}", method=method)
+    assert response.status_code == 400
+    assert response.mimetype == "application/problem+json"
+
+
+def test_all_that_is_wrong_is_named_at_once(client):
+    query = "format=xml&sort=x&id=x&created_at=x&q=%00&type=%00"
+    problem = assert_problem(client.get(f"{EXPORT}?{query}"), 400)
+    pointers = {error["pointer"] for error in problem["errors"]}
+    assert pointers == {"/format", "/sort", "/id", "/created_at", "/q", "/type"}
+
+
+def test_what_is_for_pages_means_nothing_here(client, device):
+    query = {"page": "x", "per_page": 0, "cursor": "x", "view": "x", "total": "x"}
+    assert exported(client, "ndjson", **query) == [device]
+
+
+def test_the_documents_tell_what_an_export_takes(stranger):
+    paths = stranger.get("/openapi.json").json["paths"]
+    names = {known["name"] for known in paths[EXPORT]["get"]["parameters"]}
+    assert {"format", "sort", "q", "type", "owner"} <= names
+    assert not names & {"page", "per_page", "cursor", "view", "total"}
+
+
+# Cells
+
+
+@pytest.mark.parametrize("begin", [*"=+-@\t\r\n", *"＝＋－＠"])
+def test_what_a_spreadsheet_would_run_is_made_harmless(client, begin):
+    body = {**THERMOSTAT, "name": f"{begin}1+1"}
+    made = client.post(DEVICES, json=body).json
+    (row,) = rows_of(client.get(EXPORT).text)
+    assert row["name"] == f"'{begin}1+1"
+    (told,) = exported(client)
+    assert told["name"] == made["name"]
+
+
+@given(anything)
+@example("'")
+@example("'=1")
+def test_any_text_comes_back_out_of_its_cell(text):
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(["before", cell(text), "after"])
+    ((_, kept, _),) = csv.reader(io.StringIO(line.getvalue(), newline=""))
+    assert unguarded(kept) == text
+    assert kept[:1] not in set("=+-@\t\r\n")
+
+
+@pytest.mark.parametrize("text", ["", "'tis", "'", "a=b"])
+def test_what_nobody_guarded_is_left_as_it_is(text):
+    assert unguarded(text) == text
+
+
+@pytest.mark.parametrize(
+    "value, shown", [(None, ""), (True, "true"), (-5, "-5"), (0.5, "0.5")]
+)
+def test_what_is_no_text_stands_there_as_in_json(value, shown):
+    assert cell(value) == shown
+
+
+# How it is read
+
+
+@pytest.fixture
+def committed(make_app):
+    """An application with four batches of pythonista's devices, seen by everybody."""
+    pool = {"pool_size": 1, "max_overflow": 1, "pool_timeout": 0.1}
+    app = make_app(SQLALCHEMY_ENGINE_OPTIONS=pool)
+    register(app, 3 * AT_ONCE + 10)
+    yield app
+    with app.app_context(), unit_of_work():
+        sql.session.execute(sql.delete(Device))
+
+
+def connections(app):
+    """How many connections are in use."""
+    with app.app_context():
+        return sql.engine.pool.checkedout()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_export_shows_one_moment(committed, form):
+    client = as_account(committed, "pythonista")
+    before = elsewhere(exported, client, form)
+    first, last = before[0], before[-1]
+    pieces = client.get(EXPORT, query_string={"format": form}).iter_encoded()
+    read = next(pieces)
+    changes = [
+        ("patch", last["url"], {"json": {"name": "changed"}}),
+        ("delete", before[-2]["url"], {}),
+        ("delete", first["url"], {}),
+        ("post", DEVICES, {"json": THERMOSTAT}),
+    ]
+    for verb, url, body in changes:
+        response = elsewhere(getattr(client, verb), url, **body)
+        assert response.status_code < 300
+    read += b"".join(pieces)
+    if form == "csv":
+        assert rows_of(read.decode()) == before
+    else:
+        assert [orjson.loads(line) for line in read.splitlines()] == before
+    after = elsewhere(exported, client, form)
+    assert len(after) == len(before) - 1
+    assert [row["name"] for row in after[-2:]] == ["changed", THERMOSTAT["name"]]
+
+
+def test_an_export_takes_one_connection_and_gives_it_back_early(committed):
+    client = as_account(committed, "pythonista")
+    pieces = client.get(EXPORT).iter_encoded()
+    in_use = [connections(committed) for _ in pieces]
+    assert in_use == [1, 1, 1, 0]
+
+
+def test_who_leaves_gives_the_connection_back_and_reads_no_more(committed, monkeypatch):
+    shown = count_shown(monkeypatch)
+    client = as_account(committed, "pythonista")
+    for _ in range(3):  # more often than there are connections
+        response = client.get(EXPORT)
+        next(response.iter_encoded())
+        response.close()
+        assert connections(committed) == 0
+    assert len(shown) == 3 * AT_ONCE
+    assert len(elsewhere(exported, client)) == 3 * AT_ONCE + 10
+
+
+def test_who_never_reads_gives_the_connection_back(committed):
+    as_account(committed, "pythonista").get(EXPORT).close()
+    assert connections(committed) == 0
+
+
+def count_shown(monkeypatch):
+    """A list that grows with every record that is shown."""
+    shown = []
+    as_json = Device.as_json
+
+    def watched(record):
+        shown.append(record.id)
+        return as_json(record)
+
+    monkeypatch.setattr(Device, "as_json", watched)
+    return shown
+
+
+def test_without_a_database_it_is_503_and_no_broken_file(committed):
+    client = as_account(committed, "pythonista")
+    assert client.get(DEVICES).status_code == 200  # now the account is known
+    with committed.app_context():
+        taken = [sql.engine.connect() for _ in range(2)]
+        response = elsewhere(client.get, EXPORT)
+        for connection in taken:
+            connection.close()
+    problem = assert_problem(response, 503)
+    assert response.headers["Retry-After"]
+    assert "Content-Disposition" not in response.headers, problem
+
+
+def test_head_reads_no_device(app, client, device):
+    client.get(DEVICES)  # now the account is known
+    with asked(app) as seen:
+        assert client.head(EXPORT).status_code == 200
+        assert not [text for text, _ in seen if "devices" in text]
+        client.get(EXPORT)
+        assert len([text for text, _ in seen if "devices" in text]) == 1
+
+
+@pytest.mark.parametrize("encoder", [as_csv, as_ndjson])
+def test_ten_times_the_rows_take_the_same_memory(app, encoder):
+    register(app, 2 * AT_ONCE, location="Attic")
+    register(app, 18 * AT_ONCE)
+    attic = {"location": "Attic"}
+
+    def peak(scope, expected):
+        with app.test_request_context(EXPORT), unit_of_work(writes=False):
+            batches = Device.stream(EVERYTHING, **scope)
+            tracemalloc.start()
+            lines = sum(piece.count(b"\n") for piece in encoder(Device, batches))
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert lines >= expected
+        return most
+
+    peak(attic, 2 * AT_ONCE)  # what is compiled and cached once
+    assert peak({}, 20 * AT_ONCE) < 1.5 * peak(attic, 2 * AT_ONCE)
+
+
+# Over a wire
+
+
+def ask(address, form):
+    """A connection that has asked for an export, and takes little at a time."""
+    url = urlsplit(address)
+    connection = HTTPConnection(url.hostname, url.port, timeout=10)
+    connection.sock = socket.socket()
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.sock.settimeout(10)
+    connection.sock.connect((url.hostname, url.port))
+    connection.request("GET", f"{EXPORT}?format={form}", headers=MINE)
+    return connection
+
+
+def until(condition):
+    """Wait for it, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_an_export_is_cut_off_when_the_client_leaves(
+    live_app, live_server, monkeypatch
+):
+    wide = dict.fromkeys(THERMOSTAT, "🌡" * 64)
+    register(live_app, 6000, **wide)  # more than the sockets hold
+    shown = count_shown(monkeypatch)
+    connection = ask(live_server, "ndjson")
+    response = connection.getresponse()
+    assert response.status == 200 and response.read(100)
+    assert connections(live_app) == 1
+    response.close()
+    connection.close()
+    assert until(lambda: connections(live_app) == 0)
+    assert AT_ONCE <= len(shown) < 6000
+
+
+def parse_whole(text, form):
+    """Read a file in full, as who is strict with it."""
+    if form == "csv":
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_fails_in_the_middle_does_not_look_whole(
+    live_app, live_server, monkeypatch, form
+):
+    register(live_app, 3 * AT_ONCE)
+    as_json = Device.as_json
+
+    def breaks(record):
+        assert record.id <= 2 * AT_ONCE, "out of order"
+        return as_json(record)
+
+    monkeypatch.setattr(Device, "as_json", breaks)
+    response = ask(live_server, form).getresponse()
+    assert response.status == 200
+    with pytest.raises(IncompleteRead) as caught:
+        response.read()
+    with pytest.raises((csv.Error, orjson.JSONDecodeError)):
+        parse_whole(caught.value.partial.decode(), form)
+    assert until(lambda: connections(live_app) == 0)

@@ -1,0 +1,180 @@
+"""A POST with an Idempotency-Key happens once, however often it comes."""
+
+from datetime import timedelta
+
+import pytest
+
+from conftest import THERMOSTAT, as_account
+from myapp.core.data.models.columns import now
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.http.idempotency import FirstAnswer
+from myapp.users.models import User
+from support.assertions import assert_problem
+
+DEVICES = "/api/v1/devices/"
+TODOS = "/api/v1/todos/"
+REGISTER = "/api/v1/auth/register"
+KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+AGAIN = "Idempotent-Replayed"
+
+
+def total(client, path=DEVICES):
+    return client.get(path).json["meta"]["total"]
+
+
+def post(client, path=DEVICES, body=THERMOSTAT, **headers):
+    return client.post(path, json=body, headers={**KEY, **headers})
+
+
+def pointers(answer):
+    return [fault["pointer"] for fault in answer.json["errors"]]
+
+
+def test_a_repeated_key_gets_the_first_answer_and_nothing_happens(client):
+    first, second = post(client), post(client)
+    assert AGAIN not in first.headers
+    assert second.headers[AGAIN] == "true"
+    assert (second.status_code, second.data) == (201, first.data)
+    for name in ("Location", "ETag", "Content-Type", "Cache-Control", "Vary"):
+        assert second.headers[name] == first.headers[name]
+    assert second.headers["X-Request-ID"] != first.headers["X-Request-ID"]
+    assert total(client) == 1
+
+
+def test_the_first_answer_stays_though_the_thing_changes(client):
+    first = post(client)
+    client.patch(first.json["url"], json={"name": "Renamed"})
+    assert post(client).data == first.data
+    client.delete(first.json["url"])
+    assert post(client).data == first.data
+    assert total(client) == 0
+
+
+def test_without_a_key_each_post_counts(client):
+    for _ in range(2):
+        assert AGAIN not in client.post(DEVICES, json=THERMOSTAT).headers
+    assert total(client) == 2
+
+
+def test_a_key_belongs_to_its_account(client, engineer):
+    mine, theirs = post(client), post(engineer)
+    assert mine.json["id"] != theirs.json["id"]
+    assert AGAIN not in theirs.headers
+
+
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        (DEVICES, {**THERMOSTAT, "name": "Another"}),
+        (DEVICES + "?x=1", THERMOSTAT),
+        (TODOS, {"name": "Clean", "task": "The filter"}),
+        (DEVICES, {}),
+    ],
+)
+def test_a_key_is_for_one_request(client, path, body):
+    post(client)
+    answer = post(client, path, body)
+    assert_problem(answer, 422)
+    assert pointers(answer) == ["/Idempotency-Key"]
+    assert (total(client), total(client, TODOS)) == (1, 0)
+
+
+def test_what_was_refused_may_be_sent_again_mended(client):
+    refused = post(client, body={**THERMOSTAT, "name": ""})
+    assert pointers(refused) == ["/name"]
+    assert post(client).status_code == 201
+    assert total(client) == 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "schlüssel", "a\tb", " "])
+def test_a_key_that_makes_no_sense_is_400(client, key):
+    answer = post(client, **{"Idempotency-Key": key.encode().decode("latin-1")})
+    assert_problem(answer, 400)
+    assert pointers(answer) == ["/Idempotency-Key"]
+    assert total(client) == 0
+
+
+@pytest.mark.parametrize("key", ["1", '"quoted"', "x" * 255, "!~"])
+def test_a_key_is_any_visible_ascii(client, key):
+    answers = [post(client, **{"Idempotency-Key": key}) for _ in range(2)]
+    assert [answer.headers.get(AGAIN) for answer in answers] == [None, "true"]
+
+
+def test_keys_differ_by_case(client):
+    for key in ("key", "KEY", "Key"):
+        assert AGAIN not in post(client, **{"Idempotency-Key": key}).headers
+
+
+def age(app, **by):
+    with app.app_context(), unit_of_work():
+        sql.session.execute(
+            sql.update(FirstAnswer).values(created_at=now() - timedelta(**by))
+        )
+
+
+def test_a_key_counts_for_a_day(app, client):
+    post(client)
+    age(app, hours=23, minutes=59)
+    assert post(client).headers[AGAIN] == "true"
+    age(app, hours=24, minutes=1)
+    anew = post(client, body={**THERMOSTAT, "name": "Another"})
+    assert anew.status_code == 201 and AGAIN not in anew.headers
+    assert post(client, body={**THERMOSTAT, "name": "Another"}).data == anew.data
+    assert total(client) == 2
+
+
+def test_what_is_older_is_purged_by_a_command(app, client):
+    def kept():
+        with app.app_context(), unit_of_work(writes=False):
+            return sql.session.scalar(sql.select(sql.func.count(FirstAnswer.key)))
+
+    post(client)
+    age(app, hours=24, minutes=1)
+    post(client, **{"Idempotency-Key": "younger"})
+    for said in ("1 answers", "nothing to do"):  # it may run twice
+        result = app.test_cli_runner().invoke(args=["purge"])
+        assert result.exit_code == 0
+        assert f"idempotency.purge: {said}\n" in result.output
+        assert kept() == 1
+
+
+def test_a_sign_up_happens_once_and_its_password_is_kept_nowhere(app, stranger):
+    body = {"username": "newcomer", "password": "Only I know this one"}
+    first, second = (post(stranger, REGISTER, body) for _ in range(2))
+    assert first.status_code == 201
+    assert (second.data, second.headers[AGAIN]) == (first.data, "true")
+    with app.app_context(), unit_of_work(writes=False):
+        (row,) = sql.session.execute(sql.select(FirstAnswer.__table__)).all()
+    assert "Only I know" not in str(row)
+    assert_problem(post(stranger, REGISTER, {**body, "password": "another 1"}), 422)
+
+
+IMPATIENT = {
+    "sqlite": {"timeout": 0.3},
+    "postgresql": {"options": "-c lock_timeout=300ms"},
+    "mysql": {"init_command": "SET SESSION innodb_lock_wait_timeout = 1"},
+}
+
+
+def test_whoever_comes_second_waits_for_the_first_and_not_for_ever(make_app):
+    """409; 503 on SQLite, which lets one write at a time, and does not say what."""
+    app = make_app()
+    kind = app.config["SQLALCHEMY_DATABASE_URI"].partition(":")[0].partition("+")[0]
+    hurry = {"connect_args": IMPATIENT[kind]}
+    second = as_account(make_app(SQLALCHEMY_ENGINE_OPTIONS=hurry), "pythonista")
+    second.get(DEVICES)  # who this is, is known from here on
+    with app.app_context():
+        first = {
+            "account_id": User.find("pythonista").id,
+            "key": KEY["Idempotency-Key"],
+        }
+        sql.session.rollback()
+        under_way = sql.insert(FirstAnswer).values(request_hash=b"", created_at=now())
+        sql.session.execute(under_way.values(first))
+        assert_problem(post(second), 503 if kind == "sqlite" else 409)
+        sql.session.rollback()
+        made = post(second)
+        assert made.status_code == 201
+        second.delete(made.json["url"])
+        sql.session.execute(sql.delete(FirstAnswer).filter_by(**first))
+        sql.session.commit()

@@ -1,0 +1,208 @@
+"""Every error comes in one form, whoever raised it, and keeps our insides in."""
+
+
+import flask_restx
+import pytest
+from flask import abort, request
+from redis.exceptions import ConnectionError as RedisConnectionError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from conftest import as_account, basic, close, empty_database
+from myapp.core.data.session import unit_of_work
+from myapp.core.errors import Problem
+from myapp.core.http.feature_api import FeatureApi
+from myapp.core.http.resource import Resource
+from myapp.core.security.authentication import caller
+from myapp.users.models import User
+from support.assertions import assert_problem
+
+
+def divide_by_zero():
+    1 / 0
+
+
+def take_a_name_twice():
+    with unit_of_work():
+        User.create("pythonista", "I<3testing")
+
+
+def ask_a_database_that_is_gone():
+    raise OperationalError("SELECT password", {}, Exception("no file /var/lib/db"))
+
+
+def wait_for_a_connection():
+    raise PoolTimeout("QueuePool limit of size 5 overflow 10 reached")
+
+
+def ask_a_redis_that_is_gone():
+    raise RedisConnectionError("Error 111 connecting to 10.0.0.7:6379")
+
+
+def abort_as_flask():
+    abort(404, "There is no file /etc/shadow.py")
+
+
+def abort_as_restx():
+    flask_restx.abort(418, "I am short and stout", password="I<3testing")
+
+
+def parse_as_restx():
+    parser = flask_restx.reqparse.RequestParser()
+    parser.add_argument("secret", required=True, location="args").parse_args()
+
+
+def read_a_form_as_werkzeug():
+    request.form["missing"]
+
+
+def ask_the_guard():
+    caller(basic_only=False)
+
+
+def say_it_ourselves():
+    raise Problem(428, "Send If-Match.", headers={"X-Why": "because"})
+
+
+STATUSES = {
+    divide_by_zero: 500,
+    take_a_name_twice: 409,
+    ask_a_database_that_is_gone: 503,
+    wait_for_a_connection: 503,
+    ask_a_redis_that_is_gone: 503,
+    abort_as_flask: 404,
+    abort_as_restx: 418,
+    parse_as_restx: 400,
+    read_a_form_as_werkzeug: 400,
+    ask_the_guard: 401,
+    say_it_ourselves: 428,
+}
+INSIDES = ("division", "zero", "10.0.0.7", "Queue", "shadow", "short", "I<3", "secret")
+
+
+@pytest.fixture(scope="module")
+def broken(make_app):
+    """A client of a service, set up as in production, in which all kinds of things go
+    wrong: below /flask in a view, below /restx in a Resource."""
+    app = make_app(TESTING=False, API_PREFIX="")
+    actions = {action.__name__: action for action in STATUSES}
+    feature = FeatureApi("restx", "Trouble.")
+
+    @feature.route("/<action>")
+    class Trouble(Resource):
+        def get(self, action):
+            actions[action]()
+
+    feature.mount(app)
+    app.add_url_rule("/flask/<action>", view_func=lambda action: actions[action]())
+    return app.test_client()
+
+
+@pytest.mark.parametrize("way", ["flask", "restx"])
+@pytest.mark.parametrize("action", STATUSES, ids=lambda action: action.__name__)
+def test_every_error_is_a_problem_that_keeps_our_secrets(broken, way, action):
+    response = broken.get(f"/{way}/{action.__name__}")
+    assert_problem(response, STATUSES[action])
+    assert not [word for word in INSIDES if word in response.text]
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_an_error_keeps_the_headers_that_it_came_with(broken):
+    assert broken.get("/restx/say_it_ourselves").headers["X-Why"] == "because"
+    assert "Bearer" in broken.get("/restx/ask_the_guard").headers["WWW-Authenticate"]
+    down = broken.get("/restx/ask_a_database_that_is_gone")
+    assert int(down.headers["Retry-After"]) > 0
+
+
+def test_an_address_that_is_not_there_is_a_problem_too(broken):
+    assert_problem(broken.get("/nowhere"), 404)
+    assert_problem(broken.post("/flask/divide_by_zero"), 405)
+
+
+def troubles(caplog):
+    """What was logged beside the line that each request leaves."""
+    return [record for record in caplog.records if record.name != "myapp.access"]
+
+
+@pytest.mark.parametrize("way", ["flask", "restx"])
+@pytest.mark.parametrize(
+    "action",
+    [divide_by_zero, ask_a_database_that_is_gone, ask_a_redis_that_is_gone],
+    ids=lambda action: action.__name__,
+)
+def test_what_is_our_fault_is_logged_with_the_request_id(broken, way, action, caplog):
+    response = broken.get(
+        f"/{way}/{action.__name__}", headers={"X-Request-ID": "find-me-again"}
+    )
+    assert response.json["request_id"] == "find-me-again"
+    (record,) = troubles(caplog)
+    assert record.levelname == "ERROR"
+    assert "find-me-again" in record.getMessage()
+
+
+def test_the_trace_of_the_unexpected_goes_to_the_log(broken, caplog):
+    broken.get("/restx/divide_by_zero")
+    assert "in divide_by_zero" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_is_the_clients_fault_is_not_logged(broken, caplog):
+    broken.get("/restx/abort_as_flask")
+    broken.get("/restx/say_it_ourselves")
+    assert not troubles(caplog)
+
+
+def test_an_error_undoes_what_the_request_did(make_app):
+    app = make_app(TESTING=False)
+    feature = FeatureApi("halfway", "Trouble.")
+
+    @feature.route("/")
+    class Halfway(Resource):
+        def post(self):
+            User.create("nobody", "knows this")
+            1 / 0
+
+    feature.mount(app)
+    assert_problem(app.test_client().post("/api/v1/halfway/"), 500)
+    with app.app_context():
+        assert User.find("nobody") is None
+
+
+def test_a_database_that_is_away_is_503(make_app, tmp_path):
+    uri = f"sqlite:///{tmp_path}/no/such/folder/db"
+    client = as_account(make_app(SQLALCHEMY_DATABASE_URI=uri), "pythonista")
+    response = client.get("/api/v1/account")
+    assert_problem(response, 503)
+    assert int(response.headers["Retry-After"]) > 0
+
+
+def test_a_redis_that_is_away_is_503_and_only_where_it_is_needed(make_app, tmp_path):
+    app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
+    client = as_account(app, "pythonista")
+    assert client.get("/api/v1/account").status_code == 200
+    response = client.get("/api/v1/presence/")
+    assert_problem(response, 503)
+    assert int(response.headers["Retry-After"]) > 0
+
+
+def test_tables_that_are_not_there_yet_are_503_and_told_of(make_app, tmp_path, caplog):
+    with empty_database(tmp_path) as uri:
+        app = make_app(SQLALCHEMY_DATABASE_URI=uri, TESTING=False)
+        headers = {"Authorization": basic("pythonista", "I<3testing")}
+        answer = app.test_client().get("/api/v1/account", headers=headers)
+        close(app)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "collection", ["devices", "todos", "presence", "users", "account"]
+)
+def test_an_address_without_its_slash_knows_the_same_verbs(client, collection):
+    bare = f"/api/v1/{collection}"
+    for verb in ("OPTIONS", "BREW", "DELETE" if collection != "account" else "POST"):
+        with_slash = client.open(f"{bare}/", method=verb)
+        without = client.open(bare, method=verb)
+        assert without.status_code == with_slash.status_code in (200, 405)
+        assert set(without.allow) == set(with_slash.allow) > {"OPTIONS"}

@@ -1,0 +1,131 @@
+"""What api.py relies on inside Flask-RESTX: look here first when it is upgraded."""
+
+import inspect
+from importlib.metadata import version
+
+import flask_restx
+import pytest
+from flask import abort
+from flask_restx.fields import String
+
+from conftest import as_account
+from myapp import FEATURES
+from myapp.core.http.feature_api import FeatureApi
+from myapp.core.http.resource import Resource
+from support import ROOT
+from support.assertions import assert_problem
+
+PINNED = "1.3.2"
+HOOKS = {
+    "error_router": ["self", "original_handler", "e"],
+    "_register_doc": ["self", "app_or_blueprint"],
+    "_register_apidoc": ["self", "app"],
+}
+
+
+def test_its_version_is_the_one_that_was_looked_into():
+    assert version("flask-restx") == PINNED
+    requirements = ROOT / "requirements.in"
+    assert f"flask-restx=={PINNED} " in requirements.read_text()
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_what_we_override_is_there_with_the_parameters_we_know(name):
+    theirs = inspect.signature(getattr(flask_restx.Api, name))
+    assert list(theirs.parameters) == HOOKS[name]
+    ours = inspect.signature(getattr(FeatureApi, name))
+    assert len(ours.parameters) == len(theirs.parameters)
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_what_we_override_is_called(make_app, monkeypatch, name):
+    called = []
+    ours = getattr(FeatureApi, name)
+
+    def spy(self, *args):
+        called.append(name)
+        return ours(self, *args)
+
+    monkeypatch.setattr(FeatureApi, name, spy)
+    app = make_app(API_PREFIX="")
+    feature = FeatureApi("spied", "Looked at.")
+    feature.route("/")(Resource)
+    feature.mount(app)
+    app.test_client().get("/nowhere")
+    assert called
+
+
+def test_no_route_is_flask_restxs_own(app):
+    views = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules()}
+    assert "restx_doc" not in app.blueprints
+    assert not [name for name in views if name.endswith((".doc", ".specs", ".static"))]
+    assert not [rule for rule in views.values() if "swaggerui" in rule]
+    modules = {view.__module__ for view in app.view_functions.values()}
+    assert not [module for module in modules if module.startswith("flask_restx")]
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [feature for feature in FEATURES if not feature.below],
+    ids=lambda feature: feature.name,
+)
+def test_the_root_of_a_slice_is_its_collection_and_has_an_address(app, admin, feature):
+    with app.test_request_context():
+        root = feature.base_url
+    assert root.endswith(f"/{feature.name}/")
+    collection = {rule.rule for rule in app.url_map.iter_rules() if not rule.build_only}
+    path = root.removeprefix("http://localhost")
+    assert admin.get(path).status_code == (200 if path in collection else 404)
+
+
+def test_a_verb_that_a_resource_lacks_is_405_in_our_form(client):
+    assert_problem(client.post("/api/v1/users/1"), 405)
+
+
+def test_no_stranger_is_told_of_other_routes(stranger):
+    text = stranger.get("/api/v1/userz/").get_data(as_text=True)
+    assert "users" not in text
+    assert "did you mean" not in text
+
+
+def test_no_client_chooses_fields(make_app):
+    app = make_app(API_PREFIX="")
+    feature = FeatureApi("masked", "Nothing to hide.")
+    shape = feature.model("Shape", {"a": String, "b": String})
+
+    @feature.route("/")
+    class Masked(Resource):
+        @feature.marshal_with(shape)
+        def get(self):
+            return {"a": "1", "b": "2"}
+
+    feature.mount(app)
+    for mask in ("{a}", "{{{"):
+        answer = app.test_client().get("/masked/", headers={"X-Fields": mask})
+        assert answer.json == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "", "*/*", "x"])
+def test_the_answer_is_json_whatever_is_accepted(client, device, accept):
+    headers = {"Accept": accept}
+    answer = client.get(device["url"], headers=headers)
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    assert_problem(client.get("/api/v1/devices/0", headers=headers), 404)
+
+
+def test_a_slice_may_be_called_as_another_begins(make_app):
+    app = make_app(API_PREFIX="")
+    for name in ("_note", "_notes"):
+        feature = FeatureApi(name, "Notes.")
+
+        @feature.route("/<action>")
+        class Notes(Resource):
+            def get(self, action):
+                abort(409)
+
+        feature.mount(app)
+    client = as_account(app, "pythonista")
+    for name in ("_note", "_notes"):
+        assert_problem(client.get(f"/{name}/1"), 409)
+        assert_problem(client.post(f"/{name}/1"), 405)
+    assert client.get("/_note/swagger.json").status_code == 200

@@ -1,0 +1,514 @@
+"""What a worker is given is done, and once, whichever of its processes ends, and how."""
+
+import os
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+from sqlalchemy.exc import OperationalError
+
+from conftest import close, hire
+from myapp import create_app
+from myapp.core.data.embedded_redis import start_redis
+from myapp.core.data.models.columns import now
+from myapp.core.data.redis import redis_store
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.http.idempotency import FirstAnswer
+from myapp.core.jobs.celery_app import send
+from myapp.core.jobs.worker import SILENCE
+from myapp.devices.models import Device
+from myapp.imports.models import LEASE, MOST_TRIES, Import
+from myapp.imports.tasks import TURN, call_workers
+from myapp.users.models import User
+from support.background import background, worker
+from support.workers import LIMIT, database, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+IMPORTS = "/api/v1/imports/"
+READY = "/status/ready"
+NDJSON = "application/x-ndjson"
+FEW, MANY = 10, 5_000  # rows: nothing to a worker, and twenty batches of its time
+LONG, ENDLESS = 2 * MANY, 5 * MANY
+
+
+class Account:
+    """Somebody new who has devices registered."""
+
+    def __init__(self, app):
+        self.app = app
+        self.name = f"somebody-{uuid4().hex[:8]}"
+        self.client = hire(app, self.name)
+        with app.app_context(), unit_of_work(writes=False):
+            self.id = sql.session.scalar(
+                sql.select(User.id).filter_by(username=self.name)
+            )
+
+    def post(self, rows, **headers):
+        """The answer to a file of so many devices, and the serial numbers in it."""
+        serials = [f"{rows}-{n}-{uuid4().hex[:4]}" for n in range(rows)]
+        headers = {"Content-Type": NDJSON, **headers}
+        return self.client.post(IMPORTS, data=ndjson(serials), headers=headers), serials
+
+    def begin(self, rows, **headers):
+        """The address of a new import of so many devices, and their serial numbers."""
+        answer, serials = self.post(rows, **headers)
+        assert answer.status_code == 202, answer.text
+        return answer.json["url"], serials
+
+    def read(self, url):
+        return self.client.get(url).json
+
+    def wait_for(self, url, rows):
+        """Return when so many rows of an import are done with; it goes on."""
+        wait_until(lambda: self.read(url)["processed"] >= rows)
+        assert self.read(url)["status"] == "running"
+
+    def done(self, *urls):
+        """How imports are once they have ended."""
+        wait_until(
+            lambda: all(self.read(u)["status"] in ("done", "failed") for u in urls)
+        )
+        return [self.read(url) for url in urls]
+
+    def devices(self, column=Device.serial_number):
+        """What stands in this column of the account's devices, the oldest first."""
+        found = sql.select(column).filter_by(owner_id=self.id).order_by(Device.id)
+        with self.app.app_context(), unit_of_work(writes=False):
+            return sql.session.scalars(found).all()
+
+
+def ndjson(serials):
+    row = '{"name":"n","location":"l","type":"t","model":"m","serial_number":"%s"}'
+    # A batch is a mebibyte at most: of long lines a few hundred.
+    return "".join(f"{row % serial:4096}\n" for serial in serials)
+
+
+def number(url):
+    """The id of an import that stands there."""
+    return int(url.rpartition("/")[2])
+
+
+def files(app):
+    return set(Path(app.config["IMPORTS_FOLDER"]).glob("*"))
+
+
+def sweep(app):
+    """Do what the clock does every five seconds."""
+    with app.app_context():
+        send(call_workers)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """An application on stores that the workers here share."""
+    folder = tmp_path_factory.mktemp("jobs")
+    with start_redis() as (_, url):
+        with database(folder, url, IMPORTS_FOLDER=str(folder / "imports")) as app:
+            yield app
+
+
+@pytest.fixture
+def service(stores):
+    """The same; each test may make the Redis client look elsewhere."""
+    redis_store.init_app(stores)
+    return stores
+
+
+class Crew:
+    """The worker that the tests here share, for as long as nobody kills it."""
+
+    def __init__(self, app, folder):
+        self.worker = None
+        self._stack, self._app, self._folder = ExitStack(), app, folder
+
+    def come(self):
+        """The worker; another one where the last one is gone."""
+        if self.worker is None or not self.worker.runs:
+            self.leave()
+            two = worker(self._app, self._folder, "--concurrency", "2")
+            self.worker = self._stack.enter_context(two)
+        return self.worker
+
+    def leave(self):
+        """End it, if it is there."""
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def shared(stores, tmp_path_factory):
+    crew = Crew(stores, tmp_path_factory.mktemp("workers"))
+    yield crew
+    redis_store.init_app(stores)
+    crew.leave()
+
+
+@pytest.fixture
+def crew(service, shared):
+    return shared
+
+
+@pytest.fixture
+def at_work(crew):
+    """A worker with two processes."""
+    return crew.come()
+
+
+@pytest.fixture
+def me(service):
+    return Account(service)
+
+
+@pytest.fixture
+def other(service):
+    return Account(service)
+
+
+# Each row, once
+
+
+def test_a_pool_that_is_killed_again_and_again_registers_each_row_once(at_work, me):
+    url, serials = me.begin(MANY)
+    for rows in (1, MANY // 3, MANY // 3 * 2):
+        me.wait_for(url, rows)
+        for pid in at_work.pool:
+            os.kill(pid, signal.SIGKILL)
+    (ended,) = me.done(url)
+    assert (ended["status"], ended["created"]) == ("done", MANY)
+    assert me.devices() == serials
+
+
+def test_however_a_worker_is_lost_another_goes_on_where_it_was(
+    service, crew, at_work, tmp_path, me, other
+):
+    """One is killed, one was a command, one stands still and comes back; two clocks."""
+    third, still = Account(service), Account(service)
+    with ExitStack() as stack:
+
+        def start(*words):
+            return stack.enter_context(background(service, tmp_path, *words))
+
+        clocks = start("beat"), start("beat")
+        imports = [(me, *me.begin(LONG))]
+        me.wait_for(imports[0][1], 1)
+        at_work.send(signal.SIGKILL)
+        at_work.ended()
+        later = now() + 6 * LEASE  # however long the rest takes to start
+        set_leases(service, later)
+        stopped = stack.enter_context(worker(service, tmp_path, "--concurrency", "1"))
+
+        file, serials = tmp_path / "rows.ndjson", [f"row {n}" for n in range(LONG)]
+        file.write_text(ndjson(serials))
+        command = start("import-devices", str(file), "--owner", third.name)
+        wait_until(lambda: third.devices(Device.id))
+        command.send(signal.SIGKILL)
+        command.ended()
+        set_leases(service, later)
+        url = third.client.get(IMPORTS).json["items"][0]["url"]
+        imports.append((third, url, serials))
+
+        imports.append((still, *still.begin(LONG)))
+        still.wait_for(imports[-1][1], 1)
+        stop_between_writes(stopped, service)
+
+        begun = [account.read(url) for account, url, _ in imports]
+        assert all(
+            i["status"] == "running" and 0 < i["created"] < i["total"] for i in begun
+        )
+        assert lease_of(service, imports[-1][1]) > now()
+        set_leases(service, later)
+        begun = [account.read(url) for account, url, _ in imports]
+        crew.come()
+        for _ in range(2):
+            sweep(service)
+            other.done(other.begin(FEW)[0])
+        assert [account.read(url) for account, url, _ in imports] == begun
+        set_leases(service, now() - LEASE)
+        for account, url, _ in imports:
+            assert account.done(url)[0]["status"] == "done"
+        stopped.send(signal.SIGCONT)
+        wait_until(lambda: any("task" in line for line in stopped.lines))
+        for account, url, serials in imports:
+            assert account.devices() == serials
+            assert account.read(url)["created"] == len(serials)
+        assert all(clock.runs for clock in clocks)
+
+
+def lease_of(app, url):
+    """Until when nobody else may be at an import."""
+    with app.app_context(), unit_of_work(writes=False):
+        return sql.session.scalar(sql.select(Import.due_at).filter_by(id=number(url)))
+
+
+def set_leases(app, due_at):
+    with app.app_context(), unit_of_work():
+        sql.session.execute(sql.update(Import).values(due_at=due_at))
+
+
+def stop_between_writes(command, app):
+    """Have a command stand still, and nobody wait for what it holds."""
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        command.send(signal.SIGSTOP)
+        if not holds_a_lock(app):
+            return
+        command.send(signal.SIGCONT)
+        time.sleep(0.01)
+    pytest.fail("it always writes")
+
+
+def holds_a_lock(app):
+    """Whether somebody else is changing an import."""
+    with app.app_context():
+        engine = sql.create_engine(app.config["SQLALCHEMY_DATABASE_URI"])
+        try:
+            with engine.connect() as connection:
+                if engine.name == "sqlite":
+                    connection.exec_driver_sql("PRAGMA busy_timeout = 50")
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                else:
+                    locked = sql.select(Import.id).with_for_update(nowait=True)
+                    connection.execute(locked)
+        except OperationalError:
+            return True
+        finally:
+            engine.dispose()
+    return False
+
+
+def test_a_worker_that_is_asked_to_end_does_its_turn_and_no_more(
+    crew, at_work, me, other
+):
+    """What it has begun, it ends; what it has not is there for the next one."""
+    url, serials = me.begin(MANY)
+    me.wait_for(url, 1)
+    at_work.ask(signal.SIGTERM)
+    asked = time.monotonic()
+    wait_until(lambda: "shutdown" in at_work.said)
+    later, others = other.begin(FEW)
+    assert at_work.ended() == 0
+    assert time.monotonic() - asked < TURN + SILENCE
+    assert me.read(url)["status"] == "done"
+    assert me.devices() == serials
+    assert other.read(later)["status"] == "queued"
+    crew.come()
+    assert other.done(later)[0]["status"] == "done"
+    assert other.devices() == others
+
+
+# One after another
+
+
+def test_the_imports_of_an_account_take_turns_and_hold_up_nobody_else(
+    at_work, me, other
+):
+    with at_work.paused():
+        (url, first), (following, second) = me.begin(LONG), me.begin(MANY)
+        theirs, serials = other.begin(FEW)
+    for ended in me.done(url, following) + other.done(theirs):
+        assert ended["status"] == "done"
+    assert me.devices() == first + second
+    assert other.devices() == serials
+    assert other.devices(Device.id)[-1] < me.devices(Device.id)[-1]
+
+
+def test_what_is_cancelled_stops_and_the_next_begins(service, at_work, me):
+    said = len(at_work.said)
+    url, _ = me.begin(ENDLESS)
+    following, serials = me.begin(FEW)
+    with service.app_context(), unit_of_work(writes=False):
+        file = sql.session.get(Import, number(url)).path
+    me.wait_for(url, 1)
+    assert file.exists()
+    assert me.client.delete(url).status_code == 204
+    registered = me.devices()
+    assert me.client.get(url).status_code == 404
+    assert not file.exists()
+    wait_until(lambda: sweep(service) or me.read(following)["status"] == "done")
+    assert me.devices() == registered + serials
+    assert 0 < len(registered) < ENDLESS
+    nothing = f"nothing to do for import {number(url)}"
+    wait_until(lambda: nothing in at_work.said[said:])
+    told = at_work.said[
+        said:
+    ].splitlines()  # perhaps of a pool that was killed before, too
+    assert [line for line in told if "trace" in line and "WorkerLost" not in line] == []
+
+
+def test_what_is_cancelled_before_it_began_is_nothing_to_a_worker(at_work, me):
+    before = len(at_work.said)
+    with at_work.paused():
+        url, _ = me.begin(FEW)
+        assert me.client.delete(url).status_code == 204
+        following, serials = me.begin(FEW)
+    assert me.done(following)[0]["status"] == "done"
+    assert me.devices() == serials
+    nothing = f"nothing to do for import {number(url)}"
+    wait_until(lambda: nothing in at_work.said[before:])
+    assert "trace" not in at_work.said[before:]
+
+
+def test_an_import_that_never_gets_further_fails_and_the_next_begins(
+    service, at_work, me
+):
+    with at_work.paused():
+        (url, _), (following, serials) = me.begin(FEW), me.begin(FEW)
+        with service.app_context(), unit_of_work():
+            mine = sql.update(Import).filter_by(id=number(url))
+            sql.session.execute(mine.values(tries=MOST_TRIES))
+        kept = files(service)
+    failed, done = me.done(url, following)
+    assert (failed["status"], failed["processed"]) == ("failed", 0)
+    assert "again and again" in failed["errors"][0]["detail"]
+    assert done["status"] == "done"
+    assert me.devices() == serials
+    wait_until(lambda: len(kept - files(service)) == 2)
+
+
+# The command
+
+
+def test_ctrl_c_cancels_what_the_command_imports(service, tmp_path, me):
+    file = tmp_path / "rows.ndjson"
+    file.write_text(ndjson(range(ENDLESS)))
+    kept = files(service)
+    words = ("import-devices", str(file), "--owner", me.name)
+    with background(service, tmp_path, *words) as command:
+        wait_until(lambda: me.devices(Device.id))
+        command.ask(signal.SIGINT)
+        assert command.ended() == 1
+        assert "Cancelled" in command.said and "Traceback" not in command.said
+    assert me.client.get(IMPORTS).json["items"] == []
+    assert 0 < len(me.devices()) < ENDLESS
+    assert files(service) == kept
+
+
+# The broker
+
+
+def test_without_a_broker_nothing_is_half_made(service, tmp_path, me):
+    with start_redis(tmp_path) as (_, url):
+        pass
+    settings = ("SQLALCHEMY_DATABASE_URI", "REDIS_URL", "IMPORTS_FOLDER")
+    shared = {name: service.config[name] for name in settings}
+    app = create_app("testing", **shared, BROKER_URL=url)
+    client = app.test_client()
+    client.environ_base |= me.client.environ_base
+    sent = {"data": ndjson(range(FEW)), "content_type": NDJSON}
+    sent["headers"] = {"Idempotency-Key": "once"}
+    kept = files(service)
+    try:
+        refused = client.post(IMPORTS, **sent)
+        assert (refused.status_code, refused.json["status"]) == (503, 503)
+        assert int(refused.headers["Retry-After"]) > 0
+        with app.app_context(), unit_of_work(writes=False):
+            for model, column in ((Import, "owner_id"), (FirstAnswer, "account_id")):
+                mine = sql.select(model).filter_by(**{column: me.id})
+                assert sql.session.scalars(mine).all() == []
+        assert files(service) == kept
+        with start_redis(tmp_path):
+            answer = client.post(IMPORTS, **sent)
+            again = client.post(IMPORTS, **sent)
+            assert answer.status_code == again.status_code == 202
+            assert again.json == answer.json
+            assert again.headers["Idempotent-Replayed"] == "true"
+            assert Redis.from_url(url).llen("celery") == 1
+        assert len(files(service) - kept) == 1
+        assert client.delete(answer.json["url"]).status_code == 204
+    finally:
+        close(app)
+
+
+# What it tells
+
+
+def ready(app):
+    """The status of `/status/ready`, and what it says of the worker."""
+    answer = app.test_client().get(READY)
+    return answer.status_code, answer.json["worker"]
+
+
+def test_a_worker_that_ends_is_missed_at_once_but_for_another(
+    service, at_work, tmp_path
+):
+    with worker(service, tmp_path) as second:
+        assert ready(service) == (200, "ok")
+        at_work.ask(signal.SIGTERM)
+        at_work.ended()
+        assert ready(service) == (200, "ok")
+        second.ask(signal.SIGTERM)
+        second.ended()
+        assert ready(service) == (200, "does not answer")
+
+
+def test_a_worker_that_is_killed_takes_its_pool_along_and_is_missed_soon(
+    service, at_work, me, monkeypatch
+):
+    wait_until(lambda: len(at_work.pool) == 2)
+    pool = at_work.pool
+    url, _ = me.begin(MANY)
+    wait_until(lambda: me.read(url)["processed"])
+    at_work.ask(signal.SIGSTOP)  # it never hears what its pool has done
+    me.done(url)
+    at_work.ask(signal.SIGKILL)
+    at_work.ended()
+    wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pool))
+    assert ready(service) == (200, "ok")
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + SILENCE + 1)
+    assert ready(service) == (200, "does not answer")
+
+
+def test_a_line_tells_the_task_and_the_request_that_asked_for_it(at_work, me):
+    wanted = uuid4().hex
+    url, _ = me.begin(FEW, **{"X-Request-ID": wanted})
+    me.done(url)
+    wait_until(lambda: wanted in at_work.said)
+    (line,) = [line for line in at_work.lines if line["request_id"] == wanted]
+    assert len(line["task_id"]) == 36
+    assert line["task"] == "imports.advance"
+    assert line["outcome"].endswith(f" done, {FEW} of {FEW} rows")
+    assert (line["level"], line["ms"] > 0) == ("info", True)
+
+
+def test_what_fails_leaves_its_trace_once(service, at_work, me):
+    def in_hand():
+        with service.app_context():
+            return redis_store.hlen("unacked")
+
+    kept, wanted, before = files(service), uuid4().hex, in_hand()
+    with at_work.paused():
+        url, _ = me.begin(FEW, **{"X-Request-ID": wanted})
+        (file,) = files(service) - kept
+        file.unlink()
+        file.mkdir()  # which nobody expects
+    try:
+        wait_until(lambda: wanted in at_work.said and in_hand() <= before)
+        (line,) = [line for line in at_work.lines if "IsADirectory" in str(line)]
+        assert (line["request_id"], line["outcome"]) == (wanted, "failed")
+        assert line["trace"].count("Traceback") == 1
+        assert at_work.said.count("IsADirectoryError") == 1
+    finally:
+        file.rmdir()
+        me.client.delete(url)
+
+
+def test_a_worker_without_its_stores_tells_no_secret(service, tmp_path):
+    secrets = {
+        "MYAPP_SECRET_KEY": f"first-{uuid4().hex}",
+        "MYAPP_JWT_SECRET_KEY": f"second-{uuid4().hex}",
+        "DATABASE_URL": f"postgresql://me:third-{uuid4().hex}@127.0.0.1:1/myapp",
+        "REDIS_URL": f"redis://:fourth-{uuid4().hex}@127.0.0.1:1/0",
+    }
+    words = ("worker", "--concurrency", "1")
+    with background(service, tmp_path, *words, **secrets) as command:
+        wait_until(lambda: "annot connect" in command.said)
+        assert command.runs
+    for secret in secrets.values():
+        assert secret not in command.said
+        password = secret.partition("@")[0].rpartition(":")[2]
+        assert password not in command.said

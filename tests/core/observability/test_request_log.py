@@ -1,0 +1,99 @@
+"""Each request leaves a line: JSON in production, for people elsewhere."""
+
+import json
+import logging.handlers
+import queue
+
+import pytest
+
+from conftest import THERMOSTAT, as_account, basic, close
+from myapp import create_app
+from myapp.users.models import User
+
+DEVICES = "/api/v1/devices/"
+SESSIONS = "/api/v1/auth/sessions"
+KEYS = {"at", "level", "request_id", "method", "route", "status", "ms", "account"}
+
+
+@pytest.fixture
+def written(capsys, monkeypatch):
+    """The lines that an application made from here on has written."""
+    logger = logging.getLogger("myapp")
+    monkeypatch.setattr(logger, "handlers", logger.handlers[:])
+    return lambda: capsys.readouterr().err.splitlines()
+
+
+@pytest.fixture
+def production(written, make_app):
+    """An application that logs as production does."""
+    stores = make_app().config
+    app = create_app(
+        "production",
+        SQLALCHEMY_DATABASE_URI=stores["SQLALCHEMY_DATABASE_URI"],
+        REDIS_URL=stores["REDIS_URL"],
+        SECRET_KEY="x" * 32,
+        JWT_SECRET_KEY="y" * 32,
+    )
+    yield app
+    close(app)
+
+
+def test_in_production_a_request_is_a_line_of_json(production, written):
+    client = as_account(production, "pythonista")
+    answer = client.get(SESSIONS, headers={"X-Request-ID": "find-me"})
+    (line,) = map(json.loads, written())
+    assert line.keys() == KEYS
+    assert (line["level"], line["request_id"]) == ("info", "find-me")
+    assert (line["method"], line["route"], line["status"]) == ("GET", SESSIONS, 200)
+    with production.app_context():
+        assert line["account"] == User.find("pythonista").id
+    assert 0 < line["ms"] < 60_000
+    assert line["at"].endswith("Z")
+    assert answer.headers["X-Request-ID"] == "find-me"
+
+
+def test_no_address_no_query_and_no_secret_is_written(production, written):
+    stranger = production.test_client()
+    stranger.get(f"{DEVICES}4711471147114711/report?q=hunter2")
+    stranger.get("/secret/place?token=hunter2")
+    stranger.get(SESSIONS, headers={"Authorization": basic("pythonista", "hunter2")})
+    text = written()
+    lines = [json.loads(line) for line in text]
+    assert [line["status"] for line in lines] == [401, 404, 401]
+    assert [line["account"] for line in lines] == [None, None, None]
+    assert lines[0]["route"] == "/api/v1/devices/<int:id>/report"
+    assert lines[1]["route"] == "(none)"
+    for secret in ("4711471147114711", "hunter2", "secret", "pythonista"):
+        assert secret not in "".join(text)
+
+
+def test_an_error_of_ours_is_one_line_with_its_trace(production, written):
+    production.add_url_rule("/breaks", view_func=lambda: 1 / 0)
+    production.test_client().get("/breaks", headers={"X-Request-ID": "find-me"})
+    error, line = map(json.loads, written())
+    assert (error["level"], error["request_id"]) == ("error", "find-me")
+    assert "ZeroDivisionError" in error["trace"]
+    assert (line["status"], line["request_id"]) == (500, "find-me")
+
+
+def test_a_server_that_logs_by_itself_does_not_repeat_a_line(production, monkeypatch):
+    heard = logging.handlers.QueueHandler(queue.SimpleQueue())
+    monkeypatch.setattr(logging.root, "handlers", [heard])
+    production.test_client().get(SESSIONS)
+    assert heard.queue.empty()
+
+
+def test_a_line_break_cannot_fake_a_line(production, written):
+    production.logger.warning("one\nat: two")
+    (line,) = written()
+    assert json.loads(line)["message"] == "one\nat: two"
+
+
+def test_elsewhere_a_line_is_for_people(written, make_app):
+    client = as_account(make_app(), "pythonista")
+    answer = client.post(DEVICES, json=THERMOSTAT, headers={"X-Request-ID": "find-me"})
+    client.delete(answer.json["url"])
+    first, second = written()
+    assert f"POST {DEVICES} 201" in first and first.endswith("find-me")
+    assert "account" in first and " ms" in first
+    assert f"DELETE {DEVICES}<int:id> 204" in second

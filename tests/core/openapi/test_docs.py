@@ -1,0 +1,285 @@
+"""The documents say what the service does, in a form that tools accept."""
+
+import re
+
+import pytest
+from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidator
+
+from myapp import FEATURES, __version__
+from myapp.core.openapi import components, document, ui
+from myapp.core.openapi.swagger2 import downgrade
+from myapp.core.schema.operation import describes, problem_response
+from support import ROOT
+
+PAGES = ["/docs/", "/docs", "/api/v1/users/docs", "/api/v1/users/docs/"]
+names = pytest.mark.parametrize("feature", FEATURES, ids=lambda each: each.name)
+
+
+def swagger_of(stranger, feature):
+    prefix = "" if feature.at_root else "/api/v1"
+    return stranger.get(f"{prefix}/{feature.name}/swagger.json")
+
+
+def operations(document):
+    return [
+        operation
+        for verbs in document["paths"].values()
+        for operation in verbs.values()
+    ]
+
+
+# The whole service
+
+
+@pytest.mark.parametrize("url", ["/docs/json/", "/docs/json", "/openapi.json"])
+def test_the_service_is_one_valid_openapi_document(stranger, url):
+    response = stranger.get(url)
+    assert response.mimetype == "application/json"
+    assert response.json["openapi"].startswith("3.1.")
+    assert response.json["info"]["version"] == __version__
+    OpenAPIV31SpecValidator(response.json).validate()
+
+
+def test_every_described_verb_is_in_the_document_and_has_a_summary(app, stranger):
+    document = stranger.get("/openapi.json").json
+    tags = {tag for operation in operations(document) for tag in operation["tags"]}
+    assert tags == {feature.name for feature in FEATURES}
+    assert all(operation["summary"] for operation in operations(document))
+    assert all(operation["responses"] for operation in operations(document))
+
+
+def test_every_verb_of_every_resource_is_described(app):
+    for rule in app.url_map.iter_rules():
+        view = getattr(app.view_functions.get(rule.endpoint), "view_class", None)
+        for verb in document.VERBS:
+            function = getattr(view, verb, None)
+            assert function is None or hasattr(function, "operation"), (rule, verb)
+
+
+def test_an_operation_tells_all_that_its_decorators_enforce(stranger):
+    document = stranger.get("/openapi.json").json
+    patch = document["paths"]["/api/v1/roles/{id}"]["patch"]
+    assert patch["operationId"] == "patchRolesById"
+    assert patch["security"] == [{"basic": []}, {"bearer": []}]
+    assert patch["parameters"][0]["schema"]["type"] == "integer"
+    assert "application/merge-patch+json" in patch["requestBody"]["content"]
+    assert patch["responses"].keys() >= {"200", "400", "401", "404", "412", "422"}
+
+
+def test_a_patch_has_no_defaults_since_what_it_leaves_out_stays(stranger):
+    schemas = stranger.get("/openapi.json").json["components"]["schemas"]
+    assert schemas["TodoWrite"]["properties"]["done"]["default"] is False
+    for name in schemas:
+        if name.endswith("Patch"):
+            properties = schemas[name]["properties"].values()
+            assert not any("default" in described for described in properties), name
+
+
+def test_a_document_that_is_known_already_is_not_sent_again(stranger):
+    first = stranger.get("/openapi.json")
+    again = stranger.get(
+        "/openapi.json", headers={"If-None-Match": first.headers["ETag"]}
+    )
+    assert (again.status_code, again.data) == (304, b"")
+    assert first.headers["Cache-Control"] == "no-cache"
+
+
+def test_the_file_is_what_the_service_says_of_itself(app):
+    told = app.test_cli_runner().invoke(args=["openapi"]).stdout_bytes
+    stale = "openapi.json is stale; type: flask openapi > openapi.json"
+    assert (ROOT / "openapi.json").read_bytes() == told, stale
+
+
+def test_a_prefix_does_not_change_the_names_of_operations(make_app):
+    paths = {}
+    for prefix in ("", "/api/v1.0"):
+        whole = document.openapi(make_app(API_PREFIX=prefix))
+        paths[prefix] = {o["operationId"] for o in operations(whole)}
+        assert f"{prefix}/users" in whole["paths"]
+    assert paths[""] == paths["/api/v1.0"]
+
+
+# One slice
+
+
+@names
+def test_each_slice_is_a_valid_swagger_document(stranger, feature):
+    response = swagger_of(stranger, feature)
+    assert response.json["swagger"] == "2.0"
+    OpenAPIV2SpecValidator(response.json).validate()
+
+
+@names
+def test_a_slice_tells_what_the_whole_tells_of_it(stranger, feature):
+    whole = stranger.get("/openapi.json").json
+    part = swagger_of(stranger, feature).json
+    told = {o["operationId"]: o for o in operations(part)}
+    expected = {
+        o["operationId"]: o for o in operations(whole) if o["tags"] == [feature.name]
+    }
+    assert told.keys() == expected.keys()
+    for name in told:
+        assert told[name]["responses"].keys() == expected[name]["responses"].keys()
+
+
+# Built from what verbs say
+
+
+def test_telling_more_of_a_wrapper_leaves_the_wrapped_verb_alone():
+    inner = describes(lambda: None, responses={"400": problem_response("One.")})
+    outer = lambda: None  # noqa: E731
+    outer.__dict__.update(inner.__dict__)
+    describes(
+        outer,
+        parameters=[{"name": "q"}],
+        responses={"400": problem_response("Two."), "401": problem_response("Three.")},
+    )
+    assert outer.operation["responses"]["400"]["description"] == "One. Two."
+    assert inner.operation["responses"].keys() == {"400"}
+    assert inner.operation["responses"]["400"]["description"] == "One."
+    assert inner.operation["parameters"] == []
+
+
+def test_two_schemas_of_one_title_stop_the_start():
+    schemas = {}
+    components.reference({"title": "Thing", "type": "string"}, schemas)
+    components.reference({"title": "Thing", "type": "string"}, schemas)
+    with pytest.raises(ValueError, match="two schemas are called Thing"):
+        components.reference({"title": "Thing", "type": "integer"}, schemas)
+
+
+def test_two_operations_of_one_name_stop_the_start(app, monkeypatch):
+    same = {"operationId": "getDevices", "parameters": [], "responses": {}}
+    monkeypatch.setattr(
+        document, "operations", lambda *_: [("/a", "get", same), ("/b", "get", same)]
+    )
+    with pytest.raises(ValueError, match="two operations are called getDevices"):
+        document.openapi(app)
+
+
+def test_a_title_among_properties_or_examples_is_no_schema_of_its_own():
+    schemas = {}
+    role = {
+        "title": "Role",
+        "properties": {"title": {"type": "string"}},
+        "examples": [{"title": "manager"}],
+    }
+    assert components.reference(role, schemas) == {"$ref": "#/components/schemas/Role"}
+    assert schemas == {"Role": role}
+
+
+def swagger_schema(schema):
+    """What becomes of a schema in Swagger 2.0."""
+    document = {
+        "info": {},
+        "tags": [],
+        "paths": {},
+        "components": {
+            "schemas": {"Thing": schema},
+            "responses": {},
+            "securitySchemes": {},
+        },
+    }
+    return downgrade(document)["definitions"]["Thing"]
+
+
+@pytest.mark.parametrize(
+    "new, old",
+    [
+        ({"type": ["string", "null"]}, {"type": "string", "x-nullable": True}),
+        ({"type": ["string", "integer"]}, {"x-type": ["string", "integer"]}),
+        ({"const": "on"}, {"enum": ["on"]}),
+        ({"type": "integer", "examples": [1]}, {"type": "integer", "example": 1}),
+        ({"examples": [1, 2]}, {"example": 1, "x-examples": [1, 2]}),
+        ({"exclusiveMinimum": 0}, {"minimum": 0, "exclusiveMinimum": True}),
+        ({"$id": "https://example.org", "$schema": "draft"}, {}),
+        ({"type": "array"}, {"type": "array", "items": {}}),
+        ({"type": "object", "required": []}, {"type": "object"}),
+        (
+            {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            {"type": "string", "x-nullable": True},
+        ),
+        (
+            {"description": "One.", "anyOf": [{"description": "Two."}]},
+            {"description": "One.", "allOf": [{"description": "Two."}]},
+        ),
+        ({"properties": {"a": False}}, {"properties": {"a": {"x-not": {}}}}),
+        (
+            {"anyOf": [{"$ref": "#/components/schemas/A"}, {"type": "null"}]},
+            {"allOf": [{"$ref": "#/definitions/A"}], "x-nullable": True},
+        ),
+        (
+            {"oneOf": [{"type": "string", "format": f} for f in ("ipv4", "ipv6")]},
+            {
+                "type": "string",
+                "x-oneOf": [
+                    {"type": "string", "format": "ipv4"},
+                    {"type": "string", "format": "ipv6"},
+                ],
+            },
+        ),
+        (
+            {"$ref": "#/components/schemas/A", "description": "Which."},
+            {"allOf": [{"$ref": "#/definitions/A"}], "description": "Which."},
+        ),
+        (
+            {"properties": {"a": {"const": 1}}, "additionalProperties": False},
+            {"properties": {"a": {"enum": [1]}}, "additionalProperties": False},
+        ),
+        (
+            {"type": "array", "prefixItems": [{"const": 1}]},
+            {"type": "array", "items": {}, "x-prefixItems": [{"enum": [1]}]},
+        ),
+    ],
+)
+def test_a_schema_is_said_in_the_words_of_swagger(new, old):
+    assert swagger_schema(new) == old
+
+
+# The pages
+
+
+def test_the_root_leads_to_the_documents(stranger):
+    response = stranger.get("/")
+    assert (response.status_code, response.location) == (302, "/docs/")
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_a_page_takes_scripts_and_styles_from_files_of_ours_only(stranger, url):
+    response = stranger.get(url)
+    assert (response.status_code, response.mimetype) == (200, "text/html")
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    assert not re.search(
+        r"<style|style=|<script(?! defer src=)|\son\w+=", response.text
+    )
+    assert "//" not in response.text
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_every_address_on_a_page_answers_with_the_right_type(stranger, url):
+    types = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+    types |= {"json": "application/json"}
+    page = stranger.get(url).text
+    for address in re.findall(r'(?:href|src|data-spec)="([^"]+)"', page):
+        response = stranger.get(address, buffered=True)
+        expected = types.get(address.rpartition(".")[2], "text/html")
+        assert (response.status_code, response.mimetype) == (200, expected), address
+
+
+def test_a_file_of_a_page_keeps_for_a_year_at_its_own_address(stranger):
+    own, old = (
+        stranger.get(f"/docs/{stamp}/docs.css", buffered=True).cache_control
+        for stamp in (ui.STAMP, "0123456789ab")
+    )
+    assert (own.max_age, own.immutable, own.no_cache) == (31536000, True, None)
+    assert old.no_cache and not old.immutable
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../docs.py", "%2e%2e%2fdocs.py", "..%5cdocs.py", "docs.html", "%00", "/etc/x"],
+)
+def test_no_other_file_can_be_had(stranger, path):
+    response = stranger.get(f"/docs/{ui.STAMP}/{path}")
+    assert response.status_code == 404

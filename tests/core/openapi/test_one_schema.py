@@ -1,0 +1,143 @@
+"""A schema is the only place where a body is described: change it, and all else follows."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import THERMOSTAT
+from support import ROOT
+
+EDITS = {
+    # another length
+    'location=text(1, 64, "Where it stands.", "Kitchen")': (
+        'location=text(1, 80, "Where it stands.", "Kitchen")'
+    ),
+    # a property that may be left out, and one that may not
+    'serial_number=text(1, 64, "What the vendor calls it.", "ACOV-09494"),': (
+        'serial_number=text(1, 64, "What the vendor calls it.", "ACOV-09494"),\n'
+        '        firmware=optional(text(1, 32, "Its firmware.", "1.4.2")),\n'
+        '        floor=integer(0, 99, "On which floor.", 2),'
+    ),
+    "MOMENT, Owned, ": "MOMENT, Owned, integer, optional, ",
+}
+USE = """
+import json, sys
+
+from conftest import basic
+from myapp import create_app
+from myapp.core.data.session import sql, unit_of_work
+from myapp.devices.models import Device
+from myapp.roles.models import Role
+from myapp.users.models import User
+
+uri, redis_url, device = sys.argv[1:]
+device = json.loads(device)
+app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=redis_url)
+with app.app_context():
+    sql.create_all()
+    with unit_of_work():
+        Role.build_in()
+        User.create("pythonista", "I<3testing")
+client = app.test_client()
+client.environ_base["HTTP_AUTHORIZATION"] = basic("pythonista", "I<3testing")
+DEVICES = "/api/v1/devices"
+
+
+def post(**values):
+    response = client.post(DEVICES, json={**device, **values})
+    faults = response.json.get("errors", [])
+    return response.status_code, [fault["pointer"] for fault in faults]
+
+
+def listed(query):
+    response = client.get(f"{DEVICES}?{query}")
+    return len(response.json["items"]) if response.status_code == 200 else 400
+
+
+document = client.get("/openapi.json").json
+parameters = document["paths"][DEVICES]["get"]["parameters"]
+columns = Device.__table__.columns
+print(json.dumps({
+    "as it was": post(),
+    "with the new one": post(floor=2),
+    "with both": post(floor=3, firmware="1.4.2", location="x" * 80),
+    "too much": post(floor=100, firmware="", location="x" * 81),
+    "item": client.get(f"{DEVICES}/1").json,
+    "filters": [listed(q) for q in ("floor=2", "firmware=1.4.2", "floor=x", "q=1.4.2")],
+    "csv": client.get(f"{DEVICES}/export").text.splitlines()[:2],
+    "parameters": [parameter["name"] for parameter in parameters],
+    "openapi": document["components"]["schemas"],
+    "swagger": client.get(f"{DEVICES}/swagger.json").json["definitions"],
+    "postman": client.get("/docs/postman.json").text,
+    "columns": [
+        [columns[name].type.python_type.__name__, columns[name].nullable]
+        for name in ("location", "firmware", "floor")
+    ],
+    "lengths": [columns[name].type.length for name in ("location", "firmware")],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory, redis_url):
+    """What a copy of the project does whose devices have another schema."""
+    folder = tmp_path_factory.mktemp("copy")
+    unlike = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "myapp", folder / "myapp", ignore=unlike)
+    for name in ("conftest.py", "default_config.py"):
+        shutil.copy(ROOT / name, folder)
+    models = folder / "myapp/devices/models.py"
+    text = models.read_text()
+    for before, after in EDITS.items():
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    models.write_text(text)
+    values = f"sqlite:///{folder}/devices.sqlite3", redis_url, json.dumps(THERMOSTAT)
+    done = subprocess.run(
+        [sys.executable, "-c", USE, *values], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_what_is_sent_is_held_to_it(seen):
+    assert seen["as it was"] == [422, ["/floor"]]
+    assert seen["with the new one"] == seen["with both"] == [201, []]
+    status, pointers = seen["too much"]
+    assert (status, sorted(pointers)) == (422, ["/firmware", "/floor", "/location"])
+
+
+def test_what_is_answered_has_the_new_properties(seen):
+    assert (seen["item"]["floor"], seen["item"]["firmware"]) == (2, None)
+
+
+def test_filters_and_the_search_know_them(seen):
+    assert seen["filters"] == [1, 1, 400, 1]
+    assert {"floor", "firmware"} <= set(seen["parameters"])
+
+
+def test_a_download_has_their_columns(seen):
+    names, row = (line.split(",") for line in seen["csv"])
+    told = dict(zip(names, row))
+    assert (told["floor"], told["firmware"]) == ("2", "")
+
+
+@pytest.mark.parametrize("document", ["openapi", "swagger"])
+def test_the_documents_tell_of_them(seen, document):
+    write, read = seen[document]["DeviceWrite"], seen[document]["Device"]
+    for schema in (write, read):
+        assert schema["properties"]["location"]["maxLength"] == 80
+        assert schema["properties"]["firmware"]["maxLength"] == 32
+        assert schema["properties"]["floor"]["maximum"] == 99
+    assert "floor" in write["required"] and "firmware" not in write["required"]
+    assert {"floor", "firmware"} <= set(read["required"])
+    assert "floor" in seen[document]["DevicePatch"]["properties"]
+    assert '\\"floor\\": 2' in seen["postman"]
+
+
+def test_the_columns_follow(seen):
+    assert seen["columns"] == [["str", False], ["str", True], ["int", False]]
+    assert seen["lengths"] == [80, 32]

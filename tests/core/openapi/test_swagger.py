@@ -1,0 +1,130 @@
+"""The Swagger 2.0 of a slice holds all that its OpenAPI 3.1 says: from the one, the other
+can be written anew."""
+
+import pytest
+
+from myapp import FEATURES
+from myapp.core.openapi import document
+from myapp.core.openapi.swagger2 import downgrade, inside
+from myapp.core.schema import fields
+
+ASIDE = "name", "in", "required", "description"  # said of a value beside its schema
+
+
+def words(part):
+    """A part with what 2.0 has no word for under its own name."""
+    return {
+        key if key == fields.REFERS else key.removeprefix("x-"): value
+        for key, value in part.items()
+    }
+
+
+def schema_of(old):
+    if "$ref" in old:
+        return {"$ref": old["$ref"].replace("/definitions", "/components/schemas")}
+    new = inside(words(old), schema_of)
+    if new.pop("nullable", False):
+        new["type"] = [new["type"], "null"]
+    if "example" in new:
+        new["examples"] = [new.pop("example")]
+    return new
+
+
+def value_of(old):
+    new = words(old)
+    aside = {key: new.pop(key) for key in ASIDE if key in new}
+    return {**aside, "schema": schema_of(new)}
+
+
+def content_of(old):
+    assert old["schema"] == next(iter(old["x-content"].values()))
+    examples = old.get("examples", {}) | old.get("x-examples", {})
+    encodings = old.get("x-encoding", {})
+    return {
+        media: {"schema": schema_of(schema)}
+        | ({"example": examples[media]} if media in examples else {})
+        | ({"encoding": encodings[media]} if media in encodings else {})
+        for media, schema in old["x-content"].items()
+    }
+
+
+def response_of(old):
+    if "$ref" in old:
+        return {"$ref": old["$ref"].replace("#/", "#/components/")}
+    new = {"description": old["description"]}
+    if "headers" in old:
+        new["headers"] = {n: value_of(each) for n, each in old["headers"].items()}
+    if "schema" in old:
+        new["content"] = content_of(old)
+    return new | ({"links": old["x-links"]} if "x-links" in old else {})
+
+
+def operation_of(old):
+    new = {key: old[key] for key in old if key not in ("consumes", "produces")}
+    values = [each for each in old["parameters"] if each["in"] != "body"]
+    new["parameters"] = [value_of(each) for each in values]
+    new["responses"] = {s: response_of(each) for s, each in old["responses"].items()}
+    for body in old["parameters"]:
+        if body["in"] == "body":
+            content = content_of(body)
+            new["requestBody"] = {"required": body["required"], "content": content}
+            assert {*old["consumes"], "multipart/form-data"} >= content.keys()
+    return new
+
+
+# The same form of the OpenAPI document, which may say a thing in two ways
+
+
+def schema_at_length(schema):
+    schema = inside(schema, schema_at_length)
+    return {
+        key: schema[key] for key in schema if (key, schema[key]) != ("required", [])
+    }
+
+
+def value_at_length(value):
+    schema = dict(value["schema"])
+    description = value.get("description") or schema.pop("description")
+    aside = {"required": False, **value, "description": description}
+    return {**aside, "schema": schema_at_length(schema)}
+
+
+def response_at_length(response, headers):
+    if "headers" in response:
+        named = {
+            name: value_at_length(headers[each["$ref"].rpartition("/")[2]])
+            for name, each in response["headers"].items()
+        }
+        response = {**response, "headers": named}
+    return response
+
+
+def operation_at_length(operation, headers):
+    responses = {
+        status: response_at_length(response, headers)
+        for status, response in operation["responses"].items()
+    }
+    parameters = [value_at_length(each) for each in operation["parameters"]]
+    return {**operation, "parameters": parameters, "responses": responses}
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda each: each.name)
+def test_nothing_that_is_said_of_a_slice_is_lost_in_swagger(app, feature):
+    new = document.document(app, [feature], feature.name)
+    old, parts = downgrade(new), new["components"]
+    headers = parts["headers"]
+    assert (old["info"], old["tags"]) == (new["info"], new["tags"])
+    assert old["securityDefinitions"].keys() == parts["securitySchemes"].keys()
+    for path, verbs in new["paths"].items():
+        for verb, operation in verbs.items():
+            said = operation_of(old["paths"][path][verb])
+            assert said == operation_at_length(operation, headers)
+            for response in operation["responses"].values():
+                name = response.get("$ref", "").rpartition("/")[2]
+                content = parts["responses"].get(name, response).get("content", {})
+                assert content.keys() <= set(old["paths"][path][verb]["produces"])
+    for name, schema in parts["schemas"].items():
+        assert schema_of(old["definitions"][name]) == schema_at_length(schema)
+    for name, response in parts["responses"].items():
+        said = response_of(old["responses"][name])
+        assert said == response_at_length(response, headers)

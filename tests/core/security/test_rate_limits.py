@@ -1,0 +1,143 @@
+"""So many calls in a window; who waits, and who is not made to."""
+
+import time
+
+import pytest
+
+from conftest import THERMOSTAT, as_account
+from myapp.core.data.redis import redis_store
+from myapp.core.settings import SettingError
+from support.assertions import assert_problem
+
+DEVICES = "/api/v1/devices/"
+SESSIONS = "/api/v1/auth/sessions/"
+LOGIN = {"username": "pythonista", "password": "I<3testing"}
+
+
+@pytest.fixture
+def limited(make_app):
+    """An application that lets five calls a minute through; `rate`: another rate."""
+
+    def limited(rate="5 per minute"):
+        app = make_app(USE_RATE_LIMITS=True, RATE_LIMIT=rate)
+        redis_store.flushdb()
+        return app
+
+    return limited
+
+
+def standing(response):
+    """Calls a window, calls left, and seconds until the next window."""
+    limit, left, reset = (
+        int(response.headers[f"X-RateLimit-{name}"])
+        for name in ("Limit", "Remaining", "Reset")
+    )
+    return limit, left, reset - time.time()
+
+
+def test_nobody_is_limited_unless_asked_for(client):
+    answers = [client.get(SESSIONS) for _ in range(10)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert not [name for name in answers[0].headers.keys() if "RateLimit" in name]
+
+
+def test_so_many_calls_pass_and_the_next_is_refused(limited):
+    client = as_account(limited(), "pythonista")
+    for left in (4, 3, 2, 1, 0):
+        answer = client.get(SESSIONS)
+        assert answer.status_code == 200
+        assert standing(answer)[:2] == (5, left)
+        assert "Retry-After" not in answer.headers
+    refused = client.get(SESSIONS)
+    assert_problem(refused, 429)
+    limit, left, seconds = standing(refused)
+    assert (limit, left) == (5, 0)
+    assert 0 < seconds <= 61
+    assert abs(int(refused.headers["Retry-After"]) - seconds) <= 2
+
+
+def test_what_is_refused_is_not_carried_out(limited, make_app):
+    free = as_account(make_app(), "pythonista")
+    before = free.get(DEVICES).json["meta"]["total"]
+    client = as_account(limited("2 per minute"), "pythonista")
+    made = [client.post(DEVICES, json=THERMOSTAT) for _ in range(3)]
+    assert [answer.status_code for answer in made] == [201, 201, 429]
+    assert free.get(DEVICES).json["meta"]["total"] == before + 2
+    for answer in made[:2]:
+        free.delete(answer.json["url"])
+
+
+def test_the_next_window_lets_in_again(limited):
+    client = as_account(limited("1 per 1 second"), "pythonista")
+    assert client.get(SESSIONS).status_code == 200
+    refused = client.get(SESSIONS)
+    assert refused.status_code == 429
+    time.sleep(int(refused.headers["Retry-After"]) + 0.1)
+    assert client.get(SESSIONS).status_code == 200
+
+
+def test_each_account_has_its_own_count(limited):
+    app = limited("1 per minute")
+    mine, other = as_account(app, "pythonista"), as_account(app, "engineer")
+    assert [mine.get(SESSIONS).status_code for _ in range(2)] == [200, 429]
+    assert [other.get(SESSIONS).status_code for _ in range(2)] == [200, 429]
+
+
+def test_an_account_has_one_count_however_it_signs_in(limited, make_app):
+    free = as_account(make_app(), "pythonista")
+    token = free.get("/api/v1/auth/request-token").json["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    app = limited("1 per minute")
+    basic, stranger = as_account(app, "pythonista"), app.test_client()
+    assert stranger.get(SESSIONS, headers=bearer).status_code == 200
+    assert basic.get(SESSIONS).status_code == 429
+    free.post("/api/v1/auth/logout", headers=bearer)
+
+
+def test_strangers_are_counted_by_address(limited):
+    stranger = limited("2 per minute").test_client()
+
+    def answers(address):
+        where = {"REMOTE_ADDR": address}
+        return [stranger.get(SESSIONS, environ_base=where).status_code for _ in "123"]
+
+    assert answers("192.0.2.1") == [401, 401, 429]
+    assert answers("192.0.2.2") == [401, 401, 429]
+    assert answers("2001:db8::1") == [401, 401, 429]
+    assert answers("2001:db8::2") == [429, 429, 429]  # the same household
+    assert answers("2001:db8:0:1::1") == [401, 401, 429]
+
+
+@pytest.mark.parametrize("address", ["register", "login", "refresh", "logout"])
+def test_signing_in_and_up_is_counted(limited, address):
+    stranger = limited("1 per minute").test_client()
+    answers = [stranger.post(f"/api/v1/auth/{address}") for _ in range(2)]
+    assert answers[0].status_code in (401, 415)
+    assert answers[1].status_code == 429
+
+
+def test_what_is_open_to_all_is_read_without_being_counted(limited):
+    stranger = limited("1 per minute").test_client()
+    for path in ("/status/", "/status/ready", "/docs/", "/openapi.json", "/metrics"):
+        for _ in range(2):
+            answer = stranger.get(path)
+            assert answer.status_code == 200
+            assert standing(answer)[:2] == (1, 1)
+    assert stranger.options(SESSIONS).status_code == 200
+    assert stranger.get(SESSIONS).status_code == 401
+    assert standing(stranger.get("/status/"))[:2] == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "verb, path", [("GET", "/nowhere"), ("DELETE", DEVICES), ("OPTIONS", DEVICES)]
+)
+def test_every_answer_tells_where_one_stands(limited, verb, path):
+    client = as_account(limited(), "pythonista")
+    answer = client.open(path, method=verb)
+    limit, left, seconds = standing(answer)
+    assert limit == 5 and 0 <= left <= 5 and seconds > -1
+
+
+def test_a_rate_that_makes_no_sense_stops_the_start(make_app):
+    with pytest.raises(SettingError, match="RATE_LIMIT"):
+        make_app(RATE_LIMIT="a few per day")

@@ -1,0 +1,562 @@
+"""Who comes in by a token or a password, what that costs, and when it ends."""
+
+import time
+from base64 import urlsafe_b64encode
+from contextlib import contextmanager
+
+import orjson
+import pytest
+from argon2 import PasswordHasher, extract_parameters
+from flask_migrate import upgrade
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, asked, basic, close, hire
+from myapp import create_app
+from myapp.auth.models import Session
+from myapp.core.data.models.columns import now
+from myapp.core.data.redis import redis_store
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.security import authentication, passwords
+from myapp.core.security.tokens import ACCESS, REFRESH
+from myapp.roles.models import Role
+from myapp.users.models import User
+from support.assertions import assert_problem
+from support.concurrency import at_once
+
+LOGIN = "/api/v1/auth/login"
+REFRESHING = "/api/v1/auth/refresh"
+ACCOUNT = "/api/v1/account"
+USERS = "/api/v1/users/"
+DEVICES = "/api/v1/devices/"
+SESSIONS = "/api/v1/auth/sessions/"
+NEW_PASSWORD = "another one for it"
+
+
+@pytest.fixture
+def uri(empty_uri):
+    """The address of a database that nobody else uses, with tables and roles."""
+    with running(empty_uri) as app, app.app_context():
+        upgrade()
+        with unit_of_work():
+            Role.build_in()
+    return empty_uri
+
+
+@contextmanager
+def running(uri, redis_url="unix:///nowhere"):
+    """A process's application on that database."""
+    app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=redis_url)
+    try:
+        yield app
+    finally:
+        close(app)
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def sign_in(client, username="gardener", password=SHARED_PASSWORD):
+    return client.post(LOGIN, json={"username": username, "password": password})
+
+
+def refusal(response):
+    """What a 401 says, without what differs from call to call."""
+    problem = assert_problem(response, 401)
+    headers = {k: v for k, v in response.headers if k != "X-Request-ID"}
+    return {k: v for k, v in problem.items() if k != "request_id"}, headers
+
+
+def part(data):
+    """A part of a JWT."""
+    data = data if isinstance(data, bytes) else orjson.dumps(data)
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+@pytest.fixture
+def gardener(app):
+    """A client that is signed in as gardener with HTTP Basic."""
+    return hire(app, "gardener")
+
+
+@pytest.fixture
+def pair(gardener, stranger):
+    """The tokens of a session of gardener's."""
+    return sign_in(stranger).json
+
+
+@pytest.fixture
+def token(pair):
+    return pair["access_token"]
+
+
+@pytest.fixture
+def forge(app, token):
+    """Sign what the token says anew, with changes; None takes a claim away."""
+    ours = app.config["JWT_SECRET_KEY"]
+    true = jwt.decode(token, OctKey.import_key(ours))
+
+    def forge(secret=ours, header=(), **claims):
+        header = {**true.header, **dict(header)}
+        header = {k: v for k, v in header.items() if v is not None}
+        claims = {**true.claims, **claims}
+        claims = {k: v for k, v in claims.items() if v is not None}
+        key = OctKey.import_key(secret)
+        return jwt.encode(header, claims, key, algorithms=[header["alg"]])
+
+    return forge
+
+
+@pytest.fixture
+def refused(stranger):
+    """Assert that a token is refused as if there were none, to read and to refresh."""
+
+    def refused(token):
+        for verb, address in (("GET", SESSIONS), ("POST", REFRESHING)):
+            answer = stranger.open(address, method=verb, headers=bearer(token))
+            assert refusal(answer) == refusal(stranger.open(address, method=verb))
+
+    return refused
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock that caches go by, which stands still until it is moved."""
+    reading = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: reading[0])
+
+    def forward(seconds):
+        reading[0] += seconds
+
+    return forward
+
+
+@pytest.fixture
+def verified(monkeypatch):
+    """The hashes that passwords are held against from now on."""
+    seen = []
+
+    class Watched(PasswordHasher):
+        def verify(self, hash, password):
+            seen.append(hash)
+            return super().verify(hash, password)
+
+    monkeypatch.setattr(passwords, "hasher", Watched(**LITTLE_WORK))
+    return seen
+
+
+@pytest.fixture
+def statements(app):
+    """What the database is asked from now on."""
+    with asked(app) as seen:
+        yield seen
+
+
+# Tokens that are not what they should be
+
+
+def test_a_token_that_is_signed_by_us_works(stranger, forge):
+    assert stranger.get(SESSIONS, headers=bearer(forge())).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x",
+        "a.b.c",
+        "a.b.c.d.e",
+        "..",
+        "....",
+        "null",
+        "é.é.é",
+        "a=b",
+        "a\0b.c.d",
+        '{"payload":"a"}',
+        f"{part([])}.{part({})}.x",
+        f"{part('HS256')}.{part({})}.x",
+        f"{part(None)}.{part(None)}.x",
+        f"{part({'alg': ['HS256']})}.{part({})}.x",
+        f"{part({'alg': 'HS256', 'kid': [1]})}.{part({})}.x",
+        f"{part({'alg': 'HS256', 'crit': 5})}.{part({})}.x",
+        f"{part({'alg': 'HS256', 'b64': False, 'crit': ['b64']})}.{part({})}.x",
+        f"{part(b'[' * 5000)}.{part({})}.x",
+        f"{part(b'1' * 5000)}.{part({})}.x",
+        f"{part({'alg': 'dir', 'enc': 'A128GCM'})}....x",
+        "A" * 100_000,
+        f"{'A' * 50_000}.{'A' * 50_000}.x",
+    ],
+    ids=lambda token: ascii(token[:30]),
+)
+def test_what_is_no_token_is_refused(refused, token):
+    refused(token)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_token_that_was_tampered_with_is_refused(stranger, refused, token, number):
+    parts = token.split(".")
+    middle = len(parts[number]) // 2
+    swapped = "A" if parts[number][middle] != "A" else "B"
+    parts[number] = parts[number][:middle] + swapped + parts[number][middle + 1 :]
+    assert stranger.get(SESSIONS, headers=bearer(token)).status_code == 200
+    refused(".".join(parts))
+
+
+def test_a_token_whose_claims_were_changed_is_refused(refused, token, forge):
+    header, _, signature = token.split(".")
+    for payload in (forge(exp=2**40).split(".")[1], part({"sid": 1})):
+        refused(f"{header}.{payload}.{signature}")
+
+
+def test_a_token_that_was_cut_off_is_refused(refused, token):
+    for length in (len(token) - 1, token.rindex("."), token.index(".") + 1, 10):
+        refused(token[:length])
+    refused(token + "A")
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256"])
+def test_a_token_that_nobody_signed_is_refused(refused, token, algorithm):
+    payload, signature = token.split(".")[1:]
+    for kind in (ACCESS, REFRESH):
+        header = part({"alg": algorithm, "typ": kind})
+        refused(f"{header}.{payload}.")
+        refused(f"{header}.{payload}")
+        if algorithm != "HS256":
+            refused(f"{header}.{payload}.{signature}")
+
+
+@pytest.mark.parametrize("kid", ["as it was", None])
+def test_a_token_that_another_key_signed_is_refused(refused, forge, kid):
+    header = {} if kid else {"kid": None}
+    for secret in ("another key, as long as ours is and longer", "x" * 64):
+        refused(forge(secret, header))
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+def test_a_token_of_another_algorithm_is_refused(refused, forge, algorithm):
+    refused(forge(header={"alg": algorithm}))
+
+
+@pytest.mark.parametrize("kind", [None, "JWT", "at", "jwt+at", REFRESH, ""])
+def test_a_token_of_another_type_opens_nothing(stranger, forge, kind):
+    answer = stranger.get(SESSIONS, headers=bearer(forge(header={"typ": kind})))
+    assert refusal(answer) == refusal(stranger.get(SESSIONS))
+
+
+@pytest.mark.parametrize("kind", [ACCESS, REFRESH])
+@pytest.mark.parametrize(
+    "claim, value",
+    [(claim, None) for claim in ("iss", "aud", "sub", "sid", "iat", "exp")]
+    + [("exp", value) for value in (0, -1, "tomorrow", [2**40])]
+    + [("iss", value) for value in ("somebody", "", ["myapp"])]
+    + [("aud", value) for value in ("refresh", "", [], ["refresh"])]
+    + [("sid", value) for value in ("1", 1.0, True, [1], {}, "", 0, -1, 2**62)]
+    + [("iat", 2**40), ("nbf", 2**40), ("nbf", "now")],
+    ids=ascii,
+)
+def test_a_token_that_claims_otherwise_is_refused(refused, forge, kind, claim, value):
+    refused(forge(header={"typ": kind}, serial=1, **{claim: value}))
+
+
+def test_an_expired_token_is_refused(stranger, refused, forge):
+    moment = int(time.time())
+    refused(forge(iat=moment - 60, nbf=moment - 60, exp=moment - 1))
+    fresh = forge(iat=moment - 60, nbf=moment - 60, exp=moment + 60)
+    assert stranger.get(SESSIONS, headers=bearer(fresh)).status_code == 200
+
+
+def test_a_token_that_worked_expires_all_the_same(stranger, token, monkeypatch):
+    began = time.time()
+    later = [15 * 60 - 10, 15 * 60 + 1]
+    assert stranger.get(SESSIONS, headers=bearer(token)).status_code == 200
+    monkeypatch.setattr(time, "time", lambda: began + later[0])
+    assert stranger.get(SESSIONS, headers=bearer(token)).status_code == 200
+    monkeypatch.setattr(time, "time", lambda: began + later[1])
+    refusal(stranger.get(SESSIONS, headers=bearer(token)))
+
+
+def test_a_session_that_is_over_ends_its_tokens(app, stranger, refused, pair, clock):
+    assert (
+        stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
+    )
+    with app.app_context(), unit_of_work():
+        sql.session.execute(sql.update(Session).values(expires_at=now()))
+    clock(1)
+    refused(pair["access_token"])
+    refused(pair["refresh_token"])
+
+
+# New keys
+
+
+@pytest.fixture
+def restart(app, monkeypatch):
+    """Let the service start anew with other settings."""
+
+    def restart(**settings):
+        before = app.extensions["guard"]
+        app.config.update(settings)
+        after = authentication.Guard(app, *before.look_up.values(), before.keep_hash)
+        monkeypatch.setitem(app.extensions, "guard", after)
+
+    return restart
+
+
+def test_tokens_of_a_former_key_hold_good_until_they_die(
+    app, stranger, refused, pair, restart
+):
+    former = app.config["JWT_SECRET_KEY"]
+    restart(JWT_SECRET_KEY="n" * 32, JWT_FORMER_SECRET_KEYS=["m" * 32, former])
+    access, first = bearer(pair["access_token"]), bearer(pair["refresh_token"])
+    assert stranger.get(SESSIONS, headers=access).status_code == 200
+    renewed = stranger.post(REFRESHING, headers=first).json
+    # What is signed from now on is signed by the new key, and needs no other.
+    restart(JWT_FORMER_SECRET_KEYS=[])
+    fresh = bearer(renewed["access_token"])
+    assert stranger.get(SESSIONS, headers=fresh).status_code == 200
+    refused(pair["access_token"])
+
+
+def test_tokens_of_a_key_that_is_gone_are_refused(stranger, refused, pair, restart):
+    restart(JWT_SECRET_KEY="n" * 32)
+    refused(pair["access_token"])
+    refused(pair["refresh_token"])
+    assert sign_in(stranger).status_code == 200
+
+
+def test_tokens_of_another_deployment_are_refused(refused, pair, restart):
+    restart(JWT_ISSUER="another-registry")
+    refused(pair["access_token"])
+    refused(pair["refresh_token"])
+
+
+# What it costs
+
+
+@pytest.mark.parametrize("way", ["Basic", "Bearer"])
+@pytest.mark.parametrize("address", [ACCOUNT, "a device"])
+def test_who_is_calling_is_known_without_a_hash_and_without_a_query(
+    gardener, token, way, address, clock, verified, statements
+):
+    if address != ACCOUNT:
+        address = gardener.post(DEVICES, json=THERMOSTAT).json["url"]
+    headers = bearer(token) if way == "Bearer" else {}
+
+    def cost():
+        del statements[:]
+        assert gardener.get(address, headers=headers).status_code == 200
+        return len(statements)
+
+    cost()
+    del verified[:]
+    assert cost() == 1  # the verb's own
+    clock(1)
+    assert cost() == 2  # after a second the account is looked at anew
+    assert cost() == 1
+    assert verified == []
+
+
+def test_a_password_is_hashed_again_after_five_minutes(app, gardener, clock, verified):
+    app.extensions["guard"].passwords.clear()
+    counts = []
+    for seconds in (0, 299, 2):
+        clock(seconds)
+        assert gardener.get(ACCOUNT).status_code == 200
+        counts.append(len(verified))
+    assert counts == [1, 1, 2]
+
+
+# When something changes
+
+
+def change_password(gardener, admin, url):
+    return gardener.patch(
+        ACCOUNT,
+        json={"password": NEW_PASSWORD, "current_password": SHARED_PASSWORD},
+    )
+
+
+def be_given_a_password(gardener, admin, url):
+    return admin.patch(url, json={"password": NEW_PASSWORD})
+
+
+def be_blocked(gardener, admin, url):
+    return admin.patch(url, json={"status": "blocked"})
+
+
+def be_deleted(gardener, admin, url):
+    return admin.delete(url)
+
+
+def delete_oneself(gardener, admin, url):
+    return gardener.delete(ACCOUNT)
+
+
+ENDS = (change_password, be_given_a_password, be_blocked, be_deleted, delete_oneself)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_ends_an_account_or_its_password_ends_its_sessions(
+    gardener, admin, stranger, refused, pair, end
+):
+    url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
+    assert (
+        stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
+    )
+    assert end(gardener, admin, url).status_code in (200, 204)
+    refused(pair["access_token"])
+    refused(pair["refresh_token"])
+    refusal(gardener.get(SESSIONS))
+    refusal(sign_in(stranger))
+
+
+def test_sessions_from_before_a_block_stay_ended_after_it(
+    gardener, admin, stranger, refused, pair
+):
+    url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
+    for status in ("blocked", "normal"):
+        assert admin.patch(url, json={"status": status}).status_code == 200
+    refused(pair["access_token"])
+    refused(pair["refresh_token"])
+    assert gardener.get("/api/v1/auth/sessions").json["items"] == []
+    assert sign_in(stranger).status_code == 200
+
+
+def test_another_role_is_felt_in_a_session_that_goes_on(gardener, admin, token):
+    url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
+    for role, status in (("admin", 200), ("manager", 403)):
+        admin.patch(url, json={"role": role})
+        assert gardener.get(USERS).status_code == status
+        assert gardener.get(USERS, headers=bearer(token)).status_code == status
+
+
+def test_every_process_feels_it_within_a_second_without_redis(uri):
+    names = ("renamed", "password", "blocked", "deleted", "demoted", "left")
+    with running(uri) as here, running(uri) as there:
+        admin, stranger = hire(here, "chief", "admin"), there.test_client()
+        url, basics, tokens = {}, {}, {}
+        for name in names:
+            role = "admin" if name == "demoted" else "user"
+            url[name] = f"{USERS}{hire(here, name, role).get(ACCOUNT).json['id']}"
+            tokens[name] = bearer(
+                sign_in(here.test_client(), name).json["access_token"]
+            )
+            basics[name] = {"Authorization": basic(name, SHARED_PASSWORD)}
+
+        def statuses(headers, address=ACCOUNT):
+            return {
+                name: stranger.get(address, headers=headers[name]).status_code
+                for name in names
+            }
+
+        before = dict.fromkeys(names, 200)
+        assert statuses(tokens) == statuses(basics) == before
+        assert stranger.get(USERS, headers=tokens["demoted"]).status_code == 200
+        assert (
+            admin.patch(url["renamed"], json={"username": "other"}).status_code == 200
+        )
+        assert change_password_of(here, "password").status_code == 200
+        assert be_blocked(None, admin, url["blocked"]).status_code == 200
+        assert be_deleted(None, admin, url["deleted"]).status_code == 204
+        assert admin.patch(url["demoted"], json={"role": "user"}).status_code == 200
+        left = here.test_client().post("/api/v1/auth/logout", headers=tokens["left"])
+        assert left.status_code == 204
+        time.sleep(1.05)
+        gone = {"password": 401, "blocked": 401, "deleted": 401}
+        assert statuses(tokens) == {**before, **gone, "left": 401}
+        assert statuses(basics) == {**before, **gone, "renamed": 401}
+        assert stranger.get(USERS, headers=tokens["demoted"]).status_code == 403
+
+
+def change_password_of(app, username):
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = basic(username, SHARED_PASSWORD)
+    return change_password(client, None, None)
+
+
+def test_of_two_that_refresh_at_once_one_gets_a_pair_and_the_session_ends(
+    uri, redis_url
+):
+    with running(uri, redis_url) as app:
+        gardener = hire(app, "gardener")
+        pair = sign_in(app.test_client()).json
+
+        def renew():
+            client, headers = app.test_client(), bearer(pair["refresh_token"])
+            return client.post(REFRESHING, headers=headers).status_code
+
+        assert sorted(at_once(renew, renew)) == [200, 401]
+        assert gardener.get("/api/v1/auth/sessions").json["items"] == []
+
+
+def test_without_redis_people_come_in_and_are_sent_away(
+    app, admin, gardener, stranger, refused
+):
+    app.config["REDIS_URL"] = "unix:///nowhere"
+    redis_store.init_app(app)
+    pair = sign_in(stranger).json
+    url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
+    assert (
+        stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
+    )
+    assert be_blocked(gardener, admin, url).status_code == 200
+    refused(pair["access_token"])
+    refused(pair["refresh_token"])
+
+
+# Hashes of older parameters
+
+WEAK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture
+def veteran(app):
+    """A client of an account whose password was hashed long ago."""
+    client = hire(app, "veteran")
+    with app.app_context(), unit_of_work():
+        long_ago = now().replace(year=2020)
+        values = {"created_at": long_ago, "updated_at": long_ago}
+        values["password_hash"] = WEAK.hash(SHARED_PASSWORD)
+        sql.session.execute(
+            sql.update(User).where(User.name_key == "veteran").values(**values)
+        )
+    return client
+
+
+def test_a_hash_of_older_parameters_is_renewed_and_nobody_notices(
+    admin, veteran, verified
+):
+    (listed,) = admin.get(f"{USERS}?username=veteran").json["items"]
+    before = admin.get(listed["url"])
+    del verified[:]
+    for _ in range(3):
+        assert veteran.get(ACCOUNT).status_code == 200
+    weak, strong = map(extract_parameters, verified)  # and then it is remembered
+    assert weak == extract_parameters(WEAK.hash(""))
+    assert strong == extract_parameters(passwords.hasher.hash(""))
+    after = admin.get(listed["url"])
+    assert after.headers["ETag"] == before.headers["ETag"]
+    assert after.json == before.json
+
+
+def test_a_wrong_password_renews_no_hash(app, veteran, verified):
+    wrong = {"Authorization": basic("veteran", "a wrong password")}
+    for _ in range(2):
+        refusal(veteran.get(ACCOUNT, headers=wrong))
+    assert verified[0] == verified[1]
+
+
+def test_a_renewed_hash_does_not_bring_an_old_password_back(app, veteran, clock):
+    wrong = {"Authorization": basic("veteran", "a wrong password")}
+    new = {"Authorization": basic("veteran", NEW_PASSWORD)}
+    refusal(veteran.get(ACCOUNT, headers=wrong))  # from now on the account is known
+    with app.app_context(), unit_of_work():  # as another process does it
+        sql.session.execute(
+            sql.update(User)
+            .where(User.name_key == "veteran")
+            .values(password_hash=WEAK.hash(NEW_PASSWORD))
+        )
+    assert veteran.get(ACCOUNT).status_code == 200  # within the second
+    clock(1)
+    refusal(veteran.get(ACCOUNT))
+    assert veteran.get(ACCOUNT, headers=new).status_code == 200

@@ -1,0 +1,408 @@
+"""Where a setting comes from, what it may be, and what is said when it may not."""
+
+import logging
+import os
+
+import default_config
+import pytest
+from flask import Flask
+
+from myapp import create_app
+from myapp.core import settings
+from myapp.core.settings import SettingError
+
+SECRETS = {
+    "MYAPP_SECRET_KEY": "x" * 32,
+    "MYAPP_JWT_SECRET_KEY": "y" * 32,
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch):
+    """What this machine has set is no matter of the tests."""
+    for name in os.environ:
+        if name.startswith(("MYAPP_", "FLASK_")) or name in settings.PLAIN:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Set variables of the environment."""
+
+    def environment(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return environment
+
+
+@pytest.fixture
+def load(tmp_path):
+    """The settings of an application whose instance folder is `tmp_path`."""
+
+    def load(name="development", **overrides):
+        app = Flask("myapp", instance_path=str(tmp_path), instance_relative_config=True)
+        settings.load(app, name, overrides)
+        return app.config
+
+    return load
+
+
+# Where it comes from
+
+
+def test_a_setting_has_its_default(load):
+    config = load()
+    assert config["JWT_TTL"] == 15
+    assert config["API_PREFIX"] == "/api/v1"
+    assert config["MAX_CONTENT_LENGTH"] == 1024 * 1024
+    assert config["AUTH_USERNAME1"] == "pythonista"
+    assert config["CONFIG_NAME"] == "development"
+
+
+def test_each_source_goes_before_the_one_above_it(load, tmp_path, environment):
+    seen = [load()["JWT_TTL"]]
+    (tmp_path / "config.py").write_text("JWT_TTL = 16\nPRESENCE_TTL = 61\n")
+    seen.append(load()["JWT_TTL"])
+    environment(MYAPP_JWT_TTL="17")
+    seen.append(load()["JWT_TTL"])
+    seen.append(load(JWT_TTL=18)["JWT_TTL"])
+    assert seen == [15, 16, 17, 18]
+    assert load()["PRESENCE_TTL"] == 61
+
+
+def test_tests_take_nothing_from_this_machine(load, tmp_path, environment):
+    (tmp_path / "config.py").write_text("JWT_TTL = 16\n")
+    environment(MYAPP_PRESENCE_TTL="61", DATABASE_URL="sqlite:///elsewhere", PORT="1")
+    config = load("testing")
+    assert (config["JWT_TTL"], config["PRESENCE_TTL"], config["PORT"]) == (
+        15,
+        300,
+        5000,
+    )
+    assert "elsewhere" not in config["SQLALCHEMY_DATABASE_URI"]
+    assert config["TESTING"] is True
+
+
+@pytest.mark.parametrize(
+    "plain, value, name, expected",
+    [
+        ("DATABASE_URL", "sqlite:///x", "SQLALCHEMY_DATABASE_URI", "sqlite:///x"),
+        ("REDIS_URL", "redis://host:1", "REDIS_URL", "redis://host:1"),
+        ("PORT", "5055", "PORT", 5055),
+    ],
+)
+def test_what_hosts_set_under_a_plain_name_counts(
+    load, environment, plain, value, name, expected
+):
+    environment(**{plain: value})
+    assert load()[name] == expected
+    environment(**{plain: ""})
+    assert load()[name] != expected, "an empty one is none"
+
+
+def test_our_own_name_goes_before_the_plain_one(load, environment):
+    environment(PORT="5055", MYAPP_PORT="5056")
+    environment(DATABASE_URL="sqlite:///x", MYAPP_SQLALCHEMY_DATABASE_URI="sqlite:///y")
+    environment(REDIS_URL="redis://x", MYAPP_REDIS_URL="redis://y")
+    config = load()
+    assert config["PORT"] == 5056
+    assert config["SQLALCHEMY_DATABASE_URI"] == "sqlite:///y"
+    assert config["REDIS_URL"] == "redis://y"
+
+
+def test_without_addresses_both_stores_are_in_the_instance_folder(load, tmp_path):
+    config = load()
+    assert config["SQLALCHEMY_DATABASE_URI"] == f"sqlite:///{tmp_path}/myapp.sqlite3"
+    assert config["REDIS_URL"].startswith("unix:///")
+    assert config["REDIS_EMBEDDED"] is True
+
+
+def test_a_redis_that_is_named_is_not_embedded(load):
+    assert load(REDIS_URL="redis://host")["REDIS_EMBEDDED"] is False
+
+
+@pytest.mark.parametrize(
+    "given, driver",
+    [
+        ("postgres://u:p@host/db", "postgresql+psycopg://u:p@host/db"),
+        ("postgresql://u:p@host/db", "postgresql+psycopg://u:p@host/db"),
+        ("postgresql+psycopg://host/db", "postgresql+psycopg://host/db"),
+        ("mysql://host/db", "mysql+pymysql://host/db"),
+        ("mariadb://host/db", "mariadb+pymysql://host/db"),
+        ("sqlite:///file", "sqlite:///file"),
+    ],
+)
+def test_a_database_may_be_named_in_short(load, environment, given, driver):
+    environment(DATABASE_URL=given)
+    assert load()["SQLALCHEMY_DATABASE_URI"] == driver
+
+
+# What it may be
+
+
+@pytest.mark.parametrize(
+    "name, text, value",
+    [
+        ("JWT_TTL", "5", 5),
+        ("MAX_CONTENT_LENGTH", "0", 0),
+        ("USE_TOKEN_AUTH", "true", True),
+        ("USE_TOKEN_AUTH", "YES", True),
+        ("USE_TOKEN_AUTH", "1", True),
+        ("USE_TOKEN_AUTH", "on", True),
+        ("USE_TOKEN_AUTH", "False", False),
+        ("USE_TOKEN_AUTH", "no", False),
+        ("USE_TOKEN_AUTH", "0", False),
+        ("USE_TOKEN_AUTH", "off", False),
+        ("USE_TOKEN_AUTH", "", False),
+        ("CORS_ORIGINS", "", []),
+        ("CORS_ORIGINS", "*", ["*"]),
+        ("CORS_ORIGINS", "https://a, https://b,", ["https://a", "https://b"]),
+        (
+            "CORS_ORIGINS",
+            '["https://a:81", "https://b"]',
+            ["https://a:81", "https://b"],
+        ),
+        ("JWT_FORMER_SECRET_KEYS", '["one, with a comma"]', ["one, with a comma"]),
+        ("AUTH_PASSWORD1", "007", "007"),
+        ("AUTH_USERNAME2", "true", "true"),
+        ("API_PREFIX", "", ""),
+        ("API_PREFIX", "/", ""),
+        ("API_PREFIX", "/api/v1.0", "/api/v1.0"),
+        ("API_PREFIX", "/api/v2/", "/api/v2"),
+    ],
+)
+def test_the_environment_speaks_text_and_gets_the_type(
+    load, environment, name, text, value
+):
+    environment(**{f"MYAPP_{name}": text})
+    assert load()[name] == value
+    assert type(load()[name]) is type(value)
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("MYAPP_JWT_TTL", "soon", "must be a whole number"),
+        ("MYAPP_JWT_TTL", "", "must be a whole number"),
+        ("MYAPP_JWT_TTL", "-1", "must be a whole number"),
+        ("MYAPP_JWT_TTL", "1.5", "must be a whole number"),
+        ("MYAPP_MAX_CONTENT_LENGTH", "1M", "must be a whole number"),
+        ("MYAPP_PORT", "http", "must be a whole number"),
+        ("PORT", "http", "must be a whole number"),
+        ("MYAPP_USE_TOKEN_AUTH", "perhaps", "must be true or false"),
+        ("MYAPP_REQUIRE_IF_MATCH", "2", "must be true or false"),
+        ("MYAPP_API_PREFIX", "api", "must begin with a slash"),
+    ],
+)
+def test_what_a_setting_may_not_be_is_said(load, environment, name, value, said):
+    environment(**{name: value})
+    with pytest.raises(SettingError) as refused:
+        load()
+    wanted = f"{name.removeprefix('MYAPP_')} is {value!r}; it {said}"
+    assert wanted in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["MYAPP_NONSENSE", "MYAPP_", "MYAPP_jwt_ttl"])
+def test_a_setting_that_there_is_not_is_said(load, environment, name):
+    environment(**{name: "secret"})
+    with pytest.raises(SettingError) as refused:
+        load()
+    assert str(refused.value).startswith(f"{name} is set, but there is no setting")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_setting_that_is_misspelt_is_told_with_the_right_one(load, environment):
+    environment(MYAPP_JWT_TLL="secret")
+    with pytest.raises(SettingError, match="Did you mean MYAPP_JWT_TTL\\?$"):
+        load()
+
+
+@pytest.mark.parametrize(
+    "name, example",
+    [
+        ("DATABASE_URL", "postgresql://user:password@host/name"),
+        ("MYAPP_SQLALCHEMY_DATABASE_URI", "postgresql://user:password@host/name"),
+        ("REDIS_URL", "redis://host:6379/0"),
+        ("MYAPP_BROKER_URL", "redis://host:6379/1"),
+        ("MYAPP_RATE_LIMIT", "5 per 15 seconds"),
+    ],
+)
+def test_what_makes_no_sense_is_said_as_it_was_set_and_with_an_example(
+    load, environment, name, example
+):
+    environment(**{name: "user:hunter2@host"})
+    with pytest.raises(SettingError) as refused:
+        load()
+    assert str(refused.value) == f"{name} makes no sense. Write it as {example}"
+
+
+@pytest.mark.parametrize(
+    "name, value", [("PORT", "65536"), ("MYAPP_PORT", "99999"), ("PORT", "9" * 30)]
+)
+def test_a_port_that_there_is_not_is_said(load, environment, name, value):
+    environment(**{name: value})
+    with pytest.raises(
+        SettingError, match=f"^{name} is {value}. A port is at most 65535"
+    ):
+        load()
+
+
+def test_a_mistake_in_the_instance_folder_stops_the_start(load, tmp_path):
+    (tmp_path / "config.py").write_text("API_PREFIX = 'api'\n")
+    with pytest.raises(SettingError, match="^API_PREFIX is 'api'"):
+        load()
+
+
+@pytest.mark.parametrize(
+    "line, kind",
+    [
+        ("JWT_TTL = '15'", "a whole number, 0 or more"),
+        ("JWT_TTL = -15", "a whole number, 0 or more"),
+        ("JWT_TTL = True", "a whole number, 0 or more"),
+        ("USE_RATE_LIMITS = 1", "True or False"),
+        ("CORS_ORIGINS = '*'", "a list of texts"),
+        ("JWT_FORMER_SECRET_KEYS = [4711]", "a list of texts"),
+        ("API_PREFIX = None", "a text"),
+        ("SECRET_KEY = 4711", "a text"),
+    ],
+)
+def test_what_stands_in_the_instance_folder_has_the_type_of_its_default(
+    load, tmp_path, line, kind
+):
+    (tmp_path / "config.py").write_text(line)
+    with pytest.raises(SettingError) as refused:
+        load()
+    name = line.split()[0]
+    assert str(refused.value) == f"{name} in instance/config.py must be {kind}."
+
+
+def test_what_fits_may_stand_in_the_instance_folder(load, tmp_path):
+    (tmp_path / "config.py").write_text(
+        "REDIS_URL = None\nCORS_ORIGINS = ('*',)\nOF_MINE = -1\n"
+        "PERMANENT_SESSION_LIFETIME = 60\n"
+    )
+    config = load()
+    assert config["REDIS_EMBEDDED"] and config["OF_MINE"] == -1
+    assert [*config["CORS_ORIGINS"]] == ["*"]
+
+
+def test_a_folder_in_the_place_of_config_py_is_said(load, tmp_path):
+    (tmp_path / "config.py").mkdir()
+    with pytest.raises(SettingError, match="config.py is a folder"):
+        load()
+
+
+def test_an_instance_folder_is_written_in_full(environment):
+    environment(INSTANCE_PATH="here")
+    with pytest.raises(SettingError, match="INSTANCE_PATH is 'here'. .*/here$"):
+        create_app("development")
+
+
+# Which environment
+
+
+def test_an_environment_that_is_not_known_is_refused(environment):
+    environment(FLASK_CONFIG="staging")
+    with pytest.raises(SettingError) as refused:
+        create_app()
+    message = str(refused.value)
+    assert "FLASK_CONFIG" in message
+    assert "'staging'" in message
+    assert all(name in message for name in ("development", "testing", "production"))
+
+
+def test_flask_config_chooses_the_environment(environment, tmp_path):
+    environment(FLASK_CONFIG="testing", INSTANCE_PATH=str(tmp_path / "made"))
+    assert create_app().config["CONFIG_NAME"] == "testing"
+    assert (tmp_path / "made").is_dir()
+
+
+def test_a_command_works_in_development_and_a_server_in_production(
+    environment, tmp_path, monkeypatch
+):
+    logger = logging.getLogger("myapp")  # production logs in another way
+    monkeypatch.setattr(logger, "handlers", logger.handlers[:])
+    environment(INSTANCE_PATH=str(tmp_path), **SECRETS)
+    assert create_app().config["CONFIG_NAME"] == "production"
+    environment(FLASK_CONFIG="")
+    assert create_app().config["CONFIG_NAME"] == "production"
+    environment(FLASK_RUN_FROM_CLI="true")
+    assert create_app().config["CONFIG_NAME"] == "development"
+    environment(FLASK_CONFIG="production")
+    assert create_app().config["CONFIG_NAME"] == "production"
+
+
+# Production
+
+
+def test_production_starts_with_secrets_of_its_own(load, environment):
+    environment(**SECRETS)
+    config = load("production")
+    assert config["SECRET_KEY"] == "x" * 32
+    assert config["AUTH_USERNAME1"] is None
+    assert not config["TESTING"]
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        None,
+        "",
+        "x" * 31,
+        default_config.DevelopmentConfig.SECRET_KEY,
+        default_config.DevelopmentConfig.JWT_SECRET_KEY,
+    ],
+    ids=["none", "empty", "short", "known", "known, too"],
+)
+def test_production_refuses_a_bad_secret(load, environment, monkeypatch, name, secret):
+    environment(**SECRETS)
+    monkeypatch.delenv(f"MYAPP_{name}")
+    if secret is not None:
+        environment(**{f"MYAPP_{name}": secret})
+    with pytest.raises(SettingError) as refused:
+        load("production")
+    message = str(refused.value)
+    assert message.startswith(f"{name} must")
+    assert "at least 32 bytes" in message
+    assert f"MYAPP_{name}" in message
+    assert "secrets.token_urlsafe(48)" in message
+    assert not secret or secret not in message
+
+
+def test_a_secret_is_measured_in_bytes(load, environment):
+    environment(**SECRETS | {"MYAPP_SECRET_KEY": "é" * 16})
+    assert load("production")["SECRET_KEY"] == "é" * 16
+
+
+def test_a_secret_may_stand_in_the_instance_folder(load, tmp_path):
+    lines = [f"{name.removeprefix('MYAPP_')} = {SECRETS[name]!r}\n" for name in SECRETS]
+    (tmp_path / "config.py").write_text("".join(lines))
+    assert load("production")["JWT_SECRET_KEY"] == "y" * 32
+
+
+def test_only_production_asks_for_secrets(load):
+    assert load("development")["SECRET_KEY"]
+    assert load("testing")["SECRET_KEY"]
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("MYAPP_CORS_ORIGINS", '["https://a"', "must be one of texts"),
+        ("MYAPP_CORS_ORIGINS", "[1]", "must be one of texts"),
+        ("MYAPP_CORS_ORIGINS", "https://.*", "it takes https://app.example.com"),
+        ("MYAPP_CORS_ORIGINS", "https://a/", "it takes https://app.example.com"),
+        ("MYAPP_CORS_ORIGINS", "app.example.com", "it takes https://app.example.com"),
+        ("MYAPP_JWT_FORMER_SECRET_KEYS", "[hunter2]", "must be one of texts"),
+        ("DATABASE_URL", "oracle://me:hunter2@here/db", "one of: sqlite, postgresql"),
+    ],
+)
+def test_a_list_or_an_address_that_is_none_is_refused(
+    load, environment, name, value, said
+):
+    environment(**{name: value})
+    with pytest.raises(SettingError, match=said) as refused:
+        load()
+    assert "hunter2" not in str(refused.value)

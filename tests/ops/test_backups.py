@@ -1,0 +1,520 @@
+"""`flask backup` and `flask restore`, on whichever database the tests run on."""
+
+import fcntl
+import os
+import re
+import resource
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click import ClickException
+from sqlalchemy import create_engine, inspect, make_url, select, text
+
+from conftest import (
+    PASSWORDS,
+    SERVER,
+    THERMOSTAT,
+    as_account,
+    close,
+    empty_database,
+    fill,
+)
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.settings import database_uri as full
+from myapp.devices.models import Device
+from myapp.ops import copy_database
+from myapp.ops.backups import commands, mariadb, postgresql
+from myapp.ops.backups.commands import zstd
+from myapp.todos.models import Todo
+
+DEVICES = "/api/v1/devices/"
+ME = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
+KIND = (
+    (SERVER or "sqlite").partition(":")[0].partition("+")[0].replace("mysql", "mariadb")
+)
+SUFFIX = {"sqlite": "sqlite3", "postgresql": "dump", "mariadb": "sql"}[KIND]
+WRITTEN = re.compile(r"(.+/myapp-\d{8}T\d{6}Z\.\w+\.zst): (\d+) bytes in \d+\.\d s\n")
+on_server = pytest.mark.skipif("not SERVER", reason="SQLite needs no tool")
+
+
+@contextmanager
+def database(make_app, folder):
+    """An application on an empty database of its own."""
+    with empty_database(folder) as uri:
+        app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+        yield app
+        close(app)
+
+
+@pytest.fixture(scope="module")
+def saved(make_app, tmp_path_factory):
+    """A backup of an application, what that held, and the last id that it ever gave."""
+    with database(make_app, tmp_path_factory.mktemp("saved")) as app:
+        fill(app)
+        client = as_account(app, "pythonista")
+        names = ["Küche 🏠 中文", "'); DROP TABLE devices; --", "\\N\t\\", "gone"]
+        for name in names:
+            made = client.post(DEVICES, json={**THERMOSTAT, "name": name})
+        assert client.delete(made.headers["Location"]).status_code == 204
+        client.post(DEVICES, json=THERMOSTAT, headers={"Idempotency-Key": "once"})
+        last = client.post(DEVICES, json=THERMOSTAT).json["id"]
+        assert client.delete(f"{DEVICES}{last}").status_code == 204
+        file = backup(app, tmp_path_factory.mktemp("backups"))
+        yield SimpleNamespace(app=app, file=file, held=everything(app), last=last)
+
+
+@pytest.fixture
+def changed(saved):
+    """The application whose database has changed since that backup."""
+    client = as_account(saved.app, "pythonista")
+    assert client.post(DEVICES, json=THERMOSTAT).status_code == 201
+    client.delete(f"{DEVICES}1")
+    with saved.app.app_context(), unit_of_work():
+        sql.session.execute(text("CREATE TABLE IF NOT EXISTS later (id INTEGER)"))
+    return saved.app
+
+
+@pytest.fixture
+def empty(make_app, tmp_path):
+    """An application whose database holds nothing."""
+    with database(make_app, tmp_path) as app:
+        yield app
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "backups").mkdir()
+    return tmp_path / "backups"
+
+
+def run(app, *args, code=0):
+    """What the command has to say, which ends with this code and shows no trace."""
+    result = app.test_cli_runner().invoke(args=[*map(str, args)])
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert code == 0 or result.output.count("\n") == 1, "one line"
+    return result.output
+
+
+def backup(app, folder, *options):
+    """The path of a new backup."""
+    path, size = WRITTEN.fullmatch(run(app, "backup", folder, *options)).groups()
+    assert os.stat(path).st_size == int(size)
+    return path
+
+
+def everything(app):
+    """How many rows each table has, and their checksum."""
+    with app.app_context(), sql.engine.connect() as connection:
+        found = inspect(connection).get_table_names()
+        rows = {}
+        for table in sql.metadata.sorted_tables:
+            if table.name in found:
+                with copy_database.progress("", table, 0) as bar:
+                    rows[table.name] = copy_database.checksum(connection, table, bar)
+        return rows, sorted(found)
+
+
+def address(app):
+    return app.config["SQLALCHEMY_DATABASE_URI"]
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+def altered(saved, folder, change):
+    """The path of a whole backup, whose content was changed before it was packed."""
+    with zstd.open(saved.file) as packed:
+        content = change(packed.read())
+    path = folder / "altered.zst"
+    path.write_bytes(zstd.compress(content))
+    return path
+
+
+# There and back
+
+
+def test_a_restored_service_works(saved, empty):
+    output = run(empty, "restore", saved.file)
+    assert re.fullmatch(
+        r"Revision \w+: 2 accounts, 4 devices\.\nMigrations: ok\n", output
+    )
+    assert everything(empty) == saved.held
+    stranger = empty.test_client()
+    token = stranger.post("/api/v1/auth/login", json=ME).json["access_token"]
+    stranger.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    shown = stranger.get(DEVICES).json["items"]
+    assert [device["name"] for device in shown][:2] == [
+        "Küche 🏠 中文",
+        "'); DROP TABLE devices; --",
+    ]
+    again = {"json": THERMOSTAT, "headers": {"Idempotency-Key": "once"}}
+    assert stranger.post(DEVICES, **again).json["id"] == shown[-1]["id"]
+    assert stranger.post(DEVICES, json=THERMOSTAT).json["id"] == saved.last + 1
+
+
+def test_what_came_since_goes_and_what_went_comes_back(saved, changed, make_app):
+    client = as_account(changed, "pythonista")
+    former = everything(changed)
+    elsewhere = make_app(SQLALCHEMY_DATABASE_URI=address(changed))
+    refused = run(elsewhere, "restore", saved.file, code=1)
+    assert refused.startswith("Error: The database is not empty: alembic_version, ")
+    assert everything(changed) == former != saved.held
+    run(elsewhere, "restore", saved.file, "--replace")
+    assert len(client.get(DEVICES).json["items"]) == 4, "on the connections it had"
+    assert everything(changed) == saved.held
+    assert client.post(DEVICES, json=THERMOSTAT).json["id"] == saved.last + 1
+
+
+def test_a_backup_holds_one_moment_while_others_write(changed, empty, folder):
+    before, pairs, done = rows(changed, Device), [], threading.Event()
+
+    def write():
+        body = Device.body.check(THERMOSTAT)
+        task = Todo.body.check({"name": "New bulb", "task": "E27"})
+        while not done.is_set():
+            with changed.app_context(), unit_of_work():
+                id = Device.create(owner_id=1, **body).id
+                Todo.create(owner_id=1, **task | {"device": id})
+            pairs.append(id)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while not pairs:
+            done.wait(0.01)
+        known = len(pairs)
+        file = backup(changed, folder)
+    finally:
+        done.set()
+        writer.join()
+    run(empty, "restore", file)
+    there, here = rows(changed, Device), rows(empty, Device)
+    assert here == there[: len(here)]
+    assert len(here) >= len(before) + known
+    assert [todo.device for todo in rows(empty, Todo)] == [
+        device.id for device in here[len(before) :]
+    ]
+
+
+def rows(app, model):
+    with app.app_context(), sql.engine.connect() as connection:
+        table = model.__table__
+        return connection.execute(select(table).order_by(table.c.id)).all()
+
+
+def test_a_writer_in_the_middle_is_neither_waited_for_nor_seen(changed, empty, folder):
+    run_sql = text("UPDATE users SET generation = generation + 1")
+    engine = create_engine(full(address(changed)))
+    before = everything(changed)
+    with engine.connect() as writer:
+        writer.execute(run_sql)
+        file = backup(changed, folder)
+        writer.commit()
+    engine.dispose()
+    run(empty, "restore", file)
+    assert everything(empty) == before != everything(changed)
+
+
+@on_server
+def test_both_ways_lead_through_a_unix_socket(changed, empty, make_app, folder):
+    with changed.app_context(), sql.engine.connect() as connection:
+        shown = "@@socket" if KIND == "mariadb" else "current_setting('%s')"
+        told = connection.exec_driver_sql(
+            "SELECT " + shown.replace("%s", "unix_socket_directories")
+        )
+        socket = told.scalar()
+    key = "unix_socket" if KIND == "mariadb" else "host"
+    uris = [
+        make_url(address(app)).set(host=None).update_query_dict({key: socket})
+        for app in (changed, empty)
+    ]
+    there, here = (
+        make_app(SQLALCHEMY_DATABASE_URI=uri.render_as_string(hide_password=False))
+        for uri in uris
+    )
+    run(here, "restore", backup(there, folder))
+    assert everything(empty) == everything(changed)
+
+
+# What is not to be restored
+
+
+def cut(content):
+    if KIND == "mariadb":  # where a statement ends, or it would tell itself
+        return content.rpartition(b"DROP TABLE")[0]
+    return content[: len(content) * 2 // 3]
+
+
+def with_a_fault(content):
+    """What only the database itself can find, in the middle of its work."""
+    if KIND == "mariadb":
+        return content.replace(
+            b"\n-- Dump completed", b"\nNONSENSE;\n-- Dump completed"
+        )
+    if KIND == "sqlite":
+        page = len(content) // 2 // 4096 * 4096
+        return content[:page] + b"\xff" * 4096 + content[page + 4096 :]
+    return content.replace(b"Thermostat\tAcova", b"Thermostat\\Acova", 1)
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (cut, "is damaged or not whole."),
+        (lambda content: content[:-1], "is damaged or not whole."),
+        (flipped, "is damaged or not whole."),
+        (lambda content: b"", "is damaged or not whole."),
+        (lambda content: b"id,name\n", "is damaged or not whole."),
+        (lambda content: zstd.compress(b"id,name\n"), "is no backup."),
+    ],
+    ids=["cut", "all but a byte", "a bit", "empty", "text", "packed text"],
+)
+def test_a_damaged_file_is_refused_and_nothing_happens(
+    saved, changed, tmp_path, change, why
+):
+    before = everything(changed)
+    (tmp_path / "bad").write_bytes(change(Path(saved.file).read_bytes()))
+    refused = run(changed, "restore", tmp_path / "bad", "--replace", code=1)
+    assert refused == f"Error: {tmp_path}/bad {why}\n"
+    assert everything(changed) == before
+
+
+@pytest.mark.parametrize("change", [cut, with_a_fault])
+@pytest.mark.parametrize("full", [True, False], ids=["replace", "empty"])
+def test_a_restore_that_fails_leaves_what_was_there(
+    saved, request, tmp_path, change, full
+):
+    app = request.getfixturevalue("changed" if full else "empty")
+    before = everything(app)
+    file = altered(saved, tmp_path, change)
+    run(app, "restore", file, "--replace", code=1)
+    assert everything(app) == before
+    if full:
+        client = as_account(app, "pythonista")
+        assert client.post(DEVICES, json=THERMOSTAT).status_code == 201
+
+
+def test_a_backup_of_somebody_else_is_refused(changed, empty, folder):
+    with empty.app_context():
+        with unit_of_work():
+            sql.session.execute(text("CREATE TABLE theirs (id INTEGER)"))
+        commands.pack(folder / "theirs", commands.kind().dump)
+    before = everything(changed)
+    assert "alembic_version" in run(
+        changed, "restore", folder / "theirs", "--replace", code=1
+    )
+    assert everything(changed) == before
+
+
+@pytest.mark.parametrize(
+    "name, begins",
+    [
+        ("SQLite", b"SQLite format 3\0"),
+        ("PostgreSQL", b"PGDMP"),
+        (
+            "MariaDB",
+            b"/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19",
+        ),
+        ("MariaDB", b"-- MariaDB dump 10.19"),
+    ],
+)
+def test_a_backup_of_another_kind_is_refused(changed, tmp_path, name, begins):
+    if name.lower() == KIND:
+        return
+    before = everything(changed)
+    file = tmp_path / "other.zst"
+    file.write_bytes(zstd.compress(begins + b"..."))
+    refused = run(changed, "restore", file, "--replace", code=1)
+    assert refused.startswith(f"Error: {file} is a backup of {name}: this is ")
+    assert everything(changed) == before
+
+
+# The folder
+
+
+def test_a_backup_is_its_owners_alone_and_all_that_is_left(changed, folder):
+    half = folder / commands.UNFINISHED
+    half.mkdir()
+    (half / "of one that was killed").touch()
+    file = backup(changed, folder)
+    assert names(folder) == [os.path.basename(file)]
+    assert file.endswith(f"Z.{SUFFIX}.zst")
+    assert os.stat(file).st_mode & 0o777 == 0o600
+
+
+def test_only_the_newest_of_ours_are_kept(changed, folder):
+    ours = [
+        f"myapp-{moment}.{suffix}.zst"
+        for moment, suffix in [
+            ("20200101T000000Z", SUFFIX),
+            ("20200102T000000Z", "sql"),
+            ("20200103T000000Z", SUFFIX),
+            ("29990101T000000Z", SUFFIX),  # from a clock that went wrong
+        ]
+    ]
+    theirs = ["myapp-20200101.sql.zst", "notes", f"{ours[0]}.gpg", f"old-{ours[0]}"]
+    for name in ours + theirs:
+        (folder / name).touch()
+    new = os.path.basename(backup(changed, folder, "--keep", 3))
+    assert names(folder) == sorted([new, *ours[2:], *theirs])
+    assert os.path.basename(backup(changed, folder, "--keep", 1)) in names(folder)
+    assert len(names(folder)) == 1 + len(theirs)
+
+
+def test_without_a_folder_there_is_no_backup(changed, folder):
+    refused = f"Error: {folder}/none: No such file or directory.\n"
+    assert run(changed, "backup", folder / "none", code=1) == refused
+    assert names(folder) == []
+
+
+def test_two_backups_at_once_are_one(changed, folder):
+    with commands.opened(folder) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        refused = f"Error: {folder}: another backup is at work.\n"
+        assert run(changed, "backup", folder, code=1) == refused
+
+
+def test_a_full_disk_leaves_nothing_half_made(changed, folder):
+    (folder / "myapp-20200101T000000Z.sql.zst").touch()
+    with largest_file(1024):
+        refused = run(changed, "backup", folder, "--keep", 1, code=1)
+    assert refused.startswith("Error: ")
+    assert names(folder) == ["myapp-20200101T000000Z.sql.zst"]
+
+
+@contextmanager
+def largest_file(size):
+    """No file that we write can grow beyond it, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+# The database, and its tools
+
+
+def test_an_empty_database_is_not_worth_a_backup(empty, folder):
+    refused = "Error: The database holds nothing of this service.\n"
+    assert run(empty, "backup", folder, code=1) == refused
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:////nowhere/hunter2.sqlite3",
+        "postgresql://me:hunter2@127.0.0.1:1/x",
+        "mysql://me:hunter2@127.0.0.1:1/x",
+    ],
+)
+def test_a_database_that_does_not_answer_is_told_without_its_password(
+    make_app, saved, folder, uri
+):
+    app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+    kind = uri.partition(":")[0].replace("mysql", "mariadb")
+    commands = [("backup", folder)] + [("restore", saved.file)] * (kind == KIND)
+    for command in commands:
+        refused = run(app, *command, code=1)
+        assert refused.startswith("Error: ") and "hunter2" not in refused
+    assert names(folder) == []
+    close(app)
+
+
+@on_server
+def test_a_tool_that_is_missing_is_named(changed, saved, empty, folder, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    dump, load = {"postgresql": ("pg_dump", "psql")}.get(
+        KIND, ("mariadb-dump", "mariadb")
+    )
+    refused = "Error: {} is not installed; it comes with the client of the database.\n"
+    assert run(changed, "backup", folder, code=1) == refused.format(dump)
+    assert run(empty, "restore", saved.file, code=1) == refused.format(load)
+    assert names(folder) == []
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch):
+    """Put a script in the place of a database's tool."""
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    (tmp_path / "bin").mkdir()
+
+    def stub(name, *lines):
+        path = tmp_path / "bin" / name
+        path.write_text("\n".join(["#!/bin/sh", *lines]))
+        path.chmod(0o700)
+
+    return stub
+
+
+@on_server
+def test_a_tool_that_fails_says_why_in_a_line(changed, folder, stub):
+    for name in ("pg_dump", "mariadb-dump"):
+        stub(
+            *(name, "echo half of it", "echo 'error: server version mismatch' >&2"),
+            *("echo 'detail: server version: 18; pg_dump version: 15' >&2", "exit 1"),
+        )
+    (folder / "myapp-20200101T000000Z.sql.zst").touch()
+    assert run(changed, "backup", folder, "--keep", 1, code=1) == (
+        "Error: error: server version mismatch "
+        "detail: server version: 18; pg_dump version: 15\n"
+    )
+    assert names(folder) == ["myapp-20200101T000000Z.sql.zst"]
+
+
+def test_what_an_address_says_reaches_postgresqls_tools(make_app):
+    uri = "postgresql://me:hunter2@db/x?sslmode=verify-full&sslrootcert=/ca&port=1"
+    with make_app(SQLALCHEMY_DATABASE_URI=uri).app_context():
+        told = postgresql.libpq()
+    assert "statement_timeout=0" in told.pop("PGOPTIONS")
+    assert told == {
+        "PGHOST": "db",
+        "PGPORT": "1",
+        "PGUSER": "me",
+        "PGPASSWORD": "hunter2",
+        "PGDATABASE": "x",
+        "PGSSLMODE": "verify-full",
+        "PGSSLROOTCERT": "/ca",
+        "PGCONNECT_TIMEOUT": "5",
+    }
+
+
+@pytest.mark.parametrize(
+    "uri, options",
+    [
+        ("me:hunter2@db:1/x", "--host=db --port=1 --user=me --protocol=tcp {} x"),
+        (
+            "me:hunter2@/x?unix_socket=/run/socket",
+            "--user=me --socket=/run/socket --protocol=socket {} x",
+        ),
+        (
+            "me:hunter2@db/x?ssl_ca=/ca&ssl_cert=/cert&ssl_key=/key",
+            "--host=db --user=me --protocol=tcp --ssl-ca=/ca --ssl-cert=/cert "
+            "--ssl-key=/key --ssl --ssl-verify-server-cert x",
+        ),
+        (
+            "me:hunter2@db/x?ssl_ca=/ca&ssl_check_hostname=false",
+            "--host=db --user=me --protocol=tcp --ssl-ca=/ca --ssl {} x",
+        ),
+    ],
+)
+def test_what_an_address_says_reaches_mariadbs_tools(make_app, stub, uri, options):
+    stub("mariadb", 'echo "$MYSQL_PWD" "$@" >&2', "exit 1")
+    with make_app(SQLALCHEMY_DATABASE_URI=f"mysql://{uri}").app_context():
+        with pytest.raises(ClickException) as told:
+            with mariadb.mariadb("mariadb"):
+                pass
+    always = "hunter2 --no-defaults --default-character-set=utf8mb4 "
+    assert str(told.value) == always + options.format("--skip-ssl-verify-server-cert")

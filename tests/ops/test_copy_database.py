@@ -1,0 +1,664 @@
+"""`flask move-db`: from SQLite to SQLite, and to and from the server that
+TEST_DATABASE_URL names, where it is set."""
+
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from types import SimpleNamespace
+
+import pytest
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import Engine, create_engine, event, inspect, select, text
+from sqlalchemy.exc import OperationalError
+
+from conftest import (
+    PASSWORDS,
+    THERMOSTAT,
+    as_account,
+    close,
+    empty_database,
+    fill,
+)
+from myapp.core.data.models.sql_model import SqlModel
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.http.idempotency import FirstAnswer
+from myapp.core.settings import database_uri as full
+from myapp.imports.tasks import steps
+from myapp.ops import copy_database
+from myapp.roles.models import Role
+from support.discovery import USUAL, Things
+
+file_uri = "sqlite:///{}".format
+SERVER = os.environ.get("TEST_DATABASE_URL")
+HERE = [(None, None)]  # from and to: a server's address, or None for SQLite
+FROM_SERVER = [(SERVER, None)] if SERVER else []
+TO_SERVER = [(None, SERVER)] if SERVER else []
+WITHIN_SERVER = [(SERVER, SERVER)] if SERVER else []
+NAMES = [
+    "Küche 🏠 中文 עברית",
+    "e\u0301 is not é",
+    "'); DROP TABLE devices; --",
+    "%s %(name)s :name \\ \\0 \\N",
+    " spaces ",
+    "null",
+    "\U0001f321" * 64,
+    "tab\tand\nline\r\n",
+]
+DEVICES = "/api/v1/devices/"
+LOGIN = "/api/v1/auth/login"
+ME = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
+KEY = {"Idempotency-Key": "once"}
+
+
+def named(way):
+    return "-to-".join("server" if server else "SQLite" for server in way)
+
+
+@pytest.fixture(params=HERE, ids=named)
+def way(request):
+    return request.param
+
+
+def also(*ways):
+    """Try it these ways, too."""
+    return pytest.mark.parametrize("way", HERE + list(ways), ids=named, indirect=True)
+
+
+@pytest.fixture(scope="module")
+def furnished(make_app, tmp_path_factory):
+    """An SQLite file with a bit of everything."""
+    file = tmp_path_factory.mktemp("furnished") / "empty.sqlite3"
+    app = make_app(SQLALCHEMY_DATABASE_URI=file_uri(file))
+    fill(app)
+    furnish(app)
+    close(app)
+    return file
+
+
+@pytest.fixture
+def source(way, make_app, tmp_path, furnished):
+    """An application with a bit of everything in its database."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    with empty_database(folder, way[0]) as uri:
+        app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+        if way[0]:
+            fill(app)
+            furnish(app)
+        else:
+            shutil.copy(furnished, uri.removeprefix("sqlite:///"))
+        yield app
+        close(app)
+
+
+@pytest.fixture
+def target(way, tmp_path):
+    """The address of an empty database."""
+    with empty_database(tmp_path, way[1]) as uri:
+        yield uri
+
+
+@pytest.fixture
+def on_target(make_app, target):
+    """The application on the target."""
+    app = make_app(SQLALCHEMY_DATABASE_URI=target)
+    yield app
+    close(app)
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(copy_database, "AT_ONCE", 3)
+
+
+def furnish(app):
+    app.test_client().post(LOGIN, json=ME)
+    client = as_account(app, "pythonista")
+    for name in NAMES:
+        made = client.post(DEVICES, json={**THERMOSTAT, "name": name})
+        assert made.status_code == 201
+    assert client.post(DEVICES, json=THERMOSTAT, headers=KEY).status_code == 201
+    task = {"name": "New bulb", "task": "E27", "device": 1}
+    client.post("/api/v1/todos/", json=task)
+    client.post(
+        "/api/v1/todos/", json={**task, "done": True, "due_at": "2027-01-06T17:00:00Z"}
+    )
+    things = Things(client)
+    things.ids = {DEVICES: 1, "/api/v1/todos/": 1}
+    for collection in USUAL:
+        if collection.path not in things.ids and issubclass(collection.model, SqlModel):
+            things.make(collection, 8)
+    file = {"data": f"{','.join(THERMOSTAT)}\n,,,,\n", "content_type": "text/csv"}
+    made = client.post("/api/v1/imports/", **file)
+    with app.app_context():
+        list(steps(made.json["id"], "worker"))
+    with app.app_context(), unit_of_work():
+        for number in range(7):  # from both sides of a batch's end
+            sql.session.add(
+                FirstAnswer(
+                    account_id=number // 4,
+                    key=f"unfinished {number}",
+                    request_hash=b"\0\xff\\x00'",
+                    created_at=datetime(2026, 11, 21, 7, 40, 0, number),
+                )
+            )
+        none = "UPDATE idempotency SET headers = NULL WHERE status IS NULL"
+        sql.session.flush()
+        sql.session.execute(text(none))
+
+
+def move(app, uri, code=0):
+    """What the command has to say, which ends with this code."""
+    result = app.test_cli_runner().invoke(args=["move-db", "--to", uri])
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.output
+
+
+def everything(app):
+    """All rows of all tables."""
+    with app.app_context(), sql.engine.connect() as connection:
+        return {
+            table.name: sorted(map(repr, connection.execute(select(table))))
+            for table in sql.metadata.sorted_tables
+        }
+
+
+def tables(uri):
+    engine = create_engine(full(uri))
+    found = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return found
+
+
+def is_unfinished(uri):
+    return "move_db" in tables(uri)
+
+
+def run(uri, *statements):
+    """Run statements on a database; the first value of the last one, where it has any."""
+    engine = create_engine(full(uri), hide_parameters=True)
+    with engine.begin() as connection:
+        for statement in statements:
+            result = connection.execute(text(statement))
+        value = result.scalar() if result.returns_rows else None
+    engine.dispose()
+    return value
+
+
+def address(app):
+    return app.config["SQLALCHEMY_DATABASE_URI"]
+
+
+@contextmanager
+def after(beginning, function):
+    """Call `function` with the values of every statement that begins so, once it ran."""
+
+    def listen(_connection, _cursor, statement, values, _context, _many):
+        if statement.startswith(beginning):
+            function(values)
+
+    event.listen(Engine, "after_cursor_execute", listen)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "after_cursor_execute", listen)
+
+
+@contextmanager
+def interrupted(number):
+    """Ctrl-C when a batch is written, and not yet committed: in the one of that number."""
+    written = []
+
+    def count(values):
+        written.append(values)
+        if len(written) == number:
+            raise KeyboardInterrupt
+
+    with after("UPDATE move_db", count):
+        yield
+
+
+def amid_devices(app):
+    """The number of a batch that comes when some devices are over, and others are not."""
+    counts = {name: len(rows) for name, rows in everything(app).items()}
+    names = list(counts)
+    former = names[: names.index("devices")]
+    return sum(math.ceil(counts[name] / 3) for name in former) + 3
+
+
+# Everything
+
+
+@pytest.fixture(
+    scope="module", params=HERE + FROM_SERVER + TO_SERVER + WITHIN_SERVER, ids=named
+)
+def moved(request, make_app, tmp_path_factory):
+    """A move that is done, with what was in the source, and is in the target."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("source", "target")]
+    with ExitStack() as stack:
+        uris = [
+            stack.enter_context(empty_database(folder, server))
+            for folder, server in zip(folders, request.param)
+        ]
+        source, target = (make_app(SQLALCHEMY_DATABASE_URI=uri) for uri in uris)
+        stack.callback(close, source)
+        stack.callback(close, target)
+        fill(source)
+        furnish(source)
+        tokens = source.test_client().post(LOGIN, json=ME).json
+        client = as_account(source, "pythonista")
+        last = client.post(DEVICES, json=THERMOSTAT).json["id"]
+        client.delete(f"{DEVICES}{last}")
+        before = everything(source)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(
+            copy_database, "AT_ONCE", 3
+        )
+        output = move(source, uris[1])
+        yield SimpleNamespace(
+            source=source,
+            target=target,
+            before=before,
+            after=everything(target),
+            tokens=tokens,
+            last=last,
+            output=output,
+        )
+
+
+def test_everything_comes_over(moved):
+    assert moved.after == moved.before == everything(moved.source)
+    assert all(moved.before.values()), "nothing to be moved in a table"
+
+
+def test_it_says_of_each_table_how_many_rows_and_what_comes_next(moved):
+    for name, rows in moved.before.items():
+        assert re.search(rf"\n{name} +{len(rows)}  [0-9a-f]{{32}}\n", moved.output)
+    assert moved.output.endswith("and start the service.\n")
+
+
+def test_nothing_else_stays_on_the_target(moved):
+    assert tables(address(moved.target)) == {*moved.before, "alembic_version"}
+
+
+def test_what_has_no_json_has_none_on_the_target(moved):
+    none = "SELECT count(*) FROM idempotency WHERE headers IS NULL"
+    for app in (moved.source, moved.target):
+        assert run(address(app), none) == 7
+
+
+def test_the_service_goes_on_from_the_target(moved):
+    client = as_account(moved.target, "pythonista")
+    listed = client.get(DEVICES, query_string={"per_page": len(NAMES)}).json
+    assert [device["name"] for device in listed["items"]] == NAMES
+    replayed = client.post(DEVICES, json=THERMOSTAT, headers=KEY)
+    assert replayed.headers["Idempotent-Replayed"] == "true"
+    assert client.get("/status/ready").json["migrations"] == "ok"
+    kept = {"Authorization": f"Bearer {moved.tokens['refresh_token']}"}
+    refreshed = moved.target.test_client().post("/api/v1/auth/refresh", headers=kept)
+    assert refreshed.status_code == 200
+
+
+def test_an_id_that_was_given_never_comes_back(moved):
+    client = as_account(moved.target, "pythonista")
+    assert client.post(DEVICES, json=THERMOSTAT).json["id"] == moved.last + 1
+
+
+@also(*FROM_SERVER, *TO_SERVER)
+def test_tables_without_a_row_ever_begin_with_one(way, make_app, target, tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    with empty_database(folder, way[0]) as uri:
+        source = make_app(SQLALCHEMY_DATABASE_URI=uri)
+        with source.app_context():
+            upgrade()
+        move(source, target)
+        close(source)
+    fill_in = make_app(SQLALCHEMY_DATABASE_URI=target)
+    with fill_in.app_context(), unit_of_work():
+        Role.build_in()
+    assert run(target, "SELECT min(id) FROM roles") == 1
+    close(fill_in)
+
+
+@also(*TO_SERVER)
+def test_ids_that_a_counter_lags_behind_are_not_given_again(source, target, on_target):
+    run(address(source), "UPDATE devices SET id = 700 WHERE id = 3")
+    move(source, target)
+    client = as_account(on_target, "pythonista")
+    assert client.post(DEVICES, json=THERMOSTAT).json["id"] == 701
+
+
+@also(*FROM_SERVER)
+def test_nobody_can_write_meanwhile_and_everybody_can_read(source, target):
+    impatient = {
+        "sqlite": {"timeout": 0.05},
+        "postgresql": {"options": "-c lock_timeout=50ms"},
+    }
+    uri = full(address(source))
+    args = impatient.get(
+        uri.partition("+")[0].partition(":")[0],
+        {"init_command": "SET SESSION lock_wait_timeout = 1"},
+    )
+    seen = []
+
+    def try_it(_values):
+        if seen:
+            return
+        engine = create_engine(uri, connect_args=args)
+        with engine.connect() as connection:
+            seen.append(connection.scalar(text("SELECT count(*) FROM devices")))
+        with pytest.raises(OperationalError), engine.begin() as connection:
+            connection.execute(text("UPDATE devices SET name = 'late'"))
+        engine.dispose()
+
+    with after("UPDATE move_db", try_it):
+        move(source, target)
+    assert seen == [len(NAMES) + 1]
+    run(uri, "UPDATE devices SET name = 'in time'")  # the lock is gone
+
+
+def test_a_bar_is_drawn_on_a_terminal_alone(source, target, monkeypatch):
+    all_devices = f"{len(NAMES) + 1}/{len(NAMES) + 1}"
+    assert all_devices not in move(source, target)
+    run(target, *(f"DROP TABLE {name}" for name in sorted(tables(target))))
+    monkeypatch.setattr("click._termui_impl.isatty", lambda _: True)
+    assert all_devices in move(source, target)
+
+
+# Broken off
+
+
+@also(*TO_SERVER)
+def test_broken_off_again_and_again_it_ends_alike(source, target, on_target):
+    before = everything(source)
+    batches = sum(math.ceil(len(rows) / 3) for rows in before.values())
+    for _ in range(batches - 1):
+        with interrupted(2):
+            broken_off = "Error: Broken off. The same command goes on from here.\n"
+            assert move(source, target, 1).endswith(broken_off)
+    with interrupted(2):
+        move(source, target)
+    assert everything(on_target) == before
+
+
+KILLED = """
+import os, signal, sys
+from sqlalchemy import Engine, event
+from myapp import create_app
+from myapp.ops import copy_database
+
+copy_database.AT_ONCE = 3
+written = []
+
+@event.listens_for(Engine, "after_cursor_execute")
+def kill(_connection, _cursor, statement, *_):
+    if statement.startswith("INSERT INTO devices"):
+        written.append(statement)
+        if len(written) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+app = create_app("testing", SQLALCHEMY_DATABASE_URI=sys.argv[1], REDIS_URL="unix:///no")
+app.test_cli_runner().invoke(args=["move-db", "--to", sys.argv[2]])
+"""
+
+
+@also(*TO_SERVER)
+def test_killed_it_loses_a_batch_and_goes_on(source, target, on_target):
+    before = everything(source)
+    command = [sys.executable, "-c", KILLED, address(source), target]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    assert run(target, "SELECT count(*) FROM devices") == 6
+    written = []
+    with after("INSERT INTO devices", written.extend):
+        move(source, target)
+    assert len(written) == len(before["devices"]) - 6
+    assert everything(on_target) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE devices SET search = 'else' WHERE id = 1",
+        "DELETE FROM devices WHERE id = 2",
+        "UPDATE devices SET id = 700 WHERE id = 3",
+    ],
+)
+def test_what_changes_in_the_source_in_between_is_noticed(source, target, change):
+    with interrupted(amid_devices(source)):
+        assert "Broken off." in move(source, target, 1)
+    assert run(target, "SELECT count(*) FROM devices") > 3
+    run(address(source), change)
+    output = move(source, target, 1)
+    assert "Not alike, the source above the target: devices." in output
+    assert output.endswith("Make the target anew, empty, and start again.\n")
+    assert output.count("\ndevices  ") == 2
+    assert is_unfinished(target)
+
+
+def test_what_comes_to_the_source_in_between_comes_over(source, target, on_target):
+    with interrupted(amid_devices(source)):
+        move(source, target, 1)
+    as_account(source, "pythonista").post(DEVICES, json=THERMOSTAT)
+    move(source, target)
+    assert everything(on_target) == everything(source)
+
+
+def test_what_changes_on_the_target_in_between_is_noticed(source, target):
+    with interrupted(9):
+        move(source, target, 1)
+    run(target, "UPDATE users SET status = 'blocked' WHERE id = 2")
+    assert "target: users." in move(source, target, 1)
+
+
+# The checksum
+
+
+@pytest.fixture
+def checksum(source):
+    """The checksum of the source's table of that name."""
+
+    def checksum(name):
+        table = sql.metadata.tables[name]
+        with source.app_context(), sql.engine.connect() as connection:
+            with copy_database.progress("", table, 0) as bar:
+                return copy_database.checksum(connection, table, bar)[1]
+
+    return checksum
+
+
+@pytest.mark.parametrize(
+    "table, assignment",
+    [
+        ("devices", "name = 'null '"),
+        ("devices", "name = 'NULL'"),
+        ("devices", "version = 2"),
+        ("devices", "created_at = '2026-11-21 07:40:00.000001'"),
+        ("devices", "id = 100"),
+        ("devices", "location = type, type = location"),
+        ("todos", "done = NOT done"),
+        ("todos", "device = NULL"),
+        ("todos", "due_at = '2027-01-06 17:00:01'"),
+        ("idempotency", "body = x'00'"),
+        ("idempotency", "headers = '{}'"),
+        ("idempotency", "request_hash = x'00ff'"),
+        ("users", "last_login_ip = ''"),
+        ("users", "generation = generation + 1"),
+    ],
+)
+def test_whatever_changes_the_checksum_does(source, checksum, table, assignment):
+    before = checksum(table)
+    key = "rowid = (SELECT max(rowid) FROM " + table + ")"
+    run(address(source), f"UPDATE {table} SET {assignment} WHERE {key}")
+    assert checksum(table) != before
+
+
+def test_values_that_change_places_change_the_checksum(source, checksum):
+    before = checksum("devices")
+    run(address(source), "UPDATE devices SET name = 'x' WHERE id = 1")
+    one = checksum("devices")
+    run(
+        address(source),
+        f"UPDATE devices SET name = '{NAMES[0]}' WHERE id = 2",
+    )
+    assert len({before, one, checksum("devices")}) == 3
+
+
+def test_json_that_means_the_same_has_the_same_checksum(source, checksum):
+    write = "UPDATE idempotency SET headers = '{}' WHERE status IS NULL"
+    run(address(source), write.format('{"a": 1, "b": [2]}').replace(":", "\\:"))
+    before = checksum("idempotency")
+    run(address(source), write.format('{"b":[2],  "a":1}').replace(":", "\\:"))
+    assert checksum("idempotency") == before
+
+
+# Refused
+
+
+@pytest.mark.parametrize("detour", ["", "/../source", "/link"])
+def test_the_source_itself_is_refused(source, tmp_path, detour):
+    (tmp_path / "source" / "link").symlink_to(tmp_path / "source")
+    before = everything(source)
+    (file,) = tmp_path.glob("source/*.sqlite3")
+    same = file_uri(f"{tmp_path}/source{detour}/{file.name}")
+    assert move(source, same, 1) == "Error: The target is the source.\n"
+    assert everything(source) == before
+    assert not is_unfinished(same)
+
+
+@also(*TO_SERVER)
+def test_a_target_with_rows_is_refused_and_left_alone(source, target, on_target):
+    fill(on_target)
+    before = everything(on_target)
+    refused = "Error: The target is not empty: audit, roles, users.\n"
+    assert move(source, target, 1) == refused
+    assert everything(on_target) == before
+    assert not is_unfinished(target)
+
+
+@also(*TO_SERVER)
+def test_a_target_with_tables_of_others_is_refused(source, target):
+    run(target, "CREATE TABLE theirs (id INTEGER)")
+    assert move(source, target, 1) == "Error: The target is not empty: theirs.\n"
+    assert tables(target) == {"theirs"}
+
+
+@also(*TO_SERVER)
+def test_a_target_whose_tables_are_empty_will_do(source, target, on_target):
+    with on_target.app_context():
+        upgrade()
+        downgrade()
+    move(source, target)
+    assert everything(on_target) == everything(source)
+
+
+def test_a_target_that_cannot_have_our_tables_is_refused(source, target):
+    run(target, "CREATE TABLE users (id INTEGER)")
+    output = move(source, target, 1)
+    assert output.startswith("Error: The target cannot have its tables: ")
+    assert output.endswith("Make the target anew, empty, and start again.\n")
+
+
+def test_the_unfinished_copy_of_another_source_is_refused(
+    source, target, make_app, tmp_path
+):
+    other = make_app(SQLALCHEMY_DATABASE_URI=file_uri(tmp_path / "other.sqlite3"))
+    fill(other)
+    with interrupted(2):
+        move(other, target, 1)
+    refused = move(source, target, 1)
+    assert refused.startswith("Error: The target is an unfinished copy of sqlite:///")
+    assert f"{tmp_path}/other.sqlite3, not of sqlite:///" in refused
+    close(other)
+
+
+def test_an_unfinished_copy_is_no_source(source, target, on_target, tmp_path):
+    with interrupted(9):
+        move(source, target, 1)
+    refused = "Error: The source is an unfinished copy itself.\n"
+    assert move(on_target, file_uri(tmp_path / "third.sqlite3"), 1) == refused
+
+
+def test_a_source_that_is_not_up_to_date_is_refused(source, target):
+    with source.app_context():
+        downgrade()
+    refused = "Error: The source's tables: pending: run `flask deploy`.\n"
+    assert move(source, target, 1) == refused
+
+
+def test_a_source_that_somebody_writes_to_is_refused(source, target, make_app):
+    options = {"connect_args": {"timeout": 0.05}}
+    uri = address(source)
+    hasty = make_app(SQLALCHEMY_DATABASE_URI=uri, SQLALCHEMY_ENGINE_OPTIONS=options)
+    writer = create_engine(address(source), isolation_level="AUTOCOMMIT")
+    with writer.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        refused = move(hasty, target, 1)
+        connection.exec_driver_sql("ROLLBACK")
+    assert refused.startswith("Error: The source cannot be locked; is the service")
+    writer.dispose()
+    close(hasty)
+
+
+def test_a_row_that_the_target_refuses_is_named_and_can_be_mended(
+    source, target, on_target
+):
+    run(address(source), "UPDATE devices SET owner_id = 99 WHERE id = 5")
+    output = move(source, target, 1)
+    assert "Error: The target refuses rows of devices from 4 on: " in output
+    run(address(source), "UPDATE devices SET owner_id = 1 WHERE id = 5")
+    move(source, target)
+    assert everything(on_target) == everything(source)
+
+
+@pytest.mark.skipif("not SERVER or 'postgres' not in SERVER")
+@pytest.mark.parametrize("way", TO_SERVER, ids=named, indirect=True)
+def test_a_text_that_postgresql_cannot_hold_is_refused(source, target):
+    run(address(source), "UPDATE devices SET name = 'a' || char(0) WHERE id = 5")
+    output = move(source, target, 1)
+    assert "Error: The target refuses rows of devices from 4 on: " in output
+
+
+@pytest.mark.parametrize(
+    "uri, why",
+    [
+        ("postgresql://me:hunter2@host:port/x", "--to makes no sense."),
+        ("hunter2", "--to makes no sense."),
+        ("", "--to makes no sense."),
+        ("mysql://me:hunter2中@127.0.0.1/x", "--to makes no sense."),
+        ("mysql://127.0.0.1/x?connect_timeout=hunter2", "--to makes no sense."),
+        ("mysql://127.0.0.1/x?hunter2=1", "--to makes no sense."),
+        ("sqlite:///x?timeout=hunter2", "--to makes no sense."),
+        ("mysql://me:my@hunter2@127.0.0.1/x", "--to has two @"),
+        ("postgresql://me:my@hunter2/is@127.0.0.1/x", "--to has two @"),
+        ("oracle://me:hunter2@host/x", "--to must begin with "),
+        ("postgresql+asyncpg://me:hunter2@host/x", "--to must begin with "),
+        ("mysql://me:hunter2@127.0.0.1", "--to names no database."),
+        ("sqlite://", "--to names no database."),
+        ("sqlite:///:memory:", "--to names no file."),
+        (
+            "sqlite:////nowhere/hunter2.sqlite3",
+            "No target there: unable to open database file",
+        ),
+        ("postgres://me:hunter2@127.0.0.1:1/x", "No target there: connection failed"),
+        (
+            "postgresql://127.0.0.1:1/x?user=me&password=hunter2",
+            "No target there: connection failed",
+        ),
+        ("mysql://me:hunter2@127.0.0.1:1/x", "No target there: (2003, "),
+        ("mariadb://me:hunter2@127.0.0.1:1/x", "No target there: (2003, "),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_refused_without_its_password(
+    source, uri, why
+):
+    output = move(source, uri, 1)
+    assert output.startswith(f"Error: {why}")
+    assert copy_database.GO_ON not in output, "nothing has begun"
+    assert "hunter2" not in output

@@ -1,0 +1,532 @@
+"""The migrations gate: what the running release could not live with is refused."""
+
+import shutil
+import sys
+
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from flask_migrate import downgrade, upgrade
+
+from conftest import close
+from myapp.core.data.migrations import migrated
+from myapp.core.data.session import sql, unit_of_work
+from myapp.ops import schema_gate
+from myapp.ops.copy_database import opened
+from support import ROOT
+
+GOOD = "This release can work with these tables.\n"
+BEFORE_IMPORTS = "c4d90b7f1a35"
+
+
+def said(result, code=0):
+    """What a command that ended with this code had to say."""
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.output
+
+
+# Steps of migrations, each as what it does with Alembic's `op`
+
+
+def executed(*statements):
+    return lambda op: [op.execute(statement) for statement in statements]
+
+
+def added(table, *column, **options):
+    return lambda op: op.add_column(table, sa.Column(*column, **options))
+
+
+def indexed(table, *columns, **options):
+    return lambda op: op.create_index("ix_new", table, columns, unique=True, **options)
+
+
+def batch(table, verb, *values, **options):
+    def change(op):
+        with op.batch_alter_table(table) as batch:
+            getattr(batch, verb)(*values, **options)
+
+    return change
+
+
+def altered(table, column, **options):
+    return batch(table, "alter_column", column, **options)
+
+
+def both(*steps):
+    return lambda op: [step(op) for step in steps]
+
+
+def apply(step, file):
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        step(Operations(MigrationContext.configure(connection)))
+    engine.dispose()
+
+
+TEXT = sa.String(64)
+EXTERNAL = added("devices", "external_id", TEXT)
+KIND = added("devices", "kind", TEXT, nullable=False, server_default="plain")
+READS = "is gone, and this release reads it."
+UNKNOWN = "and this release does not know"
+TAKES = "and this release takes it for"
+RELIES = "any more, and this release relies on it."
+
+HARMFUL = [
+    (executed("DROP TABLE todos"), f"The table todos {READS}"),
+    (executed("ALTER TABLE todos RENAME TO chores"), f"The table todos {READS}"),
+    (
+        executed(
+            "ALTER TABLE todos RENAME TO chores",
+            "CREATE VIEW todos AS SELECT * FROM chores",
+        ),
+        f"The table todos {READS}",
+    ),
+    (executed("ALTER TABLE audit DROP details"), f"audit.details {READS}"),
+    (
+        executed("ALTER TABLE devices RENAME location TO room"),
+        f"devices.location {READS}",
+        f"devices.room must be filled, {UNKNOWN} it.",
+    ),
+    (
+        batch("devices", "add_column", sa.Column("room", TEXT, nullable=False)),
+        f"devices.room must be filled, {UNKNOWN} it.",
+    ),
+    (
+        executed("ALTER TABLE devices ADD room TEXT NOT NULL DEFAULT NULL"),
+        f"devices.room must be filled, {UNKNOWN} it.",
+    ),
+    (
+        altered("users", "last_login_ip", nullable=False),
+        "users.last_login_ip must be filled, and this release may leave it empty.",
+    ),
+    (
+        altered("users", "last_login_ip", nullable=False, server_default="::"),
+        "users.last_login_ip must be filled, and this release may leave it empty.",
+    ),
+    (
+        both(
+            executed("ALTER TABLE audit DROP details"),
+            executed("ALTER TABLE audit ADD details VARCHAR(250) AS (actor)"),
+        ),
+        "audit.details is computed, and this release writes it.",
+    ),
+    (
+        altered("devices", "name", type_=sa.String(32)),
+        f"devices.name is VARCHAR(32), {TAKES} VARCHAR(64).",
+    ),
+    (
+        altered("devices", "search", type_=sa.String(4000)),
+        f"devices.search is VARCHAR(4000), {TAKES} TEXT.",
+    ),
+    (
+        altered("devices", "name", type_=sa.CHAR(64)),
+        f"devices.name is CHAR(64), {TAKES} VARCHAR(64).",
+    ),
+    (
+        altered("imports", "processed", type_=sa.Integer()),
+        f"imports.processed is INTEGER, {TAKES} BIGINT.",
+    ),
+    (
+        altered("imports", "tries", type_=sa.SmallInteger()),
+        f"imports.tries is SMALLINT, {TAKES} INTEGER.",
+    ),
+    (
+        altered("imports", "dry_run", type_=sa.Integer()),
+        f"imports.dry_run is INTEGER, {TAKES} BOOLEAN.",
+    ),
+    (
+        altered("imports", "errors", type_=sa.Text()),
+        f"imports.errors is TEXT, {TAKES} JSON.",
+    ),
+    (
+        altered("todos", "due_at", type_=sa.Date()),
+        f"todos.due_at is DATE, {TAKES} DATETIME.",
+    ),
+    (
+        altered("idempotency", "body", type_=sa.Text()),
+        f"idempotency.body is TEXT, {TAKES} BLOB.",
+    ),
+    (
+        indexed("devices", "serial_number"),
+        f"devices must be unique by (serial_number), {UNKNOWN} that.",
+    ),
+    (
+        batch("devices", "create_unique_constraint", "uq_new", ["name", "owner_id"]),
+        f"devices must be unique by (name, owner_id), {UNKNOWN} that.",
+    ),
+    (
+        indexed("devices", "name", sqlite_where=sa.text("location = 'Attic'")),
+        f"devices must be unique by (name) WHERE location = 'Attic', {UNKNOWN} that.",
+    ),
+    (
+        executed("create unique index ix_new on devices(lower(name))"),
+        f"devices must be unique by (lower(name)), {UNKNOWN} that.",
+    ),
+    (
+        executed("CREATE UNIQUE INDEX ix_new ON users (name_key COLLATE NOCASE)"),
+        f"users must be unique by (name_key COLLATE NOCASE), {UNKNOWN} that.",
+    ),
+    (
+        both(
+            EXTERNAL,
+            executed("CREATE UNIQUE INDEX ix ON devices (external_id, lower(name))"),
+        ),
+        f"devices must be unique by (external_id, lower(name)), {UNKNOWN} that.",
+    ),
+    (
+        both(EXTERNAL, indexed("devices", "external_id", "owner_id")),
+        f"devices must be unique by (external_id, owner_id), {UNKNOWN} that.",
+    ),
+    (
+        both(KIND, indexed("devices", "kind")),
+        f"devices must be unique by (kind), {UNKNOWN} that.",
+    ),
+    (
+        batch("users", "drop_constraint", "uq_users_name_key"),
+        f"users is not unique by (name_key) {RELIES}",
+    ),
+    (
+        both(
+            batch("users", "drop_constraint", "uq_users_name_key"),
+            indexed("users", "name_key", sqlite_where=sa.text("deleted_at IS NULL")),
+        ),
+        f"users must be unique by (name_key) WHERE deleted_at IS NULL, {UNKNOWN} that.",
+        f"users is not unique by (name_key) {RELIES}",
+    ),
+    (
+        batch("audit", "create_foreign_key", "fk", "users", ["account_id"], ["id"]),
+        f"audit is held to users by (account_id), {UNKNOWN} that.",
+    ),
+    (
+        batch("todos", "drop_constraint", "fk_todos_device"),
+        f"todos is not held to devices by (device) ON DELETE SET NULL {RELIES}",
+    ),
+    (
+        both(
+            batch("users", "drop_constraint", "fk_users_role_id"),
+            batch(
+                *("users", "create_foreign_key", "fk", "roles", ["role_id"], ["id"]),
+                ondelete="CASCADE",
+            ),
+        ),
+        f"users is held to roles by (role_id) ON DELETE CASCADE, {UNKNOWN} that.",
+        f"users is not held to roles by (role_id) {RELIES}",
+    ),
+    (
+        executed("CREATE TABLE rooms (owner INTEGER NOT NULL REFERENCES users)"),
+        f"rooms keeps rows of users from being deleted, {UNKNOWN} that.",
+    ),
+    (
+        executed("ALTER TABLE todos ADD helper_id INTEGER REFERENCES users"),
+        f"todos keeps rows of users from being deleted, {UNKNOWN} that.",
+    ),
+    (
+        batch("devices", "create_check_constraint", "ck", "length(name) > 2"),
+        f"devices must meet (length(name) > 2), {UNKNOWN} that.",
+    ),
+    (
+        both(
+            EXTERNAL,
+            batch("devices", "create_check_constraint", "ck", "external_id <> name"),
+        ),
+        f"devices must meet (external_id <> name), {UNKNOWN} that.",
+    ),
+    (
+        executed("ALTER TABLE devices ADD room TEXT CHECK (room IS NOT NULL)"),
+        f"devices must meet (room IS NOT NULL), {UNKNOWN} that.",
+    ),
+    (
+        executed(
+            'ALTER TABLE roles ADD "check" TEXT CHECK ("default" /* ( */ OR -- (\n 0)'
+        ),
+        f'roles must meet ("default" OR 0), {UNKNOWN} that.',
+    ),
+    (
+        both(
+            executed("DROP TABLE import_faults"),
+            executed(
+                "CREATE TABLE import_faults (import_id INTEGER REFERENCES imports (id) "
+                'ON DELETE CASCADE, "row" BIGINT, number INTEGER, pointer VARCHAR(255), '
+                "detail TEXT, PRIMARY KEY (import_id, number))"
+            ),
+        ),
+        "import_faults has the key (import_id, number), and this release knows "
+        "(import_id, number, row).",
+    ),
+]
+
+HARMLESS = [
+    executed("CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)"),
+    EXTERNAL,
+    KIND,
+    executed("ALTER TABLE devices ADD label TEXT NOT NULL AS (name || '!')"),
+    altered("devices", "location", nullable=True),
+    altered("devices", "location", server_default="Attic"),
+    altered("devices", "name", type_=sa.String(128)),
+    altered("devices", "name", type_=sa.Text()),
+    altered("imports", "tries", type_=sa.BigInteger()),
+    executed("CREATE INDEX ix_new ON devices (serial_number)"),
+    executed("DROP INDEX ix_devices_owner_id_name_id"),
+    both(
+        batch("users", "drop_constraint", "uq_users_name_key"),
+        executed("CREATE UNIQUE INDEX uq ON users (name_key)"),
+    ),
+    both(EXTERNAL, indexed("devices", "external_id")),
+    both(
+        EXTERNAL,
+        indexed(
+            "devices", "external_id", sqlite_where=sa.text("external_id IS NOT NULL")
+        ),
+    ),
+    both(EXTERNAL, KIND, indexed("devices", "external_id", "kind")),
+    executed("ALTER TABLE devices ADD room_id INTEGER REFERENCES rooms (id)"),
+    executed(
+        "CREATE TABLE rooms (id INTEGER REFERENCES users ON DELETE CASCADE)",
+        "ALTER TABLE todos ADD by INTEGER REFERENCES users (id) ON DELETE SET NULL",
+    ),
+    executed(
+        "ALTER TABLE devices ADD kind TEXT NOT NULL DEFAULT 'plain' "
+        "CHECK (kind IN ('plain', 'odd', 'name'))"
+    ),
+    executed("ALTER TABLE devices ADD at TEXT CHECK (at LIKE '%:%')"),
+]
+
+
+@pytest.fixture(scope="module")
+def scratch(make_app, tmp_path_factory):
+    """An SQLite file with the tables that our migrations build."""
+    file = tmp_path_factory.mktemp("scratch") / "scratch.sqlite3"
+    app = make_app()
+    with app.app_context(), opened(f"sqlite:///{file}"):
+        upgrade()
+    return file
+
+
+@pytest.fixture
+def tables(scratch, tmp_path):
+    """Make a file with these tables after a step."""
+
+    def tables(step, name="tables"):
+        copy = shutil.copy(scratch, tmp_path / name)
+        apply(step, copy)
+        return copy
+
+    return tables
+
+
+@pytest.fixture
+def judged(shared_app):
+    """What `flask works-with` says of a file, which must be in these words."""
+
+    def judged(file):
+        runner = shared_app.test_cli_runner()
+        return runner.invoke(args=["works-with", str(file)])
+
+    return judged
+
+
+def test_what_our_own_migrations_build_is_good(scratch, judged):
+    assert said(judged(scratch)) == GOOD
+
+
+@pytest.mark.parametrize("step, lines", [(step, lines) for step, *lines in HARMFUL])
+def test_what_we_could_not_live_with_is_refused_and_named(tables, judged, step, lines):
+    assert said(judged(tables(step)), 1).splitlines() == lines
+
+
+@pytest.mark.parametrize("step", HARMLESS)
+def test_what_we_can_live_with_passes(tables, judged, step):
+    assert said(judged(tables(step))) == GOOD
+
+
+def compared(ours, theirs):
+    with schema_gate.connected(ours) as before, schema_gate.connected(theirs) as after:
+        return list(schema_gate.faults(before, after))
+
+
+def test_a_default_that_we_rely_on_must_stay(tables):
+    before = tables(KIND, "before")
+    after = tables(added("devices", "kind", TEXT, nullable=False), "after")
+    told = "devices.kind has lost its default, and this release relies on it."
+    assert compared(before, after) == [told]
+
+
+def test_what_we_do_not_name_any_more_may_go(tables):
+    assert compared(tables(executed(), "before"), tables(EXTERNAL, "between")) == []
+    assert compared(tables(executed(), "before"), tables(executed(), "after")) == []
+
+
+def test_a_number_may_grow_and_not_shrink(tables):
+    def price(*digits):
+        step = added("devices", "price", sa.Numeric(*digits))
+        return tables(step, f"price{digits}")
+
+    usual = price(8, 2)
+    assert compared(usual, price(9, 2)) == []
+    assert len(compared(usual, price(8, 3))) == 1
+    assert len(compared(usual, price(9, 1))) == 1
+    assert len(compared(price(), usual)) == 1
+
+
+def test_we_say_ourselves_what_we_were_made_ready_for(tables, judged, monkeypatch):
+    step, line = HARMFUL[3]
+    file = tables(step)
+    monkeypatch.setattr(schema_gate, "READY_FOR", {line})
+    assert said(judged(file)) == GOOD
+    monkeypatch.setattr(schema_gate, "READY_FOR", {line + "!"})
+    assert said(judged(file), 1) == f"{line}\n"
+
+
+def test_what_is_no_database_is_refused_without_a_trace(judged, tmp_path):
+    (tmp_path / "text").write_text("not a database" * 100)
+    assert said(judged(tmp_path / "text"), 1) == "Error: file is not a database\n"
+
+
+# flask gate
+
+
+@pytest.fixture
+def database(make_app, scratch, tmp_path):
+    """An application whose database our last migration has not come to yet."""
+    file = shutil.copy(scratch, tmp_path / "database.sqlite3")
+    app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}")
+    with app.app_context():
+        downgrade(revision=BEFORE_IMPORTS)
+    yield app
+    close(app)
+
+
+@pytest.fixture
+def running(tmp_path):
+    """Put a release into a folder; its application is this source, or else our own."""
+
+    def running(source=None):
+        folder = tmp_path / "running"
+        folder.mkdir()
+        (folder / ".venv").symlink_to(sys.prefix)
+        if source is None:
+            shutil.copytree(ROOT / "myapp", folder / "myapp")
+            (folder / "default_config.py").symlink_to(ROOT / "default_config.py")
+        else:
+            (folder / "myapp.py").write_text(source)
+        return folder
+
+    return running
+
+
+@pytest.fixture
+def asked(database):
+    """What `flask gate` says of our migrations, the release in a folder running."""
+
+    def asked(folder):
+        return database.test_cli_runner().invoke(args=["gate", str(folder)])
+
+    return asked
+
+
+BARE = """
+import click, flask, sys
+app = flask.Flask("myapp")
+"""
+JUDGE = f"""{BARE}
+@app.cli.command("works-with")
+@click.argument("file")
+def works_with(file):
+    assert open(file, "rb").read().startswith(b"SQLite")
+"""
+
+
+def test_the_running_release_itself_is_asked(asked, running):
+    folder = running()
+    models = folder / "myapp" / "devices" / "models.py"
+    known = "    last_seen_at = Column("
+    models.write_text(
+        models.read_text().replace(known, f"    x = Column(MOMENT)\n{known}")
+    )
+    told = said(asked(folder), 1)
+    assert told.startswith(
+        "devices.x is gone, and this release reads it.\nError: The run"
+    )
+    assert "docs/adr/0022-migrations-gate.md" in told
+    assert (ROOT / "docs/adr/0022-migrations-gate.md").exists()
+    assert not (folder / "instance").exists()
+
+
+def test_what_the_running_release_can_live_with_passes(
+    asked, running, database, monkeypatch
+):
+    monkeypatch.setenv("MYAPP_OF_THE_NEXT_RELEASE", "which this one does not know")
+    monkeypatch.setenv("FLASK_APP", "wsgi")
+    folder = running(f"{JUDGE}    print('It is good.')")
+    assert said(asked(folder)) == "It is good.\n"
+    with database.app_context():
+        assert migrated() == {BEFORE_IMPORTS}
+
+
+def test_a_release_that_breaks_is_told_of_without_its_trace(asked, running):
+    folder = running(f"{JUDGE}    raise ValueError('whatever')")
+    expected = f"Error: The release in {folder} cannot judge: ValueError: whatever\n"
+    assert said(asked(folder), 1) == expected
+
+
+def test_a_release_that_cannot_be_loaded_is_not_taken_for_an_old_one(asked, running):
+    folder = running("import nothing_of_that_name")
+    assert "cannot judge" in said(asked(folder), 1)
+
+
+def test_an_older_release_that_knows_of_no_gate_refuses_nothing(asked, running):
+    folder = running(BARE)
+    expected = f"The release in {folder} is too old to be asked.\n"
+    assert said(asked(folder)) == expected
+
+
+def test_where_no_release_runs_nothing_is_refused(asked, tmp_path):
+    folder = tmp_path / "nowhere"
+    expected = f"No release runs in {folder}: there is nobody to ask.\n"
+    assert said(asked(folder)) == expected
+
+
+def test_where_nothing_is_pending_nobody_is_asked(asked, running, database):
+    folder = running(f"{JUDGE}    sys.exit('I was asked.')")
+    with database.app_context():
+        upgrade()
+    assert said(asked(folder)) == "No migration is pending.\n"
+
+
+def test_an_older_release_is_told_that_it_is_one(asked, running, database):
+    folder = running(f"{JUDGE}    sys.exit('I was asked.')")
+    with database.app_context(), unit_of_work():
+        sql.session.execute(sa.text("UPDATE alembic_version SET version_num = 'f00d'"))
+    told = said(asked(folder))
+    assert "f00d, which this release does not know" in told
+    assert "Nothing is refused." in told
+
+
+@pytest.mark.parametrize(
+    "line, why",
+    [
+        ("op.drop_index('ix_colour')", ", line 5: OperationalError: no such index: ix"),
+        ("{}['colour']", ", line 5: KeyError: 'colour'"),
+        ("colour colour", ", line 5)"),
+    ],
+)
+def test_a_migration_that_fails_is_named(
+    asked, running, next_migration, database, line, why
+):
+    next_migration(line)
+    told = said(asked(running(BARE)), 1)
+    assert told.startswith("Error: ") and told.count("\n") == 1
+    assert f"20261201_colour.py{why}" in told
+    with database.app_context():
+        assert migrated() == {BEFORE_IMPORTS}
+
+
+def test_a_database_that_does_not_answer_is_told_of_without_its_password(make_app):
+    app = make_app(
+        SQLALCHEMY_DATABASE_URI="postgresql+psycopg://me:secret@127.0.0.1:1/x"
+    )
+    told = said(app.test_cli_runner().invoke(args=["gate", "running"]), 1)
+    assert told.startswith("Error: OperationalError: ") and "refused" in told
+    assert "secret" not in told

@@ -1,0 +1,312 @@
+"""The service as other hosts run it: `waitress-serve`, and what Procfile says."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+
+import pytest
+
+from conftest import PASSWORDS, THERMOSTAT, basic
+from myapp.core.processes import spawn
+from support.workers import LIMIT, ROOT, database, production
+
+DEVICES, IMPORTS = "/api/v1/devices/", "/api/v1/imports/"
+ME = basic("pythonista", PASSWORDS["pythonista"])
+CLIENT, LIE = "192.0.2.7", "203.0.113.9"
+LINES = dict(
+    line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines()
+)
+PROGRAMS = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
+
+
+def waitress(port, options=()):
+    listen = f"--listen=127.0.0.1:{port}"
+    return ["waitress-serve", listen, *options, "--call", "myapp:create_app"]
+
+
+def procfile(port):
+    here = LINES["web"].replace(
+        " :$PORT ", " 127.0.0.1:$PORT "
+    )  # for this machine alone
+    return ["sh", "-c", here]
+
+
+class Server:
+    """A server while it runs."""
+
+    def __init__(self, command, port, folder):
+        self.command = command
+        self.port = port
+        self._folder = folder
+        self._log = open(folder / "log")
+
+    def said(self):
+        """What it has said since it was asked last."""
+        return self._log.read()
+
+    def close(self):
+        print(self._log.read())
+        self._log.close()
+
+    def files(self):
+        """What it has taken in, to be imported."""
+        return list(self._folder.glob("imports/*"))
+
+    def call(self, verb, path, body=None, **headers):
+        """The status, headers and bytes of an answer. A body that is no bytes goes in
+        chunks."""
+        headers = {name.replace("_", "-"): text for name, text in headers.items()}
+        headers = {"Authorization": ME, "Content-Type": "application/json"} | headers
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, LIMIT)) as to:
+            to.request(verb, path, body, headers)
+            answer = to.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+    def send(self, *pieces):
+        """What comes back for these bytes, if the client sends nothing more after them."""
+        with closing(socket.create_connection(("127.0.0.1", self.port), LIMIT)) as to:
+            for piece in pieces:
+                to.sendall(piece)
+            with suppress(OSError):  # it may have closed already
+                to.shutdown(socket.SHUT_WR)
+                return b"".join(iter(partial(to.recv, 65536), b""))
+        return b""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@contextmanager
+def serving(command, app, folder, cwd=ROOT, **settings):
+    """A Server of the stores of `app`, from when it is ready, while the block lasts."""
+    folder.mkdir()
+    port = free_port()
+    environment = production(app, folder, PORT=str(port), PATH=PROGRAMS, **settings)
+    with open(folder / "log", "wb") as output:
+        process = spawn(
+            command(port), cwd=cwd, env=environment, stdout=output, stderr=output
+        )
+    server = Server(command, port, folder)
+    try:
+        deadline = time.monotonic() + LIMIT
+        while True:
+            with suppress(OSError):
+                status, _, body = server.call("GET", "/status/ready")
+                assert status == 200, body
+                break
+            assert process.poll() is None and time.monotonic() < deadline, server.said()
+            time.sleep(0.05)
+        yield server
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(LIMIT)
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory, redis_url):
+    with database(tmp_path_factory.mktemp("sql"), redis_url) as app:
+        yield app
+
+
+@pytest.fixture(scope="module", params=[waitress, procfile])
+def running(request, accounts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server") / "instance"
+    with serving(request.param, accounts, folder) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running):
+    """The server that most tests here share."""
+    running.said()
+    return running
+
+
+@pytest.fixture(scope="module")
+def registered(running):
+    """The paths of devices that are there, at a location of this server's own."""
+    body = json.dumps(THERMOSTAT | {"location": running.command.__name__})
+    made = [running.call("POST", DEVICES, body)[2] for _ in range(3)]
+    return [f"{DEVICES}{json.loads(device)['id']}" for device in made]
+
+
+def test_a_device_is_registered_read_changed_and_deleted(server):
+    status, headers, made = server.call("POST", DEVICES, json.dumps(THERMOSTAT))
+    assert status == 201
+    path = f"{DEVICES}{json.loads(made)['id']}"
+    assert headers["Location"] == f"http://127.0.0.1:{server.port}{path}"
+    assert server.call("GET", path)[::2] == (200, made)
+    status, _, changed = server.call("PATCH", path, '{"name": "Another"}')
+    assert (status, json.loads(changed)["name"]) == (200, "Another")
+    assert server.call("DELETE", path)[::2] == (204, b"")
+    assert server.call("GET", path)[0] == 404
+
+
+def test_a_body_may_come_in_chunks(server):
+    status, _, made = server.call("POST", DEVICES, [json.dumps(THERMOSTAT).encode()])
+    assert (status, json.loads(made)["name"]) == (201, THERMOSTAT["name"])
+    status, _, _ = server.call("POST", DEVICES, [b"{", b'"name": ', b"1}"])
+    assert status == 422
+
+
+def test_a_file_may_come_in_chunks_and_is_taken_in_as_it_is(server):
+    row = b",".join(name.encode() for name in THERMOSTAT) + b"\n"
+    whole = row * 50_000
+    for size in (60_000, len(whole)):
+        pieces = [whole[n : n + size] for n in range(0, len(whole), size)]
+        sent = server.call("POST", IMPORTS, pieces, Content_Type="text/csv")
+        assert sent[0] == 202, sent[2]
+        (kept,) = server.files()
+        assert kept.read_bytes() == whole
+        kept.unlink()
+
+
+CHUNKED = (
+    f"POST {IMPORTS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {ME}\r\n"
+    "Content-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n"
+).encode()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"",
+        b"5\r\nname,",
+        b"5\r\nna",
+        b"-5\r\nname,\r\n0\r\n\r\n",
+        b"fffffffffffffffff\r\nname,\r\n0\r\n\r\n",
+    ],
+)
+def test_a_file_whose_chunks_do_not_end_is_not_taken_in(server, rest):
+    answer = server.send(CHUNKED, rest)
+    assert answer == b"" or answer.split()[1] == b"400"
+    assert server.files() == []
+    assert "Traceback" not in server.said()
+
+
+def test_a_download_comes_whole(server, registered):
+    status, headers, body = server.call(
+        "GET", f"{DEVICES}export?location={server.command.__name__}"
+    )
+    assert (status, headers["Content-Type"]) == (
+        200,
+        "text/csv; charset=utf-8; header=present",
+    )
+    assert body.count(b"\n") == 1 + len(registered)
+
+
+def test_head_says_what_get_would_and_nothing_more(server, registered):
+    for path in (registered[0], DEVICES, f"{DEVICES}export", "/nowhere"):
+        ways = "HEAD", "GET"
+        (status, said, body), (as_get, full, _) = (server.call(w, path) for w in ways)
+        assert (status, body) == (as_get, b"")
+        for name in ("Content-Type", "Content-Length", "ETag", "Cache-Control"):
+            assert said[name] == full[name], path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET",
+        b"GET /status/",
+        b"\x00\xff\xfe",
+        b"BREW /status/ HTTP/1.1",
+        b"GET /%zz%ff HTTP/1.1",
+        b"GET http://[ HTTP/1.1",
+        b"GET /status/ HTTP/9.9",
+        b"GET /" + b"x" * 300_000 + b" HTTP/1.1",
+        b"GET / HTTP/1.1\r\nHost: \xff",
+        b"GET / HTTP/1.1\r\nNo colon",
+        b"POST / HTTP/1.1\r\nContent-Length: -1",
+        b"POST / HTTP/1.1\r\nContent-Length: many",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked",
+    ],
+)
+def test_a_broken_request_is_no_fault_of_ours(server, line):
+    answer = server.send(line + b"\r\nConnection: close\r\n\r\n")
+    assert answer == b"" or int(answer.split()[1]) in (*range(200, 500), 501)
+    assert server.call("GET", "/status/")[0] == 200
+    assert "Traceback" not in server.said()
+
+
+def began(server, **headers):
+    """Where a session that begins so began, and what its address begins with."""
+    credentials = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
+    login = "/api/v1/auth/login", json.dumps(credentials)
+    status, _, body = server.call("POST", *login, **headers)
+    assert status == 200
+    bearer = f"Bearer {json.loads(body)['access_token']}"
+    headers |= {"Authorization": bearer}
+    _, _, body = server.call("GET", "/api/v1/auth/sessions", **headers)
+    (session,) = (item for item in json.loads(body)["items"] if item["current"])
+    return session["address"], session["url"].partition("/api")[0]
+
+
+ROUTED = {"X_Forwarded_For": f"{LIE}, {CLIENT}", "X_Forwarded_Proto": "https"}
+
+
+def test_procfile_is_for_a_host_with_a_router_and_waitress_for_clients(server):
+    here, (address, link) = f"127.0.0.1:{server.port}", began(server, **ROUTED)
+    _, headers, _ = server.call("GET", "/status/", **ROUTED)
+    secure = "Strict-Transport-Security" in headers
+    if server.command is procfile:
+        assert (address, link, secure) == (CLIENT, f"https://{here}", True)
+    else:
+        assert (address, link, secure) == ("127.0.0.1", f"http://{here}", False)
+    assert began(server) == ("127.0.0.1", f"http://{here}")
+
+
+def test_waitress_serves_behind_a_proxy_and_from_any_folder(accounts, tmp_path):
+    behind = partial(waitress, options=["--no-clear-untrusted-proxy-headers"])
+    told = {"MYAPP_TRUSTED_PROXIES": "1", "PYTHONPATH": str(ROOT)}
+    with serving(behind, accounts, tmp_path / "instance", tmp_path, **told) as server:
+        here = f"127.0.0.1:{server.port}"
+        assert began(server, **ROUTED) == (CLIENT, f"https://{here}")
+        assert {path.name for path in tmp_path.iterdir()} == {"instance"}
+
+
+@pytest.mark.parametrize("command", [waitress, procfile])
+def test_without_secrets_it_says_so_in_a_line(accounts, tmp_path, command):
+    environment = production(accounts, tmp_path, MYAPP_SECRET_KEY="", PATH=PROGRAMS)
+    del environment["FLASK_CONFIG"]  # a server that was told nothing is in production
+    ended = subprocess.run(
+        command(0),
+        cwd=ROOT,
+        env=environment | {"PORT": "0"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert ended.returncode != 0
+    assert "SECRET_KEY must be a secret of at least 32 bytes" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["release", "worker", "beat"])
+def test_the_other_lines_of_procfile_are_commands_in_production(
+    accounts, tmp_path, name
+):
+    environment = production(accounts, tmp_path, PATH=PROGRAMS, FLASK_APP="myapp")
+    del environment["FLASK_CONFIG"], environment["MYAPP_SECRET_KEY"]
+    ended = subprocess.run(
+        ["sh", "-c", LINES[name]],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("SECRET_KEY must be a secret")
+    with accounts.app_context():
+        assert LINES[name].rpartition("flask ")[2] in accounts.cli.commands

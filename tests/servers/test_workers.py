@@ -1,0 +1,319 @@
+"""What must hold over several worker processes, whichever of them answers or dies."""
+
+import time
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
+
+from conftest import PASSWORDS, SHARED_PASSWORD, THERMOSTAT, hire
+from myapp.core.data.embedded_redis import start_redis
+from support.workers import BROKEN, LIMIT, WORKERS, at_once, database, serving
+
+DEVICES = "/api/v1/devices/"
+WRITERS = 50
+RETRIES = 1000
+CLIENTS = 16
+OFTEN = 0.15  # seconds from one worker's death to the next
+ENOUGH = 10  # connections that broke; fewer would prove nothing
+
+
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory):
+    """An application on the database that the services here share."""
+    with database(tmp_path_factory.mktemp("sql")) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def shared_counts(tmp_path_factory):
+    """The folder through which the workers share what they count."""
+    return tmp_path_factory.mktemp("metrics")
+
+
+@pytest.fixture(scope="module")
+def running(accounts, redis_url, shared_counts):
+    folder = {"PROMETHEUS_MULTIPROC_DIR": str(shared_counts)}
+    with serving(accounts, redis_url, **folder) as service:
+        yield service
+
+
+@pytest.fixture
+def service(running):
+    """The service that most tests here share."""
+    before = running.log.stat().st_size
+    yield running
+    print(running.log.read_bytes()[before:].decode())
+
+
+@pytest.fixture
+def call(service):
+    """Call it as pythonista."""
+    return service.sign_in("pythonista", PASSWORDS["pythonista"])
+
+
+# Preconditions
+
+
+def test_of_fifty_writers_with_the_same_etag_one_succeeds(service, call):
+    path = f"{DEVICES}{call('POST', DEVICES, THERMOSTAT).json['id']}"
+    turn, took_part = 0, set()
+    while turn < 3 or took_part != set(service.workers()):
+        assert turn < 20
+        tag = call("GET", path).headers["ETag"]
+        bodies = [{**THERMOSTAT, "name": f"Writer {turn}.{n}"} for n in range(WRITERS)]
+        answers = at_once(
+            [partial(call, "PUT", path, body, If_Match=tag) for body in bodies]
+        )
+        statuses = Counter(answer.status for answer in answers)
+        assert statuses == {200: 1, 412: WRITERS - 1}
+        ((sent, won),) = (
+            (body, answer)
+            for body, answer in zip(bodies, answers)
+            if answer.status == 200
+        )
+        now = call("GET", path)
+        assert now.json.items() >= sent.items()
+        assert now.body == won.body
+        assert now.headers["ETag"] == won.headers["ETag"] != tag
+        turn, took_part = turn + 1, took_part | {answer.worker for answer in answers}
+
+
+# Idempotency keys
+
+
+class Stubborn:
+    """A client that sends its POST again until it is answered, while workers die."""
+
+    def __init__(self, call, place):
+        self.broken = []  # connections
+        self._call = call
+        self._body = {**THERMOSTAT, "location": place}
+        self._deadline = time.monotonic() + 2 * LIMIT
+
+    def post(self, key):
+        """The answer to the POST with this key; raises AssertionError when time is up."""
+        while True:
+            assert time.monotonic() < self._deadline
+            try:
+                return self._call("POST", DEVICES, self._body, Idempotency_Key=key)
+            except BROKEN as error:
+                self.broken.append(error)
+
+
+def created(answers):
+    """The address that all of these answers tell of: one is the first, or was lost, and
+    the others are its replays."""
+    tell = {
+        (a.status, a.headers["Location"], a.headers["ETag"], a.body) for a in answers
+    }
+    ((status, location, *_),) = tell
+    assert status == 201
+    assert Counter(a.headers["Idempotent-Replayed"] for a in answers)[None] <= 1
+    return location
+
+
+def urls(call, place):
+    """The addresses of the devices that stand there, a hundred at most, and how many
+    there are."""
+    found = call("GET", f"{DEVICES}?view=urls&per_page=100&location={place}").json
+    return found["urls"], found["meta"]["total"]
+
+
+def test_a_post_sent_a_thousand_times_while_workers_die_happens_once(service, call):
+    place = uuid4().hex
+    client, answers = Stubborn(call, place), []
+
+    def retry():
+        while len(answers) < RETRIES or len(client.broken) < ENOUGH:
+            answers.append(client.post(place))
+
+    with service.losing_workers(OFTEN):
+        at_once([retry] * CLIENTS)
+    assert urls(call, place) == ([created(answers)], 1)
+
+
+def test_of_posts_with_many_keys_none_happens_twice_while_workers_die(service, call):
+    place = uuid4().hex
+    client, made = Stubborn(call, place), []
+    with service.losing_workers(OFTEN):
+        while len(made) < 60 or len(client.broken) < ENOUGH:
+            keys = [uuid4().hex for _ in range(CLIENTS // 4)]
+            answers = at_once([partial(client.post, key) for key in keys * 4])
+            made += [created(answers[n :: len(keys)]) for n in range(len(keys))]
+    found, total = urls(call, place)
+    assert total == len(made) == len(set(made))
+    assert set(found) <= set(made)
+
+
+# Rate limits
+
+
+@contextmanager
+def limited(accounts, redis_url):
+    """A service that lets five calls an hour through, and such a call."""
+    limits = {"MYAPP_USE_RATE_LIMITS": "true", "MYAPP_RATE_LIMIT": "5 per hour"}
+    with serving(accounts, redis_url, **limits) as service:
+        call = service.sign_in("pythonista", PASSWORDS["pythonista"])
+        yield service, partial(call, "GET", DEVICES)
+
+
+def let_through(call):
+    """The answers to those of fifty calls that were not told to slow down."""
+    answers = at_once([call] * 50)
+    refused = [answer for answer in answers if answer.status == 429]
+    for answer in refused:
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["X-RateLimit-Remaining"] == "0"
+    passed = [answer for answer in answers if answer.status == 200]
+    assert len(passed) + len(refused) == 50
+    return passed
+
+
+def test_of_fifty_calls_at_once_exactly_five_are_within_the_limit(accounts):
+    with start_redis() as (_, url), limited(accounts, url) as (_, call):
+        with Redis.from_url(url) as redis:
+            for _ in range(5):
+                redis.flushdb()  # the next window
+                remaining = [
+                    a.headers["X-RateLimit-Remaining"] for a in let_through(call)
+                ]
+                assert sorted(remaining) == ["0", "1", "2", "3", "4"]
+        assert let_through(call) == []
+
+
+def test_while_redis_is_away_each_worker_counts_for_itself(accounts, tmp_path):
+    with (
+        start_redis(tmp_path) as (redis, url),
+        limited(accounts, url) as (service, call),
+    ):
+        assert len(let_through(call)) == 5
+        redis.kill()
+        redis.wait(LIMIT)
+        for worker in service.workers():
+            with service.alone(worker):
+                assert len(let_through(call)) == 5
+        with start_redis(tmp_path):
+            time.sleep(1.1)  # each looks for it once a second
+            assert len(let_through(call)) == 5
+
+
+# Metrics
+
+
+def each(service, call, *request):
+    """What each worker answers to a call."""
+    answers = []
+    for worker in service.workers():
+        with service.alone(worker):
+            answers.append(call(*request))
+        assert answers[-1].worker == worker
+    return answers
+
+
+def told(service, name, **labels):
+    """What the workers say of a metric: for each, the sum of all that it says."""
+    return [
+        sum(
+            sample.value
+            for family in text_string_to_metric_families(answer.body.decode())
+            for sample in family.samples
+            if sample.name == name and sample.labels.items() >= labels.items()
+        )
+        for answer in each(service, service.call, "GET", "/metrics")
+    ]
+
+
+def test_every_worker_tells_what_all_have_counted_the_dead_too(service):
+    def counts():
+        status = {"method": "GET", "route": "/status/"}
+        names = "http_requests_total", "http_request_duration_seconds_count"
+        return [count for name in names for count in told(service, name, **status)]
+
+    before = counts()
+    for times in (40, 80):
+        for _ in range(40 // WORKERS):
+            each(service, service.call, "GET", "/status/")
+        assert counts() == [count + times for count in before]
+        service.lose_worker()
+        assert counts() == [count + times for count in before]
+
+
+def test_the_connections_of_a_worker_that_died_count_no_more(service):
+    def held():
+        each(service, service.call, "GET", "/status/ready")  # which connects
+        told(service, "database_connections_open")  # a worker counts its own when asked
+        (number,) = set(told(service, "database_connections_open"))
+        return number
+
+    before = held()
+    for _ in range(3):
+        service.lose_worker()
+        now = held()
+        assert WORKERS <= now <= before
+        before = now
+
+
+def test_a_worker_that_died_before_it_counted_anything_is_no_obstacle(
+    service, shared_counts
+):
+    died = service.workers()[0]
+    service.lose_worker()
+    # what a process leaves that is killed between making its file and filling it
+    (shared_counts / f"summary_{died}.db").touch()
+    answers = each(service, service.call, "GET", "/metrics")
+    assert [answer.status for answer in answers] == [200, 200]
+
+
+# What one worker decides, all feel
+
+
+def sign_out(me, admin):
+    me("POST", "/api/v1/auth/logout")
+
+
+def block(me, admin):
+    patch(me, admin, {"status": "blocked"})
+
+
+def promote(me, admin):
+    patch(me, admin, {"role": "manager"})
+
+
+def patch(me, admin, body):
+    account = me("GET", "/api/v1/account").json
+    assert admin("PATCH", f"/api/v1/users/{account['id']}", body).status == 200
+
+
+@pytest.fixture(scope="module")
+def chief(accounts):
+    """The name of an admin."""
+    hire(accounts, "chief", "admin")
+    return "chief"
+
+
+@pytest.mark.parametrize(
+    "change, status", [(sign_out, 401), (block, 401), (promote, 200)]
+)
+def test_what_one_worker_decides_the_others_feel_within_a_second(
+    service, accounts, call, chief, change, status
+):
+    theirs = f"{DEVICES}{call('POST', DEVICES, THERMOSTAT).json['id']}"
+    somebody = uuid4().hex
+    hire(accounts, somebody)
+    me = service.sign_in(somebody, SHARED_PASSWORD)
+    admin = service.sign_in(chief, SHARED_PASSWORD)
+    look = partial(each, service, me, "GET", theirs)
+
+    assert [answer.status for answer in look()] == [404, 404]
+    with service.alone(service.workers()[0]):
+        change(me, admin)
+    changed = time.monotonic()
+    while time.monotonic() < changed + 1:
+        look()  # to be asked again is no reason to remember longer
+        time.sleep(0.1)
+    assert [answer.status for answer in look()] == [status, status]

@@ -1,0 +1,35 @@
+"""What several tests assert."""
+
+from myapp.core.errors import TITLES
+
+from . import ROOT
+
+OUR_FOLDER = str(ROOT)
+TELLTALE = (OUR_FOLDER, "Traceback", "site-packages", ".py", "SELECT", "INSERT", "SQL")
+
+
+def assert_problem(response, status):
+    """That this is a problem of that status, whole and discreet; returns it."""
+    assert response.status_code == status
+    assert response.mimetype == "application/problem+json"
+    if response.request.method == "HEAD":
+        return None
+    problem = response.json
+    assert problem["type"] == "about:blank"
+    assert problem["title"] == TITLES[status]
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["X-Request-ID"]
+    known = {"type", "title", "status", "detail", "request_id"}
+    said = [problem["detail"]]
+    if status in (400, 422):
+        known.add("errors")
+        assert problem["errors"]
+        for fault in problem["errors"]:
+            assert fault.keys() == {"pointer", "detail"}
+            # It may hold names that the client made up; what is said may not.
+            assert fault["pointer"] == "" or fault["pointer"].startswith("/")
+            said.append(fault["detail"])
+    assert problem.keys() == known
+    assert all(said)
+    assert not [word for word in TELLTALE if word in " ".join(said)]
+    return problem

@@ -1,0 +1,114 @@
+"""`flask worker`, `flask beat` and other commands, as production runs them: processes of
+their own, which end with the tests, however these end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from myapp.core.data.redis import redis_store
+from myapp.core.jobs.worker import WORKERS
+from myapp.core.processes import spawn
+from support.workers import LIMIT, ROOT, production, wait_until
+
+
+class Background:
+    """A command of `flask` while it runs; `pid` is that of its process group, too."""
+
+    def __init__(self, process, log):
+        self.pid = process.pid
+        self._process = process
+        self._log = log
+
+    def send(self, number):
+        """Have all its processes get this signal."""
+        os.killpg(self.pid, number)
+
+    def ask(self, number):
+        """Have the first of its processes get this signal, as whoever runs it would."""
+        self._process.send_signal(number)
+
+    def ended(self):
+        """Its exit code, once it has one."""
+        return self._process.wait(LIMIT)
+
+    @property
+    def runs(self):
+        return self._process.poll() is None
+
+    @property
+    def pool(self):
+        """The process ids of those that do its tasks."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    @property
+    def said(self):
+        return self._log.read_text()
+
+    @property
+    def lines(self):
+        """The lines of its log, each as a dict."""
+        text = self.said.splitlines()
+        return [json.loads(line) for line in text if line.startswith("{")]
+
+    @contextmanager
+    def paused(self):
+        """Nothing of it goes on while the block lasts."""
+        self.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGCONT)
+
+
+@contextmanager
+def background(app, folder, *words, **settings):
+    """The command of these words while the block lasts, on the stores of `app`.
+
+    `folder`: a new one in it is all the command's own.
+    """
+    own = folder / str(len(list(folder.iterdir())))
+    own.mkdir()
+    files = {"MYAPP_IMPORTS_FOLDER": app.config["IMPORTS_FOLDER"]}
+    with open(own / "log", "wb") as log:
+        process = spawn(
+            [sys.executable, "-m", "flask", "--app", "myapp", *words],
+            cwd=ROOT,
+            env=production(app, own, **files, **settings),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    command = Background(process, own / "log")
+    try:
+        yield command
+    finally:
+        if command.runs:
+            command.send(signal.SIGKILL)
+        command.ended()
+        print(command.said)  # pytest shows it where a test has failed
+
+
+@contextmanager
+def worker(app, folder, *options, **settings):
+    """A worker while the block lasts, from when it gives a sign of life."""
+    before, own = signs(app), {""}
+    try:
+        with background(app, folder, "worker", *options, **settings) as command:
+            wait_until(lambda: not command.runs or signs(app) - before)
+            assert command.runs, command.said
+            own = signs(app) - before
+            yield command
+    finally:
+        with app.app_context():
+            redis_store.zrem(WORKERS, *own)
+
+
+def signs(app):
+    """The names by which workers tell that they live."""
+    with app.app_context():
+        return set(redis_store.zrange(WORKERS, 0, -1))

@@ -1,0 +1,19 @@
+"""Call functions at the same time."""
+
+import threading
+
+
+def at_once(*calls):
+    """What these functions return, called at the same time."""
+    barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(n, call):
+        barrier.wait()
+        results[n] = call()
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results

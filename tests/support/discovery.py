@@ -1,0 +1,363 @@
+"""What the tests find of every slice, and make for it: nothing here is said by name.
+
+What is served comes from the application; what a collection holds is the model that its
+page is one of. A slice that is new is found as soon as it stands in FEATURES.
+"""
+
+import re
+from datetime import date, timedelta
+from importlib import import_module
+from itertools import count
+from typing import Callable, NamedTuple
+
+import pytest
+from flask_restx import Resource
+
+from conftest import THERMOSTAT
+from myapp import FEATURES
+from myapp import __name__ as PACKAGE
+from myapp import create_app
+from myapp.core.data.models.owned import Governed
+from myapp.core.data.models.redis_model import RedisModel
+from myapp.core.data.models.sql_model import SqlModel
+from myapp.core.schema.examples import example_of
+from myapp.core.schema.fields import NO_NUL, kinds
+
+API = "/api/v1"
+CHANGING = {"PUT", "PATCH", "DELETE"}
+KNOWN_VERBS = {"GET", "POST", *CHANGING}
+A_FILE = {
+    "data": f"{','.join(THERMOSTAT)}\n{','.join(THERMOSTAT.values())}\n",
+    "content_type": "text/csv",
+}
+VARIABLE = re.compile(r"{(\w+)}")
+
+
+def kind_of(schema):
+    """The JSON type of a property, but for null."""
+    return next(kind for kind in kinds(schema) if kind != "null")
+
+
+# What is served
+
+
+class Verb(NamedTuple):
+    """A verb at an address; `path` holds its variables as {name}."""
+
+    method: str
+    path: str
+    function: Callable
+
+    def __str__(self):
+        return f"{self.method} {self.path}"
+
+    @property
+    def operation(self):
+        return self.function.operation
+
+    @property
+    def collection(self):
+        """The path of the collection that it is about."""
+        return re.sub(r"{\w+}$", "", self.path)
+
+    @property
+    def guarded(self):
+        """The permissions that it takes, as a tuple; None where it is open."""
+        return getattr(self.function, "guarded", None)
+
+    @property
+    def creates(self):
+        return bool({"201", "202"} & self.operation["responses"].keys())
+
+    @property
+    def content(self):
+        """What it takes, by media type."""
+        return self.operation.get("requestBody", {}).get("content", {})
+
+    @property
+    def schema(self):
+        """The schema of the JSON that it takes, or None."""
+        return self.content.get("application/json", {}).get("schema")
+
+
+def routes(app):
+    """Every address that a client may call, with its verbs and its view."""
+    found = {}
+    for rule in app.url_map.iter_rules():
+        if not rule.build_only:
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            methods, _ = found.get(path, (set(), None))
+            view = app.view_functions[rule.endpoint]
+            found[path] = (methods | rule.methods, getattr(view, "view_class", view))
+    return found
+
+
+def verbs(routes):
+    """Every verb of every Resource."""
+    for path, (methods, view) in routes.items():
+        if isinstance(view, type) and issubclass(view, Resource):
+            for method in sorted(methods & KNOWN_VERBS):
+                yield Verb(method, path, getattr(view, method.lower()))
+
+
+def parametrize(name, values):
+    def id_of(value):
+        return getattr(value, "__name__", str(value))
+
+    return pytest.mark.parametrize(name, values, ids=id_of)
+
+
+ROUTES = routes(
+    create_app("testing", SQLALCHEMY_DATABASE_URI="sqlite://", REDIS_URL="unix:///no")
+)
+VERBS = list(verbs(ROUTES))
+
+
+# What it is about
+
+
+STORED = SqlModel, RedisModel
+
+
+def models():
+    """Every model of every slice, by its name."""
+    for feature in FEATURES:
+        module = import_module(f"{PACKAGE}.{feature.name}.models")
+        for name, value in vars(module).items():
+            if getattr(value, "__module__", "") == module.__name__:
+                if isinstance(value, type) and issubclass(value, STORED):
+                    yield name, value
+
+
+MODELS = dict(models())
+
+
+def parent_of(model):
+    """The model whose things these are below, or None."""
+    return getattr(model, "parent", None)
+
+
+def references_of(model):
+    """Which properties hold the id of a thing of which model."""
+    return getattr(model, "references", {})
+
+
+def unique_in(model):
+    """Which properties no two things may have alike."""
+    return getattr(model, "unique", ())
+
+
+def is_owned(model):
+    """Whether each thing, or the one that it is below, belongs to an account."""
+    if parent_of(model):
+        return is_owned(parent_of(model))
+    return issubclass(model, Governed) or ("owner_id",) in getattr(model, "scopes", ())
+
+
+class Collection(NamedTuple):
+    """An address with things of a model. `item`: the address of one."""
+
+    path: str
+    model: type
+
+    def __str__(self):
+        return self.path.removeprefix(f"{API}/")
+
+    @property
+    def item(self):
+        return self.path + "{id}"
+
+    @property
+    def parent(self):
+        """The collection that this one's things are below, or None."""
+        return AT.get(self.path.rpartition("{")[0])
+
+
+def collections():
+    """Each collection that is served in pages."""
+    for verb in VERBS:
+        page = verb.operation["responses"].get("200", {}).get("content", {})
+        title = page.get("application/json", {}).get("schema", {}).get("title", "")
+        model = MODELS.get(title.removesuffix("Page"))
+        if title.endswith("Page") and model:
+            yield Collection(verb.path, model)
+
+
+def is_usual(collection):
+    """Whether its things are made, read, changed and deleted as most are, by whom they
+    belong to, or by everybody where they are open."""
+    whole = collection.model.write_schema
+    found = {
+        verb.method: verb
+        for verb in VERBS
+        if verb.path == (collection.path if verb.method == "POST" else collection.item)
+    }
+    return found.keys() == KNOWN_VERBS and all(
+        verb.guarded == () and (method not in ("POST", "PUT") or verb.schema == whole)
+        for method, verb in found.items()
+    )
+
+
+AT = {collection.path: collection for collection in collections()}
+USUAL = [collection for collection in AT.values() if is_usual(collection)]
+HOME = {collection.model: collection for collection in USUAL}  # where things are made
+OPEN_TO_ALL = tuple(each.path for each in USUAL if not is_owned(each.model))
+POSTS = {verb.path: verb for verb in VERBS if verb.method == "POST"}
+PUTS = {verb.path: verb for verb in VERBS if verb.method == "PUT"}
+NUMBERS = count(1000)
+SESSIONS = f"{API}/auth/sessions/"
+
+
+# Things
+
+
+def different(schema, number):
+    """The `number`th of the values that fit the schema of a property; no two are alike, of
+    as many as there may be."""
+    kind = kind_of(schema)
+    if "enum" in schema:
+        choices = [value for value in schema["enum"] if value is not None]
+        return choices[number % len(choices)]
+    if kind == "boolean":
+        return bool(number % 2)
+    if kind in ("integer", "number"):
+        first, step = max(schema["minimum"], 0), 1 if kind == "integer" else 0.25
+        if first > schema["maximum"]:
+            first = schema["minimum"]
+        return first + number * step % (schema["maximum"] - first + step)
+    if schema.get("format") in ("date", "date-time"):
+        day = date(2026, 1, 1) + timedelta(days=number)
+        return f"{day}" if schema["format"] == "date" else f"{day}T07:40:00Z"
+    if schema.get("pattern") == NO_NUL:
+        longest = schema["maxLength"]
+        if longest < 4:  # ten digits would be too few, and there are 20,000 of these
+            return chr(ord("一") + number % 20_000) * max(schema["minLength"], 1)
+        begin = f"{example_of(schema)} "[: max(longest - len(f"{number}"), 0)]
+        return f"{begin}{number}"[-longest:]
+    return example_of(schema)
+
+
+class Things:
+    """What a client makes, so that there is something to try: a thing of each kind when it
+    is asked for, and before it what it refers to and what it is below."""
+
+    def __init__(self, client):
+        self.client = client
+        self.ids = {}  # of the thing in each collection, by its path
+        self.others = {}  # of another one, where that is asked for
+
+    def furnish(self):
+        """Make a thing of each kind."""
+        for verb in VERBS:
+            self.address(verb.path)
+        return self
+
+    def address(self, path, written=str):
+        """The address of a path; each id that it takes is that of a thing, `written` so."""
+        return VARIABLE.sub(
+            lambda found: written(self.id_in(path[: found.start()])), path
+        )
+
+    def id_in(self, path):
+        """The id of the thing in the collection at this path."""
+        if path not in self.ids:
+            self.ids[path] = self._made(path)
+        return self.ids[path]
+
+    def other_in(self, path):
+        """The id of another thing there."""
+        if path not in self.others:
+            self.others[path] = self._made(path)
+        return self.others[path]
+
+    def _made(self, path):
+        if path in POSTS:
+            made = self.client.post(self.address(path), **self.sent(POSTS[path]))
+            assert made.status_code in (201, 202), made.text
+            return made.json["id"]
+        for (
+            put
+        ) in PUTS:  # at the id of a thing of another kind, which it is named after
+            found = re.fullmatch(rf"{re.escape(path)}{{(\w+)_id}}", put)
+            if found:
+                id = next(self.id_in(at) for at in POSTS if f"/{found[1]}" in at)
+                self.client.put(f"{path}{id}", **self.sent(PUTS[put]))
+                return id
+        if path == SESSIONS:
+            self.client.get(f"{API}/auth/request-token")
+        return self.client.get(path.rstrip("/")).json["items"][0]["id"]
+
+    def sent(self, verb, /, **changes):
+        """What a verb takes, as a test client sends it; `changes`: in its body."""
+        if "text/csv" in verb.content:
+            return A_FILE
+        if verb.schema is None:
+            return {}
+        return {"json": self.fitting(verb, example_of(verb.schema)) | changes}
+
+    def fitting(self, verb, body):
+        """An example of a body, as it fits what is there."""
+        collection = AT.get(verb.collection)
+        if collection is None:
+            return body
+        for name, other in references_of(collection.model).items():
+            if body.get(name) is not None:
+                body = body | {name: self.id_in(HOME[other].path)}
+        for name in unique_in(collection.model):
+            if body.get(name) is not None:
+                schema = verb.schema["properties"][name]
+                body = body | {name: different(schema, next(NUMBERS))}
+        return body
+
+    def body(self, model, number, /, **changes):
+        """The `number`th of several bodies for a thing of a model, with all that it can
+        have. What must be unique is new each time; references lead to what is there."""
+        properties = model.write_schema["properties"]
+        body = {name: different(schema, number) for name, schema in properties.items()}
+        references = references_of(model)
+        for name, other in references.items():
+            path = HOME[other].path
+            # By what else do two differ that have nothing but references?
+            another = number % 2 and properties.keys() == references.keys()
+            body[name] = self.other_in(path) if another else self.id_in(path)
+        for name in unique_in(model):
+            body[name] = different(properties[name], next(NUMBERS))
+        return body | changes
+
+    def make(self, collection, number, /, **changes):
+        """A thing of that body, as the service shows it."""
+        body = self.body(collection.model, number, **changes)
+        made = self.client.post(self.address(collection.path), json=body)
+        assert made.status_code == 201, made.text
+        return made.json
+
+
+# What the contract tests try
+
+OPEN = re.compile(
+    r"/|/status/.*|/docs.*|/openapi\.json|/metrics"
+    rf"|{API}/auth/(register|login)|{API}/[a-z0-9_]+/(docs|swagger\.json)"
+)
+# What fits the schema, and is refused for what is there already.
+JUDGED = {"there is no role of that title", "is not the current password"}
+
+
+def fits(response):
+    """Whether the schema let a body in; what it asks for may be refused all the same."""
+    if response.status_code == 422:
+        return {fault["detail"] for fault in response.json["errors"]} <= JUDGED
+    return response.status_code in (200, 201, 202, 401, 409)
+
+
+def with_ones(path):
+    """The address of a path, whatever stands there."""
+    return re.sub("{.*?}", "1", path)
+
+
+PAIRS = [
+    (method, path)
+    for path, (methods, _view) in ROUTES.items()
+    for method in sorted(methods & KNOWN_VERBS)
+]
+BODIES = [verb for verb in VERBS if verb.schema]
+PAGED = list(AT)

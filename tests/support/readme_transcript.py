@@ -1,0 +1,155 @@
+"""The README's tour, and its first feature: the commands run against a fresh service, and
+what they answer.
+
+`make tour` writes the answers into the page; test_readme.py and tests/own hold the page to
+them.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+ADDRESS = "127.0.0.1:5000"
+FIRST_FEATURE = re.compile(r"^## Your first feature\n.*?(?=^## )", re.DOTALL | re.M)
+CODE = re.compile(r"(?<=```python\n).*?(?=```)", re.DOTALL)
+BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+COMMAND = re.compile(r"^\$ .*(?:\n(?:    |  done).*)*", re.MULTILINE)
+MARK = "-- end of answer --"
+
+# What differs from one run to the next.
+VARYING = (
+    (r'(?<!"due_at":")\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', "2026-11-21T07:40:00Z"),
+    (r'("expires_at":)"[^"]*"', r'\1"2026-11-21T07:45:00Z"'),
+    (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "Sat, 21 Nov 2026 07:40:00 GMT"),
+    (r'(?i)(etag: )"[0-9a-f]+"', r'\1"5c4f2d9a7f3b1e60c8d2a914"'),
+    (r'(?i)("request_id": ?"|x-request-id: )[0-9a-f]+', r"\g<1>9f86d081884c7d65"),
+    (r"Server: .*", "Server: Werkzeug"),
+    (r"curl/[\d.]+", "curl/8.5.0"),
+    (r"(?i)(retry-after: )\d+", r"\g<1>42"),
+    (r"(cursor=)[\w-]+", r"\1WyItbmFtZS"),
+)
+
+
+def commands(block):
+    """The commands in a block, without the prompt."""
+    return [found[2:] for found in COMMAND.findall(block)]
+
+
+@contextmanager
+def service(root, instance):
+    """The address of a service that `flask up` has started in the project at `root`, on
+    demo data of its own."""
+    port = free_port()
+    environment = {**os.environ, "INSTANCE_PATH": instance, "PORT": str(port)}
+    environment["FLASK_APP"] = "myapp"
+    environment.pop("REDIS_URL", None)
+    environment.pop("DATABASE_URL", None)
+    flask = Path(sys.executable).parent / "flask"
+    process = subprocess.Popen(
+        [flask, "up"], cwd=root, env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}/status/ready")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+
+
+def free_port():
+    """One of four digits, so that the answers are as long as on the page."""
+    while True:
+        port = random.SystemRandom().randrange(5001, 9999)
+        with suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
+
+
+def wait_until_ready(url):
+    for _ in range(300):
+        try:
+            with urlopen(url) as answer:
+                if b'"worker":"ok"' in answer.read():
+                    return
+        except URLError:
+            pass
+        time.sleep(0.1)
+    raise TimeoutError(f"{url} does not answer")
+
+
+def played(blocks, root, address):
+    """The blocks with what their commands answer now, in one shell for all of them."""
+    script = "".join(
+        f"{command}\necho\necho '{MARK}'\n".replace(ADDRESS, address)
+        for block in blocks
+        for command in commands(block)
+    )
+    done = subprocess.run(
+        ["bash"],
+        input=script,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    answers = iter(done.stdout.replace(address, ADDRESS).split(f"\n{MARK}\n"))
+    return ["".join(shown(c, next(answers)) for c in commands(b)) for b in blocks]
+
+
+def shown(command, answer):
+    answer = answer.replace("\r", "").rstrip("\n")
+    for pattern, replacement in VARYING:
+        answer = re.sub(pattern, replacement, answer)
+    return f"$ {command}\n" + (f"{answer}\n" if answer else "")
+
+
+def rewritten(page):
+    """The page with today's answers in its tour."""
+    first = FIRST_FEATURE.search(page)[0]
+    before, after = page.split(first)
+    with tempfile.TemporaryDirectory(prefix="tour-") as instance:
+        with service(ROOT, instance) as address:
+            told = iter(played(BLOCK.findall(before + after), ROOT, address))
+    before, after = (BLOCK.sub(lambda _: next(told), part) for part in (before, after))
+    return before + first + after
+
+
+def with_first_feature(page):
+    """The page with what its first feature is, and answers, if it is made today."""
+    first = FIRST_FEATURE.search(page)[0]
+    unlike = (
+        ".git",
+        ".venv*",
+        "instance",
+        "node_modules",
+        "__pycache__",
+        ".hypothesis",
+    )
+    with tempfile.TemporaryDirectory(prefix="tour-") as folder:
+        root = Path(folder, "project")
+        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*unlike))
+        (root / ".venv").symlink_to(sys.prefix)
+        with service(root, str(root / "instance")) as address:
+            told = iter(played(BLOCK.findall(first), root, address))
+        (written,) = root.glob("*/books/models.py")
+        models = written.read_text()
+    written = BLOCK.sub(lambda _: next(told), CODE.sub(lambda _: models, first))
+    return page.replace(first, written)
+
+
+if __name__ == "__main__":
+    README.write_text(with_first_feature(rewritten(README.read_text())))

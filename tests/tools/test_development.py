@@ -1,0 +1,287 @@
+"""`make run`, for real: it starts, keeps what it knows, and leaves nothing behind."""
+
+import base64
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from shutil import copy2, copytree
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+from click import ClickException
+from redis import Redis
+
+from myapp.core.data.embedded_redis import (
+    LONGEST_SOCKET,
+    embedded_redis_url,
+    ping,
+    socket_path,
+    start_redis,
+)
+from myapp.core.jobs.worker import WORKERS
+from myapp.core.processes import spawn
+from myapp.ops.probes import readiness
+from support import ROOT
+
+LIMIT = 30  # seconds that anything here may take, on a busy machine
+DEVICE = {
+    "name": "Survivor",
+    "location": "Kitchen",
+    "type": "Thermostat",
+    "model": "Test",
+    "serial_number": "T-1",
+}
+# Itself, Redis, the web, the clock, a worker, and its process for each core.
+ALL = 5 + (os.cpu_count() or 1)
+IMPORTS = "/api/v1/imports/"
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory):
+    """An instance folder, shared: the second start in it is the quicker one."""
+    return tmp_path_factory.mktemp("instance")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+def environment(instance, **settings):
+    """A developer's environment, whatever is set in the one that the tests run in."""
+    ours = re.compile("MYAPP_|FLASK_|WERKZEUG_|(REDIS|DATABASE)_URL$")
+    kept = {name: text for name, text in os.environ.items() if not ours.match(name)}
+    fixed = {"FLASK_APP": "myapp", "FLASK_SKIP_DOTENV": "1", "PYTHONUNBUFFERED": "1"}
+    return kept | fixed | {"INSTANCE_PATH": str(instance)} | settings
+
+
+def flask(*arguments):
+    return [sys.executable, "-m", "flask", *arguments]
+
+
+@contextmanager
+def running(command, instance, cwd=ROOT, **settings):
+    """The process of `command` while the block lasts; its output is in output.txt."""
+    with open(instance / "output.txt", "wb") as output:
+        process = spawn(
+            command,
+            cwd=cwd,
+            env=environment(instance, **settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(LIMIT)
+
+
+@contextmanager
+def service(instance, port, **settings):
+    """`flask up` while the block lasts, from when it is ready."""
+    with running(flask("up"), instance, PORT=str(port), **settings) as process:
+        wait_until(lambda: "Ctrl-C" in output(instance) or process.poll() is not None)
+        assert readiness(port)[0] == 200, output(instance)
+        yield process
+
+
+def output(instance):
+    return (instance / "output.txt").read_text()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def processes(instance):
+    """The command lines of all processes that work for this instance folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            # Valkey overwrites its environment, but works in the folder.
+            ours = (
+                f"INSTANCE_PATH={instance}\0".encode()
+                in ((entry / "environ").read_bytes())
+                or (entry / "cwd").readlink() == instance
+            )
+            if ours:
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # it has just ended, or it is somebody else's
+            pass
+    return found
+
+
+def call(port, verb, path, body=None, media_type="application/json"):
+    """The status and the JSON that the first demo account gets."""
+    credentials = base64.b64encode(b"pythonista:I<3testing").decode()
+    headers = {"Authorization": f"Basic {credentials}", "Content-Type": media_type}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+    try:
+        connection.request(verb, path, body and json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def metrics(address):
+    with urlopen(f"{address}/metrics") as answer:
+        return answer.read().decode()
+
+
+@on_linux
+def test_it_begins_with_demo_data_keeps_what_it_is_told_and_ends_with_make(tmp_path):
+    port = free_port()
+    with service(tmp_path, port) as process:
+        said = output(tmp_path)
+        assert "2 users\n4516 devices\n4 todos\n" in said
+        address = f"http://127.0.0.1:{port}"
+        assert f"{address}/docs/" in said
+        assert "pythonista  I<3testing" in said
+        assert f"curl -u 'pythonista:I<3testing' {address}/api/v1/" in said
+        todos = call(port, "GET", "/api/v1/todos/")[1]["items"]
+        assert [bool(todo["device"]) for todo in todos] == [True, False, True, False]
+        status, device = call(port, "POST", "/api/v1/devices/", DEVICE)
+        assert status == 201
+        heartbeat = f"/api/v1/presence/{device['id']}"
+        assert call(port, "PUT", heartbeat, {"battery": 7})[0] == 201
+        body, media_type = {**DEVICE, "name": "New"}, "application/x-ndjson"
+        status, begun = call(port, "POST", IMPORTS, body, media_type)
+        assert status == 202
+        path = urlsplit(begun["url"]).path
+        wait_until(lambda: call(port, "GET", path)[1]["status"] == "done")
+        counted = 'jobs_total{job="imports.advance",outcome="done"} 1.0'
+        # The worker counts a job when it has ended, which is after it said "done".
+        wait_until(lambda: counted in metrics(address))
+        wait_until(lambda: len(processes(tmp_path)) == ALL)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT) == 0
+        assert processes(tmp_path) == []
+    # "; true" keeps the shell, which would become the last command of its line.
+    make = ["sh", "-c", '"$@"; true', "make", *flask("up")]
+    with running(make, tmp_path, PORT=str(port)) as process:
+        wait_until(lambda: "Ctrl-C" in output(tmp_path))
+        status, kept = call(port, "GET", f"/api/v1/devices/{device['id']}")
+        assert (status, kept["name"]) == (200, DEVICE["name"])
+        status, presence = call(port, "GET", heartbeat)
+        assert (status, presence["battery"]) == (200, 7)
+        process.kill()
+        process.wait(LIMIT)
+        wait_until(lambda: not processes(tmp_path))
+
+
+@on_linux
+def test_all_end_when_one_ends(instance, port):
+    with service(instance, port) as process:
+        pid = Redis.from_url(embedded_redis_url(instance)).info("server")["process_id"]
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(LIMIT) == 1
+        assert processes(instance) == []
+    assert "redis ended" in output(instance)
+
+
+@on_linux
+def test_what_runs_the_code_is_new_when_the_code_changes(instance, tmp_path, port):
+    """And a Redis that is named is the only one."""
+    for name in ("myapp", "migrations", "data"):
+        copytree(ROOT / name, tmp_path / name)
+    for name in ("default_config.py", "Procfile.dev"):
+        copy2(ROOT / name, tmp_path)
+    changing = tmp_path / "myapp" / "version.py"
+    good = changing.read_text()
+
+    def version():
+        with suppress(OSError):
+            return call(port, "GET", "/status/")[1]["version"]
+
+    with start_redis() as (_, url), Redis.from_url(url) as redis:
+        options = {"cwd": tmp_path, "PORT": str(port), "REDIS_URL": url}
+        with running(flask("up"), instance, **options) as process:
+            wait_until(lambda: "Ctrl-C" in output(instance))
+            assert ping(socket_path(instance)) is None
+            first = set(redis.zrange(WORKERS, 0, -1))
+            changing.write_text(f"{good}half-sa")
+            wait_until(lambda: "does not start; again" in output(instance))
+            assert "NameError" in output(instance)
+            changing.write_text('__version__ = "9.9.9"')
+            wait_until(lambda: version() == "9.9.9")
+            assert process.poll() is None
+            wait_until(lambda: set(redis.zrange(WORKERS, 0, -1)) - first)
+            process.kill()
+            process.wait(LIMIT)
+            wait_until(lambda: not processes(instance))
+
+
+def test_a_profiler_tells_where_the_time_of_a_request_went(instance, port):
+    with running(flask("profile"), instance, PORT=str(port)):
+        wait_until(lambda: readiness(port)[0])
+        wait_until(lambda: "PATH: '/status/ready'" in output(instance))
+        assert "(dispatch_request)" in output(instance)
+
+
+def test_a_port_that_is_taken_is_named(instance):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        with running(flask("up"), instance, PORT=port) as process:
+            assert process.wait(LIMIT) == 1
+    assert f"Cannot listen on port {port}" in output(instance)
+
+
+def test_two_redis_do_not_share_a_folder(instance):
+    with start_redis(instance):
+        with running(flask("redis"), instance) as process:
+            assert process.wait(LIMIT) == 1
+        with pytest.raises(ClickException), start_redis(instance):
+            pass
+    assert "already answers" in output(instance)
+
+
+def test_the_socket_of_a_killed_redis_is_not_in_the_way(tmp_path):
+    with start_redis(tmp_path) as (process, _):
+        process.kill()
+    assert os.path.exists(socket_path(tmp_path))
+    with start_redis(tmp_path) as (_, url):
+        assert Redis.from_url(url).ping()
+
+
+def test_a_redis_of_ones_own_leaves_no_file():
+    with start_redis() as (process, url):
+        folder = Path(url.removeprefix("unix://")).parent
+        assert folder.exists()
+    assert not folder.exists()
+    assert process.returncode == 0
+
+
+def test_a_folder_too_deep_for_a_socket_gets_one_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / ("deep" * 25)
+    found = Path(socket_path(folder))
+    assert found == Path(socket_path(folder)) != Path(socket_path(folder / "other"))
+    assert found.parent.stat().st_mode & 0o777 == 0o700
+    found.parent.chmod(0o755)
+    with pytest.raises(PermissionError):
+        socket_path(folder)
+
+
+def test_a_socket_in_its_folder_is_short_enough():
+    assert len(socket_path("/srv/myapp/instance")) <= LONGEST_SOCKET
+    assert embedded_redis_url("/srv/my app") == "unix:///srv/my%20app/redis.sock"

@@ -1,0 +1,255 @@
+"""`flask rename-project`: what it refuses, and what it does to a few files. tests/own/ has
+the whole of it."""
+
+import os
+
+import pytest
+from click import ClickException
+
+import myapp
+from myapp.core.openapi.document import TITLE
+from support.repositories import committed, git, put, state
+from tools import rename_project, repository
+
+OLD = myapp.__name__
+NEW, CAPITALS = "corner_office", "CORNER_OFFICE"
+SOME = ("README.md", "deploy/setup", "tests/core/observability/test_request_log.py", f"{OLD}/version.py")
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A repository with a few files of ours."""
+    git(tmp_path, "init", "--quiet")
+    for file in SOME:
+        put(tmp_path, file, (repository.ROOT / file).read_text("utf-8"))
+    put(tmp_path, ".gitignore", "instance/\n.env\n__pycache__/\n")
+    committed(tmp_path)
+    return tmp_path
+
+
+def rename(folder, old=OLD, new=NEW, title="Corner office"):
+    rename_project.rename(folder, old, new, TITLE, title)
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("{0}", "{2}"),
+        ("{1}_SECRET_KEY", "{3}_SECRET_KEY"),
+        ("{0}-web.service test_{0} .{0}.", "{2}-web.service test_{2} .{2}."),
+        ("/srv/{0}/{0}.ini", "/srv/{2}/{2}.ini"),
+        ("work{0} {0}s {0}2 é{0}", "work{0} {0}s {0}2 é{0}"),
+    ],
+)
+def test_a_word_is_replaced_and_what_merely_holds_it_is_not(before, after):
+    words = {OLD: NEW, OLD.upper(): CAPITALS}
+    names = (OLD, OLD.upper(), NEW, CAPITALS)
+    assert repository.replaced(before.format(*names), words) == after.format(*names)
+
+
+def test_contents_files_and_folders_have_the_new_name(clone):
+    put(clone, f"deploy/units/{OLD}-web.service", f"User={OLD}\r\n")
+    put(clone, f"deploy/units/{OLD}-.service.d/own.conf", "")
+    put(clone, "photo", "")
+    (clone / "photo").write_bytes(b"\xff" + OLD.encode())
+    (clone / "deploy/setup").chmod(0o755)
+    committed(clone)
+    put(clone, f"{OLD}/__pycache__/version.pyc", "made by Python")
+    rename(clone)
+    told = git(clone, "status", "--porcelain")
+    assert f"R  {OLD}/version.py -> {NEW}/version.py" in told
+    assert not (clone / OLD).exists()
+    assert not (clone / f"deploy/units/{OLD}-.service.d").exists()
+    unit = clone / f"deploy/units/{NEW}-web.service"
+    assert unit.read_bytes() == f"User={NEW}\r\n".encode()
+    assert (clone / "photo").read_bytes() == b"\xff" + OLD.encode()
+    assert os.access(clone / "deploy/setup", os.X_OK)
+    for name in SOME:
+        file = clone / name.replace(OLD, NEW)
+        assert OLD not in file.read_text("utf-8").lower(), file
+
+
+def test_the_readme_begins_as_somebody_elses(clone):
+    rename(clone)
+    head, first, *_ = (clone / "README.md").read_text("utf-8").split("\n\n")
+    assert head == "# Corner office"
+    assert first.startswith("A REST service. Every feature is one folder")
+
+
+def test_lines_are_broken_anew(clone):
+    rest = "x" * (89 - len(f'A = "{NEW}", ""'))
+    put(clone, f"{OLD}/a.py", f'A = "{OLD}", "{rest}"\n')
+    committed(clone)
+    rename(clone)
+    assert (clone / NEW / "a.py").read_text().startswith(f'A = (\n    "{NEW}",\n')
+
+
+def test_what_is_renamed_can_be_renamed_back(clone):
+    head = git(clone, "rev-parse", "HEAD^{tree}")
+    rename(clone, title=TITLE)
+    committed(clone)
+    rename(clone, NEW, OLD, TITLE)
+    git(clone, "checkout", "HEAD~1", "README.md")
+    assert git(clone, "write-tree") == head
+
+
+def test_what_fails_on_the_way_leaves_nothing_behind(clone):
+    put(clone, f"{OLD}/broken.py", "def")  # black cannot read it
+    put(clone, ".env", f"{OLD.upper()}_PORT=1")
+    git(clone, "add", "--all")
+    committed(clone)
+    before = state(clone)
+    with pytest.raises(ClickException, match="black: .*broken.py"):
+        rename(clone)
+    assert state(clone) == before
+
+
+@pytest.mark.parametrize("file", ["README.md", "new.txt"])
+def test_what_waits_to_be_committed_is_in_the_way(clone, file):
+    put(clone, file, "not committed")
+    before = state(clone)
+    with pytest.raises(ClickException, match="Commit first"):
+        rename(clone)
+    assert state(clone) == before
+
+
+@pytest.mark.parametrize("commands", [(), ("init",)])
+def test_there_must_be_a_commit_to_come_back_to(tmp_path, monkeypatch, commands):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for command in commands:
+        git(tmp_path, command, "--quiet")
+    with pytest.raises(ClickException, match=r"repository of git.*\w\.?$"):
+        rename(tmp_path)
+
+
+REFUSED = {
+    "Shop": "lower-case",
+    "a-b": "lower-case",
+    "2b": "lower-case",
+    "_b": "lower-case",
+    "a__b": "lower-case",
+    "b_": "lower-case",
+    "": "lower-case",
+    "bé": "lower-case",
+    "seventeen_letters": "more than 16",
+    OLD: "called so already",
+    "yield": "Python's",
+    "match": "Python's",
+    "max": "Python's",
+    "select": "SQL's",
+    "order": "SQL's",
+    "json": "module",
+    "celery": "module",
+    "workers": "folder",
+    "migrations": "folder",
+    "conftest": "folder",
+    "yours": "folder",
+    "root": "server",
+    "nginx": "server",
+    "redis": "server",
+    "postgres": "server",
+    "prometheus": "environment begin with PROMETHEUS_",
+    "flask": "environment begin with FLASK_",
+    "mint": "environment begin with MINT_",
+    "env": "program",
+}
+
+
+@pytest.mark.parametrize("name, why", REFUSED.items())
+def test_a_name_that_would_be_in_the_way_is_refused(monkeypatch, name, why):
+    monkeypatch.setenv("MINT_CONDITION", "1")
+    files = ["Makefile", "tests/workers.py", "conftest.py", f"{OLD}/yours.py"]
+    assert why in rename_project.fault_of(repository.ROOT, files, name, OLD)
+    assert rename_project.fault_of(repository.ROOT, files, NEW, OLD) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["def {}():", "class {}:", "{} = 1", "from a import b, {}", "import {} as c"],
+)
+def test_a_name_that_stands_for_something_else_beside_the_package_is_refused(
+    tmp_path, line
+):
+    put(tmp_path, "a.py", f"import {OLD}\n{line.format(NEW)}\n")
+    put(tmp_path, "b.py", f"from {OLD} import a\n{line.format(NEW)}\n")
+    assert "calls something so" in rename_project.fault_of(tmp_path, ["a.py"], NEW, OLD)
+    assert rename_project.fault_of(tmp_path, ["b.py"], NEW, OLD) is None
+
+
+@pytest.mark.parametrize("title", ["", 'A "shop"', "100%", "a\nb", "x" * 41, "\\"])
+def test_a_title_is_one_that_every_file_takes(app, title):
+    run = app.test_cli_runner().invoke
+    told = run(args=["rename-project", NEW, "--title", title])
+    assert told.exit_code == 1
+    assert "A title has up to 40 characters" in told.output
+
+
+@pytest.mark.parametrize("name", ["", "pear/../x", "a\nb"])
+def test_a_name_that_is_none_is_told_as_such(app, name):
+    told = app.test_cli_runner().invoke(args=["rename-project", name])
+    assert told.exit_code == 1
+    assert "cannot be its name: it takes lower-case letters" in told.output
+
+
+def test_the_title_alone_may_change(app, clone, monkeypatch):
+    monkeypatch.setattr(repository, "ROOT", clone)
+    put(clone, "empty/edits.py", 'TITLE = "No name yet"\n')
+    put(clone, "empty/files/README.md", "# No name yet\n")
+    put(clone, "notes", "A corner.")
+    committed(clone)
+    run = app.test_cli_runner().invoke
+    told = run(args=["rename-project", OLD, "--title", "A corner"])
+    assert told.exit_code == 0, told.output
+    assert f"{TITLE} is A corner now: 3 files changed" in told.output
+    assert "1 lines had A corner before" in told.output
+    assert (clone / "README.md").read_text("utf-8").startswith("# A corner\n")
+    assert (clone / "empty/edits.py").read_text() == 'TITLE = "A corner"\n'
+    assert (clone / "empty/files/README.md").read_text() == "# A corner\n"
+    assert (clone / OLD / "version.py").exists()
+    git(clone, "reset", "--hard", "--quiet")
+    for words in ([], ["--title", TITLE]):
+        told = run(args=["rename-project", OLD, *words])
+        assert told.exit_code == 1 and "called so already" in told.output
+
+
+def test_what_python_compiled_under_a_name_is_not_in_its_way(app, clone, monkeypatch):
+    monkeypatch.setattr(repository, "ROOT", clone)
+    monkeypatch.syspath_prepend(clone)
+    put(clone, f"{NEW}/users/__pycache__/models.pyc", "made by Python")
+    told = app.test_cli_runner().invoke(args=["rename-project", NEW])
+    assert told.exit_code == 0, told.output
+    git(clone, "reset", "--hard", "--quiet")
+    put(clone, f"{NEW}/instance/mine", "of somebody else's")
+    told = app.test_cli_runner().invoke(args=["rename-project", NEW])
+    assert "a file or a folder of the project is called so" in told.output
+    assert (clone / NEW / "instance/mine").exists()
+
+
+def test_a_name_is_refused_before_anything_happens(app, clone, monkeypatch):
+    monkeypatch.setattr(repository, "ROOT", clone)
+    before = state(clone)
+    told = app.test_cli_runner().invoke(args=["rename-project", "tests"])
+    assert told.exit_code == 1
+    assert "Error: tests cannot be its name" in told.output
+    assert state(clone) == before
+
+
+def test_it_says_what_it_did_and_what_is_left_to_do(app, clone, monkeypatch):
+    monkeypatch.setattr(repository, "ROOT", clone)
+    monkeypatch.setattr(app, "instance_path", str(clone / "instance"))
+    monkeypatch.setenv(f"{OLD.upper()}_PORT", "5055")
+    put(clone, "notes", f"The {NEW}.")
+    committed(clone)
+    put(clone, ".env", f"{OLD.upper()}_PORT=5055\n")
+    put(clone, f"instance/{OLD}.sqlite3", "")
+    told = app.test_cli_runner().invoke(args=["rename-project", NEW])
+    assert told.exit_code == 0, told.output
+    assert f"{OLD} is {NEW} now: {len(SOME)} files changed" in told.output
+    assert f"1 lines had {NEW} before" in told.output
+    prefixes = f"Yours to change: {OLD.upper()}_ to {CAPITALS}_ in"
+    assert f"{prefixes} {clone}/.env\n" in told.output
+    assert f"{prefixes} your environment\n" in told.output
+    assert f"{OLD}.sqlite3 to {NEW}.sqlite3\n" in told.output
+    assert (clone / "README.md").read_text("utf-8").startswith("# Corner office\n")
+    assert (clone / ".env").read_text() == f"{OLD.upper()}_PORT=5055\n"
+    assert (clone / f"instance/{OLD}.sqlite3").exists()

@@ -1,0 +1,1 @@
+"""`flask up` and the processes that it starts."""
