@@ -13,7 +13,12 @@ from tools import rename_project, repository
 
 OLD = myapp.__name__
 NEW, CAPITALS = "corner_office", "CORNER_OFFICE"
-SOME = ("README.md", "deploy/setup", "tests/core/observability/test_request_log.py", f"{OLD}/version.py")
+SOME = (
+    "README.md",
+    "deploy/setup",
+    "tests/core/observability/test_request_log.py",
+    f"{OLD}/version.py",
+)
 
 
 @pytest.fixture
