@@ -76,7 +76,7 @@ class IdempotencyRecord(sql.Model):
 
     @classmethod
     def store(cls, account_id, key, **values):
-        """Store the response to a claimed key: `request_hash`, `status`, `headers`, `body`."""
+        """Store `request_hash`, `status`, `headers` and `body` for a claimed key."""
         values["created_at"] = now()
         of = {"account_id": account_id, "key": key}
 
