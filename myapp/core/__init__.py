@@ -11,7 +11,7 @@ from .data.models.sql_model import SqlModel
 from .data.models.urls import collection_url
 from .data.redis import redis_store
 from .data.session import Changed, sql, unit_of_work
-from .data.statements import insert_all
+from .data.statements import insert_all, prepared
 from .errors import (
     Conflict,
     Forbidden,
@@ -128,6 +128,7 @@ __all__ = [
     "Owned",
     "paged",
     "PERMISSIONS",
+    "prepared",
     "Problem",
     "queried",
     "reader",

@@ -18,7 +18,7 @@ class FeatureApi(flask_restx.Api):
 
     `name`: the feature's, and its address below API_PREFIX. `at_root`: mount it at the root
     instead. `below`: the address of the parent that all of it belongs to, as
-    `devices/<int:device_id>`; the documents stay at the feature's own address.
+    `books/<int:book_id>`; the documents stay at the feature's own address.
     `owned`: whether its records belong to an account each; it then declares the permissions
     `<name>:read_all` and `<name>:write_all`. `permissions`: any others that it declares.
 

@@ -7,8 +7,8 @@ import pytest
 from conftest import asked, fill, hire
 from myapp.core.data.batches import delete_in_batches
 from myapp.core.data.models.columns import now
+from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.http.idempotency import FirstAnswer
 from myapp.core.jobs import schedule
 from myapp.users.models import User
 
@@ -65,8 +65,8 @@ def test_rows_are_removed_in_batches_by_keys_of_several_columns(
                 for key in range(7):
                     row = {"account_id": account, "key": str(key)}
                     more = {"request_hash": b"", "created_at": now()}
-                    sql.session.add(FirstAnswer(**row, **more))
-        table = FirstAnswer.__table__
+                    sql.session.add(IdempotencyRecord(**row, **more))
+        table = IdempotencyRecord.__table__
         chosen = table.c.account_id == 2, table.c.key < str(number)
         with asked(app) as seen:
             assert delete_in_batches(table, *chosen) == number

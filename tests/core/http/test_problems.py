@@ -1,6 +1,5 @@
 """Every error comes in one form, whoever raised it, and keeps our insides in."""
 
-
 import flask_restx
 import pytest
 from flask import abort, request
