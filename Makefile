@@ -46,10 +46,10 @@ tour: .venv/dev  ## run the tour and write its answers into the README
 	$(BIN)/python tests/support/readme_transcript.py
 
 bench: .venv-bench/done  ## the service beside its peers; ARGS="--only ours,limit --rounds 3"
-	.venv-bench/bin/python bench/side_by_side.py $(ARGS)
+	.venv-bench/bin/python bench/compare_frameworks.py $(ARGS)
 
 profile: .venv-bench/done  ## a flame graph of a call, in profile.svg; CALL=page
-	.venv-bench/bin/python bench/side_by_side.py \
+	.venv-bench/bin/python bench/compare_frameworks.py \
 		--databases $(or $(DB),sqlite) --profile $(or $(CALL),get)
 
 lint: .venv/dev  ## run every check that a commit must pass
