@@ -38,7 +38,7 @@ SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQL
 # Each of these starts the service as a developer does, with the SQLite that comes with it:
 # on another database they would tell the same once more.
 if SERVER:
-    collect_ignore = ["tests/test_readme.py", "tests/test_run.py"]
+    collect_ignore = ["tests/test_readme.py", "tests/tools/test_development.py"]
 
 REDIS = os.environ.get("TEST_REDIS_URL")  # without a database's number; None: Valkey
 
