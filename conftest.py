@@ -288,6 +288,15 @@ def asked(app):
 
 
 @pytest.fixture
+def project_app():
+    """The application as the project itself has it: without sample features, and without
+    stores."""
+    nowhere = {"SQLALCHEMY_DATABASE_URI": "sqlite://", "REDIS_URL": "unix:///no"}
+    yield create_app("testing", **nowhere)
+    permissions.declare(SERVED)
+
+
+@pytest.fixture
 def client(app):
     """A client that is signed in as pythonista."""
     return as_account(app, "pythonista")
