@@ -39,6 +39,15 @@ from .jobs.celery_app import send
 from .jobs.schedule import every
 from .jobs.task import task
 from .jobs.worker import check_worker
+from .observability.checks import (
+    advice,
+    check,
+    check_body_limit,
+    check_folder,
+    in_production,
+    wrong,
+    wrong_in_production,
+)
 from .observability.health import check_database, check_migrations, check_redis
 from .schema.fields import (
     BIGGEST,
@@ -64,7 +73,7 @@ from .security.authentication import (
     named_account,
     unauthorized,
 )
-from .security.passwords import hashed
+from .security.passwords import hashed, verified
 from .security.permissions import PERMISSIONS, requires, requires_refresh_token
 from .security.tokens import ACCESS, REFRESH, REFRESH_TTL
 
@@ -73,6 +82,7 @@ __all__ = [
     "accepts_patch",
     "ACCESS",
     "Account",
+    "advice",
     "answers",
     "answers_csv",
     "answers_file",
@@ -81,7 +91,10 @@ __all__ = [
     "BIGGEST",
     "Body",
     "Changed",
+    "check",
+    "check_body_limit",
     "check_database",
+    "check_folder",
     "check_migrations",
     "check_redis",
     "check_worker",
@@ -108,6 +121,7 @@ __all__ = [
     "ID",
     "idempotent",
     "in_batches",
+    "in_production",
     "insert_all",
     "integer",
     "Invalid",
@@ -154,5 +168,8 @@ __all__ = [
     "unauthorized",
     "unit_of_work",
     "Upload",
+    "verified",
     "writing",
+    "wrong",
+    "wrong_in_production",
 ]
