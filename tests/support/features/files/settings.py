@@ -2,7 +2,7 @@
 
 import os
 
-SAMPLE_FILES_BYTES = 1024 * 1024  # of one file
+SAMPLE_FILES_BYTES = 16 * 1024 * 1024  # of one file
 SAMPLE_FILES_FOLDER = None  # None: the folder `sample_files` in the instance folder
 
 
