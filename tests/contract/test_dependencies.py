@@ -21,7 +21,10 @@ TYPES = {
     "no_features": NoFeatures,
 }
 CONFIGURATION = read_configuration(str(ROOT / ".importlinter"))
-A_FEATURE, ANOTHER = f"{PACKAGE}.roles", f"{PACKAGE}.status"  # neither imports the other
+A_FEATURE, ANOTHER = (
+    f"{PACKAGE}.roles",
+    f"{PACKAGE}.status",
+)  # neither imports the other
 
 
 @pytest.fixture(scope="module")

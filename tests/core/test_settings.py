@@ -7,7 +7,7 @@ import default_config
 import pytest
 from flask import Flask
 
-from myapp import create_app
+from myapp import FEATURES, create_app
 from myapp.core import settings
 from myapp.core.settings import SettingError
 
@@ -41,6 +41,7 @@ def load(tmp_path):
     """The settings of an application whose instance folder is `tmp_path`."""
 
     def load(name="development", **overrides):
+        settings.declare(FEATURES)
         app = Flask("myapp", instance_path=str(tmp_path), instance_relative_config=True)
         settings.load(app, name, overrides)
         return app.config
@@ -62,24 +63,21 @@ def test_a_setting_has_its_default(load):
 
 def test_each_source_goes_before_the_one_above_it(load, tmp_path, environment):
     seen = [load()["JWT_TTL"]]
-    (tmp_path / "config.py").write_text("JWT_TTL = 16\nPRESENCE_TTL = 61\n")
+    (tmp_path / "config.py").write_text("JWT_TTL = 16\nAUDIT_DAYS = 61\n")
     seen.append(load()["JWT_TTL"])
     environment(MYAPP_JWT_TTL="17")
     seen.append(load()["JWT_TTL"])
     seen.append(load(JWT_TTL=18)["JWT_TTL"])
     assert seen == [15, 16, 17, 18]
-    assert load()["PRESENCE_TTL"] == 61
+    assert load()["AUDIT_DAYS"] == 61
 
 
 def test_tests_take_nothing_from_this_machine(load, tmp_path, environment):
     (tmp_path / "config.py").write_text("JWT_TTL = 16\n")
-    environment(MYAPP_PRESENCE_TTL="61", DATABASE_URL="sqlite:///elsewhere", PORT="1")
+    environment(MYAPP_AUDIT_DAYS="61", DATABASE_URL="sqlite:///elsewhere", PORT="1")
     config = load("testing")
-    assert (config["JWT_TTL"], config["PRESENCE_TTL"], config["PORT"]) == (
-        15,
-        300,
-        5000,
-    )
+    found = config["JWT_TTL"], config["AUDIT_DAYS"], config["PORT"]
+    assert found == (15, 365, 5000)
     assert "elsewhere" not in config["SQLALCHEMY_DATABASE_URI"]
     assert config["TESTING"] is True
 
