@@ -7,8 +7,9 @@ Test applications mount them beside the features of the project. All their names
 from myapp import FEATURES
 
 from .chores import chores
+from .files import files
 from .gadgets import gadgets
 from .signals import signals
 
-SAMPLES = (gadgets, chores, signals)
+SAMPLES = (gadgets, chores, signals, files)
 SERVED = (*FEATURES, *SAMPLES)

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import mysql
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TIMESTAMP = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 GADGET_TEXTS = "name", "location", "type", "model", "serial_number"
+FILE_FIELDS = "name", "media_type", "status", "lines"
 CHORE_FIELDS = "name", "task", "done", "due_at", "gadget"
 
 
@@ -62,8 +63,18 @@ def create_sample_tables():
         fields=CHORE_FIELDS,
     )
     op.create_index("ix_sample_chores_gadget", "sample_chores", ["gadget"])
+    create_sample_table(
+        "sample_files",
+        sa.Column("name", sample_text(255), nullable=True),
+        sa.Column("media_type", sample_text(20), nullable=False),
+        sa.Column("status", sample_text(6), nullable=False),
+        sa.Column("lines", sa.BigInteger(), nullable=False),
+        sa.Column("file", sa.String(32), nullable=True),
+        fields=FILE_FIELDS,
+    )
 
 
 def drop_sample_tables():
+    op.drop_table("sample_files")
     op.drop_table("sample_chores")
     op.drop_table("sample_gadgets")
