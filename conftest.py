@@ -20,7 +20,7 @@ from redis import Redis
 from sqlalchemy import create_engine, event
 from werkzeug.serving import make_server
 
-from myapp import FEATURES, create_app
+from myapp import create_app
 from myapp.core.data import migrations
 from myapp.core.data.embedded_redis import start_redis
 from myapp.core.data.redis import redis_store
@@ -28,22 +28,22 @@ from myapp.core.data.session import sql, unit_of_work
 from myapp.core.data.statements import ran
 from myapp.core.openapi import document
 from myapp.core.schema import operation
-from myapp.core.security import passwords
+from myapp.core.schema.examples import example_of
+from myapp.core.security import passwords, permissions
 from myapp.core.security.passwords import hashed
 from myapp.core.settings import database_uri
 from myapp.roles.models import Role
 from myapp.users.models import User
+from support.features import SERVED
+from support.features.gadgets.models import SampleGadget
+from support.migrations import copy_migrations, use_migrations
 
 SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQLite
-# Each of these starts the service as a developer does, with the SQLite that comes with it:
-# on another database they would tell the same once more.
-if SERVER:
-    collect_ignore = ["tests/test_readme.py", "tests/test_run.py"]
-
 REDIS = os.environ.get("TEST_REDIS_URL")  # without a database's number; None: Valkey
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
 SHARED_PASSWORD = "correct horse battery"  # of whoever a test hires
+LAMP = example_of(SampleGadget.write_schema)
 THERMOSTAT = {
     "name": "Kitchen Thermostat",
     "location": "Kitchen",
@@ -57,6 +57,16 @@ THERMOSTAT = {
 def pytest_xdist_auto_num_workers(config):
     """One more than there are cores: many tests wait for a process, or for time to pass."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(config, items):
+    """On a database server, leave out the tests for which it makes no difference."""
+    left_out = [
+        item for item in items if SERVER and item.get_closest_marker("no_database")
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish():
@@ -117,16 +127,28 @@ def redis_url():
     yield url
 
 
+@pytest.fixture(scope="session", autouse=True)
+def migrations_with_samples(tmp_path_factory):
+    """Let the migrations of this process create the tables of the sample features."""
+    folder = copy_migrations(tmp_path_factory.mktemp("migrations") / "migrations")
+    with pytest.MonkeyPatch.context() as patch:
+        use_migrations(patch, folder)
+        yield
+
+
 @pytest.fixture(scope="session")
-def make_app(redis_url, tmp_path_factory):
+def make_app(redis_url, tmp_path_factory, migrations_with_samples):
     """Make an application with settings of its own, on a database with the accounts."""
+    instance = str(tmp_path_factory.mktemp("instance"))
     with empty_database(tmp_path_factory.mktemp("sql")) as uri:
         shared, made = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}, []
-        shared["IMPORTS_FOLDER"] = str(tmp_path_factory.mktemp("imports"))
 
         def make(**settings):
-            made.append(create_app("testing", **(shared | settings)))
-            return made[-1]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("INSTANCE_PATH", instance)
+                app = create_app("testing", features=SERVED, **(shared | settings))
+            made.append(app)
+            return app
 
         fill(make())
         yield make
@@ -183,7 +205,7 @@ def shared_app(make_app):
     app.extensions["guard"].decoy  # made now, not while a test hashes in another way
     documented = {
         (path, verb): operation["responses"]
-        for path, verb, operation in document.operations(app, FEATURES)
+        for path, verb, operation in document.operations(app, SERVED)
     }
     # What is registered first sees the answer last, as it goes out.
     app.after_request_funcs[None].insert(0, partial(as_documented, documented))
@@ -197,6 +219,7 @@ def app(shared_app):
     """The application; whatever a test does to the stores is undone after it."""
     app = shared_app
     settings = dict(app.config)
+    permissions.declare(SERVED)  # an application without the samples has other ones
     redis_store.init_app(app)
     redis_store.flushdb()
     app.extensions["guard"].accounts.clear()
@@ -270,6 +293,15 @@ def asked(app):
 
 
 @pytest.fixture
+def project_app():
+    """The application as the project itself has it: without sample features, and without
+    stores."""
+    nowhere = {"SQLALCHEMY_DATABASE_URI": "sqlite://", "REDIS_URL": "unix:///no"}
+    yield create_app("testing", **nowhere)
+    permissions.declare(SERVED)
+
+
+@pytest.fixture
 def client(app):
     """A client that is signed in as pythonista."""
     return as_account(app, "pythonista")
@@ -294,6 +326,12 @@ def stranger(app):
 
 
 @pytest.fixture
+def gadget(client):
+    """A gadget of pythonista's, as the service shows it."""
+    return client.post("/api/v1/sample_gadgets/", json=LAMP).json
+
+
+@pytest.fixture
 def device(client):
     """A device of pythonista's, as the service shows it."""
     return client.post("/api/v1/devices/", json=THERMOSTAT).json
@@ -310,8 +348,7 @@ def empty_uri(tmp_path):
 def next_migration(tmp_path, monkeypatch):
     """Add a migration that does what some lines say."""
     folder = shutil.copytree(migrations.MIGRATIONS, tmp_path / "migrations")
-    monkeypatch.setattr(migrations, "MIGRATIONS", str(folder))
-    monkeypatch.setattr(migrations.migrate, "directory", str(folder))
+    use_migrations(monkeypatch, folder)
     head = "".join(migrations.wanted_heads())
 
     def add(*lines):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import THERMOSTAT, basic, hire
+from conftest import LAMP, basic, hire
 from myapp.core.schema.examples import example_of
 from myapp.core.schema.fields import NO_NUL, kinds
 from support.assertions import assert_problem
@@ -498,7 +498,7 @@ def test_a_cursor_holds_values_of_its_fields(client, sort, value):
     if (sort, value) == ("name", "2026"):
         value = True
     place = cursor(f"{sort},id", [value, 1], False, 2, 0)
-    response = client.get(f"{API}/devices/?sort={sort}&cursor={place}")
+    response = client.get(f"{API}/sample_gadgets/?sort={sort}&cursor={place}")
     assert pointers(assert_problem(response, 400)) == {"/cursor"}
 
 
@@ -587,8 +587,8 @@ def test_an_if_match_that_makes_no_sense_is_412(client, things, verb):
 
 
 @parametrize("kind", [*BAD_ETAGS, "a star"])
-def test_an_if_match_makes_no_sense_where_nothing_is_yet(client, device, kind):
-    url = f"{API}/presence/{device['id']}"
+def test_an_if_match_makes_no_sense_where_nothing_is_yet(client, gadget, kind):
+    url = f"{API}/sample_signals/{gadget['id']}"
     headers = {"If-Match": BAD_ETAGS.get(kind, "*")}
     assert_problem(client.put(url, json={}, headers=headers), 412)
     assert client.get(url).status_code == 404
@@ -748,13 +748,13 @@ def test_ten_megabytes_are_413_on_a_real_server(connect, caplog):
     for body in (TEN_MEGABYTES, iter([TEN_MEGABYTES])):  # an iterator goes in chunks
         connection = connect()
         with suppress(ConnectionResetError, BrokenPipeError):  # it need not be read
-            connection.request("POST", f"{API}/devices/", body, SIGNED)
+            connection.request("POST", f"{API}/sample_gadgets/", body, SIGNED)
             response = connection.getresponse()
             assert response.status == 413
             assert json.loads(response.read())["status"] == 413
         connection.close()
     again = connect()
-    again.request("GET", f"{API}/devices/", headers=SIGNED)
+    again.request("GET", f"{API}/sample_gadgets/", headers=SIGNED)
     assert json.loads(again.getresponse().read())["items"] == []
     again.close()
     assert caplog.text.count(" 413 ") == 2
@@ -763,15 +763,15 @@ def test_ten_megabytes_are_413_on_a_real_server(connect, caplog):
 
 def test_a_request_that_is_cut_off_hurts_nobody(connect, caplog):
     cut = connect()
-    cut.putrequest("POST", f"{API}/devices/")
+    cut.putrequest("POST", f"{API}/sample_gadgets/")
     for name, value in {**SIGNED, "Content-Length": "1000"}.items():
         cut.putheader(name, value)
-    cut.endheaders(orjson.dumps(THERMOSTAT)[:20])
+    cut.endheaders(orjson.dumps(LAMP)[:20])
     cut.close()
     whole = connect()
-    whole.request("POST", f"{API}/devices/", orjson.dumps(THERMOSTAT), SIGNED)
+    whole.request("POST", f"{API}/sample_gadgets/", orjson.dumps(LAMP), SIGNED)
     assert whole.getresponse().status == 201
-    whole.request("GET", f"{API}/devices/", headers=SIGNED)
+    whole.request("GET", f"{API}/sample_gadgets/", headers=SIGNED)
     assert json.loads(whole.getresponse().read())["meta"]["total"] == 1
     whole.close()
     assert "Traceback" not in caplog.text

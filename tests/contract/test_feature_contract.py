@@ -4,6 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+
+import myapp
+from conftest import LAMP, as_account, hire
+from myapp import FEATURES
+from myapp.core.data.models.owned import Governed
 from support.assertions import assert_problem
 from support.discovery import (
     API,
@@ -20,11 +25,7 @@ from support.discovery import (
     parametrize,
     with_ones,
 )
-
-import myapp
-from conftest import THERMOSTAT, as_account, hire
-from myapp import FEATURES
-from myapp.core.data.models.owned import Governed
+from support.features import SERVED
 
 
 def is_open(verb):
@@ -76,7 +77,7 @@ def test_every_slice_with_endpoints_is_a_feature():
     }, "FEATURES in myapp/__init__.py: each folder with endpoints, and no other."
 
 
-OWNED = {feature.name for feature in FEATURES if feature.owned}
+OWNED = {feature.name for feature in SERVED if feature.owned}
 GOVERNED = [
     model
     for model in MODELS.values()
@@ -254,12 +255,14 @@ def test_a_collection_answers_with_and_without_trailing_slash(things, client, pa
 @pytest.mark.parametrize("prefix", ["", "/api/v1.0"])
 def test_the_slices_hang_below_any_prefix(make_app, prefix):
     client = as_account(make_app(API_PREFIX=prefix), "pythonista")
-    made = client.post(f"{prefix}/devices/", json=THERMOSTAT)
+    made = client.post(f"{prefix}/sample_gadgets/", json=LAMP)
     try:
-        assert made.headers["Location"].startswith(f"http://localhost{prefix}/devices/")
+        assert made.headers["Location"].startswith(
+            f"http://localhost{prefix}/sample_gadgets/"
+        )
         assert client.get(made.headers["Location"]).json == made.json
-        listed = client.get(f"{prefix}/devices").json
-        assert listed["meta"]["first"] == f"http://localhost{prefix}/devices/"
+        listed = client.get(f"{prefix}/sample_gadgets").json
+        assert listed["meta"]["first"] == f"http://localhost{prefix}/sample_gadgets/"
         assert made.json in listed["items"]
     finally:
         client.delete(made.headers["Location"])

@@ -11,24 +11,24 @@ from urllib.parse import urlsplit
 import pytest
 from werkzeug.http import http_date, parse_date
 
-from conftest import PASSWORDS, THERMOSTAT, basic
+from conftest import LAMP, PASSWORDS, basic
 
 ROLES = "/api/v1/roles/"
 AUDITOR = {"title": "auditor", "permissions": []}
-DEVICES = "/api/v1/devices/"
-PRESENCE = "/api/v1/presence/"
+GADGETS = "/api/v1/sample_gadgets/"
+SIGNALS = "/api/v1/sample_signals/"
 CHANGES = {
     ROLES: {
         "PUT": {**AUDITOR, "title": "inspector"},
         "PATCH": {"title": "inspector"},
         "DELETE": None,
     },
-    DEVICES: {
-        "PUT": {**THERMOSTAT, "name": "Oven"},
+    GADGETS: {
+        "PUT": {**LAMP, "name": "Oven"},
         "PATCH": {"name": "Oven"},
         "DELETE": None,
     },
-    PRESENCE: {"PUT": {"battery": 50}, "DELETE": None},
+    SIGNALS: {"PUT": {"battery": 50}, "DELETE": None},
 }
 WRITES = [(item, verb) for item, verbs in CHANGES.items() for verb in verbs]
 EVERY_WRITE = pytest.mark.parametrize("item, verb", WRITES, indirect=["item"])
@@ -38,7 +38,7 @@ WRITERS = 10
 
 
 class Item:
-    """A role, a device or its heartbeat, and how to ask for it and to change it."""
+    """A role, a gadget or its signal, and how to ask for it and to change it."""
 
     def __init__(self, client, collection, url):
         self.client, self.collection, self.url = client, collection, url
@@ -61,11 +61,11 @@ def item(request, client):
     if request.param == ROLES:
         admin = request.getfixturevalue("admin")
         return Item(admin, ROLES, admin.post(ROLES, json=AUDITOR).json["url"])
-    device = request.getfixturevalue("device")
-    if request.param == DEVICES:
-        return Item(client, DEVICES, device["url"])
-    beat = client.put(f"{PRESENCE}{device['id']}", json={"battery": 87})
-    return Item(client, PRESENCE, beat.json["url"])
+    gadget = request.getfixturevalue("gadget")
+    if request.param == GADGETS:
+        return Item(client, GADGETS, gadget["url"])
+    beat = client.put(f"{SIGNALS}{gadget['id']}", json={"battery": 87})
+    return Item(client, SIGNALS, beat.json["url"])
 
 
 @pytest.fixture
@@ -101,31 +101,31 @@ def test_an_answer_to_a_write_has_the_etag_that_reading_has(item, now):
     assert read.headers["ETag"] != now.headers["ETag"]
 
 
-def test_last_modified_is_when_it_was_updated(device, client):
-    modified = parse_date(client.get(device["url"]).headers["Last-Modified"])
-    assert modified.strftime("%Y-%m-%dT%H:%M:%SZ") == device["updated_at"]
+def test_last_modified_is_when_it_was_updated(gadget, client):
+    modified = parse_date(client.get(gadget["url"]).headers["Last-Modified"])
+    assert modified.strftime("%Y-%m-%dT%H:%M:%SZ") == gadget["updated_at"]
 
 
-@pytest.mark.parametrize("verb, body", [("PUT", THERMOSTAT), ("PATCH", {})])
-def test_a_change_that_changes_nothing_keeps_the_etag(client, device, verb, body):
-    before = client.get(device["url"]).headers["ETag"]
-    sent = client.open(device["url"], method=verb, json=body)
-    assert sent.headers["ETag"] == client.get(device["url"]).headers["ETag"] == before
+@pytest.mark.parametrize("verb, body", [("PUT", LAMP), ("PATCH", {})])
+def test_a_change_that_changes_nothing_keeps_the_etag(client, gadget, verb, body):
+    before = client.get(gadget["url"]).headers["ETag"]
+    sent = client.open(gadget["url"], method=verb, json=body)
+    assert sent.headers["ETag"] == client.get(gadget["url"]).headers["ETag"] == before
 
 
-def test_a_change_that_is_refused_keeps_the_etag(client, device):
-    before = client.get(device["url"]).headers["ETag"]
-    assert client.patch(device["url"], json={"name": ""}).status_code == 422
-    assert client.get(device["url"]).headers["ETag"] == before
+def test_a_change_that_is_refused_keeps_the_etag(client, gadget):
+    before = client.get(gadget["url"]).headers["ETag"]
+    assert client.patch(gadget["url"], json={"name": ""}).status_code == 422
+    assert client.get(gadget["url"]).headers["ETag"] == before
 
 
-def test_a_change_of_one_thing_keeps_the_etags_of_others(client, device):
-    before = client.get(device["url"]).headers["ETag"]
-    sibling = client.post(DEVICES, json=THERMOSTAT).json
+def test_a_change_of_one_thing_keeps_the_etags_of_others(client, gadget):
+    before = client.get(gadget["url"]).headers["ETag"]
+    sibling = client.post(GADGETS, json=LAMP).json
     assert client.get(sibling["url"]).headers["ETag"] != before
     client.patch(sibling["url"], json={"name": "Oven"})
     client.delete(sibling["url"])
-    assert client.get(device["url"]).headers["ETag"] == before
+    assert client.get(gadget["url"]).headers["ETag"] == before
 
 
 @EVERY_ITEM
@@ -179,7 +179,7 @@ def test_reading_minds_if_match_too(item, now, verb):
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH", "DELETE"])
 def test_what_is_not_there_is_not_found_whatever_the_etag(client, verb):
-    address, body = f"{DEVICES}1234567", CHANGES[DEVICES][verb]
+    address, body = f"{GADGETS}1234567", CHANGES[GADGETS][verb]
     for tag in ('"x"', "*"):
         headers = {"If-Match": tag}
         answer = client.open(address, method=verb, json=body, headers=headers)
@@ -187,8 +187,8 @@ def test_what_is_not_there_is_not_found_whatever_the_etag(client, verb):
 
 
 @pytest.mark.parametrize("tag", ['"x"', "*", 'W/"x"', "nonsense"])
-def test_no_etag_matches_a_heartbeat_that_never_came(client, device, tag):
-    address = f"{PRESENCE}{device['id']}"
+def test_no_etag_matches_a_signal_that_never_came(client, gadget, tag):
+    address = f"{SIGNALS}{gadget['id']}"
     refused = client.put(address, json={}, headers={"If-Match": tag})
     assert refused.status_code == 412
     assert client.get(address).status_code == 404
@@ -231,8 +231,8 @@ def test_a_change_only_if_there_is_nothing_is_refused(item, now, verb, form):
     assert unchanged(item, now)
 
 
-def test_a_heartbeat_only_if_there_is_none_goes_through_once(client, device):
-    address, headers = f"{PRESENCE}{device['id']}", {"If-None-Match": "*"}
+def test_a_signal_only_if_there_is_none_goes_through_once(client, gadget):
+    address, headers = f"{SIGNALS}{gadget['id']}", {"If-None-Match": "*"}
     assert client.put(address, json={}, headers=headers).status_code == 201
     assert client.put(address, json={}, headers=headers).status_code == 412
 
@@ -317,10 +317,10 @@ def test_a_change_without_if_match_is_refused_where_it_is_required(
 
 def test_reading_and_registering_need_no_if_match(app, client):
     app.config["REQUIRE_IF_MATCH"] = True
-    made = client.post(DEVICES, json=THERMOSTAT)
+    made = client.post(GADGETS, json=LAMP)
     assert made.status_code == 201
     assert client.get(made.json["url"]).status_code == 200
-    beat = f"{PRESENCE}{made.json['id']}"
+    beat = f"{SIGNALS}{made.json['id']}"
     headers = {"If-None-Match": "*"}
     assert client.put(beat, json={}, headers=headers).status_code == 201
 
@@ -351,9 +351,9 @@ def test_a_page_has_a_new_etag_when_an_item_changes(item, verb):
 
 
 def test_a_page_has_a_new_etag_when_an_item_comes(client):
-    before = client.get(DEVICES).headers["ETag"]
-    client.post(DEVICES, json=THERMOSTAT)
-    assert client.get(DEVICES).headers["ETag"] != before
+    before = client.get(GADGETS).headers["ETag"]
+    client.post(GADGETS, json=LAMP)
+    assert client.get(GADGETS).headers["ETag"] != before
 
 
 @EVERY_ITEM
@@ -393,16 +393,16 @@ def all_at_once(server, verb, path, bodies, **headers):
 @pytest.mark.parametrize(
     "collection, body_of",
     [
-        (DEVICES, lambda n, turn: {**THERMOSTAT, "name": f"Writer {n}.{turn}"}),
-        (PRESENCE, lambda n, turn: {"battery": 10 * turn + n}),
-        (PRESENCE, lambda n, turn: {}),  # each heartbeat counts, though all are alike
+        (GADGETS, lambda n, turn: {**LAMP, "name": f"Writer {n}.{turn}"}),
+        (SIGNALS, lambda n, turn: {"battery": 10 * turn + n}),
+        (SIGNALS, lambda n, turn: {}),  # each signal counts, though all are alike
     ],
 )
 def test_of_many_writers_with_the_same_etag_one_succeeds(
     live_server, collection, body_of
 ):
-    _, device, _ = send(live_server, "POST", DEVICES, THERMOSTAT)
-    path = f"{collection}{device['id']}"
+    _, gadget, _ = send(live_server, "POST", GADGETS, LAMP)
+    path = f"{collection}{gadget['id']}"
     send(live_server, "PUT", path, body_of(0, 0))
     for turn in (1, 2):
         _, _, tag = send(live_server, "GET", path)
@@ -414,9 +414,9 @@ def test_of_many_writers_with_the_same_etag_one_succeeds(
         assert send(live_server, "GET", path)[1] == winner
 
 
-def test_of_many_first_heartbeats_one_is_the_first(live_server):
-    _, device, _ = send(live_server, "POST", DEVICES, THERMOSTAT)
-    path = f"{PRESENCE}{device['id']}"
+def test_of_many_first_signals_one_is_the_first(live_server):
+    _, gadget, _ = send(live_server, "POST", GADGETS, LAMP)
+    path = f"{SIGNALS}{gadget['id']}"
     send(live_server, "DELETE", path)  # Redis is every test's, and the id may be, too
     bodies = [{"battery": n} for n in range(WRITERS)]
     answers = all_at_once(live_server, "PUT", path, bodies, If_None_Match="*")

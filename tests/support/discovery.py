@@ -1,35 +1,29 @@
-"""What the tests find of every slice, and make for it: nothing here is said by name.
+"""Discover what every feature serves, and create records of it; nothing is named here.
 
-What is served comes from the application; what a collection holds is the model that its
-page is one of. A slice that is new is found as soon as it stands in FEATURES.
+The addresses come from the application; the model of a collection is the one that its
+pages contain. A new feature is found as soon as it stands in FEATURES.
 """
 
 import re
 from datetime import date, timedelta
-from importlib import import_module
 from itertools import count
 from typing import Callable, NamedTuple
 
 import pytest
 from flask_restx import Resource
 
-from conftest import THERMOSTAT
-from myapp import FEATURES
-from myapp import __name__ as PACKAGE
 from myapp import create_app
 from myapp.core.data.models.owned import Governed
 from myapp.core.data.models.redis_model import RedisModel
 from myapp.core.data.models.sql_model import SqlModel
+from myapp.core.http.uploads import FORM
 from myapp.core.schema.examples import example_of
 from myapp.core.schema.fields import NO_NUL, kinds
+from support.features import SERVED
 
 API = "/api/v1"
 CHANGING = {"PUT", "PATCH", "DELETE"}
 KNOWN_VERBS = {"GET", "POST", *CHANGING}
-A_FILE = {
-    "data": f"{','.join(THERMOSTAT)}\n{','.join(THERMOSTAT.values())}\n",
-    "content_type": "text/csv",
-}
 VARIABLE = re.compile(r"{(\w+)}")
 
 
@@ -107,9 +101,8 @@ def parametrize(name, values):
     return pytest.mark.parametrize(name, values, ids=id_of)
 
 
-ROUTES = routes(
-    create_app("testing", SQLALCHEMY_DATABASE_URI="sqlite://", REDIS_URL="unix:///no")
-)
+NO_STORES = {"SQLALCHEMY_DATABASE_URI": "sqlite://", "REDIS_URL": "unix:///no"}
+ROUTES = routes(create_app("testing", features=SERVED, **NO_STORES))
 VERBS = list(verbs(ROUTES))
 
 
@@ -121,8 +114,8 @@ STORED = SqlModel, RedisModel
 
 def models():
     """Every model of every slice, by its name."""
-    for feature in FEATURES:
-        module = import_module(f"{PACKAGE}.{feature.name}.models")
+    for feature in SERVED:
+        module = feature.module("models")
         for name, value in vars(module).items():
             if getattr(value, "__module__", "") == module.__name__:
                 if isinstance(value, type) and issubclass(value, STORED):
@@ -289,8 +282,9 @@ class Things:
 
     def sent(self, verb, /, **changes):
         """What a verb takes, as a test client sends it; `changes`: in its body."""
-        if "text/csv" in verb.content:
-            return A_FILE
+        if FORM in verb.content:  # a file
+            media, described = next(iter(verb.content.items()))
+            return {"data": example_of(described["schema"]), "content_type": media}
         if verb.schema is None:
             return {}
         return {"json": self.fitting(verb, example_of(verb.schema)) | changes}

@@ -5,23 +5,23 @@ import sys
 
 import pytest
 
-from conftest import THERMOSTAT
+from conftest import LAMP
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 DECODED = {"gzip": gzip.decompress, "zstd": zstd.decompress}
 
 
 @pytest.fixture
 def many(client):
-    """A page of devices, long enough to be worth the work."""
+    """A page of gadgets, long enough to be worth the work."""
     for number in range(10):
-        client.post(DEVICES, json={**THERMOSTAT, "name": f"Thermostat {number}"})
-    return DEVICES
+        client.post(GADGETS, json={**LAMP, "name": f"Lamp {number}"})
+    return GADGETS
 
 
 def fetched(client, path, accepted, **headers):
@@ -29,7 +29,7 @@ def fetched(client, path, accepted, **headers):
 
 
 @pytest.mark.parametrize("coding", DECODED)
-@pytest.mark.parametrize("path", [DEVICES, "/openapi.json"])
+@pytest.mark.parametrize("path", [GADGETS, "/openapi.json"])
 def test_what_is_long_is_compressed(client, many, coding, path):
     plain, short = client.get(path), fetched(client, path, coding)
     assert short.headers["Content-Encoding"] == coding
@@ -43,7 +43,7 @@ def test_what_is_long_is_compressed(client, many, coding, path):
 @pytest.mark.parametrize("coding", DECODED)
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_an_export_is_compressed_as_it_goes(client, many, coding, form):
-    path = f"{DEVICES}export?format={form}"
+    path = f"{GADGETS}export?format={form}"
     short = fetched(client, path, coding)
     assert short.headers["Content-Encoding"] == coding
     assert DECODED[coding](short.data) == client.get(path).data
@@ -72,7 +72,7 @@ def test_the_client_chooses(client, many, accepted, chosen):
     assert answer.headers.get("Content-Encoding") == chosen
 
 
-@pytest.mark.parametrize("path", [DEVICES, "/openapi.json", "/docs/x/docs.css"])
+@pytest.mark.parametrize("path", [GADGETS, "/openapi.json", "/docs/x/docs.css"])
 def test_each_coding_has_an_etag_of_its_own_that_saves_the_body(client, many, path):
     tags = set()
     for accepted in ("identity", "gzip", "zstd"):
@@ -86,20 +86,20 @@ def test_each_coding_has_an_etag_of_its_own_that_saves_the_body(client, many, pa
 
 
 def test_an_item_is_never_compressed_so_its_etag_goes_on_to_work(client):
-    long = {name: value.ljust(64, "🔥") for name, value in THERMOSTAT.items()}
-    made = client.post(DEVICES, json=long, headers={"Accept-Encoding": "gzip, zstd"})
+    long = {name: value.ljust(64, "🔥") for name, value in LAMP.items()}
+    made = client.post(GADGETS, json=long, headers={"Accept-Encoding": "gzip, zstd"})
     got = fetched(client, made.json["url"], "gzip, zstd")
     assert got.content_length > 1024
     for answer in (made, got):
         assert "Content-Encoding" not in answer.headers
     assert got.headers["ETag"] == made.headers["ETag"]
     changed = client.put(
-        made.json["url"], json=THERMOSTAT, headers={"If-Match": got.headers["ETag"]}
+        made.json["url"], json=LAMP, headers={"If-Match": got.headers["ETag"]}
     )
     assert changed.status_code == 200
 
 
-def test_what_is_short_stays_as_it_is(client, device):
-    answer = fetched(client, DEVICES, "gzip, zstd")
+def test_what_is_short_stays_as_it_is(client, gadget):
+    answer = fetched(client, GADGETS, "gzip, zstd")
     assert "Content-Encoding" not in answer.headers
     assert answer.json["meta"]["total"] == 1

@@ -14,18 +14,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conftest import THERMOSTAT, as_account, asked, basic, hire
-from myapp.core.data.models.pages import Page
+from conftest import LAMP, as_account, asked, basic, hire
 from myapp.core.data.models.page_queries import AT_ONCE
+from myapp.core.data.models.pages import Page
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.http.exports import as_csv, as_ndjson, cell, unguarded
 from myapp.core.schema.fields import NO_NUL
-from myapp.devices.models import Device
 from myapp.users.models import User
 from support.assertions import assert_problem
+from support.features.gadgets.models import SampleGadget
 
-DEVICES = "/api/v1/devices/"
-EXPORT = f"{DEVICES}export"
+GADGETS = "/api/v1/sample_gadgets/"
+EXPORT = f"{GADGETS}export"
 FORMS = ["csv", "ndjson"]
 MINE = {"Authorization": basic("pythonista", "I<3testing")}
 
@@ -41,7 +41,7 @@ def rows_of(text):
 
 
 def exported(client, form="csv", **query):
-    """The records of an export, as the import would read them."""
+    """The records of an export, as an import would read them."""
     response = client.get(EXPORT, query_string={"format": form, **query})
     assert response.status_code == 200
     if form == "ndjson":
@@ -53,10 +53,10 @@ def exported(client, form="csv", **query):
 
 
 def register(app, number, username="pythonista", **values):
-    """Commit that many devices of an account, called 0001 and so on."""
+    """Commit that many gadgets of an account, called 0001 and so on."""
     with app.app_context(), unit_of_work():
-        bodies = ({**THERMOSTAT, "name": f"{n:04}", **values} for n in range(number))
-        Device.create_many(bodies, owner_id=User.find(username).id)
+        bodies = ({**LAMP, "name": f"{n:04}", **values} for n in range(number))
+        SampleGadget.create_many(bodies, owner_id=User.find(username).id)
 
 
 def elsewhere(function, *args, **kwargs):
@@ -68,17 +68,17 @@ def elsewhere(function, *args, **kwargs):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_export_holds_what_the_list_shows(client, device, form):
-    other = client.post(DEVICES, json={**THERMOSTAT, "name": "Oven"}).json
-    expected = [device, other]
+def test_an_export_holds_what_the_list_shows(client, gadget, form):
+    other = client.post(GADGETS, json={**LAMP, "name": "Oven"}).json
+    expected = [gadget, other]
     if form == "csv":
         expected = [{name: str(item[name]) for name in item} for item in expected]
     assert exported(client, form) == expected
 
 
 def test_csv_is_as_rfc_4180_has_it(client):
-    body = {**THERMOSTAT, "name": 'a "b", c', "location": "two\nlines"}
-    made = client.post(DEVICES, json=body).json
+    body = {**LAMP, "name": 'a "b", c', "location": "two\nlines"}
+    made = client.post(GADGETS, json=body).json
     response = client.get(EXPORT)
     assert response.content_type == "text/csv; charset=utf-8; header=present"
     head, rest = response.text.split("\r\n", 1)
@@ -86,16 +86,16 @@ def test_csv_is_as_rfc_4180_has_it(client):
     assert '"a ""b"", c","two\nlines"' in rest and rest.endswith("\r\n")
 
 
-def test_ndjson_is_a_line_for_each(client, device):
+def test_ndjson_is_a_line_for_each(client, gadget):
     response = client.get(EXPORT, query_string={"format": "ndjson"})
     assert response.content_type == "application/x-ndjson"
-    assert response.data == client.get(device["url"]).data + b"\n"
+    assert response.data == client.get(gadget["url"]).data + b"\n"
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_download_has_a_name_and_is_not_kept(client, form):
     headers = client.get(EXPORT, query_string={"format": form}).headers
-    named = f'attachment; filename="devices.{form}"'
+    named = f'attachment; filename="sample_gadgets.{form}"'
     assert headers["Content-Disposition"] == named
     assert headers["Cache-Control"] == "no-store"
     assert "Content-Length" not in headers
@@ -126,7 +126,7 @@ def test_an_export_is_filtered_searched_and_sorted_like_the_list(app, client):
         {"owner": "engineer"},
         {"created_at": "2020-02-29T12:00:00Z"},
     ):
-        listed = client.get(DEVICES, query_string=query).json["items"]
+        listed = client.get(GADGETS, query_string=query).json["items"]
         assert exported(client, "ndjson", **query) == listed
 
 
@@ -161,9 +161,9 @@ def test_all_that_is_wrong_is_named_at_once(client):
     assert pointers == {"/format", "/sort", "/id", "/created_at", "/q", "/type"}
 
 
-def test_what_is_for_pages_means_nothing_here(client, device):
+def test_what_is_for_pages_means_nothing_here(client, gadget):
     query = {"page": "x", "per_page": 0, "cursor": "x", "view": "x", "total": "x"}
-    assert exported(client, "ndjson", **query) == [device]
+    assert exported(client, "ndjson", **query) == [gadget]
 
 
 def test_the_documents_tell_what_an_export_takes(stranger):
@@ -178,8 +178,8 @@ def test_the_documents_tell_what_an_export_takes(stranger):
 
 @pytest.mark.parametrize("begin", [*"=+-@\t\r\n", *"＝＋－＠"])
 def test_what_a_spreadsheet_would_run_is_made_harmless(client, begin):
-    body = {**THERMOSTAT, "name": f"{begin}1+1"}
-    made = client.post(DEVICES, json=body).json
+    body = {**LAMP, "name": f"{begin}1+1"}
+    made = client.post(GADGETS, json=body).json
     (row,) = rows_of(client.get(EXPORT).text)
     assert row["name"] == f"'{begin}1+1"
     (told,) = exported(client)
@@ -214,13 +214,13 @@ def test_what_is_no_text_stands_there_as_in_json(value, shown):
 
 @pytest.fixture
 def committed(make_app):
-    """An application with four batches of pythonista's devices, seen by everybody."""
+    """An application with four batches of pythonista's gadgets, seen by everybody."""
     pool = {"pool_size": 1, "max_overflow": 1, "pool_timeout": 0.1}
     app = make_app(SQLALCHEMY_ENGINE_OPTIONS=pool)
     register(app, 3 * AT_ONCE + 10)
     yield app
     with app.app_context(), unit_of_work():
-        sql.session.execute(sql.delete(Device))
+        sql.session.execute(sql.delete(SampleGadget))
 
 
 def connections(app):
@@ -240,7 +240,7 @@ def test_an_export_shows_one_moment(committed, form):
         ("patch", last["url"], {"json": {"name": "changed"}}),
         ("delete", before[-2]["url"], {}),
         ("delete", first["url"], {}),
-        ("post", DEVICES, {"json": THERMOSTAT}),
+        ("post", GADGETS, {"json": LAMP}),
     ]
     for verb, url, body in changes:
         response = elsewhere(getattr(client, verb), url, **body)
@@ -252,7 +252,7 @@ def test_an_export_shows_one_moment(committed, form):
         assert [orjson.loads(line) for line in read.splitlines()] == before
     after = elsewhere(exported, client, form)
     assert len(after) == len(before) - 1
-    assert [row["name"] for row in after[-2:]] == ["changed", THERMOSTAT["name"]]
+    assert [row["name"] for row in after[-2:]] == ["changed", LAMP["name"]]
 
 
 def test_an_export_takes_one_connection_and_gives_it_back_early(committed):
@@ -282,19 +282,19 @@ def test_who_never_reads_gives_the_connection_back(committed):
 def count_shown(monkeypatch):
     """A list that grows with every record that is shown."""
     shown = []
-    as_json = Device.as_json
+    as_json = SampleGadget.as_json
 
     def watched(record):
         shown.append(record.id)
         return as_json(record)
 
-    monkeypatch.setattr(Device, "as_json", watched)
+    monkeypatch.setattr(SampleGadget, "as_json", watched)
     return shown
 
 
 def test_without_a_database_it_is_503_and_no_broken_file(committed):
     client = as_account(committed, "pythonista")
-    assert client.get(DEVICES).status_code == 200  # now the account is known
+    assert client.get(GADGETS).status_code == 200  # now the account is known
     with committed.app_context():
         taken = [sql.engine.connect() for _ in range(2)]
         response = elsewhere(client.get, EXPORT)
@@ -305,13 +305,13 @@ def test_without_a_database_it_is_503_and_no_broken_file(committed):
     assert "Content-Disposition" not in response.headers, problem
 
 
-def test_head_reads_no_device(app, client, device):
-    client.get(DEVICES)  # now the account is known
+def test_head_reads_no_gadget(app, client, gadget):
+    client.get(GADGETS)  # now the account is known
     with asked(app) as seen:
         assert client.head(EXPORT).status_code == 200
-        assert not [text for text, _ in seen if "devices" in text]
+        assert not [text for text, _ in seen if "gadgets" in text]
         client.get(EXPORT)
-        assert len([text for text, _ in seen if "devices" in text]) == 1
+        assert len([text for text, _ in seen if "gadgets" in text]) == 1
 
 
 @pytest.mark.parametrize("encoder", [as_csv, as_ndjson])
@@ -322,9 +322,9 @@ def test_ten_times_the_rows_take_the_same_memory(app, encoder):
 
     def peak(scope, expected):
         with app.test_request_context(EXPORT), unit_of_work(writes=False):
-            batches = Device.stream(EVERYTHING, **scope)
+            batches = SampleGadget.stream(EVERYTHING, **scope)
             tracemalloc.start()
-            lines = sum(piece.count(b"\n") for piece in encoder(Device, batches))
+            lines = sum(piece.count(b"\n") for piece in encoder(SampleGadget, batches))
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         assert lines >= expected
@@ -360,7 +360,7 @@ def until(condition):
 def test_an_export_is_cut_off_when_the_client_leaves(
     live_app, live_server, monkeypatch
 ):
-    wide = dict.fromkeys(THERMOSTAT, "🌡" * 64)
+    wide = dict.fromkeys(LAMP, "🌡" * 64)
     register(live_app, 6000, **wide)  # more than the sockets hold
     shown = count_shown(monkeypatch)
     connection = ask(live_server, "ndjson")
@@ -385,13 +385,13 @@ def test_what_fails_in_the_middle_does_not_look_whole(
     live_app, live_server, monkeypatch, form
 ):
     register(live_app, 3 * AT_ONCE)
-    as_json = Device.as_json
+    as_json = SampleGadget.as_json
 
     def breaks(record):
         assert record.id <= 2 * AT_ONCE, "out of order"
         return as_json(record)
 
-    monkeypatch.setattr(Device, "as_json", breaks)
+    monkeypatch.setattr(SampleGadget, "as_json", breaks)
     response = ask(live_server, form).getresponse()
     assert response.status == 200
     with pytest.raises(IncompleteRead) as caught:

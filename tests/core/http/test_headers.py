@@ -2,9 +2,9 @@
 
 import pytest
 
-from conftest import THERMOSTAT, as_account
+from conftest import LAMP, as_account
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 SESSIONS = "/api/v1/auth/sessions/"
 FRIEND = "https://app.example.com"
 
@@ -95,14 +95,14 @@ def test_an_allowed_page_may_send_what_a_client_sends(shared):
     assert int(answer.headers["Access-Control-Max-Age"]) > 0
 
 
-def test_an_answer_with_an_etag_is_the_clients_own_to_keep(client, device):
-    made = client.post(DEVICES, json=THERMOSTAT)
-    for answer in (made, client.get(device["url"]), client.get(DEVICES)):
+def test_an_answer_with_an_etag_is_the_clients_own_to_keep(client, gadget):
+    made = client.post(GADGETS, json=LAMP)
+    for answer in (made, client.get(gadget["url"]), client.get(GADGETS)):
         assert answer.headers["Cache-Control"] == "private, no-cache"
         assert answer.headers["ETag"] and "Authorization" in answer.vary
 
 
-@pytest.mark.parametrize("path", ["/nowhere", DEVICES + "?page=x", DEVICES + "export"])
+@pytest.mark.parametrize("path", ["/nowhere", GADGETS + "?page=x", GADGETS + "export"])
 def test_what_has_no_etag_is_kept_by_nobody(client, path):
     answer = client.get(path)
     assert "ETag" not in answer.headers

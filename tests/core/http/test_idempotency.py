@@ -5,24 +5,24 @@ from datetime import timedelta
 import pytest
 from support.assertions import assert_problem
 
-from conftest import THERMOSTAT, as_account
+from conftest import LAMP, as_account
 from myapp.core.data.models.columns import now
 from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.session import sql, unit_of_work
 from myapp.users.models import User
 
-DEVICES = "/api/v1/devices/"
-TODOS = "/api/v1/todos/"
+GADGETS = "/api/v1/sample_gadgets/"
+CHORES = "/api/v1/sample_chores/"
 REGISTER = "/api/v1/auth/register"
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 AGAIN = "Idempotent-Replayed"
 
 
-def total(client, path=DEVICES):
+def total(client, path=GADGETS):
     return client.get(path).json["meta"]["total"]
 
 
-def post(client, path=DEVICES, body=THERMOSTAT, **headers):
+def post(client, path=GADGETS, body=LAMP, **headers):
     return client.post(path, json=body, headers={**KEY, **headers})
 
 
@@ -52,7 +52,7 @@ def test_the_first_answer_stays_though_the_thing_changes(client):
 
 def test_without_a_key_each_post_counts(client):
     for _ in range(2):
-        assert AGAIN not in client.post(DEVICES, json=THERMOSTAT).headers
+        assert AGAIN not in client.post(GADGETS, json=LAMP).headers
     assert total(client) == 2
 
 
@@ -65,10 +65,10 @@ def test_a_key_belongs_to_its_account(client, engineer):
 @pytest.mark.parametrize(
     "path, body",
     [
-        (DEVICES, {**THERMOSTAT, "name": "Another"}),
-        (DEVICES + "?x=1", THERMOSTAT),
-        (TODOS, {"name": "Clean", "task": "The filter"}),
-        (DEVICES, {}),
+        (GADGETS, {**LAMP, "name": "Another"}),
+        (GADGETS + "?x=1", LAMP),
+        (CHORES, {"name": "Clean", "task": "The filter"}),
+        (GADGETS, {}),
     ],
 )
 def test_a_key_is_for_one_request(client, path, body):
@@ -76,11 +76,11 @@ def test_a_key_is_for_one_request(client, path, body):
     answer = post(client, path, body)
     assert_problem(answer, 422)
     assert pointers(answer) == ["/Idempotency-Key"]
-    assert (total(client), total(client, TODOS)) == (1, 0)
+    assert (total(client), total(client, CHORES)) == (1, 0)
 
 
 def test_what_was_refused_may_be_sent_again_mended(client):
-    refused = post(client, body={**THERMOSTAT, "name": ""})
+    refused = post(client, body={**LAMP, "name": ""})
     assert pointers(refused) == ["/name"]
     assert post(client).status_code == 201
     assert total(client) == 1
@@ -117,9 +117,9 @@ def test_a_key_counts_for_a_day(app, client):
     age(app, hours=23, minutes=59)
     assert post(client).headers[AGAIN] == "true"
     age(app, hours=24, minutes=1)
-    anew = post(client, body={**THERMOSTAT, "name": "Another"})
+    anew = post(client, body={**LAMP, "name": "Another"})
     assert anew.status_code == 201 and AGAIN not in anew.headers
-    assert post(client, body={**THERMOSTAT, "name": "Another"}).data == anew.data
+    assert post(client, body={**LAMP, "name": "Another"}).data == anew.data
     assert total(client) == 2
 
 
@@ -162,7 +162,7 @@ def test_whoever_comes_second_waits_for_the_first_and_not_for_ever(make_app):
     kind = app.config["SQLALCHEMY_DATABASE_URI"].partition(":")[0].partition("+")[0]
     hurry = {"connect_args": IMPATIENT[kind]}
     second = as_account(make_app(SQLALCHEMY_ENGINE_OPTIONS=hurry), "pythonista")
-    second.get(DEVICES)  # who this is, is known from here on
+    second.get(GADGETS)  # who this is, is known from here on
     with app.app_context():
         first = {
             "account_id": User.find("pythonista").id,

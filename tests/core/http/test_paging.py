@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import THERMOSTAT
+from conftest import LAMP
 from myapp.core.data.session import unit_of_work
-from myapp.devices.models import Device
 from myapp.users.models import User
+from support.features.gadgets.models import SampleGadget
 
-DEVICES = "/api/v1/devices/"
-PRESENCE = "/api/v1/presence/"
-COLLECTIONS = [DEVICES, PRESENCE]
+GADGETS = "/api/v1/sample_gadgets/"
+SIGNALS = "/api/v1/sample_signals/"
+COLLECTIONS = [GADGETS, SIGNALS]
 SORTS = [
     "id",
     "-id",
@@ -36,7 +36,7 @@ SORTS = [
 # Many are alike, so that a walk must tell ties apart.
 SHELF = [
     {
-        **THERMOSTAT,
+        **LAMP,
         "name": f"Name {n % 3}",
         "type": f"Type {n % 2}",
         "location": "Küche" if n % 5 else "Attic",
@@ -49,16 +49,16 @@ SHELF = [
 
 
 def stock(app, bodies):
-    """Have pythonista own devices of these bodies."""
+    """Have pythonista own gadgets of these bodies."""
     with app.app_context(), unit_of_work():
-        Device.create_many(bodies, owner_id=User.find("pythonista").id)
+        SampleGadget.create_many(bodies, owner_id=User.find("pythonista").id)
 
 
 @pytest.fixture
 def shelf(app, client):
-    """The devices of SHELF, as the service shows them."""
+    """The gadgets of SHELF, as the service shows them."""
     stock(app, SHELF)
-    return client.get(DEVICES, query_string={"per_page": 100}).json["items"]
+    return client.get(GADGETS, query_string={"per_page": 100}).json["items"]
 
 
 def in_order(items, sort):
@@ -93,7 +93,7 @@ def items_of(pages):
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_next_leads_through_everything_once_and_in_order(client, shelf, sort):
-    pages = walk(client, f"{DEVICES}?sort={sort}&per_page=5", "next")
+    pages = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
     assert items_of(pages) == in_pages(in_order(shelf, sort), 5)
     assert [page["meta"]["page"] for page in pages] == [1, 2, 3, 4, 5]
     assert {page["meta"]["total"] for page in pages} == {23}
@@ -101,7 +101,7 @@ def test_next_leads_through_everything_once_and_in_order(client, shelf, sort):
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_prev_leads_back_the_same_way(client, shelf, sort):
-    there = walk(client, f"{DEVICES}?sort={sort}&per_page=5", "next")
+    there = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
     back = walk(client, there[-1]["meta"]["prev"], "prev")
     assert items_of(back) == items_of(there)[-2::-1]
     assert [page["meta"]["page"] for page in back] == [4, 3, 2, 1]
@@ -109,7 +109,7 @@ def test_prev_leads_back_the_same_way(client, shelf, sort):
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_from_prev_there_is_a_way_forward_again(client, shelf, sort):
-    there = walk(client, f"{DEVICES}?sort={sort}&per_page=5", "next")
+    there = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
     third = client.get(there[3]["meta"]["prev"]).json
     assert items_of(walk(client, third["meta"]["next"], "next")) == items_of(there)[3:]
 
@@ -120,7 +120,7 @@ def test_first_and_last_lead_to_both_ends(client, shelf, sort, per_page):
     expected = in_pages(in_order(shelf, sort), per_page)
     for page in range(1, len(expected) + 1):
         query = {"sort": sort, "per_page": per_page, "page": page}
-        meta = client.get(DEVICES, query_string=query).json["meta"]
+        meta = client.get(GADGETS, query_string=query).json["meta"]
         first, last = (client.get(meta[rel]).json for rel in ("first", "last"))
         assert (first["items"], last["items"]) == (expected[0], expected[-1])
         assert (first["meta"]["prev"], last["meta"]["next"]) == (None, None)
@@ -129,7 +129,7 @@ def test_first_and_last_lead_to_both_ends(client, shelf, sort, per_page):
 
 
 def test_prev_leads_from_the_last_page_to_the_first(client, shelf):
-    last = client.get(f"{DEVICES}?per_page=5").json["meta"]["last"]
+    last = client.get(f"{GADGETS}?per_page=5").json["meta"]["last"]
     assert items_of(walk(client, last, "prev")) == in_pages(shelf, 5)[::-1]
 
 
@@ -137,7 +137,7 @@ def test_prev_leads_from_the_last_page_to_the_first(client, shelf):
 def test_a_numbered_page_is_the_one_that_the_links_lead_to(client, shelf, sort):
     for number, page in enumerate(in_pages(in_order(shelf, sort), 5), 1):
         query = {"sort": sort, "per_page": 5, "page": number}
-        found = client.get(DEVICES, query_string=query).json
+        found = client.get(GADGETS, query_string=query).json
         assert found["items"] == page
         assert found["meta"]["page"] == number
         assert bool(found["meta"]["prev"]) is (number > 1)
@@ -145,7 +145,7 @@ def test_a_numbered_page_is_the_one_that_the_links_lead_to(client, shelf, sort):
 
 
 def test_links_lead_on_from_a_numbered_page(client, shelf):
-    meta = client.get(f"{DEVICES}?per_page=5&page=3").json["meta"]
+    meta = client.get(f"{GADGETS}?per_page=5&page=3").json["meta"]
     for rel, number in {"prev": 1, "next": 3}.items():
         assert client.get(meta[rel]).json["items"] == in_pages(shelf, 5)[number]
 
@@ -165,8 +165,8 @@ def test_links_lead_on_from_a_numbered_page(client, shelf):
 @pytest.mark.parametrize("verb", ["GET", "HEAD"])
 def test_the_link_header_says_what_meta_says(client, shelf, verb, query):
     query = {"per_page": 5, **query}
-    meta = client.get(DEVICES, query_string=query).json["meta"]
-    header = client.open(DEVICES, method=verb, query_string=query).headers["Link"]
+    meta = client.get(GADGETS, query_string=query).json["meta"]
+    header = client.open(GADGETS, method=verb, query_string=query).headers["Link"]
     links = re.findall(r'<([^<>]*)>; rel="(\w+)"(?:, |$)', header)
     assert [rel for _, rel in links] == [
         rel for rel in ("first", "prev", "next", "last") if meta[rel]
@@ -186,19 +186,19 @@ def test_links_ask_for_the_same_in_the_same_way(client, shelf):
         "colour": "a&b=c",
     }
     wanted = [d for d in shelf if d["type"] == "Type 1" and d["location"] == "Küche"]
-    meta = client.get(DEVICES, query_string={**query, "page": 2}).json["meta"]
+    meta = client.get(GADGETS, query_string={**query, "page": 2}).json["meta"]
     for rel in ("first", "prev", "next", "last"):
         link = urlsplit(meta[rel])
         asked = parse_qs(link.query)
         asked.pop("cursor", None)
-        assert (link.netloc, link.path) == ("localhost", DEVICES)
+        assert (link.netloc, link.path) == ("localhost", GADGETS)
         assert asked == {name: [value] for name, value in query.items()}
     pages = walk(client, meta["first"], "next")
     assert items_of(pages) == in_pages(in_order(wanted, "-name"), 2)
 
 
 def test_links_from_an_address_without_its_slash_lead_on(client, shelf):
-    pages = walk(client, DEVICES.rstrip("/") + "?per_page=10", "next")
+    pages = walk(client, GADGETS.rstrip("/") + "?per_page=10", "next")
     assert items_of(pages) == in_pages(shelf, 10)
 
 
@@ -226,24 +226,24 @@ def test_a_page_of_nothing_is_a_page(client, address):
 
 
 def test_a_page_holds_20_unless_asked(client, shelf):
-    found = client.get(DEVICES).json
+    found = client.get(GADGETS).json
     assert found["items"] == shelf[:20]
     assert (found["meta"]["per_page"], found["meta"]["pages"]) == (20, 2)
 
 
 def test_a_page_holds_100_at_most(app, client, shelf):
     stock(app, SHELF * 4)
-    pages = walk(client, f"{DEVICES}?per_page=101", "next")
+    pages = walk(client, f"{GADGETS}?per_page=101", "next")
     assert [len(page["items"]) for page in pages] == [100, 15]
     assert {page["meta"]["per_page"] for page in pages} == {100}
-    assert client.get(f"{DEVICES}?per_page={2**31 - 1}").json["items"] == (
+    assert client.get(f"{GADGETS}?per_page={2**31 - 1}").json["items"] == (
         pages[0]["items"]
     )
 
 
 @pytest.mark.parametrize("page", [6, 7, 2**31 - 1])
 def test_beyond_the_end_there_is_nothing_but_a_way_back(client, shelf, page):
-    found = client.get(f"{DEVICES}?per_page=5&page={page}")
+    found = client.get(f"{GADGETS}?per_page=5&page={page}")
     assert found.status_code == 200
     assert found.json["items"] == []
     meta = found.json["meta"]
@@ -253,13 +253,13 @@ def test_beyond_the_end_there_is_nothing_but_a_way_back(client, shelf, page):
 
 @pytest.mark.parametrize("total", ["capped", "exact", "none"])
 def test_beyond_the_end_of_nothing_there_is_nothing(client, total):
-    found = client.get(f"{DEVICES}?page=2&total={total}").json
+    found = client.get(f"{GADGETS}?page=2&total={total}").json
     assert found["items"] == []
     assert (found["meta"]["prev"], found["meta"]["next"]) == (None, None)
 
 
 def test_a_total_is_left_out_on_request(client, shelf):
-    pages = walk(client, f"{DEVICES}?total=none&per_page=5", "next")
+    pages = walk(client, f"{GADGETS}?total=none&per_page=5", "next")
     assert items_of(pages) == in_pages(shelf, 5)
     for page in pages:
         meta = page["meta"]
@@ -268,17 +268,17 @@ def test_a_total_is_left_out_on_request(client, shelf):
 
 
 def test_a_total_is_counted_up_to_10000(app, client):
-    stock(app, [THERMOSTAT] * 10_001)
+    stock(app, [LAMP] * 10_001)
 
     def counted(query):
-        meta = client.get(f"{DEVICES}?per_page=100&{query}").json["meta"]
+        meta = client.get(f"{GADGETS}?per_page=100&{query}").json["meta"]
         return meta["total"], meta["total_exact"], meta["pages"], bool(meta["last"])
 
     assert counted("") == (10_000, False, None, False)
     assert counted("page=100") == (10_000, False, None, False)
     assert counted("total=exact") == (10_001, True, 101, True)
     assert counted("total=none") == (None, False, None, False)
-    beyond = client.get(f"{DEVICES}?per_page=100&page=101").json
+    beyond = client.get(f"{GADGETS}?per_page=100&page=101").json
     assert len(beyond["items"]) == 1 and beyond["meta"]["next"] is None
     client.delete(beyond["items"][0]["url"])
     assert counted("") == (10_000, True, 100, True)
@@ -292,7 +292,7 @@ def test_a_total_is_counted_up_to_10000(app, client):
 def test_what_nobody_touches_is_seen_once_whatever_happens_meanwhile(
     app, client, shelf, sort, rel
 ):
-    meta = client.get(f"{DEVICES}?sort={sort}&per_page=5").json["meta"]
+    meta = client.get(f"{GADGETS}?sort={sort}&per_page=5").json["meta"]
     address = meta["first" if rel == "next" else "last"]
     seen, deleted = [], set()
     while address:
@@ -314,7 +314,7 @@ def test_what_nobody_touches_is_seen_once_whatever_happens_meanwhile(
 
 
 def test_a_link_to_what_is_gone_meanwhile_leads_to_an_empty_page(client, shelf):
-    address = client.get(f"{DEVICES}?per_page=20").json["meta"]["next"]
+    address = client.get(f"{GADGETS}?per_page=20").json["meta"]["next"]
     for item in shelf[20:]:
         client.delete(item["url"])
     page = client.get(address).json
@@ -327,7 +327,7 @@ def test_a_link_to_what_is_gone_meanwhile_leads_to_an_empty_page(client, shelf):
 
 
 def test_a_view_shows_only_where_the_items_are(client, shelf):
-    pages = walk(client, f"{DEVICES}?view=urls&sort=-name&per_page=5", "next")
+    pages = walk(client, f"{GADGETS}?view=urls&sort=-name&per_page=5", "next")
     assert all(page.keys() == {"urls", "meta"} for page in pages)
     urls = [item["url"] for item in in_order(shelf, "-name")]
     assert [page["urls"] for page in pages] == in_pages(urls, 5)
@@ -385,7 +385,7 @@ def read_as(schema, text):
 
 def test_a_field_that_is_named_again_sorts_no_further(client, shelf):
     def order(sort):
-        items = client.get(DEVICES, query_string={"sort": sort}).json["items"]
+        items = client.get(GADGETS, query_string={"sort": sort}).json["items"]
         return [item["id"] for item in items]
 
     assert order("name,-type,-name,type") == order("name,-type")
@@ -405,7 +405,7 @@ def test_a_bad_value_is_told_with_its_place(client, address, name, value):
 def test_a_value_that_is_given_twice_is_bad(client, name):
     good = {"page": 1, "per_page": 1, "sort": "id", "view": "urls", "total": "none"}
     value = good.get(name, "x")
-    refused = client.get(f"{DEVICES}?{name}={value}&{name}={value}")
+    refused = client.get(f"{GADGETS}?{name}={value}&{name}={value}")
     assert refused.status_code == 400
     assert [error["pointer"] for error in refused.json["errors"]] == [f"/{name}"]
 
@@ -425,7 +425,7 @@ def test_every_fault_of_a_query_is_told_at_once(client, address):
 def cursor_of(client, sort="id"):
     """A cursor of ours, to a page in the middle, opened: a list of what it says."""
     query = {"sort": sort, "per_page": 5, "page": 2}
-    link = client.get(DEVICES, query_string=query).json["meta"]["next"]
+    link = client.get(GADGETS, query_string=query).json["meta"]["next"]
     (cursor,) = parse_qs(urlsplit(link).query)["cursor"]
     return orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
 
@@ -435,7 +435,7 @@ def closed(value):
 
 
 def follow(client, sort, cursor):
-    return client.get(DEVICES, query_string={"sort": sort, "cursor": cursor})
+    return client.get(GADGETS, query_string={"sort": sort, "cursor": cursor})
 
 
 @pytest.mark.parametrize("other", ["-id", "name", "id,name", "name,-id"])
@@ -449,7 +449,7 @@ def test_a_cursor_of_another_sort_is_refused(client, shelf, other):
 
 def test_a_cursor_of_another_collection_is_refused_or_harmless(client, shelf):
     cursor = closed(cursor_of(client, "name"))
-    assert client.get(f"{PRESENCE}?cursor={cursor}").status_code == 400
+    assert client.get(f"{SIGNALS}?cursor={cursor}").status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -505,7 +505,7 @@ def test_json_that_is_no_cursor_is_refused(client, shelf, value):
 
 
 def test_a_link_of_somebody_else_shows_nothing_of_theirs(client, engineer, shelf):
-    address = client.get(f"{DEVICES}?per_page=5").json["meta"]["next"]
+    address = client.get(f"{GADGETS}?per_page=5").json["meta"]["next"]
     assert client.get(address).json["items"] == shelf[5:10]
     assert engineer.get(address).json["items"] == []
 

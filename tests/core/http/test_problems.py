@@ -179,7 +179,7 @@ def test_a_redis_that_is_away_is_503_and_only_where_it_is_needed(make_app, tmp_p
     app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
     client = as_account(app, "pythonista")
     assert client.get("/api/v1/account").status_code == 200
-    response = client.get("/api/v1/presence/")
+    response = client.get("/api/v1/sample_signals/")
     assert_problem(response, 503)
     assert int(response.headers["Retry-After"]) > 0
 
@@ -196,7 +196,8 @@ def test_tables_that_are_not_there_yet_are_503_and_told_of(make_app, tmp_path, c
 
 
 @pytest.mark.parametrize(
-    "collection", ["devices", "todos", "presence", "users", "account"]
+    "collection",
+    ["sample_gadgets", "sample_chores", "sample_signals", "users", "account"],
 )
 def test_an_address_without_its_slash_knows_the_same_verbs(client, collection):
     bare = f"/api/v1/{collection}"

@@ -11,22 +11,22 @@ import orjson
 import pytest
 from flask import current_app
 
-from conftest import THERMOSTAT
+from conftest import LAMP
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import Changed, sql, unit_of_work
 from myapp.core.errors import Malformed, NotFound
 from myapp.core.http.pagination import asked_for, meta_of
 from myapp.core.http.preconditions import etag
 from myapp.core.schema.serialization import dumps
-from myapp.devices.models import Device
-from myapp.presence.models import Presence
 from myapp.users.models import User
+from support.features.gadgets.models import SampleGadget
+from support.features.signals.models import SampleSignal
 
 
-class Devices:
+class Gadgets:
     """Records in SQL; their text is `model`."""
 
-    model = Device
+    model = SampleGadget
     text = "model"
 
     def __init__(self):
@@ -34,13 +34,13 @@ class Devices:
         self.theirs = {"owner_id": User.find("engineer").id}
 
     def make(self, text, **scope):
-        return Device.create(**THERMOSTAT | {"model": text} | (scope or self.mine))
+        return SampleGadget.create(**LAMP | {"model": text} | (scope or self.mine))
 
 
-class Heartbeats:
+class Signals:
     """Records in Redis; their text is `firmware`."""
 
-    model = Presence
+    model = SampleSignal
     text = "firmware"
     mine = {"owner_id": 1}
     theirs = {"owner_id": 2}
@@ -49,8 +49,8 @@ class Heartbeats:
         self.ids = count(1)
 
     def make(self, text, **scope):
-        body = Presence.body.check({"firmware": text})
-        return Presence.create(id=next(self.ids), **body, **scope or self.mine)
+        body = SampleSignal.body.check({"firmware": text})
+        return SampleSignal.create(id=next(self.ids), **body, **scope or self.mine)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def context(app):
         yield
 
 
-@pytest.fixture(params=[Devices, Heartbeats], ids=["SQL", "Redis"])
+@pytest.fixture(params=[Gadgets, Signals], ids=["SQL", "Redis"])
 def store(request, context):
     return request.param()
 
@@ -273,7 +273,7 @@ def test_a_page_sorts_by_what_is_declared_and_nothing_else(store):
 
 
 def test_sql_sorts_by_several_fields_and_goes_by_id_in_the_end(context):
-    store = Devices()
+    store = Gadgets()
     rooms = ["b", "a", "b", "a", "b", "a"]
     ids = [store.make("v1", location=room, **store.mine).id for room in rooms]
     a, b = ids[1::2], ids[0::2]
@@ -293,41 +293,41 @@ def test_sql_sorts_by_several_fields_and_goes_by_id_in_the_end(context):
 
 
 def test_sql_flushes_and_does_not_commit(context):
-    made = Devices().make("v1")
-    assert Device.get_or_404(made.id)
+    made = Gadgets().make("v1")
+    assert SampleGadget.get_or_404(made.id)
     sql.session.rollback()
     with pytest.raises(NotFound):
-        Device.get_or_404(made.id)
+        SampleGadget.get_or_404(made.id)
 
 
 def test_a_unit_of_work_keeps_all_that_it_did(context):
     with unit_of_work():
-        store = Devices()
+        store = Gadgets()
         kept, deleted = store.make("v1"), store.make("v1")
-        Device.lock_or_404(kept.id).update(model="v2")
-        Device.lock_or_404(deleted.id).delete()
+        SampleGadget.lock_or_404(kept.id).update(model="v2")
+        SampleGadget.lock_or_404(deleted.id).delete()
     sql.session.rollback()
     assert page(store)[0] == [kept.id]
-    assert Device.get_or_404(kept.id).model == "v2"
+    assert SampleGadget.get_or_404(kept.id).model == "v2"
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, NotFound, KeyboardInterrupt])
 def test_a_unit_of_work_that_fails_leaves_nothing(context, error):
     with unit_of_work():
-        store = Devices()
+        store = Gadgets()
         one, other = store.make("v1"), store.make("v1")
     with pytest.raises(error):
         with unit_of_work():
             store.make("v1")
-            Device.lock_or_404(one.id).update(model="v2")
-            Device.lock_or_404(other.id).delete()
+            SampleGadget.lock_or_404(one.id).update(model="v2")
+            SampleGadget.lock_or_404(other.id).delete()
             raise error
     assert page(store)[0] == [one.id, other.id]
-    assert Device.get_or_404(one.id).model == "v1"
+    assert SampleGadget.get_or_404(one.id).model == "v1"
 
 
 def test_sql_counts_the_versions_of_a_record(context):
-    found = Device.lock_or_404(Devices().make("v1").id)
+    found = SampleGadget.lock_or_404(Gadgets().make("v1").id)
     first = found.version
     assert found.update(model="v2").version == first + 1
     assert found.update(model="v1").version == first + 2
@@ -335,13 +335,13 @@ def test_sql_counts_the_versions_of_a_record(context):
 
 
 def test_sql_makes_many_records_at_once_that_are_like_any_other(context):
-    store = Devices()
+    store = Gadgets()
     one = store.make("v1")
-    Device.create_many([THERMOSTAT | {"model": f"v{n}"} for n in "23"], **store.mine)
+    SampleGadget.create_many([LAMP | {"model": f"v{n}"} for n in "23"], **store.mine)
     ids, _ = page(store)
     assert len(ids) == 3
     assert page(store, "q=V3")[0] == [ids[2]]
-    made, many = (Device.as_json(Device.get_or_404(id)) for id in ids[:2])
+    made, many = (SampleGadget.as_json(SampleGadget.get_or_404(id)) for id in ids[:2])
     assert made["id"] == one.id
     own = {"url", "id", "model", "created_at", "updated_at"}
     assert {n: made[n] for n in made if n not in own} == {
@@ -353,41 +353,41 @@ def test_sql_makes_many_records_at_once_that_are_like_any_other(context):
 
 
 def test_of_two_who_read_the_same_only_the_first_changes_it(context):
-    made = Heartbeats().make("v1")
-    first, second = Presence.lock_or_404(made.id), Presence.lock_or_404(made.id)
+    made = Signals().make("v1")
+    first, second = SampleSignal.lock_or_404(made.id), SampleSignal.lock_or_404(made.id)
     first.update(firmware="first")
     with pytest.raises(Changed):
         second.update(firmware="second")
     with pytest.raises(Changed):
-        Presence.lock_or_404(made.id) and second.delete()
-    assert Presence.get_or_404(made.id).firmware == "first"
+        SampleSignal.lock_or_404(made.id) and second.delete()
+    assert SampleSignal.get_or_404(made.id).firmware == "first"
     first.update(firmware="again")  # who has changed it last may go on
-    assert Presence.get_or_404(made.id).firmware == "again"
+    assert SampleSignal.get_or_404(made.id).firmware == "again"
 
 
 def test_what_is_gone_meanwhile_does_not_come_back_by_an_update(context):
-    made = Heartbeats().make("v1")
-    read = Presence.lock_or_404(made.id)
+    made = Signals().make("v1")
+    read = SampleSignal.lock_or_404(made.id)
     made.delete()
     with pytest.raises(Changed):
         read.update(firmware="v2")
-    assert Presence.get(made.id) is None
+    assert SampleSignal.get(made.id) is None
 
 
 def test_of_two_who_create_the_same_only_the_first_does(context):
-    store = Heartbeats()
+    store = Signals()
     store.make("first")
     store.ids = count(1)
     with pytest.raises(Changed):
         store.make("second")
-    assert Presence.get_or_404(1).firmware == "first"
+    assert SampleSignal.get_or_404(1).firmware == "first"
 
 
 @pytest.mark.parametrize("others", [1, 4])
-def test_a_request_that_came_second_runs_anew(client, device, monkeypatch, others):
-    url = f"/api/v1/presence/{device['id']}"
+def test_a_request_that_came_second_runs_anew(client, gadget, monkeypatch, others):
+    url = f"/api/v1/sample_signals/{gadget['id']}"
     client.put(url, json={"firmware": "v1"})
-    read = Presence.get.__func__
+    read = SampleSignal.get.__func__
 
     def overtaken(cls, id, **scope):
         """Read it, and somebody else changes it before we do."""
@@ -398,37 +398,37 @@ def test_a_request_that_came_second_runs_anew(client, device, monkeypatch, other
             read(cls, id).update(firmware=f"other {others}")
         return found
 
-    monkeypatch.setattr(Presence, "get", classmethod(overtaken))
+    monkeypatch.setattr(SampleSignal, "get", classmethod(overtaken))
     response = client.put(url, json={"firmware": "v2", "battery": 5})
     assert response.status_code == 200
     assert (response.json["firmware"], response.json["battery"]) == ("v2", 5)
 
 
-def test_a_request_that_never_comes_first_gives_up(client, device, monkeypatch):
-    url = f"/api/v1/presence/{device['id']}"
+def test_a_request_that_never_comes_first_gives_up(client, gadget, monkeypatch):
+    url = f"/api/v1/sample_signals/{gadget['id']}"
 
     def changed(*_):
         raise Changed
 
-    monkeypatch.setattr(Presence, "_swap", changed)
+    monkeypatch.setattr(SampleSignal, "_swap", changed)
     response = client.put(url, json={})
     assert response.status_code in (409, 503)
 
 
-def test_a_record_in_redis_lives_as_long_as_is_set(app, context):
-    app.config["PRESENCE_TTL"] = 60
-    made = Heartbeats().make("v1")
-    assert 58 <= redis_store.ttl(f"{{presence}}:{made.id}") <= 60
+def test_a_record_in_redis_lives_as_long_as_is_set(context, monkeypatch):
+    monkeypatch.setattr(SampleSignal, "lifetime_seconds", 60)
+    made = Signals().make("v1")
+    assert 58 <= redis_store.ttl(f"{{sample_signals}}:{made.id}") <= 60
     lifetime = made.expires_at - made.updated_at
     assert lifetime.total_seconds() == 60
 
 
-def test_what_has_expired_is_on_no_page(app, context):
-    store = Heartbeats()
+def test_what_has_expired_is_on_no_page(context, monkeypatch):
+    store = Signals()
     kept = store.make("v1")
-    app.config["PRESENCE_TTL"] = -1
+    monkeypatch.setattr(SampleSignal, "lifetime_seconds", -1)
     expired = store.make("v1")
-    assert Presence.get(expired.id) is None
+    assert SampleSignal.get(expired.id) is None
     ids, meta = page(store)
     assert ids == [kept.id]
     assert meta["total"] == 1

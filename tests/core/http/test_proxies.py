@@ -2,10 +2,10 @@
 
 import pytest
 
-from conftest import PASSWORDS, THERMOSTAT, as_account
+from conftest import LAMP, PASSWORDS, as_account
 from myapp.core.http.middleware import proxy_headers
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 SESSIONS = "/api/v1/auth/sessions/"
 AUTH = "/api/v1/auth"
 CLIENT, OTHER, CDN, ROUTER = "192.0.2.7", "192.0.2.8", "198.51.100.1", "10.0.0.1"
@@ -116,7 +116,7 @@ def test_a_new_thing_is_at_an_address_of_https(behind):
 )
 def test_no_other_client_is_told_of_https(client, behind, count, said):
     behind(count)
-    answer = client.post(DEVICES, json=THERMOSTAT, headers={"X-Forwarded-Proto": said})
+    answer = client.post(GADGETS, json=LAMP, headers={"X-Forwarded-Proto": said})
     assert answer.headers["Location"].startswith("http://localhost/")
     assert "Strict-Transport-Security" not in answer.headers
 

@@ -1,4 +1,4 @@
-"""What api.py relies on inside Flask-RESTX: look here first when it is upgraded."""
+"""What feature_api.py relies on inside Flask-RESTX: look here first when it is upgraded."""
 
 import inspect
 from importlib.metadata import version
@@ -7,13 +7,13 @@ import flask_restx
 import pytest
 from flask import abort
 from flask_restx.fields import String
-from support import ROOT
-from support.assertions import assert_problem
 
 from conftest import as_account
-from myapp import FEATURES
 from myapp.core.http.feature_api import FeatureApi
 from myapp.core.http.resource import Resource
+from support import ROOT
+from support.assertions import assert_problem
+from support.features import SERVED
 
 PINNED = "1.3.2"
 HOOKS = {
@@ -66,7 +66,7 @@ def test_no_route_is_flask_restxs_own(app):
 
 @pytest.mark.parametrize(
     "feature",
-    [feature for feature in FEATURES if not feature.below],
+    [feature for feature in SERVED if not feature.below],
     ids=lambda feature: feature.name,
 )
 def test_the_root_of_a_slice_is_its_collection_and_has_an_address(app, admin, feature):
@@ -106,11 +106,11 @@ def test_no_client_chooses_fields(make_app):
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "", "*/*", "x"])
-def test_the_answer_is_json_whatever_is_accepted(client, device, accept):
+def test_the_answer_is_json_whatever_is_accepted(client, gadget, accept):
     headers = {"Accept": accept}
-    answer = client.get(device["url"], headers=headers)
+    answer = client.get(gadget["url"], headers=headers)
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
-    assert_problem(client.get("/api/v1/devices/0", headers=headers), 404)
+    assert_problem(client.get("/api/v1/sample_gadgets/0", headers=headers), 404)
 
 
 def test_a_slice_may_be_called_as_another_begins(make_app):
@@ -128,3 +128,4 @@ def test_a_slice_may_be_called_as_another_begins(make_app):
     for name in ("_note", "_notes"):
         assert_problem(client.get(f"/{name}/1"), 409)
         assert_problem(client.post(f"/{name}/1"), 405)
+    assert client.get("/_note/swagger.json").status_code == 200

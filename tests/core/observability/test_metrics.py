@@ -3,12 +3,12 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from conftest import THERMOSTAT, as_account
+from conftest import LAMP, as_account
 from myapp.core.observability.metrics import job
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 SESSIONS = "/api/v1/auth/sessions/"
-ONE = "/api/v1/devices/<int:id>"
+ONE = "/api/v1/sample_gadgets/<int:id>"
 
 
 def test_metrics_are_prometheus_text_for_everybody(stranger):
@@ -27,17 +27,17 @@ def test_metrics_are_prometheus_text_for_everybody(stranger):
     }
 
 
-def test_requests_are_counted_by_the_template_of_their_address(client, device, grown):
-    for url in (device["url"], device["url"], f"{DEVICES}999999999"):
+def test_requests_are_counted_by_the_template_of_their_address(client, gadget, grown):
+    for url in (gadget["url"], gadget["url"], f"{GADGETS}999999999"):
         client.get(url)
-    client.post(DEVICES, json=THERMOSTAT)
+    client.post(GADGETS, json=LAMP)
     one = {"method": "GET", "route": ONE}
     assert grown("http_requests_total", status="200", **one) == 2
     assert grown("http_requests_total", status="404", **one) == 1
     assert grown("http_request_duration_seconds_count", **one) == 3
     assert grown("http_request_duration_seconds_bucket", le="+Inf", **one) == 3
     assert 0 < grown("http_request_duration_seconds_sum", **one) < 3
-    made = {"method": "POST", "route": DEVICES, "status": "201"}
+    made = {"method": "POST", "route": GADGETS, "status": "201"}
     assert grown("http_requests_total", **made) == 1
 
 

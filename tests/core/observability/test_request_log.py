@@ -6,11 +6,12 @@ import queue
 
 import pytest
 
-from conftest import THERMOSTAT, as_account, basic, close
+from conftest import LAMP, as_account, basic, close
 from myapp import create_app
 from myapp.users.models import User
+from support.features import SERVED
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 SESSIONS = "/api/v1/auth/sessions"
 KEYS = {"at", "level", "request_id", "method", "route", "status", "ms", "account"}
 
@@ -29,6 +30,7 @@ def production(written, make_app):
     stores = make_app().config
     app = create_app(
         "production",
+        features=SERVED,
         SQLALCHEMY_DATABASE_URI=stores["SQLALCHEMY_DATABASE_URI"],
         REDIS_URL=stores["REDIS_URL"],
         SECRET_KEY="x" * 32,
@@ -54,14 +56,14 @@ def test_in_production_a_request_is_a_line_of_json(production, written):
 
 def test_no_address_no_query_and_no_secret_is_written(production, written):
     stranger = production.test_client()
-    stranger.get(f"{DEVICES}4711471147114711/report?q=hunter2")
+    stranger.get(f"{GADGETS}4711471147114711/report?q=hunter2")
     stranger.get("/secret/place?token=hunter2")
     stranger.get(SESSIONS, headers={"Authorization": basic("pythonista", "hunter2")})
     text = written()
     lines = [json.loads(line) for line in text]
     assert [line["status"] for line in lines] == [401, 404, 401]
     assert [line["account"] for line in lines] == [None, None, None]
-    assert lines[0]["route"] == "/api/v1/devices/<int:id>/report"
+    assert lines[0]["route"] == "/api/v1/sample_gadgets/<int:id>/report"
     assert lines[1]["route"] == "(none)"
     for secret in ("4711471147114711", "hunter2", "secret", "pythonista"):
         assert secret not in "".join(text)
@@ -91,9 +93,9 @@ def test_a_line_break_cannot_fake_a_line(production, written):
 
 def test_elsewhere_a_line_is_for_people(written, make_app):
     client = as_account(make_app(), "pythonista")
-    answer = client.post(DEVICES, json=THERMOSTAT, headers={"X-Request-ID": "find-me"})
+    answer = client.post(GADGETS, json=LAMP, headers={"X-Request-ID": "find-me"})
     client.delete(answer.json["url"])
     first, second = written()
-    assert f"POST {DEVICES} 201" in first and first.endswith("find-me")
+    assert f"POST {GADGETS} 201" in first and first.endswith("find-me")
     assert "account" in first and " ms" in first
-    assert f"DELETE {DEVICES}<int:id> 204" in second
+    assert f"DELETE {GADGETS}<int:id> 204" in second

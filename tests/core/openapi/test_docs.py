@@ -5,14 +5,15 @@ import re
 import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidator
 
-from myapp import FEATURES, __version__
+from myapp import __version__
 from myapp.core.openapi import components, document, ui
 from myapp.core.openapi.swagger2 import downgrade
 from myapp.core.schema.operation import describes, problem_response
 from support import ROOT
+from support.features import SERVED
 
 PAGES = ["/docs/", "/docs", "/api/v1/users/docs", "/api/v1/users/docs/"]
-names = pytest.mark.parametrize("feature", FEATURES, ids=lambda each: each.name)
+names = pytest.mark.parametrize("feature", SERVED, ids=lambda each: each.name)
 
 
 def swagger_of(stranger, feature):
@@ -43,7 +44,7 @@ def test_the_service_is_one_valid_openapi_document(stranger, url):
 def test_every_described_verb_is_in_the_document_and_has_a_summary(app, stranger):
     document = stranger.get("/openapi.json").json
     tags = {tag for operation in operations(document) for tag in operation["tags"]}
-    assert tags == {feature.name for feature in FEATURES}
+    assert tags == {feature.name for feature in SERVED}
     assert all(operation["summary"] for operation in operations(document))
     assert all(operation["responses"] for operation in operations(document))
 
@@ -68,7 +69,7 @@ def test_an_operation_tells_all_that_its_decorators_enforce(stranger):
 
 def test_a_patch_has_no_defaults_since_what_it_leaves_out_stays(stranger):
     schemas = stranger.get("/openapi.json").json["components"]["schemas"]
-    assert schemas["TodoWrite"]["properties"]["done"]["default"] is False
+    assert schemas["SampleChoreWrite"]["properties"]["done"]["default"] is False
     for name in schemas:
         if name.endswith("Patch"):
             properties = schemas[name]["properties"].values()
@@ -84,10 +85,10 @@ def test_a_document_that_is_known_already_is_not_sent_again(stranger):
     assert first.headers["Cache-Control"] == "no-cache"
 
 
-def test_the_file_is_what_the_service_says_of_itself(app):
-    told = app.test_cli_runner().invoke(args=["openapi"]).stdout_bytes
+def test_the_file_is_the_document_of_the_service(project_app):
+    document = project_app.test_cli_runner().invoke(args=["openapi"]).stdout_bytes
     stale = "openapi.json is stale; type: flask openapi > openapi.json"
-    assert (ROOT / "openapi.json").read_bytes() == told, stale
+    assert (ROOT / "openapi.json").read_bytes() == document, stale
 
 
 def test_a_prefix_does_not_change_the_names_of_operations(make_app):
@@ -149,11 +150,11 @@ def test_two_schemas_of_one_title_stop_the_start():
 
 
 def test_two_operations_of_one_name_stop_the_start(app, monkeypatch):
-    same = {"operationId": "getDevices", "parameters": [], "responses": {}}
+    same = {"operationId": "getSampleGadgets", "parameters": [], "responses": {}}
     monkeypatch.setattr(
         document, "operations", lambda *_: [("/a", "get", same), ("/b", "get", same)]
     )
-    with pytest.raises(ValueError, match="two operations are called getDevices"):
+    with pytest.raises(ValueError, match="two operations are called getSampleGadgets"):
         document.openapi(app)
 
 

@@ -1,27 +1,28 @@
 """A schema is the only place where a body is described: change it, and all else follows."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from conftest import THERMOSTAT
+from conftest import LAMP
 from support import ROOT
 
 EDITS = {
     # another length
-    'location=text(1, 64, "Where it stands.", "Kitchen")': (
-        'location=text(1, 80, "Where it stands.", "Kitchen")'
+    'location=text(1, 64, "Where it stands.", "Study")': (
+        'location=text(1, 80, "Where it stands.", "Study")'
     ),
     # a property that may be left out, and one that may not
-    'serial_number=text(1, 64, "What the vendor calls it.", "ACOV-09494"),': (
-        'serial_number=text(1, 64, "What the vendor calls it.", "ACOV-09494"),\n'
+    'serial_number=text(1, 64, "The vendor\'s number.", "LUM-00017"),': (
+        'serial_number=text(1, 64, "The vendor\'s number.", "LUM-00017"),\n'
         '        firmware=optional(text(1, 32, "Its firmware.", "1.4.2")),\n'
         '        floor=integer(0, 99, "On which floor.", 2),'
     ),
-    "MOMENT, Owned, ": "MOMENT, Owned, integer, optional, ",
+    "import Owned, ": "import Owned, integer, optional, ",
 }
 USE = """
 import json, sys
@@ -29,13 +30,15 @@ import json, sys
 from conftest import basic
 from myapp import create_app
 from myapp.core.data.session import sql, unit_of_work
-from myapp.devices.models import Device
 from myapp.roles.models import Role
 from myapp.users.models import User
+from support.features import SERVED
+from support.features.gadgets.models import SampleGadget
 
-uri, redis_url, device = sys.argv[1:]
-device = json.loads(device)
-app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=redis_url)
+uri, redis_url, gadget = sys.argv[1:]
+gadget = json.loads(gadget)
+stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
+app = create_app("testing", features=SERVED, **stores)
 with app.app_context():
     sql.create_all()
     with unit_of_work():
@@ -43,34 +46,34 @@ with app.app_context():
         User.create("pythonista", "I<3testing")
 client = app.test_client()
 client.environ_base["HTTP_AUTHORIZATION"] = basic("pythonista", "I<3testing")
-DEVICES = "/api/v1/devices"
+GADGETS = "/api/v1/sample_gadgets"
 
 
 def post(**values):
-    response = client.post(DEVICES, json={**device, **values})
+    response = client.post(GADGETS, json={**gadget, **values})
     faults = response.json.get("errors", [])
     return response.status_code, [fault["pointer"] for fault in faults]
 
 
 def listed(query):
-    response = client.get(f"{DEVICES}?{query}")
+    response = client.get(f"{GADGETS}?{query}")
     return len(response.json["items"]) if response.status_code == 200 else 400
 
 
 document = client.get("/openapi.json").json
-parameters = document["paths"][DEVICES]["get"]["parameters"]
-columns = Device.__table__.columns
+parameters = document["paths"][GADGETS]["get"]["parameters"]
+columns = SampleGadget.__table__.columns
 print(json.dumps({
     "as it was": post(),
     "with the new one": post(floor=2),
     "with both": post(floor=3, firmware="1.4.2", location="x" * 80),
     "too much": post(floor=100, firmware="", location="x" * 81),
-    "item": client.get(f"{DEVICES}/1").json,
+    "item": client.get(f"{GADGETS}/1").json,
     "filters": [listed(q) for q in ("floor=2", "firmware=1.4.2", "floor=x", "q=1.4.2")],
-    "csv": client.get(f"{DEVICES}/export").text.splitlines()[:2],
+    "csv": client.get(f"{GADGETS}/export").text.splitlines()[:2],
     "parameters": [parameter["name"] for parameter in parameters],
     "openapi": document["components"]["schemas"],
-    "swagger": client.get(f"{DEVICES}/swagger.json").json["definitions"],
+    "swagger": client.get(f"{GADGETS}/swagger.json").json["definitions"],
     "postman": client.get("/docs/postman.json").text,
     "columns": [
         [columns[name].type.python_type.__name__, columns[name].nullable]
@@ -83,21 +86,26 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory, redis_url):
-    """What a copy of the project does whose devices have another schema."""
+    """What a copy of the project does whose gadgets have another schema."""
     folder = tmp_path_factory.mktemp("copy")
     unlike = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "myapp", folder / "myapp", ignore=unlike)
+    for name in ("myapp", "tests/support"):
+        shutil.copytree(ROOT / name, folder / name, ignore=unlike)
     for name in ("conftest.py", "default_config.py"):
         shutil.copy(ROOT / name, folder)
-    models = folder / "myapp/devices/models.py"
+    models = folder / "tests/support/features/gadgets/models.py"
     text = models.read_text()
     for before, after in EDITS.items():
         assert text.count(before) == 1
         text = text.replace(before, after)
     models.write_text(text)
-    values = f"sqlite:///{folder}/devices.sqlite3", redis_url, json.dumps(THERMOSTAT)
+    values = f"sqlite:///{folder}/copy.sqlite3", redis_url, json.dumps(LAMP)
     done = subprocess.run(
-        [sys.executable, "-c", USE, *values], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-c", USE, *values],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder / "tests")},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -127,14 +135,14 @@ def test_a_download_has_their_columns(seen):
 
 @pytest.mark.parametrize("document", ["openapi", "swagger"])
 def test_the_documents_tell_of_them(seen, document):
-    write, read = seen[document]["DeviceWrite"], seen[document]["Device"]
+    write, read = seen[document]["SampleGadgetWrite"], seen[document]["SampleGadget"]
     for schema in (write, read):
         assert schema["properties"]["location"]["maxLength"] == 80
         assert schema["properties"]["firmware"]["maxLength"] == 32
         assert schema["properties"]["floor"]["maximum"] == 99
     assert "floor" in write["required"] and "firmware" not in write["required"]
     assert {"floor", "firmware"} <= set(read["required"])
-    assert "floor" in seen[document]["DevicePatch"]["properties"]
+    assert "floor" in seen[document]["SampleGadgetPatch"]["properties"]
     assert '\\"floor\\": 2' in seen["postman"]
 
 

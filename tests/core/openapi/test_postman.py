@@ -45,10 +45,13 @@ def test_each_variable_is_of_the_environment_or_kept_from_an_answer(stranger):
 def test_a_call_comes_with_a_body_that_the_service_takes(client, stranger):
     for item in items(stranger):
         request = item["request"]
-        if request["method"] == "POST" and request["url"]["path"][-1] == "devices":
+        if (
+            request["method"] == "POST"
+            and request["url"]["path"][-1] == "sample_gadgets"
+        ):
             sent = {header["key"]: header["value"] for header in request["header"]}
             made = client.post(
-                "/api/v1/devices",
+                "/api/v1/sample_gadgets",
                 data=request["body"]["raw"],
                 content_type=sent["Content-Type"],
             )
@@ -104,8 +107,8 @@ def test_an_id_is_forgotten_with_its_own_thing_alone(stranger):
         for event in item["event"]
         for line in event["script"]["exec"] or [""]
     }
-    assert forgotten["devices"] == ["devices_id"]
-    assert forgotten["presence"] == []  # the device is still there
+    assert forgotten["sample_gadgets"] == ["sample_gadgets_id"]
+    assert forgotten["sample_signals"] == []  # the gadget is still there
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@ can be written anew."""
 
 import pytest
 
-from myapp import FEATURES
 from myapp.core.openapi import document
 from myapp.core.openapi.swagger2 import downgrade, inside
 from myapp.core.schema import fields
+from support.features import SERVED
 
 ASIDE = "name", "in", "required", "description"  # said of a value beside its schema
 
@@ -108,7 +108,7 @@ def operation_at_length(operation, headers):
     return {**operation, "parameters": parameters, "responses": responses}
 
 
-@pytest.mark.parametrize("feature", FEATURES, ids=lambda each: each.name)
+@pytest.mark.parametrize("feature", SERVED, ids=lambda each: each.name)
 def test_nothing_that_is_said_of_a_slice_is_lost_in_swagger(app, feature):
     new = document.document(app, [feature], feature.name)
     old, parts = downgrade(new), new["components"]

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from conftest import THERMOSTAT, as_account
+from conftest import LAMP, as_account
 from myapp.core.data.redis import redis_store
 from myapp.core.settings import SettingError
 from support.assertions import assert_problem
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 SESSIONS = "/api/v1/auth/sessions/"
 LOGIN = {"username": "pythonista", "password": "I<3testing"}
 
@@ -58,11 +58,11 @@ def test_so_many_calls_pass_and_the_next_is_refused(limited):
 
 def test_what_is_refused_is_not_carried_out(limited, make_app):
     free = as_account(make_app(), "pythonista")
-    before = free.get(DEVICES).json["meta"]["total"]
+    before = free.get(GADGETS).json["meta"]["total"]
     client = as_account(limited("2 per minute"), "pythonista")
-    made = [client.post(DEVICES, json=THERMOSTAT) for _ in range(3)]
+    made = [client.post(GADGETS, json=LAMP) for _ in range(3)]
     assert [answer.status_code for answer in made] == [201, 201, 429]
-    assert free.get(DEVICES).json["meta"]["total"] == before + 2
+    assert free.get(GADGETS).json["meta"]["total"] == before + 2
     for answer in made[:2]:
         free.delete(answer.json["url"])
 
@@ -129,7 +129,7 @@ def test_what_is_open_to_all_is_read_without_being_counted(limited):
 
 
 @pytest.mark.parametrize(
-    "verb, path", [("GET", "/nowhere"), ("DELETE", DEVICES), ("OPTIONS", DEVICES)]
+    "verb, path", [("GET", "/nowhere"), ("DELETE", GADGETS), ("OPTIONS", GADGETS)]
 )
 def test_every_answer_tells_where_one_stands(limited, verb, path):
     client = as_account(limited(), "pythonista")

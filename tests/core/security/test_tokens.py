@@ -11,7 +11,7 @@ from flask_migrate import upgrade
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from conftest import LITTLE_WORK, SHARED_PASSWORD, THERMOSTAT, asked, basic, close, hire
+from conftest import LAMP, LITTLE_WORK, SHARED_PASSWORD, asked, basic, close, hire
 from myapp import create_app
 from myapp.auth.models import Session
 from myapp.core.data.models.columns import now
@@ -23,12 +23,13 @@ from myapp.roles.models import Role
 from myapp.users.models import User
 from support.assertions import assert_problem
 from support.concurrency import at_once
+from support.features import SERVED
 
 LOGIN = "/api/v1/auth/login"
 REFRESHING = "/api/v1/auth/refresh"
 ACCOUNT = "/api/v1/account"
 USERS = "/api/v1/users/"
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 SESSIONS = "/api/v1/auth/sessions/"
 NEW_PASSWORD = "another one for it"
 
@@ -46,7 +47,8 @@ def uri(empty_uri):
 @contextmanager
 def running(uri, redis_url="unix:///nowhere"):
     """A process's application on that database."""
-    app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=redis_url)
+    stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
+    app = create_app("testing", features=SERVED, **stores)
     try:
         yield app
     finally:
@@ -334,12 +336,12 @@ def test_tokens_of_another_deployment_are_refused(refused, pair, restart):
 
 
 @pytest.mark.parametrize("way", ["Basic", "Bearer"])
-@pytest.mark.parametrize("address", [ACCOUNT, "a device"])
+@pytest.mark.parametrize("address", [ACCOUNT, "a gadget"])
 def test_who_is_calling_is_known_without_a_hash_and_without_a_query(
     gardener, token, way, address, clock, verified, statements
 ):
     if address != ACCOUNT:
-        address = gardener.post(DEVICES, json=THERMOSTAT).json["url"]
+        address = gardener.post(GADGETS, json=LAMP).json["url"]
     headers = bearer(token) if way == "Bearer" else {}
 
     def cost():

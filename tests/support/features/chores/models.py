@@ -1,0 +1,31 @@
+"""A chore: required and optional properties of several types, and a reference."""
+
+from myapp.core import (
+    Owned,
+    SqlModel,
+    flag,
+    moment,
+    optional,
+    reference,
+    text,
+    writing,
+)
+
+from ..gadgets.models import SampleGadget
+
+
+class SampleChore(Owned, SqlModel):
+    """Work that an account has to do."""
+
+    __tablename__ = "sample_chores"
+
+    write_schema = writing(
+        "SampleChoreWrite",
+        name=text(1, 64, "A few words.", "Change the bulb"),
+        task=text(1, 250, "All of it.", "Switch it off first."),
+        done=flag("Whether it is done.", default=False),
+        due_at=optional(moment("Until when it should be done.")),
+        gadget=optional(reference("The gadget that it is about.")),
+    )
+    sortable = ("id", "name", "done", "due_at", "created_at", "updated_at")
+    references = {"gadget": SampleGadget}

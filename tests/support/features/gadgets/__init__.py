@@ -1,0 +1,5 @@
+"""A feature in SQL with every kind of download."""
+
+from .endpoints import gadgets
+
+__all__ = ["gadgets"]

@@ -1,0 +1,5 @@
+"""A feature in Redis."""
+
+from .endpoints import signals
+
+__all__ = ["signals"]
