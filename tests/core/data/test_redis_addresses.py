@@ -9,7 +9,7 @@ from conftest import LAMP, as_account, fill
 from myapp.core.data.redis import redis_store
 from myapp.core.jobs.schedule import sweeps
 from myapp.core.settings import SettingError
-from support.features.signals.models import SampleSignal
+from support.features.sample_signals.models import SampleSignal
 from support.redis_servers import PASSWORD, QUOTED, cluster, wait_until, watched_pair
 
 GADGETS = "/api/v1/sample_gadgets/"
@@ -72,7 +72,7 @@ def assert_swept(app):
     id = client.post(GADGETS, json=LAMP).json["id"]
     client.put(f"{SIGNALS}{id}", json={})
     with app.app_context():
-        assert sweeps()["signals.count"].run() == "1 signals"
+        assert sweeps()["sample_signals.count"].run() == "1 signals"
 
 
 def assert_all_counts(app):

@@ -20,7 +20,7 @@ from myapp.core.settings import SettingError
 from myapp.users.models import User
 from support.databases import address, copied, free_port, initialized, serving
 from support.features import SERVED
-from support.features.gadgets.models import SampleGadget
+from support.features.sample_gadgets.models import SampleGadget
 
 GADGETS = "/api/v1/sample_gadgets/"
 NO_REDIS = "redis://127.0.0.1:1/0"

@@ -32,7 +32,7 @@ def test_the_command_runs_every_sweep(app, client, gadget):
     told, code = purge(app)
     assert code == 0
     assert told.keys() >= set(SWEEPS)
-    assert told.pop("signals.count") == "1 signals"
+    assert told.pop("sample_signals.count") == "1 signals"
     assert set(told.values()) == {"nothing to do"}
 
 
@@ -42,11 +42,11 @@ def test_without_redis_the_other_sweeps_run_and_the_command_fails(make_app, empt
     fill(app)
     told, code = purge(app)
     assert code == 1
-    assert told["signals.count"] == "failed: ConnectionError"
+    assert told["sample_signals.count"] == "failed: ConnectionError"
     assert {told[name] for name in SWEEPS} == {"nothing to do"}
 
 
-@pytest.mark.parametrize("name", [*SWEEPS, "signals.count"])
+@pytest.mark.parametrize("name", [*SWEEPS, "sample_signals.count"])
 def test_a_sweep_may_come_again_and_again(app, name):
     for _ in range(2):
         done = app.extensions["celery"].tasks[name].apply()
