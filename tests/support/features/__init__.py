@@ -9,7 +9,10 @@ from myapp import FEATURES
 from .chores import chores
 from .files import files
 from .gadgets import gadgets
+from .labels import labels
+from .marks import marks
+from .notes import notes
 from .signals import signals
 
-SAMPLES = (gadgets, chores, signals, files)
+SAMPLES = (gadgets, chores, signals, files, labels, notes, marks)
 SERVED = (*FEATURES, *SAMPLES)
