@@ -1,4 +1,4 @@
-"""A feature in SQL with optional properties and a reference."""
+"""A feature in SQL with optional properties and a reference, with CrudResource."""
 
 from .endpoints import chores
 
