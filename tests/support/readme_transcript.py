@@ -1,8 +1,8 @@
 """The README's tour, and its first feature: the commands run against a fresh service, and
 what they answer.
 
-`make tour` writes the answers into the page; tests/test_readme.py and tests/template hold the page to
-them.
+`make tour` writes the answers into the page; tests/test_readme.py and tests/template hold
+the page to them.
 """
 
 import os
@@ -25,6 +25,7 @@ README = ROOT / "README.md"
 ADDRESS = "127.0.0.1:5000"
 FIRST_FEATURE = re.compile(r"^## Your first feature\n.*?(?=^## )", re.DOTALL | re.M)
 CODE = re.compile(r"(?<=```python\n).*?(?=```)", re.DOTALL)
+SHOWN = ("endpoints", "models")  # modules of the first feature, in the order of the page
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ .*(?:\n(?:    |  done).*)*", re.MULTILINE)
 MARK = "-- end of answer --"
@@ -145,9 +146,10 @@ def with_first_feature(page):
         (root / ".venv").symlink_to(sys.prefix)
         with service(root, str(root / "instance")) as address:
             told = iter(played(BLOCK.findall(first), root, address))
-        (written,) = root.glob("*/books/models.py")
-        models = written.read_text()
-    written = BLOCK.sub(lambda _: next(told), CODE.sub(lambda _: models, first))
+        (folder,) = root.glob("*/books")
+        files = iter([(folder / f"{name}.py").read_text() for name in SHOWN])
+    written = CODE.sub(lambda _: next(files), first)
+    written = BLOCK.sub(lambda _: next(told), written)
     return page.replace(first, written)
 
 
