@@ -77,9 +77,8 @@ class Feature:
         if len(self.fields) > 40:
             refuse("A feature has at most 40 properties.")
         names = [field.name for field in self.fields]
-        reserved = project.reserved_properties(
-            RedisModel if self.redis else Below if self.parent else SqlModel
-        )
+        bases = (RedisModel,) if self.redis else (SqlModel, Below)
+        reserved = project.reserved_properties(*bases)
         for field in self.fields:
             if names.count(field.name) > 1:
                 refuse(f"There are two properties {field.name}.")
