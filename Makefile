@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help run test guards clients documents fuzz proof own tour bench profile lint lock clean
+.PHONY: help run test guards clients documents fuzz proof template tour bench profile lint lock clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -39,17 +39,17 @@ documents: .venv/dev clients/node_modules  ## show the documents to linters and 
 	$(BIN)/python tests/support/openapi_baseline.py $(AGAINST)
 	$(BIN)/pytest tests/documents $(ARGS)
 
-own: .venv/dev  ## make the project somebody's own in a clone, and see all its tests pass there
+template: .venv/dev  ## rename, strip and extend a clone of the project, and test it there
 	$(BIN)/pytest tests/template $(ARGS)
 
 tour: .venv/dev  ## run the tour and write its answers into the README
 	$(BIN)/python tests/support/readme_transcript.py
 
 bench: .venv-bench/done  ## the service beside its peers; ARGS="--only ours,limit --rounds 3"
-	.venv-bench/bin/python bench/side_by_side.py $(ARGS)
+	.venv-bench/bin/python bench/compare_frameworks.py $(ARGS)
 
 profile: .venv-bench/done  ## a flame graph of a call, in profile.svg; CALL=page
-	.venv-bench/bin/python bench/side_by_side.py \
+	.venv-bench/bin/python bench/compare_frameworks.py \
 		--databases $(or $(DB),sqlite) --profile $(or $(CALL),get)
 
 lint: .venv/dev  ## run every check that a commit must pass

@@ -35,15 +35,10 @@ from myapp.core.settings import database_uri
 from myapp.roles.models import Role
 from myapp.users.models import User
 from support.features import SERVED
-from support.features.gadgets.models import SampleGadget
+from support.features.sample_gadgets.models import SampleGadget
 from support.migrations import copy_migrations, use_migrations
 
 SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQLite
-# Each of these starts the service as a developer does, with the SQLite that comes with it:
-# on another database they would tell the same once more.
-if SERVER:
-    collect_ignore = ["tests/test_readme.py", "tests/test_run.py"]
-
 REDIS = os.environ.get("TEST_REDIS_URL")  # without a database's number; None: Valkey
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
@@ -62,6 +57,16 @@ THERMOSTAT = {
 def pytest_xdist_auto_num_workers(config):
     """One more than there are cores: many tests wait for a process, or for time to pass."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(config, items):
+    """On a database server, leave out the tests for which it makes no difference."""
+    left_out = [
+        item for item in items if SERVER and item.get_closest_marker("no_database")
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish():

@@ -1,7 +1,7 @@
 """The settings: a class for each environment, chosen by FLASK_CONFIG.
 
-A feature has settings of its own in its `settings.py`. `instance/config.py` overrides all of
-them, and `MYAPP_<NAME>` in the environment or in `.env` overrides both. The type of a
+A feature has settings of its own in its `settings.py`. `instance/config.py` overrides all
+of them, and `MYAPP_<NAME>` in the environment or in `.env` overrides both. The type of a
 setting is the type of its default.
 """
 
@@ -20,7 +20,6 @@ class Config:
     API_PREFIX = "/api/v1"  # where the slices hang; "" is allowed
     CORS_ORIGINS = []  # other origins that may call from a browser; ["*"] for any
     USE_TOKEN_AUTH = False  # True: Basic works at auth/request-token alone
-    REGISTRATION_OPEN = True  # whether anybody may sign up
     USE_RATE_LIMITS = False  # whether to count calls, per account or address
     RATE_LIMIT = "5 per 15 seconds"
     REQUIRE_IF_MATCH = False  # True: changing a thing without If-Match is refused

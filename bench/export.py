@@ -30,7 +30,6 @@ from werkzeug.serving import make_server  # noqa: E402
 
 from myapp import create_app  # noqa: E402
 from myapp.core.data.models.pages import Page  # noqa: E402
-from myapp.core.data.models.sql_model import AT_ONCE  # noqa: E402
 from myapp.core.data.session import sql, unit_of_work  # noqa: E402
 from myapp.devices.models import Device  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
@@ -38,6 +37,7 @@ from myapp.users.models import User  # noqa: E402
 from support.databases import SERVERS  # noqa: E402
 
 ROWS = (1_000, 100_000, 1_000_000)
+BATCH_ROWS = 500  # that the driver hands over at once, as in an export
 PASSWORD = "green fingers"
 TICKS = os.sysconf("SC_CLK_TCK")
 STREAMING = {
@@ -183,7 +183,7 @@ def bare(number):
         cursor = STREAMING[sql.engine.dialect.driver](connection.driver_connection)
         start = time.process_time()
         cursor.execute(query)
-        while rows := cursor.fetchmany(AT_ONCE):
+        while rows := cursor.fetchmany(BATCH_ROWS):
             csv.writer(text).writerows(rows)
             size += len(text.getvalue().encode())
             text.seek(0)

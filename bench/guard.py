@@ -19,7 +19,7 @@ from flask import request  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
 from werkzeug.test import EnvironBuilder  # noqa: E402
 
-from myapp import create_app
+from myapp import create_app  # noqa: E402
 from myapp.core.data.session import sql, unit_of_work  # noqa: E402
 from myapp.core.security import authentication  # noqa: E402
 from myapp.core.security.tokens import ACCESS  # noqa: E402

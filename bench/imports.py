@@ -35,16 +35,15 @@ from uuid import uuid4
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from conftest import PASSWORDS, close, empty_database, fill  # noqa: E402
 from export import used  # noqa: E402
 from load import cpu, tree  # noqa: E402
-
-from conftest import PASSWORDS, close, empty_database, fill  # noqa: E402
 from myapp import create_app  # noqa: E402
 from myapp.core.data.embedded_redis import start_redis  # noqa: E402
 from myapp.core.data.models.columns import now  # noqa: E402
-from myapp.core.data.models.conditions import folded
+from myapp.core.data.models.conditions import folded  # noqa: E402
 from myapp.core.data.session import sql  # noqa: E402
-from myapp.core.processes import spawn
+from myapp.core.processes import spawn  # noqa: E402
 from myapp.devices.models import Device  # noqa: E402
 from myapp.imports.tasks import AT_ONCE  # noqa: E402
 from support.databases import SERVERS, free_port  # noqa: E402

@@ -14,7 +14,6 @@ import time
 from contextlib import ExitStack
 
 from pages import HERE, collection
-
 from support.databases import SERVERS
 
 

@@ -23,9 +23,9 @@ HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
 from flask_migrate import upgrade  # noqa: E402
-from load import BODY  # noqa: E402
 from sqlalchemy import create_engine, text  # noqa: E402
 
+from load import BODY  # noqa: E402
 from myapp import create_app  # noqa: E402
 from myapp.core.data.dialects import engine_options  # noqa: E402
 from myapp.core.data.session import sql, unit_of_work  # noqa: E402

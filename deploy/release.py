@@ -20,7 +20,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ask import ask, workers
+from health_probe import ask, workers
 
 SETTINGS = Path("/etc/myapp/env")
 SOCKET = "/run/myapp/web.sock"

@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import suppress
 
-from ask import workers
+from health_probe import workers
 
 main, stats = sys.argv[1:]
 there = workers(stats)

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 
-from ask import ask
+from health_probe import ask
 
 notify, period = os.environ.get("NOTIFY_SOCKET"), os.environ.get("WATCHDOG_USEC")
 if not (notify and period):

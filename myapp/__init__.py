@@ -4,6 +4,9 @@ Every folder here is a feature, except `core`, which features are built from, an
 the commands for operators.
 """
 
+from .ops import startup  # before all other imports
+
+# isort: split
 from .account import account
 from .audit import audit
 from .auth import auth
@@ -12,7 +15,6 @@ from .core import application
 from .core.settings import SettingError
 from .devices import devices
 from .imports import imports
-from .ops import startup  # noqa: F401  before all other imports
 from .ops import commands
 from .ops.doctor import command as doctor
 from .ops.doctor.packages import is_called
@@ -54,7 +56,7 @@ def create_app(config=None, *, features=FEATURES, **overrides):
     except (Exception, SettingError) as error:
         if not is_called():
             raise
-        return doctor.bedridden(app, error)
+        return doctor.doctor_only_app(app, features, error)
     application.assemble(app, features, (by_username, by_session, keep_hash))
     commands.init_app(app)
     return app

@@ -1,3 +1,6 @@
-"""The version of the service (semver.org); the change log tells what it means."""
+"""The name and the version of the project."""
 
 __version__ = "0.1.0"
+
+TITLE = "Smart device registry"  # of the documents
+EXAMPLE_URL = "https://api.example.com/api/v1/devices"  # of a page, in the documents

@@ -9,5 +9,5 @@ def init_app(app):
     """Add these commands to `app`."""
     app.cli.add_command(new_feature.new_feature)
     app.cli.add_command(rename_project.rename_project)
-    app.cli.add_command(remove_examples.empty_house)
+    app.cli.add_command(remove_examples.remove_examples)
     development.init_app(app)

@@ -16,6 +16,7 @@ from ..core import (
     guard,
     moment,
     now,
+    prepared,
     reading,
     sql,
     tell,
@@ -166,13 +167,17 @@ def access_lifetime():
 def look_up(session_id):
     """What the guard knows of the account whose live session this is, or None."""
 
-    statement = may_come_in().join(Session, Session.user_id == User.id)
-    statement = statement.where(
-        Session.id == session_id,
+    return account_of(accounts_in_session(id=session_id, now=now()), session_id)
+
+
+@prepared
+def accounts_in_session(id, now):
+    accounts = may_come_in().join(Session, Session.user_id == User.id)
+    return accounts.where(
+        Session.id == id,
         Session.generation == User.generation,
-        Session.expires_at > now(),
+        Session.expires_at > now,
     )
-    return account_of(sql.session.execute(statement), session_id)
 
 
 def redeem(claims):

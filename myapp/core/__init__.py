@@ -11,7 +11,7 @@ from .data.models.sql_model import SqlModel
 from .data.models.urls import collection_url
 from .data.redis import redis_store
 from .data.session import Changed, sql, unit_of_work
-from .data.statements import insert_all
+from .data.statements import insert_all, prepared
 from .errors import (
     Conflict,
     Forbidden,
@@ -40,6 +40,15 @@ from .jobs.celery_app import send
 from .jobs.schedule import every
 from .jobs.task import task
 from .jobs.worker import check_worker
+from .observability.checks import (
+    advice,
+    check,
+    check_body_limit,
+    check_folder,
+    in_production,
+    wrong,
+    wrong_in_production,
+)
 from .observability.health import check_database, check_migrations, check_redis
 from .schema.fields import (
     BIGGEST,
@@ -65,7 +74,7 @@ from .security.authentication import (
     named_account,
     unauthorized,
 )
-from .security.passwords import hashed
+from .security.passwords import hashed, verified
 from .security.permissions import PERMISSIONS, requires, requires_refresh_token
 from .security.tokens import ACCESS, REFRESH, REFRESH_TTL
 
@@ -74,6 +83,7 @@ __all__ = [
     "accepts_patch",
     "ACCESS",
     "Account",
+    "advice",
     "answers",
     "answers_csv",
     "answers_file",
@@ -82,7 +92,10 @@ __all__ = [
     "BIGGEST",
     "Body",
     "Changed",
+    "check",
+    "check_body_limit",
     "check_database",
+    "check_folder",
     "check_migrations",
     "check_redis",
     "check_worker",
@@ -110,6 +123,7 @@ __all__ = [
     "ID",
     "idempotent",
     "in_batches",
+    "in_production",
     "insert_all",
     "integer",
     "Invalid",
@@ -130,6 +144,7 @@ __all__ = [
     "Owned",
     "paged",
     "PERMISSIONS",
+    "prepared",
     "Problem",
     "queried",
     "reader",
@@ -155,5 +170,8 @@ __all__ = [
     "unauthorized",
     "unit_of_work",
     "Upload",
+    "verified",
     "writing",
+    "wrong",
+    "wrong_in_production",
 ]

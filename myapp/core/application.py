@@ -68,7 +68,7 @@ def new_application(import_name):
 
 
 def configure(app, features, config, overrides):
-    """Load the settings of `app` and its features; see `create_app`. Raises SettingError."""
+    """Load the settings of `app` and of its features. Raises SettingError."""
     settings.declare(features)
     settings.load(app, config or settings.environment(), overrides)
     os.makedirs(app.instance_path, exist_ok=True)

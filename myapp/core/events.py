@@ -1,7 +1,7 @@
-"""What happened, said by whoever did it, and kept by whoever listens.
+"""Security events: a feature that changes accounts or permissions emits them.
 
-A slice that changes who may do what says so here, in the transaction of the change itself;
-the audit slice listens and writes it down. Neither knows the other.
+They are emitted in the transaction of the change. A feature that records them connects to
+the signal, so neither feature knows the other.
 """
 
 from blinker import Signal

@@ -1,4 +1,4 @@
-"""The command line, but for the commands of a slice, which stand in its commands.py."""
+"""The commands for operators; those of a feature are in its commands.py."""
 
 from contextlib import contextmanager
 from importlib import import_module
@@ -21,10 +21,10 @@ from ..core.errors import ServiceError
 from ..core.jobs import schedule
 from ..core.observability.metrics import job
 from ..core.openapi.document import openapi
-from ..core.security.passwords import verified
 from ..roles.models import Role, has_admin
+from ..users.commands import demo_accounts
 from ..users.models import User
-from . import copy_database, probes, schema_gate
+from . import copy_database, schema_gate
 from .backups import commands as backups
 from .doctor import command as doctor
 from .openapi_diff import verdict
@@ -42,7 +42,7 @@ def init_app(app):
     app.cli.add_command(backups.restore)
     app.cli.add_command(schema_gate.gate)
     app.cli.add_command(schema_gate.works_with)
-    doctor.init_app(app, people)
+    doctor.init_app(app, app.extensions["features"])
     load_tools(app)
     in_sql = [mapper.class_ for mapper in sql.Model.registry.mappers]
     models = {model.__name__: model for model in in_sql + RedisModel.__subclasses__()}
@@ -67,7 +67,7 @@ def init_db():
     with unit_of_work():
         Role.build_in()
         if sql.session.scalar(sql.select(User.id).limit(1)) is None:
-            accounts = probes.demo_accounts(current_app.config)
+            accounts = demo_accounts(current_app.config)
             owners = [User.create(*account).id for account in accounts]
             for fill in demos.values() if owners else ():
                 fill(owners[0])
@@ -163,25 +163,6 @@ def document(against):
     click.echo("\n".join(lines), err=True)
     if not fine:
         raise SystemExit(1)
-
-
-def people():
-    """What there is to say of the accounts; doctor.py tells which words it asks for."""
-    demo = probes.demo_accounts(vars(DevelopmentConfig))
-    with unit_of_work(writes=False):
-        there = ((User.find(name), password) for name, password in demo)
-        return {
-            "number": sql.session.scalar(
-                sql.select(sql.func.count(User.id)).where(User.deleted_at.is_(None))
-            ),
-            "roles": Role.entitled("admin") is not None,
-            "admin": has_admin(),
-            "known": [
-                account.username
-                for account, password in there
-                if account and verified(account.password_hash, password)
-            ],
-        }
 
 
 def bring_up_to_date():

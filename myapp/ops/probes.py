@@ -1,15 +1,14 @@
-"""Look at the running service from outside."""
+"""Ask what listens on a port of this machine, and whether it is the service."""
 
 import http.client
 import socket
 
-from ..core.data.embedded_redis import PATIENCE
-
 HOST = "127.0.0.1"
+TIMEOUT_SECONDS = 10
 
 
 def refusal(port):
-    """The OSError that meets whoever would listen on `port` of this machine, or None."""
+    """Return the OSError that listening on `port` would raise; None if it is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -19,8 +18,8 @@ def refusal(port):
 
 
 def readiness(port):
-    """The status and body of /status/ready; (None, "") while nobody answers."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
+    """Return the status and body of /status/ready; (None, "") without an answer."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/status/ready")
         answer = connection.getresponse()
@@ -29,12 +28,3 @@ def readiness(port):
         return None, ""
     finally:
         connection.close()
-
-
-def demo_accounts(config):
-    """The name and password of each demo account that the settings name."""
-    pairs = (
-        (config[f"AUTH_USERNAME{number}"], config[f"AUTH_PASSWORD{number}"])
-        for number in (1, 2)
-    )
-    return [pair for pair in pairs if all(pair)]

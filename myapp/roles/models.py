@@ -86,8 +86,13 @@ class Role(SqlModel):
         """See to it that the three roles are there which everything relies on.
 
         A slice brings new permissions. `admin` holds all that there were, so what it lacks
-        is new; each of the three gets of it what would be built in.
+        is new; each of the three gets of it what would be built in. A permission that no
+        feature declares any more is removed from every role.
         """
+        for role in sql.session.scalars(sql.select(cls)):
+            known = [name for name in role.permissions if name in PERMISSIONS]
+            if known != role.permissions:
+                role.permissions = known
         admin = cls.entitled("admin")
         new = set(PERMISSIONS).difference(admin.permissions) if admin else ()
         for title, permissions in built_in_roles().items():

@@ -68,6 +68,20 @@ def test_what_a_new_slice_permits_comes_to_the_built_in_roles(app, admin):
     assert entitled(admin, "user")["permissions"] == []
 
 
+def test_a_permission_of_a_removed_feature_leaves_every_role(app, admin, auditor):
+    with app.app_context(), unit_of_work():
+        role = Role.entitled(auditor["title"])
+        role.permissions = ["boats:read_all", *auditor["permissions"]]
+        Role.entitled("admin").permissions = [*PERMISSIONS, "boats:read_all"]
+    with app.app_context(), unit_of_work():
+        Role.build_in()
+    read = admin.get(auditor["url"])
+    assert read.json["permissions"] == auditor["permissions"]
+    assert set(entitled(admin, "admin")["permissions"]) == set(PERMISSIONS)
+    changed = admin.patch(auditor["url"], json={"title": "Reviewer"})
+    assert changed.json["permissions"] == auditor["permissions"]
+
+
 def test_a_role_is_added_and_read(admin):
     made = admin.post(ROLES, json=AUDITOR)
     assert made.status_code == 201

@@ -10,6 +10,9 @@ from ..roles.models import Role, an_admin_stays
 from .endpoints import users
 from .models import PASSWORD, USERNAME, User
 
+users.statistics["accounts"] = sql.select(sql.func.count(User.id)).where(
+    User.deleted_at.is_(None)
+)
 given = Body(writing("AccountOnCommandLine", username=USERNAME, password=PASSWORD))
 
 
@@ -73,6 +76,15 @@ def list_users():
         )
         for id, username, role, status in rows:
             click.echo(f"{id:>6}  {username:<24} {role:<12} {status}")
+
+
+def demo_accounts(config):
+    """Return the name and password of each demo account that the settings name."""
+    pairs = (
+        (config[f"AUTH_USERNAME{number}"], config[f"AUTH_PASSWORD{number}"])
+        for number in (1, 2)
+    )
+    return [pair for pair in pairs if all(pair)]
 
 
 def existing(name):

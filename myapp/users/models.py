@@ -16,6 +16,7 @@ from ..core import (
     moment,
     now,
     optional,
+    prepared,
     sql,
     tell,
     text,
@@ -193,8 +194,12 @@ def look_up(username):
     if not username.isascii() or "\0" in username:  # a Kelvin sign in lower case is a k
         return None
 
-    this = User.name_key == username.lower()
-    return account_of(sql.session.execute(may_come_in().where(this)))
+    return account_of(accounts_named(name=username.lower()))
+
+
+@prepared
+def accounts_named(name):
+    return may_come_in().where(User.name_key == name)
 
 
 def account_of(rows, session_id=None):

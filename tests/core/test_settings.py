@@ -2,12 +2,13 @@
 
 import logging
 import os
+from types import SimpleNamespace
 
 import default_config
 import pytest
 from flask import Flask
 
-from myapp import FEATURES, create_app
+from myapp import create_app
 from myapp.core import settings
 from myapp.core.settings import SettingError
 
@@ -41,7 +42,6 @@ def load(tmp_path):
     """The settings of an application whose instance folder is `tmp_path`."""
 
     def load(name="development", **overrides):
-        settings.declare(FEATURES)
         app = Flask("myapp", instance_path=str(tmp_path), instance_relative_config=True)
         settings.load(app, name, overrides)
         return app.config
@@ -63,21 +63,23 @@ def test_a_setting_has_its_default(load):
 
 def test_each_source_goes_before_the_one_above_it(load, tmp_path, environment):
     seen = [load()["JWT_TTL"]]
-    (tmp_path / "config.py").write_text("JWT_TTL = 16\nAUDIT_DAYS = 61\n")
+    (tmp_path / "config.py").write_text("JWT_TTL = 16\nREPLICA_MAX_LAG = 61\n")
     seen.append(load()["JWT_TTL"])
     environment(MYAPP_JWT_TTL="17")
     seen.append(load()["JWT_TTL"])
     seen.append(load(JWT_TTL=18)["JWT_TTL"])
     assert seen == [15, 16, 17, 18]
-    assert load()["AUDIT_DAYS"] == 61
+    assert load()["REPLICA_MAX_LAG"] == 61
 
 
 def test_tests_take_nothing_from_this_machine(load, tmp_path, environment):
     (tmp_path / "config.py").write_text("JWT_TTL = 16\n")
-    environment(MYAPP_AUDIT_DAYS="61", DATABASE_URL="sqlite:///elsewhere", PORT="1")
+    environment(
+        MYAPP_REPLICA_MAX_LAG="61", DATABASE_URL="sqlite:///elsewhere", PORT="1"
+    )
     config = load("testing")
-    found = config["JWT_TTL"], config["AUDIT_DAYS"], config["PORT"]
-    assert found == (15, 365, 5000)
+    assert (config["JWT_TTL"], config["REPLICA_MAX_LAG"]) == (15, 5)
+    assert config["PORT"] == 5000
     assert "elsewhere" not in config["SQLALCHEMY_DATABASE_URI"]
     assert config["TESTING"] is True
 
@@ -295,6 +297,63 @@ def test_an_instance_folder_is_written_in_full(environment):
     environment(INSTANCE_PATH="here")
     with pytest.raises(SettingError, match="INSTANCE_PATH is 'here'. .*/here$"):
         create_app("development")
+
+
+# The settings of a feature
+
+
+@pytest.fixture
+def feature(monkeypatch):
+    """A feature with two settings, beside those that there are."""
+    monkeypatch.setattr(settings, "DEFAULTS", settings.DEFAULTS.copy())
+    module = SimpleNamespace(SAMPLE_DAYS=30, SAMPLE_FOLDER=None, complete=complete)
+    feature = SimpleNamespace(module={"settings": module}.get)
+    without_settings = SimpleNamespace(module={}.get)
+    settings.declare([without_settings, feature])
+    return feature
+
+
+def complete(app):
+    """Stand for the function `complete` of a feature's settings.py."""
+
+
+def test_a_feature_brings_the_defaults_of_its_settings(feature, load):
+    config = load()
+    assert (config["SAMPLE_DAYS"], config["SAMPLE_FOLDER"]) == (30, None)
+    assert "complete" not in config
+
+
+def test_a_setting_of_a_feature_comes_from_where_all_others_do(
+    feature, load, tmp_path, environment
+):
+    (tmp_path / "config.py").write_text("SAMPLE_DAYS = 31\n")
+    assert load()["SAMPLE_DAYS"] == 31
+    environment(MYAPP_SAMPLE_DAYS="32", MYAPP_SAMPLE_FOLDER="/there")
+    assert load()["SAMPLE_DAYS"] == 32
+    assert load()["SAMPLE_FOLDER"] == "/there"
+    assert load(SAMPLE_DAYS=33)["SAMPLE_DAYS"] == 33
+
+
+def test_a_setting_of_a_feature_has_the_type_of_its_default(
+    feature, load, tmp_path, environment
+):
+    (tmp_path / "config.py").write_text("SAMPLE_DAYS = 'many'\n")
+    with pytest.raises(
+        SettingError, match="^SAMPLE_DAYS in instance/config.py must be"
+    ):
+        load()
+    (tmp_path / "config.py").unlink()
+    environment(MYAPP_SAMPLE_DAYS="many")
+    with pytest.raises(SettingError, match="SAMPLE_DAYS is 'many'; it must be a whole"):
+        load()
+
+
+def test_a_setting_of_a_feature_that_is_misspelt_is_told_with_the_right_one(
+    feature, load, environment
+):
+    environment(MYAPP_SAMPEL_DAYS="1")
+    with pytest.raises(SettingError, match="Did you mean MYAPP_SAMPLE_DAYS\\?$"):
+        load()
 
 
 # Which environment

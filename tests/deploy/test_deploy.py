@@ -64,7 +64,12 @@ BAD = {
         REFUSED,
     ),
     "it is not ready": (
-        {"myapp/db.py": ("redis_store.ping()", "return 'broken'")},
+        {
+            "myapp/core/observability/health.py": (
+                "redis_store.ping()",
+                "return 'broken'",
+            )
+        },
         REFUSED,
     ),
     "its migration fails": (
@@ -76,7 +81,12 @@ BAD = {
         "devices.location",
     ),
     "it is not ready, once it is in service": (
-        {"myapp/db.py": ("redis_store.ping()", f"redis_store.ping()\n{RED}")},
+        {
+            "myapp/core/observability/health.py": (
+                "redis_store.ping()",
+                f"redis_store.ping()\n{RED}",
+            )
+        },
         "Taken back: it says that it is not ready",
     ),
     "it does not import, once it is in service": (
@@ -90,7 +100,7 @@ BAD = {
     ),
     "its worker does not start": (
         {
-            "myapp/jobs.py": (
+            "myapp/core/jobs/worker.py": (
                 '    run(context, "worker"',
                 '    exit(1)\n    run(context, "worker"',
             )

@@ -164,6 +164,24 @@ def test_nginxs_lines_are_put_away(server):
     assert run("ls /var/log/myapp/access.log.1")
 
 
+# What is there
+
+
+def test_a_release_has_no_tests_and_no_developer_tools(server):
+    paths = server.machine.run(
+        "cd /srv/myapp/current && find . -path ./.venv -prune -o -type f -print"
+    ).split()
+    assert "./myapp/version.py" in paths
+    left_out = re.compile(
+        r"\./(\.ci|\.github|bench|tests|tools)/|.*/(conftest|test_\w+)\.py$"
+    )
+    assert [path for path in paths if left_out.match(path)] == []
+
+
+def test_doctor_finds_no_fault_on_the_server(server):
+    server.machine.run("myapp doctor")  # raises where it exits with 1
+
+
 # Backups, and the chapter's other commands
 
 

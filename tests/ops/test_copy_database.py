@@ -16,6 +16,7 @@ import pytest
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import Engine, create_engine, event, inspect, select, text
 from sqlalchemy.exc import OperationalError
+from support.discovery import USUAL, Things
 
 from conftest import (
     PASSWORDS,
@@ -25,14 +26,13 @@ from conftest import (
     empty_database,
     fill,
 )
+from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.models.sql_model import SqlModel
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.http.idempotency import FirstAnswer
 from myapp.core.settings import database_uri as full
 from myapp.imports.tasks import steps
 from myapp.ops import copy_database
 from myapp.roles.models import Role
-from support.discovery import USUAL, Things
 
 file_uri = "sqlite:///{}".format
 SERVER = os.environ.get("TEST_DATABASE_URL")
@@ -141,7 +141,7 @@ def furnish(app):
     with app.app_context(), unit_of_work():
         for number in range(7):  # from both sides of a batch's end
             sql.session.add(
-                FirstAnswer(
+                IdempotencyRecord(
                     account_id=number // 4,
                     key=f"unfinished {number}",
                     request_hash=b"\0\xff\\x00'",

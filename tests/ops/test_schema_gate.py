@@ -17,7 +17,7 @@ from myapp.ops.copy_database import opened
 from support import ROOT
 
 GOOD = "This release can work with these tables.\n"
-BEFORE_IMPORTS = "c4d90b7f1a35"
+OLDER = "c4d90b7f1a35"
 
 
 def said(result, code=0):
@@ -66,36 +66,39 @@ def apply(step, file):
 
 
 TEXT = sa.String(64)
-EXTERNAL = added("devices", "external_id", TEXT)
-KIND = added("devices", "kind", TEXT, nullable=False, server_default="plain")
+EXTERNAL = added("sample_gadgets", "external_id", TEXT)
+KIND = added("sample_gadgets", "kind", TEXT, nullable=False, server_default="plain")
 READS = "is gone, and this release reads it."
 UNKNOWN = "and this release does not know"
 TAKES = "and this release takes it for"
 RELIES = "any more, and this release relies on it."
 
 HARMFUL = [
-    (executed("DROP TABLE todos"), f"The table todos {READS}"),
-    (executed("ALTER TABLE todos RENAME TO chores"), f"The table todos {READS}"),
+    (executed("DROP TABLE sample_chores"), f"The table sample_chores {READS}"),
+    (
+        executed("ALTER TABLE sample_chores RENAME TO tasks"),
+        f"The table sample_chores {READS}",
+    ),
     (
         executed(
-            "ALTER TABLE todos RENAME TO chores",
-            "CREATE VIEW todos AS SELECT * FROM chores",
+            "ALTER TABLE sample_chores RENAME TO tasks",
+            "CREATE VIEW sample_chores AS SELECT * FROM tasks",
         ),
-        f"The table todos {READS}",
+        f"The table sample_chores {READS}",
     ),
     (executed("ALTER TABLE audit DROP details"), f"audit.details {READS}"),
     (
-        executed("ALTER TABLE devices RENAME location TO room"),
-        f"devices.location {READS}",
-        f"devices.room must be filled, {UNKNOWN} it.",
+        executed("ALTER TABLE sample_gadgets RENAME location TO room"),
+        f"sample_gadgets.location {READS}",
+        f"sample_gadgets.room must be filled, {UNKNOWN} it.",
     ),
     (
-        batch("devices", "add_column", sa.Column("room", TEXT, nullable=False)),
-        f"devices.room must be filled, {UNKNOWN} it.",
+        batch("sample_gadgets", "add_column", sa.Column("room", TEXT, nullable=False)),
+        f"sample_gadgets.room must be filled, {UNKNOWN} it.",
     ),
     (
-        executed("ALTER TABLE devices ADD room TEXT NOT NULL DEFAULT NULL"),
-        f"devices.room must be filled, {UNKNOWN} it.",
+        executed("ALTER TABLE sample_gadgets ADD room TEXT NOT NULL DEFAULT NULL"),
+        f"sample_gadgets.room must be filled, {UNKNOWN} it.",
     ),
     (
         altered("users", "last_login_ip", nullable=False),
@@ -113,56 +116,58 @@ HARMFUL = [
         "audit.details is computed, and this release writes it.",
     ),
     (
-        altered("devices", "name", type_=sa.String(32)),
-        f"devices.name is VARCHAR(32), {TAKES} VARCHAR(64).",
+        altered("sample_gadgets", "name", type_=sa.String(32)),
+        f"sample_gadgets.name is VARCHAR(32), {TAKES} VARCHAR(64).",
     ),
     (
-        altered("devices", "search", type_=sa.String(4000)),
-        f"devices.search is VARCHAR(4000), {TAKES} TEXT.",
+        altered("sample_gadgets", "search", type_=sa.String(4000)),
+        f"sample_gadgets.search is VARCHAR(4000), {TAKES} TEXT.",
     ),
     (
-        altered("devices", "name", type_=sa.CHAR(64)),
-        f"devices.name is CHAR(64), {TAKES} VARCHAR(64).",
+        altered("sample_gadgets", "name", type_=sa.CHAR(64)),
+        f"sample_gadgets.name is CHAR(64), {TAKES} VARCHAR(64).",
     ),
     (
-        altered("imports", "processed", type_=sa.Integer()),
-        f"imports.processed is INTEGER, {TAKES} BIGINT.",
+        altered("audit", "account_id", type_=sa.Integer()),
+        f"audit.account_id is INTEGER, {TAKES} BIGINT.",
     ),
     (
-        altered("imports", "tries", type_=sa.SmallInteger()),
-        f"imports.tries is SMALLINT, {TAKES} INTEGER.",
+        altered("users", "generation", type_=sa.SmallInteger()),
+        f"users.generation is SMALLINT, {TAKES} INTEGER.",
     ),
     (
-        altered("imports", "dry_run", type_=sa.Integer()),
-        f"imports.dry_run is INTEGER, {TAKES} BOOLEAN.",
+        altered("sample_chores", "done", type_=sa.Integer()),
+        f"sample_chores.done is INTEGER, {TAKES} BOOLEAN.",
     ),
     (
-        altered("imports", "errors", type_=sa.Text()),
-        f"imports.errors is TEXT, {TAKES} JSON.",
+        altered("roles", "permissions", type_=sa.Text()),
+        f"roles.permissions is TEXT, {TAKES} JSON.",
     ),
     (
-        altered("todos", "due_at", type_=sa.Date()),
-        f"todos.due_at is DATE, {TAKES} DATETIME.",
+        altered("sample_chores", "due_at", type_=sa.Date()),
+        f"sample_chores.due_at is DATE, {TAKES} DATETIME.",
     ),
     (
         altered("idempotency", "body", type_=sa.Text()),
         f"idempotency.body is TEXT, {TAKES} BLOB.",
     ),
     (
-        indexed("devices", "serial_number"),
-        f"devices must be unique by (serial_number), {UNKNOWN} that.",
+        indexed("sample_gadgets", "serial_number"),
+        f"sample_gadgets must be unique by (serial_number), {UNKNOWN} that.",
     ),
     (
-        batch("devices", "create_unique_constraint", "uq_new", ["name", "owner_id"]),
-        f"devices must be unique by (name, owner_id), {UNKNOWN} that.",
+        batch(
+            "sample_gadgets", "create_unique_constraint", "uq_new", ["name", "owner_id"]
+        ),
+        f"sample_gadgets must be unique by (name, owner_id), {UNKNOWN} that.",
     ),
     (
-        indexed("devices", "name", sqlite_where=sa.text("location = 'Attic'")),
-        f"devices must be unique by (name) WHERE location = 'Attic', {UNKNOWN} that.",
+        indexed("sample_gadgets", "name", sqlite_where=sa.text("location = 'Attic'")),
+        f"sample_gadgets must be unique by (name) WHERE location = 'Attic', {UNKNOWN} that.",
     ),
     (
-        executed("create unique index ix_new on devices(lower(name))"),
-        f"devices must be unique by (lower(name)), {UNKNOWN} that.",
+        executed("create unique index ix_new on sample_gadgets(lower(name))"),
+        f"sample_gadgets must be unique by (lower(name)), {UNKNOWN} that.",
     ),
     (
         executed("CREATE UNIQUE INDEX ix_new ON users (name_key COLLATE NOCASE)"),
@@ -171,17 +176,19 @@ HARMFUL = [
     (
         both(
             EXTERNAL,
-            executed("CREATE UNIQUE INDEX ix ON devices (external_id, lower(name))"),
+            executed(
+                "CREATE UNIQUE INDEX ix ON sample_gadgets (external_id, lower(name))"
+            ),
         ),
-        f"devices must be unique by (external_id, lower(name)), {UNKNOWN} that.",
+        f"sample_gadgets must be unique by (external_id, lower(name)), {UNKNOWN} that.",
     ),
     (
-        both(EXTERNAL, indexed("devices", "external_id", "owner_id")),
-        f"devices must be unique by (external_id, owner_id), {UNKNOWN} that.",
+        both(EXTERNAL, indexed("sample_gadgets", "external_id", "owner_id")),
+        f"sample_gadgets must be unique by (external_id, owner_id), {UNKNOWN} that.",
     ),
     (
-        both(KIND, indexed("devices", "kind")),
-        f"devices must be unique by (kind), {UNKNOWN} that.",
+        both(KIND, indexed("sample_gadgets", "kind")),
+        f"sample_gadgets must be unique by (kind), {UNKNOWN} that.",
     ),
     (
         batch("users", "drop_constraint", "uq_users_name_key"),
@@ -200,8 +207,8 @@ HARMFUL = [
         f"audit is held to users by (account_id), {UNKNOWN} that.",
     ),
     (
-        batch("todos", "drop_constraint", "fk_todos_device"),
-        f"todos is not held to devices by (device) ON DELETE SET NULL {RELIES}",
+        batch("sample_chores", "drop_constraint", "fk_sample_chores_gadget"),
+        f"sample_chores is not held to sample_gadgets by (gadget) ON DELETE SET NULL {RELIES}",
     ),
     (
         both(
@@ -219,23 +226,25 @@ HARMFUL = [
         f"rooms keeps rows of users from being deleted, {UNKNOWN} that.",
     ),
     (
-        executed("ALTER TABLE todos ADD helper_id INTEGER REFERENCES users"),
-        f"todos keeps rows of users from being deleted, {UNKNOWN} that.",
+        executed("ALTER TABLE sample_chores ADD helper_id INTEGER REFERENCES users"),
+        f"sample_chores keeps rows of users from being deleted, {UNKNOWN} that.",
     ),
     (
-        batch("devices", "create_check_constraint", "ck", "length(name) > 2"),
-        f"devices must meet (length(name) > 2), {UNKNOWN} that.",
+        batch("sample_gadgets", "create_check_constraint", "ck", "length(name) > 2"),
+        f"sample_gadgets must meet (length(name) > 2), {UNKNOWN} that.",
     ),
     (
         both(
             EXTERNAL,
-            batch("devices", "create_check_constraint", "ck", "external_id <> name"),
+            batch(
+                "sample_gadgets", "create_check_constraint", "ck", "external_id <> name"
+            ),
         ),
-        f"devices must meet (external_id <> name), {UNKNOWN} that.",
+        f"sample_gadgets must meet (external_id <> name), {UNKNOWN} that.",
     ),
     (
-        executed("ALTER TABLE devices ADD room TEXT CHECK (room IS NOT NULL)"),
-        f"devices must meet (room IS NOT NULL), {UNKNOWN} that.",
+        executed("ALTER TABLE sample_gadgets ADD room TEXT CHECK (room IS NOT NULL)"),
+        f"sample_gadgets must meet (room IS NOT NULL), {UNKNOWN} that.",
     ),
     (
         executed(
@@ -245,15 +254,15 @@ HARMFUL = [
     ),
     (
         both(
-            executed("DROP TABLE import_faults"),
+            executed("DROP TABLE idempotency"),
             executed(
-                "CREATE TABLE import_faults (import_id INTEGER REFERENCES imports (id) "
-                'ON DELETE CASCADE, "row" BIGINT, number INTEGER, pointer VARCHAR(255), '
-                "detail TEXT, PRIMARY KEY (import_id, number))"
+                "CREATE TABLE idempotency (account_id INTEGER, key VARCHAR(255), "
+                "request_hash BLOB, created_at DATETIME, status INTEGER, headers JSON, "
+                "body BLOB, PRIMARY KEY (account_id))"
             ),
         ),
-        "import_faults has the key (import_id, number), and this release knows "
-        "(import_id, number, row).",
+        "idempotency has the key (account_id), and this release knows "
+        "(account_id, key).",
     ),
 ]
 
@@ -261,36 +270,38 @@ HARMLESS = [
     executed("CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)"),
     EXTERNAL,
     KIND,
-    executed("ALTER TABLE devices ADD label TEXT NOT NULL AS (name || '!')"),
-    altered("devices", "location", nullable=True),
-    altered("devices", "location", server_default="Attic"),
-    altered("devices", "name", type_=sa.String(128)),
-    altered("devices", "name", type_=sa.Text()),
-    altered("imports", "tries", type_=sa.BigInteger()),
-    executed("CREATE INDEX ix_new ON devices (serial_number)"),
-    executed("DROP INDEX ix_devices_owner_id_name_id"),
+    executed("ALTER TABLE sample_gadgets ADD label TEXT NOT NULL AS (name || '!')"),
+    altered("sample_gadgets", "location", nullable=True),
+    altered("sample_gadgets", "location", server_default="Attic"),
+    altered("sample_gadgets", "name", type_=sa.String(128)),
+    altered("sample_gadgets", "name", type_=sa.Text()),
+    altered("users", "generation", type_=sa.BigInteger()),
+    executed("CREATE INDEX ix_new ON sample_gadgets (serial_number)"),
+    executed("DROP INDEX ix_sample_gadgets_owner_id_name_id"),
     both(
         batch("users", "drop_constraint", "uq_users_name_key"),
         executed("CREATE UNIQUE INDEX uq ON users (name_key)"),
     ),
-    both(EXTERNAL, indexed("devices", "external_id")),
+    both(EXTERNAL, indexed("sample_gadgets", "external_id")),
     both(
         EXTERNAL,
         indexed(
-            "devices", "external_id", sqlite_where=sa.text("external_id IS NOT NULL")
+            "sample_gadgets",
+            "external_id",
+            sqlite_where=sa.text("external_id IS NOT NULL"),
         ),
     ),
-    both(EXTERNAL, KIND, indexed("devices", "external_id", "kind")),
-    executed("ALTER TABLE devices ADD room_id INTEGER REFERENCES rooms (id)"),
+    both(EXTERNAL, KIND, indexed("sample_gadgets", "external_id", "kind")),
+    executed("ALTER TABLE sample_gadgets ADD room_id INTEGER REFERENCES rooms (id)"),
     executed(
         "CREATE TABLE rooms (id INTEGER REFERENCES users ON DELETE CASCADE)",
-        "ALTER TABLE todos ADD by INTEGER REFERENCES users (id) ON DELETE SET NULL",
+        "ALTER TABLE sample_chores ADD by INTEGER REFERENCES users (id) ON DELETE SET NULL",
     ),
     executed(
-        "ALTER TABLE devices ADD kind TEXT NOT NULL DEFAULT 'plain' "
+        "ALTER TABLE sample_gadgets ADD kind TEXT NOT NULL DEFAULT 'plain' "
         "CHECK (kind IN ('plain', 'odd', 'name'))"
     ),
-    executed("ALTER TABLE devices ADD at TEXT CHECK (at LIKE '%:%')"),
+    executed("ALTER TABLE sample_gadgets ADD at TEXT CHECK (at LIKE '%:%')"),
 ]
 
 
@@ -348,8 +359,8 @@ def compared(ours, theirs):
 
 def test_a_default_that_we_rely_on_must_stay(tables):
     before = tables(KIND, "before")
-    after = tables(added("devices", "kind", TEXT, nullable=False), "after")
-    told = "devices.kind has lost its default, and this release relies on it."
+    after = tables(added("sample_gadgets", "kind", TEXT, nullable=False), "after")
+    told = "sample_gadgets.kind has lost its default, and this release relies on it."
     assert compared(before, after) == [told]
 
 
@@ -360,7 +371,7 @@ def test_what_we_do_not_name_any_more_may_go(tables):
 
 def test_a_number_may_grow_and_not_shrink(tables):
     def price(*digits):
-        step = added("devices", "price", sa.Numeric(*digits))
+        step = added("sample_gadgets", "price", sa.Numeric(*digits))
         return tables(step, f"price{digits}")
 
     usual = price(8, 2)
@@ -393,7 +404,7 @@ def database(make_app, scratch, tmp_path):
     file = shutil.copy(scratch, tmp_path / "database.sqlite3")
     app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}")
     with app.app_context():
-        downgrade(revision=BEFORE_IMPORTS)
+        downgrade(revision=OLDER)
     yield app
     close(app)
 
@@ -440,14 +451,14 @@ def works_with(file):
 
 def test_the_running_release_itself_is_asked(asked, running):
     folder = running()
-    models = folder / "myapp" / "devices" / "models.py"
-    known = "    last_seen_at = Column("
-    models.write_text(
-        models.read_text().replace(known, f"    x = Column(MOMENT)\n{known}")
-    )
+    models = folder / "myapp" / "users" / "models.py"
+    known = "    last_login_at = Column("
+    code = models.read_text()
+    assert known in code
+    models.write_text(code.replace(known, f"    x = Column(MOMENT)\n{known}"))
     told = said(asked(folder), 1)
     assert told.startswith(
-        "devices.x is gone, and this release reads it.\nError: The run"
+        "users.x is gone, and this release reads it.\nError: The run"
     )
     assert "docs/adr/0022-migrations-gate.md" in told
     assert (ROOT / "docs/adr/0022-migrations-gate.md").exists()
@@ -462,7 +473,7 @@ def test_what_the_running_release_can_live_with_passes(
     folder = running(f"{JUDGE}    print('It is good.')")
     assert said(asked(folder)) == "It is good.\n"
     with database.app_context():
-        assert migrated() == {BEFORE_IMPORTS}
+        assert migrated() == {OLDER}
 
 
 def test_a_release_that_breaks_is_told_of_without_its_trace(asked, running):
@@ -520,7 +531,7 @@ def test_a_migration_that_fails_is_named(
     assert told.startswith("Error: ") and told.count("\n") == 1
     assert f"20261201_colour.py{why}" in told
     with database.app_context():
-        assert migrated() == {BEFORE_IMPORTS}
+        assert migrated() == {OLDER}
 
 
 def test_a_database_that_does_not_answer_is_told_of_without_its_password(make_app):

@@ -1,36 +1,19 @@
-"""Behind a real nginx that compresses, an item's ETag still lets its owner change it."""
+"""nginx before the service: what it must leave as it is, and what it must refuse."""
 
 import gzip
 import json
-import shutil
-import socket
-import time
-from contextlib import closing
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
 from conftest import LAMP, PASSWORDS, basic
-from myapp.core.processes import spawn
+from support.nginx import deployed_nginx, free_ports, needs_nginx, running_nginx, send
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-CONFIGURATION = """
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
+COMPRESSING = """
     gzip on;
     gzip_proxied any;
     gzip_min_length 1;
-    client_body_temp_path {folder};
-    proxy_temp_path {folder};
-    fastcgi_temp_path {folder};
-    uwsgi_temp_path {folder};
-    scgi_temp_path {folder};
     server {{
         listen 127.0.0.1:{port};
         location / {{
@@ -38,32 +21,18 @@ http {{
             proxy_set_header Host $http_host;
         }}
     }}
-}}
 """
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+pytestmark = needs_nginx
 
 
 @pytest.fixture
 def front(live_server, tmp_path):
-    """The address of an nginx before a live service."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    settings = {"folder": tmp_path, "port": port, "behind": live_server}
-    (tmp_path / "nginx.conf").write_text(CONFIGURATION.format(**settings))
-    process = spawn(
-        [NGINX, "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"]
-    )
-    try:
-        for _ in range(100):
-            with closing(socket.socket()) as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+    """The address of an nginx that compresses, before a live service."""
+    (port,) = free_ports(1)
+    content = COMPRESSING.format(port=port, behind=live_server)
+    with running_nginx(tmp_path, content, port):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        assert process.wait(10) == 0
 
 
 def call(verb, url, body=None, **headers):
@@ -108,3 +77,21 @@ def test_a_page_goes_through_nginx_as_we_compressed_it(front):
     assert len(json.loads(gzip.decompress(body))["items"]) == 3
     assert headers["ETag"].startswith('"')
     assert call("GET", gadgets, **{"If-None-Match": headers["ETag"]})[0] == 304
+
+
+@pytest.fixture
+def deployed(tmp_path):
+    """The port of an nginx as deploy/setup sets it up."""
+    with deployed_nginx(tmp_path) as port:
+        yield port
+
+
+def test_a_body_that_no_endpoint_takes_is_refused(deployed):
+    status, problem = send(deployed, "/api/v1/users/", 3_000_000)
+    assert status == 413
+    assert (problem["status"], problem["title"]) == (413, "Content Too Large")
+
+
+def test_a_body_that_an_endpoint_may_take_is_passed_on(deployed):
+    status, problem = send(deployed, "/api/v1/users/", 1_100_000, bytes(1_100_000))
+    assert (status, problem["title"]) == (502, "Bad Gateway")  # no service is behind it

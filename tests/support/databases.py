@@ -1,6 +1,6 @@
 """Run a command beside a database server of its own, gone afterwards.
 
-    python tests/databases.py postgresql pytest -q
+    python tests/support/databases.py postgresql pytest -q
 
 The server comes from Debian's packages, which it installs where they are missing and it
 may. It listens on 127.0.0.1 on a free port, keeps its data in a temporary folder, and the

@@ -1,6 +1,6 @@
 """Does openapi.json break the clients of a former state?
 
-    .venv/bin/python tests/former.py [REVISION]
+    .venv/bin/python tests/support/openapi_baseline.py [REVISION]
 
 Compares the file of the checkout with that of a revision of git, by default the newest tag
 `v*` below HEAD or, where there is none with that file, the state before the file was last

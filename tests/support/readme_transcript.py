@@ -1,7 +1,7 @@
 """The README's tour, and its first feature: the commands run against a fresh service, and
 what they answer.
 
-`make tour` writes the answers into the page; test_readme.py and tests/own hold the page to
+`make tour` writes the answers into the page; tests/test_readme.py and tests/template hold the page to
 them.
 """
 

@@ -16,7 +16,8 @@ from flask import current_app
 
 from myapp.core.data.embedded_redis import PATIENCE, redis_command
 from myapp.core.processes import spawn
-from myapp.ops.probes import HOST, demo_accounts, readiness
+from myapp.ops.probes import HOST, readiness
+from myapp.users.commands import demo_accounts
 
 COLOURS = ("magenta", "cyan", "yellow", "green", "blue")
 

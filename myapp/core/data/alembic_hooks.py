@@ -1,6 +1,7 @@
 """What a migration does to our tables beyond Alembic's own ways, and how one is written."""
 
 from contextlib import contextmanager, suppress
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 
 import click
@@ -179,6 +180,32 @@ def put_right(_context, _revision, directives):
                 if "id" in {column.name for column in columns}:
                     op.kw = TABLE | op.kw
         side.ops = [op for op in side.ops if getattr(op, "ops", True)]
+        if gone or back:
+            side.ops = in_order(side.ops)
+
+
+def in_order(steps):
+    """Return the steps so that no foreign key refers to a table that does not exist:
+    dropped tables come last, re-created ones first, both in the order of their keys."""
+    created = [step for step in steps if isinstance(step, ops.CreateTableOp)]
+    dropped = [step for step in steps if isinstance(step, ops.DropTableOp)]
+    others = [step for step in steps if step not in created + dropped]
+    return [*by_references(created), *others, *reversed(by_references(dropped))]
+
+
+def by_references(steps):
+    """Return steps that each create or drop a table, a table after those it refers to."""
+    steps = {
+        step.table_name: step for step in sorted(steps, key=lambda s: s.table_name)
+    }
+    sorter = TopologicalSorter()
+    for name, step in steps.items():
+        keys = step.to_table().foreign_keys
+        others = {key.target_fullname.partition(".")[0] for key in keys} - {name}
+        sorter.add(name, *sorted(others & steps.keys()))
+    with suppress(CycleError):  # no order fits tables that refer to each other
+        return [steps[name] for name in sorter.static_order()]
+    return list(steps.values())
 
 
 def ordered(steps):

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import flask_restx
 from flask import Blueprint
 
-OPTIONAL_MODULES = ("commands", "tasks", "checks")
+OPTIONAL_MODULES = ("commands", "tasks")
 
 
 class FeatureApi(flask_restx.Api):
@@ -18,12 +18,13 @@ class FeatureApi(flask_restx.Api):
 
     `name`: the feature's, and its address below API_PREFIX. `at_root`: mount it at the root
     instead. `below`: the address of the parent that all of it belongs to, as
-    `devices/<int:device_id>`; the documents stay at the feature's own address.
+    `books/<int:book_id>`; the documents stay at the feature's own address.
     `owned`: whether its records belong to an account each; it then declares the permissions
     `<name>:read_all` and `<name>:write_all`. `permissions`: any others that it declares.
 
-    A feature's commands.py adds to `cli`, Flask's group for a blueprint, and its demo data
-    with `demo`.
+    A feature's commands.py adds to `cli`, Flask's group for a blueprint, its demo data
+    with `demo`, and to `statistics` statements that count, by the noun for what they count:
+    `flask restore` prints them.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class FeatureApi(flask_restx.Api):
         blueprint = Blueprint(name, __name__, cli_group=None)  # flask <command>, flat
         self.cli = blueprint.cli
         self.demos = {}  # by model
+        self.statistics = {}
         self.init_app(blueprint, add_specs=False)
 
     @property
@@ -62,7 +64,7 @@ class FeatureApi(flask_restx.Api):
         return import_module(full_name) if there else None
 
     def mount(self, app):
-        """Register the feature's endpoints, commands, tasks and checks on `app`."""
+        """Register the feature's endpoints, commands and tasks on `app`."""
         for name in OPTIONAL_MODULES:
             self.module(name)
         place = f"{self.below}/{self.name}" if self.below else self.name

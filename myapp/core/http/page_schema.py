@@ -1,11 +1,10 @@
 """The schema and the query parameters of a page."""
 
+from ...version import EXAMPLE_URL
 from ..data.models.pages import MOST_COUNTED, MOST_PER_PAGE, PER_PAGE
 from ..schema.examples import example_of
 from ..schema.fields import reading
 from .query import DEEPEST, filter_parameters, query
-
-AN_ADDRESS = "https://api.example.com/api/v1/devices"
 
 
 def parameters_of(model):
@@ -64,11 +63,11 @@ def collection_schema(model):
         pages=count("How many pages there are; null where nobody counted.", 1, "null"),
         total=count(f"How many items, counted to {MOST_COUNTED:,}.", 1, "null"),
         total_exact={"type": "boolean", "description": "Whether there are no more."},
-        first=uri("The first page.", AN_ADDRESS),
+        first=uri("The first page.", EXAMPLE_URL),
         prev=uri("The page before.", None, "null"),
         next=uri("The page after.", None, "null"),
         last=uri(
-            "The last page; null where nobody counted the pages.", AN_ADDRESS, "null"
+            "The last page; null where nobody counted the pages.", EXAMPLE_URL, "null"
         ),
     )
     items = model.read_schema

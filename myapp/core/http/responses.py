@@ -18,8 +18,8 @@ from .preconditions import conditional, etag, precondition
 from .requests import JSON
 
 LONGEST_NAME = 255  # bytes of a file's name
-# What is a device to Windows, whatever its ending.
-DEVICE_FILE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.I)
+# Names that Windows reserves, with any ending.
+RESERVED_FILE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.I)
 NO_STORE = {"Cache-Control": "no-cache, no-store, max-age=0"}
 
 
@@ -95,7 +95,7 @@ def attachment(stem, ending):
         "_" if unicodedata.category(c)[0] == "C" or c in '/\\:*?"<>|%' else c
         for c in stem
     )
-    if DEVICE_FILE.fullmatch(stem):
+    if RESERVED_FILE.fullmatch(stem):
         stem = f"_{stem}"
     stem = stem.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore")
     safe = stem + ending

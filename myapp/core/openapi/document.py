@@ -5,7 +5,7 @@ import re
 
 from flask_restx import Resource
 
-from ...version import __version__
+from ...version import TITLE, __version__
 from ..errors import DETAILS, TITLES
 from ..schema.examples import example_of
 from ..schema.operation import (
@@ -21,7 +21,6 @@ from ..schema.operation import (
 from .components import shared, with_references
 from .swagger2 import downgrade
 
-TITLE = "Smart device registry"
 DESCRIPTION = """\
 Sign in with a username and a password (HTTP Basic), or with an access token (Bearer).
 Every error is a problem (RFC 9457); quote its `request_id` when you ask for help.

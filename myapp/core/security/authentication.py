@@ -18,7 +18,7 @@ from ..data.session import unit_of_work
 from ..errors import Problem
 from . import rate_limit
 from .login_throttle import Slowdown
-from .passwords import hashed, hasher, verified
+from .passwords import hashed, needs_rehash, verified
 from .tokens import ACCESS, Tokens
 
 TRUSTED = 1.0  # seconds for which an account is taken to be as it was read
@@ -92,7 +92,7 @@ class Guard:
         if not verified(known, password) or account is None:
             self.slowdown.failed(username, request.remote_addr)
             return None
-        if hasher.check_needs_rehash(known):
+        if needs_rehash(known):
             with unit_of_work():
                 self.keep_hash(account.id, known, hashed(password))
             self.accounts.clear()

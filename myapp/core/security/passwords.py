@@ -21,6 +21,11 @@ def verified(password_hash, password):
         return False
 
 
+def needs_rehash(password_hash):
+    """Return whether a hash was made with other parameters than today's."""
+    return hasher.check_needs_rehash(password_hash)
+
+
 def composed(password):
     """The one form of text that looks the same (NIST SP 800-63B §5.1.1.2)."""
     return unicodedata.normalize("NFC", password)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
 from ...core.data.session import sql, unit_of_work
 from ...core.observability.health import check_migrations
@@ -82,13 +83,13 @@ def restore(file, replace):
         with zstd.open(file) as packed:
             kind().load(packed, there)
         with unit_of_work(writes=False):
-            session, known = sql.session, sql.metadata.tables
-            revision = session.scalar(text(f"SELECT version_num FROM {WITNESS}"))
-            existing = known["users"].c.deleted_at.is_(None)
-            users = select(func.count()).select_from(known["users"]).where(existing)
-            devices = select(func.count()).select_from(known["devices"])
-            counts = session.scalar(users), session.scalar(devices)
-    click.echo("Revision {}: {} accounts, {} devices.".format(revision, *counts))
+            revision = sql.session.scalar(text(f"SELECT version_num FROM {WITNESS}"))
+            counts = [
+                f"{sql.session.scalar(statement)} {label}"
+                for feature in current_app.extensions["features"]
+                for label, statement in feature.statistics.items()
+            ]
+    click.echo(f"Revision {revision}: {', '.join(counts)}.")
     click.echo(f"Migrations: {check_migrations()}")
 
 

@@ -1,4 +1,4 @@
-"""Backups of MariaDB."""
+"""Back up MariaDB with mariadb-dump, and restore with mariadb."""
 
 import shutil
 import tempfile
@@ -15,7 +15,6 @@ from ..copy_database import said
 from .tools import PIECE, WITNESS, in_line, pack, parameters, tables, tool, zstd
 
 
-# MariaDB
 def dump_mariadb(packed, _folder):
     how = ["--single-transaction", "--quick", "--skip-add-locks"]
     with mariadb("mariadb-dump", *how, stdout=PIPE) as process:

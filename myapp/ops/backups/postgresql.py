@@ -1,4 +1,4 @@
-"""Backups of PostgreSQL."""
+"""Back up PostgreSQL with pg_dump, and restore with pg_restore and psql."""
 
 import shutil
 from subprocess import DEVNULL, PIPE
@@ -10,7 +10,6 @@ from ...core.data.session import sql, unit_of_work
 from .tools import PIECE, WITNESS, parameters, tool
 
 
-# PostgreSQL
 def dump_postgresql(packed, _folder):
     schema = f'--schema="{schema_name()}"'
     command = ["pg_dump", "--format=custom", "--compress=0", "--no-password", schema]
@@ -19,10 +18,8 @@ def dump_postgresql(packed, _folder):
 
 
 def load_postgresql(packed, tables):
-    schema, quoted = (
-        schema_name(),
-        sql.engine.dialect.identifier_preparer.quote_identifier,
-    )
+    schema = schema_name()
+    quoted = sql.engine.dialect.identifier_preparer.quote_identifier
     own = quoted(schema)
     drops = [f"DROP TABLE {own}.{quoted(name)} CASCADE;\n" for name in tables]
     told = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--no-password"]

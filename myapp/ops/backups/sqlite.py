@@ -1,4 +1,4 @@
-"""Backups of SQLite."""
+"""Back up and restore SQLite with its backup API."""
 
 import os
 import shutil
@@ -13,7 +13,6 @@ from ...core.data.session import sql
 from .tools import PIECE, WITNESS
 
 
-# SQLite
 def dump_sqlite(packed, folder):
     copy = folder / "copy.sqlite3"
     with closing(sqlite3.connect(copy)) as target, live_sqlite() as live:

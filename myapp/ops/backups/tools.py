@@ -1,4 +1,4 @@
-"""Run the tools of a database, and report their errors."""
+"""What the backups of all databases share: their tools, their errors, the packed file."""
 
 import os
 import sqlite3
@@ -45,12 +45,9 @@ def in_line(text):
 
 def parameters():
     """What the driver connects with, but for the limits of a statement's time."""
-    name, ours = (
-        sql.engine.dialect.name,
-        current_app.config["SQLALCHEMY_ENGINE_OPTIONS"],
-    )
-    _, address = sql.engine.dialect.create_connect_args(sql.engine.url)
-    unlimited = engine_options(name, {}, longest=0)["connect_args"]
+    dialect, ours = sql.engine.dialect, current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
+    _, address = dialect.create_connect_args(sql.engine.url)
+    unlimited = engine_options(dialect.name, {}, longest=0)["connect_args"]
     return address | ours["connect_args"] | unlimited
 
 

@@ -1,31 +1,32 @@
-"""`flask doctor`: what is wrong with this service, here and now, and what mends it.
-
-What it looks at stands in checks.py, and how that is told in findings.py.
-"""
+"""`flask doctor`: run the checks of this package and of the features."""
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from ...core.observability.checks import CHECKS, wrong
+from .checks import database, machine, redis, runtime, settings
 from .checks.common import quoted
-from .checks.registry import BEFORE, CHECKS
-from .report import ADVICE, OK, WRONG, Finding, show, wrong
+from .report import ADVICE, OK, WRONG, Finding, show
+
+MODULES = (
+    runtime,
+    settings,
+    machine,
+    database,
+    redis,
+)  # in the order in which they run
 
 
-def bedridden(app, error):
-    """`app`, whose settings ended in this error, with one command: it tells why."""
-    init_app(app, None, error)
+def doctor_only_app(app, features, error):
+    """Give `app`, whose settings raised `error`, only the doctor; it reports the error."""
+    init_app(app, features, error)
     return app
 
 
-def init_app(app, people, error=None):
-    """Give `app` its doctor.
-
-    `people`: makes a dict of what there is to say of the accounts: their `number`, whether
-    the built-in `roles` and an `admin` are there, and `known`, the names of those whose
-    password everybody knows. `error`: why there is no application.
-    """
-    app.extensions["doctor"] = people, error
+def init_app(app, features, error=None):
+    """Give `app` the command; `error`: why its settings cannot be used."""
+    app.extensions["doctor"] = features, error
     app.cli.add_command(doctor)
 
 
@@ -38,46 +39,48 @@ def doctor(strict, as_json):
 
     1 is the exit code where something is wrong. Nothing is changed, and no secret shown.
     """
-    _, error = current_app.extensions["doctor"]
-    found, left_out = look(BEFORE if error else CHECKS)
-    if error:
-        left_out = [check.__name__ for check in CHECKS if check not in BEFORE]
-    show(found, left_out, as_json)
-    levels = {finding.level for finding in found}
+    features, _ = current_app.extensions["doctor"]
+    findings, left_out = run_checks(registered_checks(features))
+    show(findings, left_out, as_json)
+    levels = {finding.level for finding in findings}
     if WRONG in levels or strict and ADVICE in levels:
         raise SystemExit(1)
 
 
-def look(checks):
-    """The findings, and the names of the checks that were left out, since another one that
-    they build on had no fact to tell of.
+def registered_checks(features):
+    """Return the checks of this package, then those in the features' checks.py."""
+    modules = [*MODULES, *(feature.module("checks") for feature in features)]
+    return [check for m in modules if m for check in CHECKS[m.__name__]]
 
-    `checks`: each with the name of that other one, or None.
+
+def run_checks(checks):
+    """Return the findings, and the names of the checks that did not run.
+
+    A check does not run if the one that it depends on has returned nothing.
     """
-    found, left_out, facts = [], [], {None: True}
-    for check, needed in checks.items():
-        name = check.__name__
-        if not facts.get(needed):
+    findings, left_out, facts = [], [], {None: True}
+    for name, after, function in checks:
+        if not facts.get(after):
             left_out.append(name)
             continue
         try:
-            facts[name], mine = made(check)
-        except Exception as error:  # to tell of all others is worth more than to end
-            told = f"cannot be looked at: {type(error).__name__}: {quoted(error)}"
-            mine = [wrong(told, "mend what else is wrong, and look again")]
-        if facts.get(name) and not mine:
-            mine = [(OK, facts[name])]
-        found += [Finding(name, *words) for words in mine]
-    return found, left_out
+            facts[name], results = run_check(function)
+        except Exception as error:  # the other checks still have something to say
+            message = f"cannot be looked at: {type(error).__name__}: {quoted(error)}"
+            results = [wrong(message, "mend what else is wrong, and look again")]
+        if facts.get(name) and not results:
+            results = [(OK, facts[name], "")]
+        findings += [Finding(name, *result) for result in results]
+    return findings, left_out
 
 
-def made(check):
-    """The fact that a check returns, and the list of what it yields."""
+def run_check(function):
+    """Return what a check returns, and the list of what it yields."""
     fact = None
 
-    def through():
+    def results():
         nonlocal fact
-        fact = yield from check(current_app.config)
+        fact = yield from function(current_app.config)
 
-    mine = list(through())
-    return fact, mine
+    yielded = list(results())
+    return fact, yielded

@@ -1,7 +1,7 @@
-"""Installed packages against requirements.txt.
+"""Compare the installed packages with requirements.txt.
 
-This module needs only what `flask` itself needs: where a package is missing, nothing else
-of the service can be imported, and `flask doctor` must still say so.
+This module imports only the standard library and click: if a package is missing, nothing
+else of the service can be imported, and `flask doctor` must still say so.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections import defaultdict
 from importlib import import_module, metadata
 from pathlib import Path
 
-from .report import WRONG, Finding, advice, show, wrong
+from .report import ADVICE, WRONG, Finding, show
 
 PACKAGE = __package__.partition(".")[0]
 ROOT = Path(__file__).parents[3]
@@ -20,12 +20,15 @@ REPAIR = INSTALL.replace(" install ", " install --force-reinstall ")
 
 
 def is_called():
-    """Whether this process is `flask doctor`."""
+    """Return whether this process is `flask doctor`."""
     return sys.argv[1:2] == ["doctor"]
 
 
-def packages(root):
-    """What is installed, against what is locked: a check, as those in checks.py."""
+def check_packages(root):
+    """Yield a finding if packages are missing, and one if they are not the locked ones.
+
+    `root`: the folder of requirements.txt. It is a check: see core/observability/checks.py.
+    """
     locked, optional = defaultdict(set), set()
     lines = (root / "requirements.txt").read_text(encoding="utf-8")
     for name, version, marker in LOCKED.findall(lines):
@@ -43,25 +46,24 @@ def packages(root):
             if installed not in versions:
                 others.append(f"{name} {installed} for {' or '.join(sorted(versions))}")
     if missing:
-        yield wrong(f"missing: {', '.join(missing)}", INSTALL)
+        yield WRONG, f"missing: {', '.join(missing)}", INSTALL
     if others:
-        yield advice(f"not as locked: {', '.join(others)}", INSTALL)
+        yield ADVICE, f"not as locked: {', '.join(others)}", INSTALL
     return f"{len(locked)}, as requirements.txt locks them"
 
 
 def require_packages():
-    """Where the doctor is called, and the rest cannot be imported for a package that is
-    missing or broken, say so, and end."""
+    """If this is `flask doctor`, and a package is missing or broken, report it and exit."""
     if not is_called():
         return
     try:
-        import_module(f"{PACKAGE}.ops.commands")  # which needs all of them
+        import_module(f"{PACKAGE}.ops.commands")  # which imports all packages
     except ImportError as error:
         if (error.name or "").partition(".")[0] == PACKAGE:
-            raise  # a mistake of ours
-        found = list(packages(ROOT))
-        if not any(level == WRONG for level, *_ in found):
-            found.append(wrong(f"cannot be imported: {error}", REPAIR))
-        found = [Finding("packages", *words) for words in found]
-        show(found, ["all else"], "--json" in sys.argv)
+            raise  # a mistake in our own code
+        results = list(check_packages(ROOT))
+        if not any(level == WRONG for level, *_ in results):
+            results.append((WRONG, f"cannot be imported: {error}", REPAIR))
+        findings = [Finding("packages", *result) for result in results]
+        show(findings, ["all else"], "--json" in sys.argv)
         raise SystemExit(1) from None

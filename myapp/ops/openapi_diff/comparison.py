@@ -1,10 +1,9 @@
-"""Compare the operations and schemas of two OpenAPI documents."""
+"""Compare the operations and the schemas of two OpenAPI documents."""
 
 from math import inf
 
 from .dereference import (
     ANNOTATIONS,
-    NAMES,
     as_json,
     changed,
     headers,
@@ -18,12 +17,15 @@ from .dereference import (
 
 KINDS = {"null", "boolean", "object", "array", "integer", "number", "string"}
 NUMBERS = {"integer", "number"}
-KIND_OF = {str: "string", bool: "boolean", int: "integer", float: "number"}
-
-
-KIND_OF |= {type(None): "null", dict: "object", list: "array"}
-
-
+KIND_OF = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    type(None): "null",
+    dict: "object",
+    list: "array",
+}
 # By keyword: the kinds of values that it is about, and what it is where it is not there.
 AT_MOST = {
     "maxLength": ({"string"}, inf),
@@ -43,9 +45,6 @@ JUDGED = {
     *("type", "enum", "multipleOf", "uniqueItems", "pattern", "format", "items"),
     *("properties", "required", "additionalProperties", *AT_MOST, *AT_LEAST),
 }
-
-
-NAMES |= {"headers", "content", "responses", "callbacks"}
 
 
 class Comparison:

@@ -1,4 +1,4 @@
-"""Read an OpenAPI document with its references resolved."""
+"""Read the parts of an OpenAPI document with their references resolved."""
 
 import json
 import re
@@ -8,15 +8,16 @@ ANNOTATIONS = {
     *("title", "description", "summary", "example", "examples", "default"),
     *("deprecated", "externalDocs", "$comment", "$defs"),
 }
-# Under these stand names, and no keywords; and under those, a value of a client's.
-NAMES = {"properties", "patternProperties", "dependentSchemas"}
-VALUES = {"const", "enum"}
-
+# Below these are names in place of keywords.
+NAMES = {
+    *("properties", "patternProperties", "dependentSchemas"),
+    *("headers", "content", "responses", "callbacks"),
+}
+VALUES = {"const", "enum"}  # below these are values that clients send or get
 VERBS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 VARIABLE = re.compile(r"{([^{}]*)}")
 
 
-# Parts of a document
 def operations(document):
     """{(path without names, verb): (path, its item, verb)} of each operation."""
     found = {}

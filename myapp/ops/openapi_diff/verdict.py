@@ -1,11 +1,4 @@
-"""What a client would miss or not expect: two OpenAPI 3.1 documents compared.
-
-What a client sends (parameters, bodies) must still be taken: it may become more, not less.
-What it gets (bodies, headers, statuses) must still fit: it may become less, not more. So a
-schema of one is compared in one direction, a schema of the other in the other. Clients
-ignore properties, headers and errors that they do not know: new ones break nothing.
-What cannot be judged counts as a break where it changes: a false alarm costs a look.
-"""
+"""Decide whether a document may replace a former one: what it breaks, and its version."""
 
 import re
 
@@ -19,7 +12,6 @@ VERSION = re.compile(r"(\d+)\.(\d+)\.\d+([-+].*)?")
 UNSOUND = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
-# Whether a version may break
 def read(data):
     """A document from its bytes. Raises ValueError, whose message goes on after a name."""
     if not data.strip():
@@ -69,7 +61,6 @@ def promise(version):
     return int(major), 0 if int(major) else int(minor)
 
 
-# What breaks
 def breaking(old, new):
     """What breaks clients of the document `old` where `new` takes its place: sentences,
     each with its place; none where nothing does.

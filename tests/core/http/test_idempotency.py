@@ -3,13 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from support.assertions import assert_problem
 
 from conftest import LAMP, as_account
 from myapp.core.data.models.columns import now
+from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.http.idempotency import FirstAnswer
 from myapp.users.models import User
-from support.assertions import assert_problem
 
 GADGETS = "/api/v1/sample_gadgets/"
 CHORES = "/api/v1/sample_chores/"
@@ -108,7 +108,7 @@ def test_keys_differ_by_case(client):
 def age(app, **by):
     with app.app_context(), unit_of_work():
         sql.session.execute(
-            sql.update(FirstAnswer).values(created_at=now() - timedelta(**by))
+            sql.update(IdempotencyRecord).values(created_at=now() - timedelta(**by))
         )
 
 
@@ -126,7 +126,7 @@ def test_a_key_counts_for_a_day(app, client):
 def test_what_is_older_is_purged_by_a_command(app, client):
     def kept():
         with app.app_context(), unit_of_work(writes=False):
-            return sql.session.scalar(sql.select(sql.func.count(FirstAnswer.key)))
+            return sql.session.scalar(sql.select(sql.func.count(IdempotencyRecord.key)))
 
     post(client)
     age(app, hours=24, minutes=1)
@@ -144,7 +144,7 @@ def test_a_sign_up_happens_once_and_its_password_is_kept_nowhere(app, stranger):
     assert first.status_code == 201
     assert (second.data, second.headers[AGAIN]) == (first.data, "true")
     with app.app_context(), unit_of_work(writes=False):
-        (row,) = sql.session.execute(sql.select(FirstAnswer.__table__)).all()
+        (row,) = sql.session.execute(sql.select(IdempotencyRecord.__table__)).all()
     assert "Only I know" not in str(row)
     assert_problem(post(stranger, REGISTER, {**body, "password": "another 1"}), 422)
 
@@ -169,12 +169,14 @@ def test_whoever_comes_second_waits_for_the_first_and_not_for_ever(make_app):
             "key": KEY["Idempotency-Key"],
         }
         sql.session.rollback()
-        under_way = sql.insert(FirstAnswer).values(request_hash=b"", created_at=now())
+        under_way = sql.insert(IdempotencyRecord).values(
+            request_hash=b"", created_at=now()
+        )
         sql.session.execute(under_way.values(first))
         assert_problem(post(second), 503 if kind == "sqlite" else 409)
         sql.session.rollback()
         made = post(second)
         assert made.status_code == 201
         second.delete(made.json["url"])
-        sql.session.execute(sql.delete(FirstAnswer).filter_by(**first))
+        sql.session.execute(sql.delete(IdempotencyRecord).filter_by(**first))
         sql.session.commit()

@@ -1,4 +1,4 @@
-"""What api.py relies on inside Flask-RESTX: look here first when it is upgraded."""
+"""What feature_api.py relies on inside Flask-RESTX: look here first when it is upgraded."""
 
 import inspect
 from importlib.metadata import version

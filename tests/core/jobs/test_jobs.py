@@ -11,22 +11,22 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 from sqlalchemy.exc import OperationalError
+from support.background import background, worker
+from support.workers import LIMIT, database, wait_until
 
 from conftest import close, hire
 from myapp import create_app
 from myapp.core.data.embedded_redis import start_redis
 from myapp.core.data.models.columns import now
+from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.http.idempotency import FirstAnswer
 from myapp.core.jobs.celery_app import send
 from myapp.core.jobs.worker import SILENCE
 from myapp.devices.models import Device
 from myapp.imports.models import LEASE, MOST_TRIES, Import
 from myapp.imports.tasks import TURN, call_workers
 from myapp.users.models import User
-from support.background import background, worker
-from support.workers import LIMIT, database, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 IMPORTS = "/api/v1/imports/"
@@ -406,7 +406,10 @@ def test_without_a_broker_nothing_is_half_made(service, tmp_path, me):
         assert (refused.status_code, refused.json["status"]) == (503, 503)
         assert int(refused.headers["Retry-After"]) > 0
         with app.app_context(), unit_of_work(writes=False):
-            for model, column in ((Import, "owner_id"), (FirstAnswer, "account_id")):
+            for model, column in (
+                (Import, "owner_id"),
+                (IdempotencyRecord, "account_id"),
+            ):
                 mine = sql.select(model).filter_by(**{column: me.id})
                 assert sql.session.scalars(mine).all() == []
         assert files(service) == kept

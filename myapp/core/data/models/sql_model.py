@@ -254,8 +254,8 @@ class SqlModel(PageQueries, Described, sql.Model):
 
     @classmethod
     def search_anew(cls):
-        """Make that of every record anew, REBUILD_ROWS of them in a unit of work; returns how
-        many differed. Nobody sees a change of the record."""
+        """Rebuild the search text of every record, REBUILD_ROWS in a unit of work; return how
+        many differed. Versions and times of the records stay."""
         total, last, records = 0, 0, True
         while records:
             with unit_of_work():

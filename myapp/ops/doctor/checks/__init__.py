@@ -1,1 +1,1 @@
-"""The checks that `flask doctor` runs."""
+"""The doctor's checks of the machine, the settings and the stores."""

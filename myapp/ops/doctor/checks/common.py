@@ -1,8 +1,7 @@
-"""What several checks share."""
+"""Constants and helpers that several checks share."""
 
 import os
 import time
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from flask import current_app
@@ -10,14 +9,12 @@ from sqlalchemy import make_url, text
 
 from ....core.data.session import sql, unit_of_work
 from ....core.data.statements import in_memory
-from ....core.settings import environment
+from ....core.observability.checks import in_production
 from ...copy_database import said
-from ..report import advice, wrong
 
-ROOT = Path(__file__).parents[4]
-NGINX = "deploy/nginx.conf"
-# The oldest that have what we rely on: RETURNING and FOR UPDATE SKIP LOCKED, and on
-# PostgreSQL what replicas.py asks; of Redis, and Python, the oldest that somebody tends.
+# The oldest versions that have what the service relies on: RETURNING, FOR UPDATE SKIP
+# LOCKED, and on PostgreSQL the functions that replicas.py calls. Of Redis and Python, the
+# oldest that are still maintained.
 OLDEST = {
     "Python": (3, 11),
     "SQLite": (3, 35),
@@ -34,45 +31,36 @@ LABELS = {
 SECRETS = ("SECRET_KEY", "JWT_SECRET_KEY")
 
 
-def in_production(config):
-    return config.get("CONFIG_NAME", environment()) == "production"
-
-
-def graver(config):
-    """`wrong` in production, where it costs something; elsewhere `advice`."""
-    return wrong if in_production(config) else advice
-
-
 def quoted(error):
-    """What somebody else's error says, on one line, without any secret of ours."""
+    """Return the message of a library's error on one line, without our secrets."""
     words = " ".join(said(error).split())
-    for secret in sorted(not_to_be_shown(current_app.config), key=len, reverse=True):
+    for secret in sorted(secrets_to_redact(current_app.config), key=len, reverse=True):
         words = words.replace(secret, "***")
     return words
 
 
-def not_to_be_shown(config):
-    """Every secret and password in the settings, as far as there are any."""
+def secrets_to_redact(config):
+    """Return every secret and password in the settings, which may be incomplete."""
     names = (*SECRETS, "AUTH_PASSWORD1", "AUTH_PASSWORD2")
-    found = {config.get(name) for name in names}
-    found |= set(config.get("JWT_FORMER_SECRET_KEYS", ()))
+    secrets = {config.get(name) for name in names}
+    secrets |= set(config.get("JWT_FORMER_SECRET_KEYS", ()))
     names = ("SQLALCHEMY_DATABASE_URI", "REDIS_URL", "BROKER_URL")
     urls = [config.get(name) or "" for name in names]
     for url in (*urls, *config.get("SQLALCHEMY_REPLICA_URIS", ())):
         password = urlsplit(url).netloc.rpartition("@")[0].partition(":")[2]
-        found |= {password, unquote(password)}
-    return found - {None, ""}
+        secrets |= {password, unquote(password)}
+    return secrets - {None, ""}
 
 
 def sqlite_file(config):
-    """The path of the database's file; None where it is in memory, or no SQLite."""
+    """Return the path of the database's file; None if it has none."""
     url = make_url(config["SQLALCHEMY_DATABASE_URI"])
     if url.get_backend_name() == "sqlite" and not in_memory(url):
         return os.path.abspath(url.database)
 
 
-def asked(question):
-    """What the database answers, and in how many milliseconds once it is connected."""
+def ask_database(question):
+    """Return the answer of the database, and its time in milliseconds once connected."""
     with unit_of_work(writes=False):
         connection = sql.session.connection()
         began = time.perf_counter()
@@ -81,9 +69,10 @@ def asked(question):
 
 
 def dotted(version):
+    """Return a version as text, without what is no number."""
     return ".".join(str(part) for part in version if isinstance(part, int))
 
 
 def first_steps(config):
-    """The command that makes the tables."""
+    """Return the command that creates the tables."""
     return "flask deploy" if in_production(config) else "make run, or flask init-db"

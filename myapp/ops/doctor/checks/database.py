@@ -19,17 +19,20 @@ from ....core.data.migrations import (
 )
 from ....core.data.replicas import REPLAYED
 from ....core.data.session import sql, unit_of_work
+from ....core.observability.checks import (
+    advice,
+    check,
+    wrong,
+    wrong_in_production,
+)
 from ....core.observability.health import check_migrations
 from ....core.settings import PREFIX, variable
-from ..report import advice, wrong
 from .common import (
     LABELS,
     OLDEST,
-    asked,
+    ask_database,
     dotted,
     first_steps,
-    graver,
-    in_production,
     quoted,
     sqlite_file,
 )
@@ -40,56 +43,56 @@ MOST = {
 }
 
 
-# The database
+@check()
 def database(config):
+    """Check that the database answers, and that its version is supported."""
     url, file = make_url(config["SQLALCHEMY_DATABASE_URI"]), sqlite_file(config)
     label = LABELS[url.get_backend_name()]
-    if file and not os.path.exists(file):  # to connect would make it
-        told = f"{file} is not there yet"
+    if file and not os.path.exists(file):  # connecting would create it
+        message = f"{file} is not there yet"
         if not os.path.isdir(os.path.dirname(file)):
-            yield wrong(
-                f"{told}, nor is its folder", f"mkdir -p {os.path.dirname(file)}"
-            )
+            hint = f"mkdir -p {os.path.dirname(file)}"
+            yield wrong(f"{message}, nor is its folder", hint)
         else:
-            mend = first_steps(config)
+            hint = first_steps(config)
             if others := sorted(Path(file).parent.glob("*.sqlite3")):
-                told += f", but {others[0]} is"
-                mend = (
-                    f"if that is yours, move {others[0].name}* to the new name; else "
-                )
-                mend += first_steps(config)
-            yield graver(config)(told, mend)
+                message += f", but {others[0]} is"
+                move = f"move {others[0].name}* to the new name"
+                hint = f"if that is yours, {move}; else {hint}"
+            yield wrong_in_production(config, message, hint)
         return
     place = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host
     where = file or f"{place or 'localhost'}/{url.database}"
     try:
-        _, ms = asked("SELECT 1")
+        _, ms = ask_database("SELECT 1")
     except SQLAlchemyError as error:
-        mend = f"start it, or set {variable('SQLALCHEMY_DATABASE_URI')} right"
+        hint = f"start it, or set {variable('SQLALCHEMY_DATABASE_URI')} right"
         if file:
-            mend = f"give this account leave to read and write {file}"
-        if file and is_spoilt(file, error):
-            mend = "move it away; then flask restore with a backup of it, or "
-            mend += first_steps(config)
-        yield wrong(f"{label} at {where} does not let us in: {quoted(error)}", mend)
+            hint = f"give this account leave to read and write {file}"
+        if file and is_corrupt(file, error):
+            hint = "move it away; then flask restore with a backup of it, or "
+            hint += first_steps(config)
+        yield wrong(f"{label} at {where} does not let us in: {quoted(error)}", hint)
         return
     dialect = sql.engine.dialect
     if label == "MariaDB" and not dialect.is_mariadb:
         yield wrong(f"{where} is MySQL", "MariaDB, PostgreSQL or SQLite")
     version, oldest = dialect.server_version_info, OLDEST[label]
     if version < oldest:
-        told = f"{label} {dotted(version)} is older than {dotted(oldest)}"
-        yield wrong(told, "flask backup, then a newer one")
+        message = f"{label} {dotted(version)} is older than {dotted(oldest)}"
+        yield wrong(message, "flask backup, then a newer one")
     return f"{label} {dotted(version)} at {where}, {ms:.1f} ms"
 
 
-def is_spoilt(file, error):
-    """Whether what stands at the database's path is none."""
+def is_corrupt(file, error):
+    """Return whether the file at the database's path is no database."""
     code = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
     return os.path.isdir(file) or code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
 
 
+@check(after="database")
 def migrations(config):
+    """Check that all migrations have run."""
     current, known = migrated(), known_migrations()
     if ahead := newer(current):
         if lacking():
@@ -104,14 +107,17 @@ def migrations(config):
         waiting = sum(1 for _ in scripts.iterate_revisions("heads", current))
         yield wrong(f"{waiting} of {len(known)} have not run yet", "flask deploy")
     elif tables & sql.metadata.tables.keys():
-        told = "tables are there, but not which migrations have made them"
-        yield wrong(told, "flask db stamp and the one that they are at; flask deploy")
+        message = "tables are there, but not which migrations have made them"
+        yield wrong(
+            message, "flask db stamp and the one that they are at; flask deploy"
+        )
     else:
         yield wrong("the database is empty", first_steps(config))
 
 
+@check(after="migrations")
 def models(_config):
-    """Whether the tables are what the models say; a newer release's have more."""
+    """Compare the tables with the models; those of a newer release may have more."""
     if newer(migrated()):
         if missing := lacking():
             yield wrong(f"no migration has made {', '.join(missing)}", FOREIGN)
@@ -119,22 +125,22 @@ def models(_config):
     with unit_of_work(writes=False):
         changes = unlike_the_models(sql.session.connection())
     new, leaving = set(), set()
-    for change in changes:  # those of one column stand in a list of their own
+    for change in changes:  # Alembic puts the changes of one column into a list
         for verb, *what in change if isinstance(change, list) else [change]:
             (leaving if verb.startswith("remove_") else new).add(named(verb, what))
-    for names in (new, leaving):  # the indexes of a table go with it
+    for names in (new, leaving):  # leave out the indexes of a table that is named
         names -= {name for name in names if name.partition(" of ")[2] in names}
     if new:
-        told = f"no migration has made {', '.join(sorted(new))}"
-        yield wrong(told, 'flask db migrate -m "what is new", then flask deploy')
+        message = f"no migration has made {', '.join(sorted(new))}"
+        yield wrong(message, 'flask db migrate -m "what is new", then flask deploy')
     if leaving:
-        told = f"no model names {', '.join(sorted(leaving))}"
-        yield advice(told, 'flask db migrate -m "what goes", a release later')
+        message = f"no model names {', '.join(sorted(leaving))}"
+        yield advice(message, 'flask db migrate -m "what goes", a release later')
     return f"{len(sql.metadata.tables)} tables, as they say"
 
 
 def named(verb, what):
-    """The table, or table.column, that one of Alembic's changes is about."""
+    """Return the table, or table.column, that a change of Alembic's is about."""
     if verb.endswith("_table"):
         return what[0].name
     if verb.endswith("_column"):
@@ -144,50 +150,36 @@ def named(verb, what):
     return f"{what[0].name} of {what[0].table.name}"
 
 
-def accounts(config):
-    """Whether somebody can come in, and who should not."""
-    people, _ = current_app.extensions["doctor"]
-    found, hire = people(), "flask adduser NAME --role admin"
-    if not found["roles"]:
-        yield wrong("the built-in roles are not there", "flask deploy")
-    elif not found["number"]:
-        yield graver(config)("there are none", hire)
-    elif in_production(config) and not found["admin"]:
-        yield advice("nobody may do everything", hire)
-    for name in found["known"] if in_production(config) else ():
-        yield wrong(f"everybody knows the password of {name}", f"flask passwd {name}")
-    admin = "an admin is" if found["admin"] else "no admin"
-    return f"{found['number']}, {admin} among them"
-
-
+@check(after="database")
 def connections(config):
-    """What the processes of this host may hold, against what the server has."""
+    """Compare how many connections this host may open with how many the server allows."""
     label = LABELS[sql.engine.dialect.name]
     if label not in MOST:
         return
-    most, cores = int(asked(MOST[label])[0]), os.cpu_count() or 1
-    # In myapp.ini one process for each core and one more, Celery's for each
-    # core; each does one thing at a time, and reads on one connection and
-    # writes on another.
+    most, cores = int(ask_database(MOST[label])[0]), os.cpu_count() or 1
+    # myapp.ini starts a process for each core and one more, Celery one for each core. A
+    # process handles one request at a time, with a connection to read and one to write.
     web = int(os.environ.get("WEB_CONCURRENCY", cores + 1))
     wanted = 2 * (web + cores)
-    told = f"this host may want {wanted}, {label} has {most}"
+    message = f"this host may want {wanted}, {label} has {most}"
     if wanted > most:
-        yield graver(config)(told, f"max_connections = {2 * wanted}")
-    return told
+        hint = f"max_connections = {2 * wanted}"
+        yield wrong_in_production(config, message, hint)
+    return message
 
 
+@check()
 def replicas(_config):
-    """Whether those that are read from follow; each by its place in the setting."""
+    """Check that each replica follows the primary; they are numbered as in the setting."""
     known = current_app.extensions["replicas"]
     for number, replica in enumerate(known.all if known else (), 1):
-        mend = f"start it, or take it out of {PREFIX}SQLALCHEMY_REPLICA_URIS"
+        hint = f"start it, or take it out of {PREFIX}SQLALCHEMY_REPLICA_URIS"
         try:
             with replica.engine.connect() as connection:
                 position = connection.scalar(text(REPLAYED))
         except SQLAlchemyError as error:
-            yield wrong(f"number {number} does not let us in: {quoted(error)}", mend)
+            yield wrong(f"number {number} does not let us in: {quoted(error)}", hint)
         else:
             if position is None:
-                yield wrong(f"number {number} is no replica of anything", mend)
+                yield wrong(f"number {number} is no replica of anything", hint)
     return known and f"{len(known.all)}, all of them follow"

@@ -10,43 +10,51 @@ from sqlalchemy.exc import SQLAlchemyError
 from ....core.data.redis import CLUSTER, QUICK, SENTINEL, Client, redis_store
 from ....core.data.session import sql
 from ....core.jobs.worker import WORKERS, check_beat, check_worker
+from ....core.observability.checks import (
+    advice,
+    check,
+    in_production,
+    wrong,
+    wrong_in_production,
+)
 from ....core.observability.health import check_redis
 from ....core.settings import variable
-from ..report import advice, wrong
-from .common import LABELS, OLDEST, asked, dotted, graver, in_production, quoted
+from .common import LABELS, OLDEST, ask_database, dotted, quoted
 
 NOW = {
     "PostgreSQL": "SELECT extract(epoch from clock_timestamp())",
     "MariaDB": "SELECT unix_timestamp(sysdate(6))",
 }
-SKEW = 2  # seconds that two clocks may be apart; tokens and replicas count in seconds
+SKEW_SECONDS = 2  # tokens and replicas count in seconds
 
 
-# Redis, and who works over it
+@check()
 def redis(config):
+    """Check that Redis answers, and that it keeps what it has acknowledged."""
     if config["REDIS_EMBEDDED"] and check_redis() != "ok":
         if in_production(config):
             yield wrong("there is none", "REDIS_URL=redis://…")
         else:
-            told = "the embedded one runs only as long as make run does"
-            yield advice(told, "make run")
+            message = "the embedded one runs only as long as make run does"
+            yield advice(message, "make run")
         return
-    return (yield from one_redis(redis_store, "REDIS_URL"))
+    return (yield from check_server(redis_store, "REDIS_URL"))
 
 
+@check()
 def broker(config):
-    """The Redis that carries tasks, where it is another one."""
+    """Check the Redis that carries tasks, if it is another one."""
     if config["BROKER_URL"] == config["REDIS_URL"]:
         return
     client = Client.from_url(config["BROKER_URL"], **QUICK)
     try:
-        return (yield from one_redis(client, "BROKER_URL"))
+        return (yield from check_server(client, "BROKER_URL"))
     finally:
         client.close()
 
 
-def one_redis(client, setting):
-    """What there is to say of the one that this setting names; of a Cluster, one node's."""
+def check_server(client, setting):
+    """Check the Redis that this setting names; of a Cluster, one node."""
     url = current_app.config[setting]
     split = urlsplit(url)
     where = f"{split.scheme}://{split.netloc.rpartition('@')[2]}{split.path}"
@@ -57,29 +65,27 @@ def one_redis(client, setting):
         ms = (time.perf_counter() - began) * 1000
         info = client.info()
     except RedisError as error:
-        mend = f"start it, or set {variable(setting)} right"
-        yield wrong(f"{where} does not let us in: {quoted(error)}", mend)
+        hint = f"start it, or set {variable(setting)} right"
+        yield wrong(f"{where} does not let us in: {quoted(error)}", hint)
         return
     version, label = info["redis_version"], "Redis"
     if tuple(map(int, version.split(".")[:2])) < OLDEST["Redis"]:
-        told = f"{version} is older than {dotted(OLDEST['Redis'])}"
-        yield wrong(told, "a newer Redis, or Valkey")
+        message = f"{version} is older than {dotted(OLDEST['Redis'])}"
+        yield wrong(message, "a newer Redis, or Valkey")
     if "valkey_version" in info:
         version, label = info["valkey_version"], "Valkey"
     if info["role"] == "slave" and split.scheme not in (SENTINEL, CLUSTER):
-        yield wrong(
-            f"{where} only repeats another one",
-            f"{variable(setting)}: that one's address",
-        )
-    yield from forgetting(client, info)
+        hint = f"{variable(setting)}: that one's address"
+        yield wrong(f"{where} only repeats another one", hint)
+    yield from check_persistence(client, info)
     return f"{label} {version} at {where}, {ms:.1f} ms"
 
 
-def forgetting(client, info):
-    """Why it may lose what it has acknowledged."""
+def check_persistence(client, info):
+    """Check that a Redis does not lose what it has acknowledged."""
     try:
         saves = client.config_get("save").get("save")
-    except ResponseError:  # where others run it for us, it may not be asked
+    except ResponseError:  # managed services forbid the command
         saves = None
     if not info["aof_enabled"]:
         level = wrong if saves == "" else advice
@@ -87,8 +93,8 @@ def forgetting(client, info):
         yield level(f"when it ends badly, it forgets {lost}", "appendonly yes")
     if (policy := info["maxmemory_policy"]) != "noeviction":
         level = wrong if info["maxmemory"] else advice
-        told = f"when its memory is full, it forgets: {policy}"
-        yield level(told, "maxmemory-policy noeviction")
+        message = f"when its memory is full, it forgets: {policy}"
+        yield level(message, "maxmemory-policy noeviction")
     elif 0 < info["maxmemory"] < info["used_memory"] * 1.1:
         yield advice("its memory is nearly full", "a higher maxmemory")
     for name in ("aof_last_write_status", "rdb_last_bgsave_status"):
@@ -96,28 +102,34 @@ def forgetting(client, info):
             yield wrong(f"it cannot save: {name} {info[name]}", "make room on its disk")
 
 
+@check(after="redis")
 def worker(config):
+    """Check that a worker runs."""
     if check_worker() != "ok":
-        yield graver(config)("none answers, so tasks wait", starts(config, "worker"))
+        hint = start_command(config, "worker")
+        yield wrong_in_production(config, "none answers, so tasks wait", hint)
     return f"{redis_store.zcount(WORKERS, int(time.time()), '+inf')} at work"
 
 
+@check(after="redis")
 def beat(config):
+    """Check that the scheduler of periodic tasks runs."""
     if check_beat() != "ok":
-        told = "none ticks, so nothing that is due is done"
-        yield graver(config)(told, starts(config, "beat"))
+        message = "none ticks, so nothing that is due is done"
+        yield wrong_in_production(config, message, start_command(config, "beat"))
     return "ticks"
 
 
-def starts(config, command):
-    """How that command comes to run."""
+def start_command(config, command):
+    """Return how to start `flask worker` or `flask beat`."""
     if in_production(config):
         return f"systemctl start myapp-{command}, or flask {command}"
     return f"make run, or flask {command}"
 
 
+@check()
 def clocks(_config):
-    """Ours, against those of the servers, by which tokens end."""
+    """Compare our clock with those of the servers; tokens expire by them."""
     apart = []
     for name, ask in (("the database", sql_time), ("Redis", redis_time)):
         before = time.time()
@@ -126,24 +138,24 @@ def clocks(_config):
             continue
         ahead = theirs - (before + time.time()) / 2
         apart.append(abs(ahead))
-        if abs(ahead) > SKEW:
+        if abs(ahead) > SKEW_SECONDS:
             where = "ahead of" if ahead > 0 else "behind"
-            told = f"{name} is {abs(ahead):.0f} s {where} us"
-            yield wrong(told, "timedatectl set-ntp true, here and there")
+            message = f"{name} is {abs(ahead):.0f} s {where} us"
+            yield wrong(message, "timedatectl set-ntp true, here and there")
     return apart and f"at most {max(apart):.2f} s apart"
 
 
 def sql_time():
-    """The database's epoch second; None where it has no clock of its own, or is away."""
+    """Return the database's epoch second; None if it has no clock, or does not answer."""
     question = NOW.get(LABELS[sql.engine.dialect.name])
     try:
-        return question and float(asked(question)[0])
+        return question and float(ask_database(question)[0])
     except SQLAlchemyError:
         return None
 
 
 def redis_time():
-    """Redis's epoch second; None where it is away."""
+    """Return the epoch second of Redis; None if it does not answer."""
     try:
         seconds, microseconds = redis_store.time()
     except RedisError:

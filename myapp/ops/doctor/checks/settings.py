@@ -1,15 +1,24 @@
 """Checks of the settings."""
 
 import os
-import re
 import traceback
 from contextlib import suppress
 from io import StringIO
+from pathlib import Path
 
 import default_config
 from dotenv.parser import parse_stream
 from flask import Flask, current_app
 
+from ....core.observability.checks import (
+    advice,
+    check,
+    check_body_limit,
+    in_production,
+    project_folder,
+    wrong,
+    wrong_in_production,
+)
 from ....core.settings import (
     DEFAULTS,
     PLAIN,
@@ -24,22 +33,25 @@ from ....core.settings import (
     require_secrets,
 )
 from ....version import __version__
-from ..report import advice, wrong
-from .common import NGINX, ROOT, SECRETS, in_production, quoted
+from .common import SECRETS, quoted
 
-LONGEST_TTL = 24 * 60  # minutes
-FEW_LETTERS = 10  # different ones in a secret that nobody drew by lot
+LONG_TTL_MINUTES = 24 * 60
+FEW_LETTERS = 10  # fewer different ones, and a secret is hardly random
 DRAW = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
-# What libraries take, and default_config.py does not name.
+TYPE_HINT = "see its default in default_config.py, or in the settings.py of a feature"
+# The settings of libraries, which have no default of ours.
 THEIRS = set(Flask.default_config) | {
     f"SQLALCHEMY_{name}"
     for name in ("BINDS", "ECHO", "ENGINE_OPTIONS", "RECORD_QUERIES")
 }
 
 
-# The settings
+@check(after=None)
 def settings(config):
-    """Whether they can be taken, and which nobody heeds."""
+    """Check that the settings can be used, and that none is ignored.
+
+    Return None if they cannot be used: then no check that needs them runs.
+    """
     _, error = current_app.extensions["doctor"]
     if error:
         yield from faults(config, error)
@@ -47,76 +59,77 @@ def settings(config):
     in_file = from_file(current_app.instance_path)
     for name in sorted(in_file.keys() - DEFAULTS.keys() - THEIRS):
         near = meant(name, DEFAULTS.keys() | THEIRS)
-        told = f"instance/config.py has {name}, and there is no such setting"
-        yield advice(told, f"{near}, perhaps" if near else "take it out")
+        message = f"instance/config.py has {name}, and there is no such setting"
+        yield advice(message, f"{near}, perhaps" if near else "take it out")
     for name in sorted((DEFAULTS.keys() - PLAIN.keys()) & os.environ.keys()):
         if PREFIX + name not in os.environ:
-            told = f"{name} in the environment, or in .env, goes unheard"
-            yield advice(told, f"{PREFIX}{name}")
+            message = f"{name} in the environment, or in .env, goes unheard"
+            yield advice(message, f"{PREFIX}{name}")
     if in_production(config) and current_app.debug:
         yield wrong("the debugger is on", "unset FLASK_DEBUG")
     here = {name for name in os.environ if name.startswith(PREFIX) or name in PLAIN}
-    told = ", ".join(sorted(here | in_file.keys())) or "nothing"
-    return f"{config['CONFIG_NAME']}, release {__version__}; set here: {told}"
+    names = ", ".join(sorted(here | in_file.keys())) or "nothing"
+    return f"{config['CONFIG_NAME']}, release {__version__}; set here: {names}"
 
 
 def faults(config, error):
-    """All that is wrong with the settings, of which `error` was the first."""
+    """Yield all that is wrong with the settings; `error` is the first of it."""
     if isinstance(error, OSError):
-        mend = "give it to the account that runs this, or name another: INSTANCE_PATH"
+        hint = "give it to the account that runs this, or name another: INSTANCE_PATH"
         at = error.filename
-        yield wrong(f"{at}: {error.strerror}" if at else quoted(error), mend)
+        yield wrong(f"{at}: {error.strerror}" if at else quoted(error), hint)
         return
-    if not isinstance(error, SettingError):  # its words may hold a secret
-        told = f"they end with {type(error).__name__} in {place_of(error)}"
-        yield wrong(told, "mend instance/config.py")
+    if not isinstance(error, SettingError):  # its message may hold a secret
+        message = f"they end with {type(error).__name__} in {place_of(error)}"
+        yield wrong(message, "mend instance/config.py")
         return
-    found = {}  # in order, each once
-    with suppress(Exception, SettingError):  # of what is no file, `error` tells
-        found |= dict.fromkeys(mistaken(from_file(config.root_path)))
+    messages = {}  # in order, each once
+    with suppress(Exception, SettingError):  # `error` says it, if there is no such file
+        messages |= dict.fromkeys(mistaken(from_file(config.root_path)))
     if environment() in default_config.CONFIGS:
         for key, value in os.environ.items():
             try:
                 config.update(from_environment(config, {key: value}))
             except SettingError as fault:
-                found[str(fault)] = None
+                messages[str(fault)] = None
         for name in SECRETS if in_production(config) else ():
             good = dict.fromkeys(SECRETS, "-" * SHORTEST_SECRET)
             try:
                 require_secrets(good | {name: config[name]})
             except SettingError as fault:
-                found[str(fault)] = None
-    for words in found | {str(error): None}:
-        told, _, mend = words.removesuffix(".").partition(". ")
-        yield wrong(told, mend or "default_config.py says what it may be")
+                messages[str(fault)] = None
+    for words in messages | {str(error): None}:
+        message, _, hint = words.removesuffix(".").partition(". ")
+        yield wrong(message, hint or TYPE_HINT)
 
 
+@check(after=None)
 def dotenv(_config):
-    """Whether each line of .env can be read, and is heard."""
-    file = ROOT / ".env"
+    """Check that each line of .env can be read, and sets something."""
+    file = project_folder() / ".env"
     if not file.is_file():
         return
     try:
         lines = list(parse_stream(StringIO(file.read_text("utf-8"))))
     except UnicodeDecodeError as error:
         number = error.object.count(b"\n", 0, error.start) + 1
-        told = f"line {number} of {file} is no UTF-8: commands end there"
-        yield wrong(told, "write it anew, or take it out")
+        message = f"line {number} of {file} is no UTF-8: commands end there"
+        yield wrong(message, "write it anew, or take it out")
         return
     for line in lines:
-        whole = line.original.string  # it begins with the empty lines before
+        whole = line.original.string  # it begins with the empty lines above it
         blank = whole[: len(whole) - len(whole.lstrip())].count("\n")
         at = f"line {line.original.line + blank} of {file}"
         if line.error or line.key and line.value is None:
             yield wrong(f"{at} has no name and value", "write it as NAME=value")
         elif name := of_another(line.key or ""):
-            told = f"{line.key} goes unheard, in {at}"
-            yield advice(told, f"{PREFIX}{name}, if it is meant for us")
+            message = f"{line.key} goes unheard, in {at}"
+            yield advice(message, f"{PREFIX}{name}, if it is meant for us")
     return f"{sum(bool(line.key) for line in lines)} lines in {file}, each can be read"
 
 
 def of_another(key):
-    """The setting that a variable may have set while we had another prefix, or None."""
+    """Return the setting that a variable with another prefix may mean, or None."""
     names = (
         name for name in DEFAULTS.keys() - PLAIN.keys() if key.endswith(f"_{name}")
     )
@@ -124,7 +137,7 @@ def of_another(key):
 
 
 def place_of(error):
-    """The file and the line where an error came up."""
+    """Return the file and the line where an error was raised."""
     if isinstance(error, SyntaxError):
         file, line = error.filename, error.lineno
     else:
@@ -133,19 +146,33 @@ def place_of(error):
     return f"{os.path.basename(file)}, line {line}"
 
 
+@check(after=None)
+def readers(config):
+    """Check who may read the files that hold secrets."""
+    files = (project_folder() / ".env", Path(current_app.instance_path) / "config.py")
+    there = [file for file in files if file.exists()]
+    for file in there:
+        if file.stat().st_mode & 0o004:
+            message = f"every account of this machine may read {file}"
+            yield wrong_in_production(config, message, f"chmod o-rwx {file}")
+    names = " and ".join(file.name for file in there)
+    return f"{names}: not for everybody" if there else "no .env, no instance/config.py"
+
+
+@check()
 def secrets(config):
-    """Whether what is to be secret is."""
+    """Check that production has good secrets of its own."""
     if not in_production(config):
         return "development's, known to everybody; production takes none of them"
     if config["SECRET_KEY"] == config["JWT_SECRET_KEY"]:
-        told = "SECRET_KEY and JWT_SECRET_KEY are the same"
-        yield wrong(told, drawn("JWT_SECRET_KEY"))
+        message = "SECRET_KEY and JWT_SECRET_KEY are the same"
+        yield wrong(message, secret_hint("JWT_SECRET_KEY"))
     for name in SECRETS:
         if len(set(config[name])) < FEW_LETTERS:
-            yield advice(f"{name} has hardly any different letters", drawn(name))
+            yield advice(f"{name} has hardly any different letters", secret_hint(name))
     if any(len(k.encode()) < SHORTEST_SECRET for k in config["JWT_FORMER_SECRET_KEYS"]):
-        told = f"one of JWT_FORMER_SECRET_KEYS has less than {SHORTEST_SECRET} bytes"
-        yield wrong(told, "take it out: whoever guesses it makes tokens")
+        message = f"one of JWT_FORMER_SECRET_KEYS has less than {SHORTEST_SECRET} bytes"
+        yield wrong(message, "take it out: whoever guesses it makes tokens")
     known = default_config.DevelopmentConfig
     for name in ("AUTH_PASSWORD1", "AUTH_PASSWORD2"):
         if config[name] in (known.AUTH_PASSWORD1, known.AUTH_PASSWORD2):
@@ -153,54 +180,37 @@ def secrets(config):
     return "long enough, and different"
 
 
-def drawn(name):
-    """How a secret comes to be a good one."""
+def secret_hint(name):
+    """Return how to set a good secret."""
     return f"set {PREFIX}{name} to what this prints: {DRAW}"
 
 
+@check()
 def limits(config):
-    """Values that fight each other, or those of uWSGI and nginx."""
-    body, file = config["MAX_CONTENT_LENGTH"], config["MAX_IMPORT_BYTES"]
-    uwsgi = int(re.search(r"\nlimit-post = (\d+)", (ROOT / "myapp.ini").read_text())[1])
-    sizes = re.findall(r"client_max_body_size (\d+)m", (ROOT / NGINX).read_text())
-    for name, size, nginx in zip(
-        ("MAX_CONTENT_LENGTH", "MAX_IMPORT_BYTES"), (body, file), map(int, sizes)
-    ):
-        told = f"{name} is {size:,} bytes, of which"
-        if size > uwsgi:
-            yield wrong(f"{told} uWSGI takes {uwsgi:,}", "limit-post in myapp.ini")
-        elif size > nginx * 2**20:
-            yield advice(
-                f"{told} nginx takes {nginx} MiB", f"{NGINX}; then deploy/setup"
-            )
-        if not size:
-            yield wrong(f"{name} 0 takes no body at all", f"unset {PREFIX}{name}")
-    for name, why in (
-        ("JWT_TTL", "a token is over when it comes"),
-        ("PRESENCE_TTL", "no heartbeat can be taken"),
-    ):
-        if not config[name]:
-            mend = f"{PREFIX}{name}={getattr(default_config.Config, name)}"
-            yield wrong(f"{name} 0: {why}", mend)
-    if config["JWT_TTL"] > LONGEST_TTL:
-        told = f"a token that is stolen is good for {config['JWT_TTL']:,} minutes"
-        yield advice(told, f"{PREFIX}JWT_TTL=15; refresh tokens last for the rest")
+    """Check values that contradict each other, or the servers in front."""
+    yield from check_body_limit(config, "MAX_CONTENT_LENGTH", "deploy/nginx.conf")
+    if not config["JWT_TTL"]:
+        hint = f"{PREFIX}JWT_TTL={default_config.Config.JWT_TTL}"
+        yield wrong("JWT_TTL 0: a token is over when it comes", hint)
+    if config["JWT_TTL"] > LONG_TTL_MINUTES:
+        message = f"a token that is stolen is good for {config['JWT_TTL']:,} minutes"
+        yield advice(message, f"{PREFIX}JWT_TTL=15; refresh tokens last for the rest")
     if config["SQLALCHEMY_REPLICA_URIS"] and config["REPLICA_MAX_LAG"] < 3:
-        told = "REPLICA_MAX_LAG is below 3 seconds: no replica is ever fresh enough"
-        yield wrong(told, f"{PREFIX}REPLICA_MAX_LAG=5")
+        message = "REPLICA_MAX_LAG is below 3 seconds: no replica is ever fresh enough"
+        yield wrong(message, f"{PREFIX}REPLICA_MAX_LAG=5")
     if in_production(config):
-        yield from strangers(config)
+        yield from check_exposure(config)
     return "none fights another"
 
 
-def strangers(config):
-    """What lets in more than production wants."""
+def check_exposure(config):
+    """Check settings that let in more than production should."""
     if not config["USE_RATE_LIMITS"]:
         yield advice("calls are not counted", f"{PREFIX}USE_RATE_LIMITS=true")
     if "*" in config["CORS_ORIGINS"]:
-        told = "CORS_ORIGINS is *: any page may call from a browser"
-        yield advice(told, f"{PREFIX}CORS_ORIGINS=https://app.example.com")
-    # Behind uwsgi_pass 0 is right; a host that says which PORT is ours speaks HTTP.
+        message = "CORS_ORIGINS is *: any page may call from a browser"
+        yield advice(message, f"{PREFIX}CORS_ORIGINS=https://app.example.com")
+    # Behind uwsgi_pass, 0 is right; a host that sets PORT speaks HTTP to us.
     if os.environ.get("PORT") and not config["TRUSTED_PROXIES"]:
-        told = "TRUSTED_PROXIES is 0: behind a proxy, all callers have its address"
-        yield advice(told, f"{PREFIX}TRUSTED_PROXIES=1")
+        message = "TRUSTED_PROXIES is 0: behind a proxy, all callers have its address"
+        yield advice(message, f"{PREFIX}TRUSTED_PROXIES=1")

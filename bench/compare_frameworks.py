@@ -1,12 +1,12 @@
 """The service beside its peers: what one request costs each of them, call by call.
 
     make bench                                   everything: a quarter of an hour
-    python bench/side_by_side.py --only ours,limit --calls get,page --rounds 3
-    python bench/side_by_side.py --smoke         does it still run? A few seconds
+    python bench/compare_frameworks.py --only ours,limit --calls get,page --rounds 3
+    python bench/compare_frameworks.py --smoke      does it still run? A few seconds
 
     --only      contenders, see CONTENDERS      --databases  sqlite,postgresql
     --calls     calls, see CALLS                --rounds, --requests   how many
-    --beside    another checkout of the service, to see what a change brings
+    --beside    a commit of the service, or a folder with one: what did a change bring?
     --soak      so many requests to us alone, to see whether memory grows
     --profile   one call to us alone, whose flame graph is then in profile.svg
 
@@ -20,6 +20,7 @@ median of the rounds' ratios. The tables are Markdown; progress goes to stderr.
 """
 
 import argparse
+import atexit
 import logging
 import os
 import random
@@ -51,6 +52,8 @@ from default_config import Config  # noqa: E402
 from flask_migrate import upgrade  # noqa: E402
 from joserfc import jwt  # noqa: E402
 from joserfc.jwk import OctKey  # noqa: E402
+from sqlalchemy import create_engine, text  # noqa: E402
+
 from load import (  # noqa: E402
     BODY,
     cpu,
@@ -60,14 +63,12 @@ from load import (  # noqa: E402
     system_cpu,
     tree,
 )
-from sqlalchemy import create_engine, text  # noqa: E402
-
 from myapp import create_app  # noqa: E402
 from myapp.auth.models import Session  # noqa: E402
 from myapp.core.data.embedded_redis import start_redis  # noqa: E402
 from myapp.core.data.models.columns import now  # noqa: E402
 from myapp.core.data.session import sql, unit_of_work  # noqa: E402
-from myapp.core.processes import spawn
+from myapp.core.processes import spawn  # noqa: E402
 from myapp.core.security.tokens import ACCESS, Tokens  # noqa: E402
 from myapp.core.settings import database_uri  # noqa: E402
 from myapp.devices.models import Device  # noqa: E402
@@ -121,9 +122,9 @@ ALL_ON = {
 }
 COUNTED = {"MYAPP_USE_RATE_LIMITS": "1", "MYAPP_RATE_LIMIT": "1000000000 per minute"}
 CONTENDERS = {
-    "ours": Contender("this service", "everything:app", settings=ALL_ON),
+    "ours": Contender("this service", "null_view:app", settings=ALL_ON),
     "counted": Contender(
-        "this service, rate limits on", "everything:app", settings=ALL_ON | COUNTED
+        "this service, rate limits on", "null_view:app", settings=ALL_ON | COUNTED
     ),
     "fastapi": Contender(
         "FastAPI, as its full-stack template",
@@ -812,11 +813,11 @@ def main():
     parser.add_argument("--soak", type=int)
     parser.add_argument("--profile", choices=[*CALLS.keys() - {"first-basic"}])
     parser.add_argument("--smoke", action="store_true")
-    parser.add_argument("--beside", type=Path)
+    parser.add_argument("--beside")
     wanted = parser.parse_args()
     if wanted.beside:
         CONTENDERS["beside"] = CONTENDERS["ours"]._replace(
-            title=f"the service in {wanted.beside}", root=wanted.beside.resolve()
+            title=f"the service at {wanted.beside}", root=checkout(wanted.beside)
         )
         wanted.only.insert(1, "beside")
     if wanted.smoke:
@@ -833,6 +834,19 @@ def main():
         else:
             plan = wanted.only, calls, wanted.rounds, wanted.requests
             report(database, *measure(database, *plan), calls)
+
+
+def checkout(revision):
+    """Return the folder of that commit's files; a path is such a folder itself."""
+    if Path(revision).is_dir():
+        return Path(revision).resolve()
+    folder = tempfile.TemporaryDirectory(prefix="bench-beside-")
+    atexit.register(folder.cleanup)
+    archive = subprocess.run(
+        ["git", "archive", revision], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    subprocess.run(["tar", "-x", "-C", folder.name], input=archive.stdout, check=True)
+    return Path(folder.name)
 
 
 def names_in(known):

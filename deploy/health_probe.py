@@ -1,6 +1,6 @@
 """Ask the web service over its own socket, as nginx does; and uWSGI about its workers.
 
-python3 deploy/ask.py /run/myapp/web.sock /status/ready
+python3 deploy/health_probe.py /run/myapp/web.sock /status/ready
 """
 
 import json

@@ -3,7 +3,6 @@
 The clone has what is committed here, and our environment.
 """
 
-
 import pytest
 
 from support.clone import Clone, word

@@ -1,0 +1,17 @@
+"""What `flask doctor` checks of imports."""
+
+from ..core import advice, check, check_body_limit, check_folder
+
+
+@check()
+def imports(config):
+    """Check that the servers in front, and the disk, take the largest file."""
+    most, folder = config["MAX_IMPORT_BYTES"], config["IMPORTS_FOLDER"]
+    yield from check_body_limit(config, "MAX_IMPORT_BYTES", "myapp/imports/nginx.conf")
+    left = yield from check_folder(folder, "MYAPP_IMPORTS_FOLDER")
+    if left is not None and left < most:
+        message = (
+            f"{left:,} bytes are left on the disk of {folder}; an import may be more"
+        )
+        yield advice(message, "make room there, or lower MYAPP_MAX_IMPORT_BYTES")
+    return f"files of up to {most:,} bytes, in {folder}"

@@ -1,0 +1,60 @@
+"""What `flask doctor` says of imports."""
+
+import os
+
+import pytest
+
+from myapp.core.observability import checks
+from support.doctor import finding, findings
+
+
+def test_the_doctor_says_where_files_are_kept(app):
+    folder = app.config["IMPORTS_FOLDER"]
+    message = f"files of up to 268,435,456 bytes, in {folder}"
+    assert finding(app, "imports") == ("ok", message, "")
+
+
+@pytest.mark.parametrize(
+    "size, level, message, hint",
+    [
+        (2**31, "wrong", "2,147,483,648 bytes, of which uWSGI takes", "limit-post in"),
+        (2**29, "advice", "536,870,912 bytes, of which nginx takes 257 MiB", "client_"),
+        (0, "wrong", " takes no body at all", "unset MYAPP_MAX_IMPORT_BYTES"),
+    ],
+)
+def test_a_limit_that_the_servers_in_front_do_not_share_is_reported(
+    app, size, level, message, hint
+):
+    app.config["MAX_IMPORT_BYTES"] = size
+    found = finding(app, "imports")
+    assert found[0] == level
+    assert found[1].startswith("MAX_IMPORT_BYTES ") and message in found[1]
+    assert found[2].startswith(hint)
+
+
+def test_the_hint_names_the_configuration_of_the_feature(app):
+    app.config["MAX_IMPORT_BYTES"] = 2**29
+    _, _, hint = finding(app, "imports")
+    assert "in myapp/imports/nginx.conf; then deploy/setup" in hint
+
+
+def test_a_file_that_the_disk_cannot_take_is_reported(app):
+    app.config["MAX_IMPORT_BYTES"] = 2**60
+    *_, disk = findings(app, "imports")
+    assert disk[0] == "advice" and disk[1].endswith("; an import may be more")
+    assert disk[2] == "make room there, or lower MYAPP_MAX_IMPORT_BYTES"
+
+
+def test_a_disk_that_is_nearly_full_is_wrong(app, monkeypatch):
+    monkeypatch.setattr(checks, "LOW_DISK_BYTES", 2**60)
+    found = finding(app, "imports")
+    assert found[::2] == ("wrong", "make room there")
+    assert found[1].endswith(f"on the disk of {app.config['IMPORTS_FOLDER']}")
+
+
+def test_a_folder_that_cannot_be_written_to_is_wrong(app, tmp_path):
+    (tmp_path / "file").touch(mode=0o777)
+    app.config["IMPORTS_FOLDER"] = folder = os.path.join(tmp_path, "file", "imports")
+    level, message, hint = finding(app, "imports")
+    assert (level, message) == ("wrong", f"{folder} cannot be written to")
+    assert hint.endswith("set another folder: MYAPP_IMPORTS_FOLDER")

@@ -1,0 +1,60 @@
+"""What `flask doctor` says of the accounts."""
+
+import pytest
+from flask_migrate import upgrade
+
+from conftest import close, hire
+from myapp.core.data.session import sql, unit_of_work
+from support.doctor import finding, findings
+
+HIRE = "flask adduser NAME --role admin"
+
+
+@pytest.fixture
+def empty_app(make_app, empty_uri):
+    """An application whose tables are empty."""
+    app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri)
+    with app.app_context():
+        upgrade()
+    yield app
+    close(app)
+
+
+def test_accounts_need_the_built_in_roles(empty_app):
+    wanted = ("wrong", "the built-in roles are not there", "flask deploy")
+    assert finding(empty_app, "accounts") == wanted
+
+
+def test_a_service_without_accounts_is_wrong_in_production(empty_app):
+    empty_app.test_cli_runner().invoke(args=["deploy"])
+    assert finding(empty_app, "accounts") == ("advice", "there are none", HIRE)
+    empty_app.config["CONFIG_NAME"] = "production"
+    assert finding(empty_app, "accounts") == ("wrong", "there are none", HIRE)
+
+
+def test_accounts_are_counted_without_the_deleted_ones(live_app):
+    assert finding(live_app, "accounts") == ("ok", "2, no admin among them", "")
+    hire(live_app, "chief", "admin").delete("/api/v1/users/1")
+    assert finding(live_app, "accounts") == ("ok", "2, an admin is among them", "")
+
+
+def test_production_needs_an_admin_who_can_sign_in(live_app):
+    hire(live_app, "chief", "admin")
+    change(live_app, "UPDATE users SET status = 'blocked'")
+    live_app.config["CONFIG_NAME"] = "production"
+    admin, *_ = findings(live_app, "accounts")
+    assert admin == ("advice", "nobody may do everything", HIRE)
+
+
+def test_production_has_no_account_with_a_password_of_development(live_app):
+    hire(live_app, "chief", "admin")
+    live_app.config["CONFIG_NAME"] = "production"
+    first, second = findings(live_app, "accounts")
+    message = "everybody knows the password of pythonista"
+    assert first == ("wrong", message, "flask passwd pythonista")
+    assert second[::2] == ("wrong", "flask passwd engineer")
+
+
+def change(app, statement):
+    with app.app_context(), unit_of_work():
+        sql.session.execute(sql.text(statement))

@@ -1,0 +1,22 @@
+"""A feature is a folder: the examples are deleted by hand, and the other tests pass."""
+
+import pytest
+
+from support import ROOT
+from support.clone import Clone
+from tools.remove_examples import EXAMPLES, PACKAGE
+
+pytestmark = pytest.mark.skipif(
+    not all((ROOT / PACKAGE / name).is_dir() for name in EXAMPLES),
+    reason="the examples are removed",
+)
+
+
+def test_the_tests_of_a_project_without_the_examples_pass(tmp_path):
+    clone = Clone(tmp_path / "clone")
+    for name in EXAMPLES:
+        clone.delete(f"{PACKAGE}/{name}")
+        clone.edit(f"{PACKAGE}/__init__.py", rf"from \.{name} import", rf" +{name},")
+    clone.edit("tests/authorization.txt", rf"[A-Z]+ +({'|'.join(EXAMPLES)})/")
+    clone.run(".venv/bin/lint-imports", "--no-cache")
+    clone.test()
