@@ -32,12 +32,12 @@ REFUSED = {
     "alembic_version a": "a table has that name",
     "xylophones a --singular ''": "A record cannot be called ''",
     "xylophones a --parent ''": "there is no feature ''",
-    "permissions a": "the API has a schema Permission already. Use --singular",
-    "registrations a": "the API has a schema Registration already. Use --singular",
+    "permissions a": "there is a Permission already. Use --singular",
+    "registrations a": "there is a Registration already. Use --singular",
     "users a": "there is one already",
-    "core a": f"{PACKAGE} has something of that name",
-    "version a": f"{PACKAGE} has something of that name",
-    "commands a": f"{PACKAGE} has something of that name",
+    "core a": "the package has that name already",
+    "version a": "the package has that name already",
+    "commands a": "the package has that name already",
     "sql_alchemy__x a": "single underscores",
     "Books a": "lower-case letters",
     "my-books a": "lower-case letters",
@@ -49,8 +49,8 @@ REFUSED = {
     "crud_resources a": "its own code needs another 'CrudResource'",
     "accepts a --explicit": "its own code needs another 'accepts'",
     "resources a --explicit": "its own code needs another 'Resource'",
-    "order a": "a reserved word of SQL",
-    "xylophones a --singular role": "a record of roles is a role",
+    "order a": "it is reserved in SQL",
+    "xylophones a --singular role": "there is a Role already",
     "abcdefghijklmnopqrstuvwxyz a": "more than 24 characters",
     "xylophones abcdefghijklmnopqrstuvwxyz": "more than 24 characters",
     "xylophones a a:integer": "two properties a",
@@ -180,7 +180,7 @@ def test_a_feature_is_written_and_formatted(app, copy):
     assert len(after[package / "xylophones/test_xylophones.py"].splitlines()) <= 30
     again = new_feature(app, XYLOPHONES)
     assert (again.exit_code, contents(copy)) == (2, after)
-    assert "has something of that name" in " ".join(again.output.split())
+    assert "the package has that name already" in " ".join(again.output.split())
 
 
 def test_explicit_verbs_have_the_document_of_the_short_form(app, copy):
@@ -437,7 +437,7 @@ def test_the_import_of_another_features_model_is_declared(feature):
         f"    {PACKAGE}.users.* -> {PACKAGE}.roles.models\n"
     )
     lines = edits.add_to_contracts(text, feature).splitlines()
-    assert lines.pop(6) == f"    {PACKAGE}.pears.* -> {PACKAGE}.gadgets.models"
+    assert lines.pop(6) == f"    {PACKAGE}.pears.* -> {PACKAGE}.sample_gadgets.models"
     assert lines == text.splitlines()
 
 
