@@ -1,10 +1,6 @@
-"""`flask new-feature`: what it writes, what it refuses, and that it does all or nothing.
-
-The features that it writes are tried in tests/own.
-"""
+"""`flask new-feature`: the files that it writes, its refusals, and all or nothing."""
 
 import ast
-import builtins
 import os
 import shutil
 import signal
@@ -13,315 +9,311 @@ import sys
 import tempfile
 from errno import ENOSPC
 from pathlib import Path
-from re import findall
 from shlex import split
 
 import pytest
 from black import Mode, format_str
 
-import myapp
-from myapp import FEATURES
 from support import ROOT
-from tools.new_feature import feature, field, project, words, writing
+from tools.new_feature import edits, field, project, words, writing
+from tools.new_feature.feature import Feature
 
+PACKAGE = project.PACKAGE
 KNOWN = (
     *("default_config.py", "openapi.json", "conftest.py", "README.md", "wsgi.py"),
-    *(".importlinter", ".flake8", ".gitignore", "tests/test_readme.py"),
-    *("migrations", project.PACKAGE.name),
+    *(".importlinter", ".flake8", ".gitignore", "migrations", "tools", PACKAGE),
 )
 XYLOPHONES = "xylophones name:string:120 keys:integer:1..5000 maker:string? built:date"
 REFUSED = {
-    "xylophones": "What does a xylophone have?",
-    f"{project.PACKAGE.name} a": "a module beside",
+    "xylophones": "xylophones needs properties",
+    f"{PACKAGE} a": "a module beside",
     "conftest a": "a module beside",
-    "tests a": "a module beside",
-    "instance a": ".gitignore hides what is called so",
+    "instance a": ".gitignore excludes that name",
     "alembic_version a": "a table has that name",
-    "xylophones a --singular ''": "One of them cannot be called ''",
+    "xylophones a --singular ''": "A record cannot be called ''",
     "xylophones a --parent ''": "there is no feature ''",
-    "permissions a": "the document has another Permission. Say --singular",
-    "registrations a": "the document has another Registration. Say --singular",
-    "users a": "there is one of that name",
-    "model a": "the project has something of that name",
-    "templates a": "the project has something of that name",
-    "readme a": "the project has something of that name",
+    "permissions a": "there is a Permission already. Use --singular",
+    "registrations a": "there is a Registration already. Use --singular",
+    "users a": "there is one already",
+    "core a": "the package has that name already",
+    "version a": "the package has that name already",
+    "commands a": "the package has that name already",
     "sql_alchemy__x a": "single underscores",
-    "Books a": "small letters",
-    "my-books a": "small letters",
-    "2books a": "small letters",
-    "class a": "a word of Python",
-    "lists a --singular Lists": "small letters",
-    "list a": "would hide a word",
-    "answers a": "would hide a word",
-    "resources a": "would hide a word",
-    "order a": "a word of SQL",
-    "xylophones a --singular device": "device is what a thing of devices is called",
-    "abcdefghijklmnopqrstuvwxyz a": "at most 24 letters",
-    "xylophones abcdefghijklmnopqrstuvwxyz": "at most 24 letters",
+    "Books a": "lower-case letters",
+    "my-books a": "lower-case letters",
+    "2books a": "lower-case letters",
+    "class a": "a keyword of Python",
+    "lists a --singular Lists": "lower-case letters",
+    "list a": "a builtin of Python",
+    "sql_models a": "its own code needs another 'SqlModel'",
+    "crud_resources a": "its own code needs another 'CrudResource'",
+    "accepts a --explicit": "its own code needs another 'accepts'",
+    "resources a --explicit": "its own code needs another 'Resource'",
+    "order a": "it is reserved in SQL",
+    "xylophones a --singular role": "there is a Role already",
+    "abcdefghijklmnopqrstuvwxyz a": "more than 24 characters",
+    "xylophones abcdefghijklmnopqrstuvwxyz": "more than 24 characters",
     "xylophones a a:integer": "two properties a",
-    "xylophones a:strin": "there is no type 'strin'",
-    "xylophones :string": "small letters",
-    "xylophones a:": "there is no type ''",
+    "xylophones a:strin": "unknown type 'strin'",
+    "xylophones :string": "lower-case letters",
+    "xylophones a:": "unknown type ''",
     "xylophones a:integer:unique:unique": "write limits as",
-    "xylophones if:string": "a word of Python",
-    "xylophones id:integer": "'id': that is taken",
-    "xylophones owner:string": "'owner': that is taken",
-    "xylophones metadata:string": "'metadata': that is taken",
-    "xylophones page:integer": "'page': that is taken",
-    "xylophones self:string": "'self': that is taken",
+    "xylophones if:string": "a keyword of Python",
     **{
-        f"xylophones {name}:string{more}": f"{name!r}: that is taken"
-        for name in ("body", "read_schema", "shown", "filters", "texts", "above")
-        for more in ("", " --store redis", " --parent devices")
+        f"xylophones {name}:string{more}": f"{name!r}: that is reserved"
+        for name in (
+            *("id", "owner", "owner_id", "metadata", "page", "self", "body"),
+            *("read_schema", "shown", "filters", "texts"),
+        )
+        for more in ("", " --store redis", " --parent sample_gadgets")
     },
-    "xylophones a:string:0": "nothing lies between 1 and 0",
-    "xylophones a:string:0..0": "nothing lies between 0 and 0",
-    "xylophones a:string:300": "are of the type text",
-    "xylophones a:text:10001": "beyond what a text can be",
+    "xylophones above --parent sample_gadgets": "'above': that is reserved",
+    "xylophones a:string:0": "no value between 1 and 0",
+    "xylophones a:string:0..0": "no value between 0 and 0",
+    "xylophones a:string:300": "have the type text",
+    "xylophones a:text:10001": "a text is from 0 to 10000",
     "xylophones a:string:x..y": "write limits as a:string:1..50",
-    "xylophones a:integer:5..1": "nothing lies between",
-    "xylophones a:integer:1..1": "nothing lies between",
+    "xylophones a:integer:5..1": "no value between",
+    "xylophones a:integer:1..1": "no value between",
     "xylophones a:integer:1.5": "write limits as",
     "xylophones a:integer:5": "write limits as a:integer:1..50",
     "xylophones a:number:5": "write limits as a:number:1..50",
-    "xylophones a:integer:1..9223372036854775808": "beyond what an integer can be",
+    "xylophones a:integer:1..9223372036854775808": "an integer is from",
     "xylophones a:number:nan..1": "write limits as",
     "xylophones a:number:1..inf": "write limits as",
-    "xylophones a:number:1..1e16": "beyond what a number can be",
-    "xylophones a:string:1..5:6": "what is '6'",
-    "xylophones a:date:5": "what is '5'",
-    "xylophones a:enum": "name what it can be",
-    "xylophones a:enum:new": "name what it can be",
-    "xylophones a:enum:new,!": "name what it can be",
-    f"xylophones a:enum:new,{'u' * 41}": "each in at most 40 letters",
+    "xylophones a:number:1..1e16": "a number is from",
+    "xylophones a:string:1..5:6": "unexpected '6'",
+    "xylophones a:date:5": "unexpected '5'",
+    "xylophones a:enum": "list the values",
+    "xylophones a:enum:new": "list the values",
+    "xylophones a:enum:new,!": "list the values",
+    f"xylophones a:enum:new,{'u' * 41}": "each has at most 40 letters",
     "xylophones a:boolean:unique": "cannot be unique",
     "xylophones a:text:unique": "cannot be unique",
     "xylophones a:datetime?:unique": "cannot be unique",
     "xylophones a:reference:nothing": "there is no feature 'nothing'",
-    "xylophones a:reference:presence": "there is no feature 'presence' in SQL",
-    "xylophones a:reference": "say to what, as a:reference:authors",
+    "xylophones a:reference:sample_signals": "'sample_signals' with records in SQL",
+    "xylophones a:reference": "name the feature, as a:reference:authors",
     "xylophones a:reference:xylophones": "xylophones cannot refer to xylophones",
-    "xylophones a:reference:users": "not for everybody",
-    "xylophones a:reference:imports": "not for everybody",
-    "xylophones a:reference:devices --open": "whose device would that be",
-    "xylophones a:reference:devices --parent todos": "whose device would that be",
+    "xylophones a:reference:users": "not every account may",
+    "xylophones a:reference:sample_files": "not every account may",
+    "xylophones a:reference:sample_gadgets --open": "a sample gadget has an owner",
+    "xylophones a:reference:sample_gadgets --parent sample_chores": "has an owner",
     "xylophones a --parent nothing": "there is no feature 'nothing'",
-    "xylophones a --parent users": "not for everybody",
-    "xylophones a --parent devices --open": "does not go with --open",
-    "xylophones a --parent devices --store redis": "does not go with --store redis",
-    "xylophones device --parent devices": "'device': that is taken",
-    "xylophones a:string:unique --store redis": "nothing in Redis can be unique",
-    "xylophones a:reference:devices --store redis": "nothing in Redis can be a reference",
+    "xylophones a --parent users": "not every account may",
+    "xylophones a --parent sample_gadgets --open": "--parent and --open exclude each other",
+    "xylophones a --parent sample_gadgets --store redis": "exclude each other",
+    "xylophones sample_gadget --parent sample_gadgets": "'sample_gadget': that is reserved",
+    "xylophones a:string:unique --store redis": "no unique properties in Redis",
+    "xylophones a:reference:sample_gadgets --store redis": "no references in Redis",
     "xylophones a --store paper": "is not one of 'sql', 'redis'",
-    "xylophones " + " ".join(f"a{n}" for n in range(41)): "more than 40 properties",
-    "a_very_very_long_feature a_very_very_long_propert": "would have too long a name",
+    "xylophones " + " ".join(f"a{n}" for n in range(41)): "at most 40 properties",
+    "a_very_very_long_feature a_very_very_long_propert": "would be too long",
 }
-FEW = {"devices", "imports", "presence", "todos"} - {f.name for f in FEATURES}
-REFUSED = {w: told for w, told in REFUSED.items() if not FEW & set(findall(r"\w+", w))}
 
 
-def copied(folder):
-    """The project, in a folder of its own."""
-    (folder / "tests").mkdir(parents=True)
+def copy_project(folder):
+    """Copy to `folder` what the command reads and changes."""
     for name in KNOWN:
         if (ROOT / name).is_dir():
-            unlike = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, folder / name, ignore=unlike)
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         else:
             shutil.copy(ROOT / name, folder / name)
     return folder
 
 
-def taken_for_ours(monkeypatch, folder):
-    for module in (project, feature, writing):
-        monkeypatch.setattr(module, "PROJECT", folder)
-        monkeypatch.setattr(module, "PACKAGE", folder / myapp.__name__)
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the project that the command changes in place of the project."""
+    (tmp_path / "copy").mkdir()
+    folder = copy_project(tmp_path / "copy")
+    monkeypatch.setattr(project, "ROOT", folder)
     return folder
 
 
-@pytest.fixture
-def copy(tmp_path, monkeypatch):
-    """A copy of the project, which the command takes for ours."""
-    return taken_for_ours(monkeypatch, copied(tmp_path / "copy"))
-
-
 @pytest.fixture(scope="module")
-def one_copy(tmp_path_factory):
-    return copied(tmp_path_factory.mktemp("project") / "copy")
+def shared_folder(tmp_path_factory):
+    return copy_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture
-def same_copy(one_copy, monkeypatch):
-    """The same one each time, where nothing is written."""
-    return taken_for_ours(monkeypatch, one_copy)
+def shared_copy(shared_folder, monkeypatch):
+    """A copy for tests in which the command writes nothing."""
+    monkeypatch.setattr(project, "ROOT", shared_folder)
+    return shared_folder
 
 
 def contents(folder):
-    """All files there, and what is in them."""
+    """Return every file of a folder with its content."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path: path.read_bytes() for path in files}
 
 
-def asked(app, words):
-    return app.test_cli_runner().invoke(args=["new-feature", *split(words)])
+def new_feature(app, arguments):
+    return app.test_cli_runner().invoke(args=["new-feature", *split(arguments)])
 
 
-def test_a_feature_is_written_in_form(app, copy):
+def test_a_feature_is_written_and_formatted(app, copy):
     before = contents(copy)
-    done = asked(app, XYLOPHONES)
-    assert done.exit_code == 0, done.output
-    assert "flask deploy" in done.output
+    result = new_feature(app, XYLOPHONES)
+    assert result.exit_code == 0, result.output
+    assert "flask deploy" in result.output
     after = contents(copy)
-    package = copy / project.PACKAGE.name
-    files = ("__init__.py", "endpoints.py", "models.py", "test_xylophones.py")
-    new = {path for path in after if path not in before}
-    (migration,) = new - {package / "xylophones" / file for file in files}
+    package = copy / PACKAGE
+    names = ("__init__.py", "endpoints.py", "models.py", "test_xylophones.py")
+    files = {package / "xylophones" / name for name in names}
+    new = after.keys() - before.keys()
+    (migration,) = new - files
     assert migration.match("migrations/versions/*_xylophones.py")
     changed = {path for path in before if after[path] != before[path]}
-    edited = {package / "__init__.py", package / "guard.py"}
-    assert changed == {*edited, copy / "openapi.json", copy / "README.md"}
-    for path in (*new, *edited):
+    assert changed - {copy / "README.md"} == {
+        package / "__init__.py",
+        copy / "openapi.json",
+    }
+    for path in (*new, package / "__init__.py"):
         text = after[path].decode()
         assert format_str(text, mode=Mode()) == text
-    flake8 = [sys.executable, "-m", "flake8", *map(str, (*new, *edited))]
+    flake8 = [sys.executable, "-m", "flake8", *map(str, new)]
     assert subprocess.run(flake8, cwd=copy).returncode == 0
-    for file in ("endpoints.py", "models.py"):
-        lines = after[package / "xylophones" / file].splitlines()
-        assert len(lines) <= len((package / "users" / file).read_text().splitlines())
-    again = asked(app, XYLOPHONES)
+    assert len(after[package / "xylophones/endpoints.py"].splitlines()) <= 15
+    assert len(after[package / "xylophones/test_xylophones.py"].splitlines()) <= 30
+    again = new_feature(app, XYLOPHONES)
     assert (again.exit_code, contents(copy)) == (2, after)
-    assert "has something of that name" in " ".join(again.output.split())
+    assert "the package has that name already" in " ".join(again.output.split())
 
 
-@pytest.mark.parametrize("words", REFUSED)
-def test_what_makes_no_sense_is_told_and_nothing_is_written(app, same_copy, words):
-    before = contents(same_copy)
-    done = asked(app, words)
-    assert done.exit_code == 2
-    assert REFUSED[words] in " ".join(done.output.split())
-    assert contents(same_copy) == before
+def test_explicit_verbs_have_the_document_of_the_short_form(app, copy):
+    documents = []
+    for option in ("", " --explicit"):
+        before = contents(copy)
+        assert new_feature(app, XYLOPHONES + option).exit_code == 0
+        endpoints = (copy / PACKAGE / "xylophones" / "endpoints.py").read_text()
+        assert endpoints.count("@requires()") == (6 if option else 0)
+        documents.append((copy / "openapi.json").read_bytes())
+        for path in contents(copy).keys() - before.keys():
+            path.unlink()
+        for path, content in before.items():
+            path.write_bytes(content)
+    assert documents[0] == documents[1]
 
 
-@pytest.mark.parametrize("count", range(8))
-def test_what_fails_in_the_middle_leaves_nothing_behind(app, copy, monkeypatch, count):
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_what_cannot_be_written_is_refused(app, shared_copy, arguments):
+    before = contents(shared_copy)
+    result = new_feature(app, arguments)
+    assert result.exit_code == 2, result.output
+    assert REFUSED[arguments] in " ".join(result.output.split())
+    assert contents(shared_copy) == before
+
+
+@pytest.mark.parametrize("count", range(7))
+def test_a_failure_in_the_middle_leaves_nothing_behind(app, copy, monkeypatch, count):
     before = contents(copy)
-    copyfile, brought = shutil.copyfile, []
+    copyfile, written = shutil.copyfile, []
 
-    def until_the_disk_is_full(source, target, **options):
+    def copy_until_the_disk_is_full(source, target, **options):
         if copy in Path(target).parents:
-            brought.append(target)
-            if len(brought) > count:
+            written.append(target)
+            if len(written) > count:
                 target.write_bytes(b"half of")
                 raise OSError(ENOSPC, "No space left on device")
         return copyfile(source, target, **options)
 
-    for slow in ("run", "tidy"):  # and not asked for here
-        monkeypatch.setattr(writing, slow, lambda *_: b"")
-    monkeypatch.setattr(shutil, "copyfile", until_the_disk_is_full)
-    done = asked(app, XYLOPHONES)
-    assert done.exit_code == 1
-    assert "Nothing was written: No space left on device" in done.output
-    assert len(brought) == count + 1
+    for slow in ("run", "tidy"):
+        monkeypatch.setattr(writing, slow, lambda *_: None)
+    monkeypatch.setattr(shutil, "copyfile", copy_until_the_disk_is_full)
+    result = new_feature(app, XYLOPHONES)
+    assert result.exit_code == 1
+    assert "Nothing was written: No space left on device" in result.output
+    assert len(written) == count + 1
     assert contents(copy) == before
-    assert not (copy / project.PACKAGE.name / "xylophones").exists()
+    assert not (copy / PACKAGE / "xylophones").exists()
 
 
-def test_what_does_not_work_is_not_written(app, copy):
-    models = copy / project.PACKAGE.name / "todos" / "models.py"
-    models.write_text("nonsense")
+def test_a_feature_that_does_not_work_is_not_written(app, copy):
+    (copy / PACKAGE / "roles" / "models.py").write_text("nonsense")
     before = contents(copy)
-    done = asked(app, XYLOPHONES)
-    assert done.exit_code == 1
-    assert "It does not work, so nothing was written: NameError" in done.output
+    result = new_feature(app, XYLOPHONES)
+    assert result.exit_code == 1
+    assert "does not work; nothing was written: NameError" in result.output
     assert contents(copy) == before
 
 
 @pytest.mark.parametrize("file", ["README.md", "openapi.json", "migrations/versions"])
-def test_what_is_read_only_is_named_and_nothing_is_written(
-    app, same_copy, monkeypatch, file
-):
-    before = contents(same_copy)
+def test_a_read_only_file_is_named(app, shared_copy, monkeypatch, file):
+    before = contents(shared_copy)
     # Root may write everywhere.
-    monkeypatch.setattr(os, "access", lambda path, _: path != same_copy / file)
-    done = asked(app, XYLOPHONES)
-    assert done.exit_code == 1
-    assert done.output == f"Error: Nothing was written: {file} is read-only.\n"
-    assert contents(same_copy) == before
+    monkeypatch.setattr(os, "access", lambda path, _: path != shared_copy / file)
+    result = new_feature(app, XYLOPHONES)
+    assert result.exit_code == 1
+    assert result.output == f"Error: Nothing was written: {file} is read-only.\n"
+    assert contents(shared_copy) == before
 
 
 @pytest.mark.parametrize(
-    "migration, told",
+    "migration, reason",
     [
         ("revision = 'a'\ndown_revision = 'nothing'", "nothing"),
         ("revision = ", "invalid syntax (wrong.py, line 1)"),
     ],
 )
-def test_a_migration_that_is_wrong_is_told(app, copy, monkeypatch, migration, told):
-    monkeypatch.setattr(writing, "MIGRATIONS", str(copy / "migrations"))
+def test_an_invalid_migration_is_named(app, copy, migration, reason):
     (copy / "migrations" / "versions" / "wrong.py").write_text(migration)
-    done = asked(app, XYLOPHONES)
-    assert done.exit_code == 1
-    assert done.output.startswith("Error: A migration is wrong: ")
-    assert told in done.output and "/" not in done.output
-    assert not (copy / project.PACKAGE.name / "xylophones").exists()
+    result = new_feature(app, XYLOPHONES)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: A migration is invalid: ")
+    assert reason in result.output and "/" not in result.output
+    assert not (copy / PACKAGE / "xylophones").exists()
 
 
-def test_whoever_ends_the_command_leaves_nothing_behind(
-    app, copy, monkeypatch, tmp_path
-):
+def test_sigterm_leaves_nothing_behind(app, copy, monkeypatch, tmp_path):
     before = contents(copy)
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     end = lambda *_: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
     monkeypatch.setattr(writing, "run", end)
-    done = asked(app, XYLOPHONES)
-    assert done.exit_code == 128 + signal.SIGTERM
+    result = new_feature(app, XYLOPHONES)
+    assert result.exit_code == 128 + signal.SIGTERM
     assert contents(copy) == before
     assert not any((tmp_path / "tmp").iterdir())
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_what_python_compiled_is_no_feature(app, copy, monkeypatch):
-    monkeypatch.setattr(writing, "run", lambda *_: b"")
-    compiled = copy / project.PACKAGE.name / "xylophones" / "__pycache__" / "a.pyc"
+def test_a_folder_of_compiled_files_is_no_feature(app, copy, monkeypatch):
+    for slow in ("run", "tidy"):
+        monkeypatch.setattr(writing, slow, lambda *_: None)
+    compiled = copy / PACKAGE / "xylophones" / "__pycache__" / "a.pyc"
     compiled.parent.mkdir(parents=True)
     compiled.touch()
-    done = asked(app, XYLOPHONES)
-    assert done.exit_code == 0, done.output
+    result = new_feature(app, XYLOPHONES)
+    assert result.exit_code == 0, result.output
     assert (compiled.parents[1] / "models.py").exists()
 
 
-# What stands in it
+def test_a_missing_inflect_is_named(app, shared_copy, monkeypatch):
+    words.inflector.cache_clear()
+    monkeypatch.setitem(sys.modules, "inflect", None)
+    result = new_feature(app, XYLOPHONES)
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: flask new-feature needs inflect. To install it: make .venv/dev\n"
+    )
 
 
-def made(app, words):
-    """What the command would write, before it is put into form: {name of the file: text};
-    nothing where it names a feature that is not there, or one that is there already."""
-    name, *words = split(words)
-    options = {"store": "sql", "shared": False, "parent": None, "singular": None}
-    fields = []
-    for word in words:
-        if word.startswith("--"):
-            option, _, value = word[2:].partition("=")
-            options["shared" if option == "open" else option] = value or True
-        else:
-            fields.append(word)
+# The text of the files
+
+
+def render(app, arguments):
+    """Return the files of a feature before they are formatted, by their names."""
     with app.app_context():
-        features = {feature.name for feature in FEATURES}
-        there = features | set(map(words.in_code, project.all_models()))
-        asked_for = set(findall(r"(?:parent=|reference:)(\w+)", " ".join(words)))
-        one = options["singular"] or words.singular_of(name)
-        if not features >= asked_for or {name, one} & there:
-            return {}
-        slice = feature.Slice(name, fields, features=features, **options)
-        files = writing.written(slice, "abc")
-    return {
-        "migration.py" if "versions" in path else Path(path).name: text
-        for path, text in files.items()
-    }
+        command = app.cli.get_command(None, "new-feature")
+        options = command.make_context("new-feature", split(arguments)).params
+        files = writing.render(Feature(**options))
+    return {Path(path).name: text for path, text in files.items()}
 
 
-LONG = "abcdefghij_klmnopqrstuvw"  # as long as a name may be
+LONG = "abcdefghij_klmnopqrstuvw"  # the longest name
 EXTREME = [
     f"{LONG} " + " ".join(f"a{n}:string?" for n in range(40)),
     f"{LONG} {LONG}:text:200..500 --open",
@@ -329,60 +321,35 @@ EXTREME = [
     f"{LONG} {LONG[:-1]}:enum:{'v' * 40},{'w' * 40}? b:enum:a,b",
     f"{LONG} " + " ".join(f"a{n}:enum:{'v' * 40},{'w' * 40}" for n in range(40)),
     "essays about:text:9999..10000 code:string:200..255:unique name:string:0..1",
-    f"{LONG[:10]} {LONG}:string:255:unique --parent=devices",
-    "maintenance_appointments note:text --parent=devices",
-    "pairs one:reference:devices two:reference:devices",
+    f"{LONG[:6]} {LONG}:string:255:unique --parent=sample_gadgets",
+    "maintenance_appointments note:text --parent=sample_gadgets",
+    "pairs one:reference:sample_gadgets two:reference:sample_gadgets?",
 ]
-ODD = [
-    "favourites device:reference:devices",
-    "wishes device:reference:devices?",
-    "visits device:reference:devices at:datetime",
-    "crew name:string:64 --parent=devices",
-    "other name --parent=devices --singular=body",
-    *("crew name", "other name", "pytests name", "bodies name", "lists name"),
-    *("requests name", "changes name", "strangers name", "urls name"),
-    *("one_boats a", "mades a", "puts a", "seconds a"),
-    *("json a", "apps a", "verbs a"),
-    *("news a", "series a", "one_crew a --singular=crew"),
-    "thermostats a",
+ODD_NAMES = [
+    *("requests", "clients", "pytests", "bodies", "lists", "crew", "news"),
+    *("apps", "resources", "answers", "responses", "features", "json", "operations"),
 ]
 
 
-@pytest.mark.parametrize("words", EXTREME + ODD)
-def test_what_is_written_binds_no_name_twice(app, words):
-    for name, text in made(app, words).items():
-        tree = ast.parse(text)
-        names = [name for node in tree.body for name in bound(node)]
-        assert len(names) == len(set(names))
-        if name.startswith("test_"):
-            assert not set(names) & set(dir(builtins))
-            for function in tree.body:
-                if isinstance(function, ast.FunctionDef):
-                    given = {each.arg for each in function.args.args}
-                    inside = {n for node in function.body for n in bound(node)}
-                    assert not given & inside
-
-
-def test_what_is_written_is_in_form_however_long_its_words(app, tmp_path):
+@pytest.mark.parametrize("form", ["", " --explicit"])
+def test_lines_of_extreme_features_are_short_enough(app, tmp_path, form):
     (tmp_path / ".flake8").write_text((ROOT / ".flake8").read_text())
-    for number, words in enumerate(EXTREME):
+    for number, arguments in enumerate(EXTREME):
         (tmp_path / f"{number}").mkdir()
-        for name, text in made(app, words).items():
+        for name, text in render(app, arguments + form).items():
             text = format_str(text, mode=Mode())
             (tmp_path / f"{number}" / name).write_text(text)
+            assert not name.startswith("test_") or len(text.splitlines()) <= 30
     flake8 = [sys.executable, "-m", "flake8"]
     done = subprocess.run(flake8, cwd=tmp_path, capture_output=True, text=True)
     assert not done.stdout
 
 
-def bound(node):
-    """The names that a statement binds, where it stands."""
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        return [node.name]
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return [each.asname or each.name for each in node.names]
-    targets = node.targets if isinstance(node, ast.Assign) else []
-    return [each.id for each in targets if isinstance(each, ast.Name)]
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_test_function_has_no_fixture_of_its_features_name(app, name):
+    tree = ast.parse(render(app, f"{name} a:string")[f"test_{name}.py"])
+    (test,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert [argument.arg for argument in test.args.args] == ["client"]
 
 
 @pytest.mark.parametrize(
@@ -406,31 +373,81 @@ def bound(node):
         ("url_aliases", "a URL alias"),
     ],
 )
-def test_one_of_them_is_called_as_english_has_it(plural, singular):
+def test_one_record_is_called_as_english_has_it(plural, singular):
     name = words.singular_of(plural)
-    assert words.one(words.in_words(name)) == singular
+    assert words.with_article(words.in_words(name)) == singular
 
 
 @pytest.mark.parametrize(
-    "words, code",
+    "argument, code",
     [
         ("title?:string", 'optional(text(1, 255, "Title.", "Some title"))'),
         ("title:string?:80", 'optional(text(1, 80, "Title.", "Some title"))'),
-        ("code:string:3..8", 'text(3, 8, "Code.", "ABCDEFGH")'),
+        ("code:string:3..8", 'text(3, 8, "Code.", "x" * 3)'),
         ("isbn:string:20", 'text(1, 20, "ISBN.", "Some ISBN")'),
         ("about:text:200..500", 'text(200, 500, "About.", "x" * 200)'),
+        ("pages:integer:1..5000", 'integer(1, 5000, "Pages.", 7)'),
+        ("price:number:0.5..1", 'number(0.5, 1, "Price.", 0.5)'),
         ("is_open:boolean", 'flag("Whether it is open.")'),
         ("has_cover:boolean?", 'flag("Whether it has cover.", default=False)'),
         ("lent:boolean", 'flag("Whether it is lent.")'),
         ("state:enum:new, used", 'choice("State.", "new", "used")'),
+        ("born:date?", 'optional(day("Born."))'),
     ],
 )
-def test_a_property_is_described_in_words_of_its_own(words, code):
-    assert field.parse(words, ()).schema == code
+def test_a_property_is_described_in_words_of_its_own(argument, code):
+    assert field.parse(argument).schema == code
 
 
-@pytest.mark.parametrize("before", ["()", "('a',)", "('a', 'b')", "(\n    'a',\n)"])
-def test_the_first_of_a_tuple_makes_one_as_the_others_do(before):
-    made = {}
-    exec(writing.permitted(f"OWNED = {before}\n", "c"), made)
-    assert made["OWNED"] == (*eval(before), "c")
+# The files that name the features
+
+TREE = """\
+myapp/
+  roles/      the roles of accounts
+  status/     whether the service works
+  core/       what features are built from
+"""
+
+
+@pytest.fixture
+def feature(app, shared_copy):
+    with app.app_context():
+        arguments = "pears a:string gadget:reference:sample_gadgets"
+        command = app.cli.get_command(None, "new-feature")
+        yield Feature(**command.make_context("new-feature", split(arguments)).params)
+
+
+def test_the_tree_of_the_readme_gets_a_line_after_the_last_feature(feature):
+    lines = edits.add_to_readme(TREE, feature).splitlines()
+    assert lines.pop(3) == "  pears/      Pears, each of an account."
+    assert lines == TREE.splitlines()
+
+
+def test_a_readme_without_a_tree_stays_as_it_is(feature):
+    assert edits.add_to_readme("# My service\n", feature) == "# My service\n"
+
+
+def test_the_import_of_another_features_model_is_declared(feature):
+    text = (
+        "[importlinter:contract:features]\n"
+        "broken_contract_guidance =\n"
+        f"    Declare it, as:\n    {PACKAGE}.b.* -> {PACKAGE}.a.models\n"
+        "ignore_imports =\n"
+        f"    {PACKAGE}.account.* -> {PACKAGE}.roles.models\n"
+        f"    {PACKAGE}.users.* -> {PACKAGE}.roles.models\n"
+    )
+    lines = edits.add_to_contracts(text, feature).splitlines()
+    assert lines.pop(6) == f"    {PACKAGE}.pears.* -> {PACKAGE}.sample_gadgets.models"
+    assert lines == text.splitlines()
+
+
+def test_the_import_comes_after_the_modules_of_the_feature_before_it(feature):
+    text = (
+        "from .auth import auth\nfrom .auth.models import look_up\n"
+        "from .core import application\nfrom .users import users\n\n"
+        "FEATURES = (\n    auth,\n    users,\n)\n"
+    )
+    lines = edits.add_to_package(text, feature).splitlines()
+    assert lines.pop(9) == "    pears,"
+    assert lines.pop(2) == "from .pears import pears"
+    assert lines == text.splitlines()

@@ -44,32 +44,29 @@ class Feature:
         self.check_fields()
 
     def check_name(self):
-        message = f"A feature cannot be called {self.name!r}"
+        name, message = self.name, f"A feature cannot be called {self.name!r}"
         check_word(self.singular, f"A record cannot be called {self.singular!r}")
-        if any(f.name == self.name for f in current_app.extensions["features"]):
-            refuse(f"{message}: there is one already.")
-        package = project.ROOT / project.PACKAGE
-        taken = is_there(package / self.name), (package / f"{self.name}.py").exists()
-        if any(taken) or hasattr(myapp, self.name):
-            refuse(f"{message}: {project.PACKAGE} has something of that name.")
-        beside = project.ROOT / self.name
-        if beside.with_suffix(".py").exists() or any(beside.glob("*.py")):
-            refuse(f"{message}: a module beside {project.PACKAGE} has that name.")
-        if self.name in {*sql.metadata.tables, "alembic_version"}:
-            refuse(f"{message}: a table has that name.")
-        if project.is_ignored(self.name):
-            refuse(f"{message}: .gitignore excludes that name.")
-        if hasattr(builtins, self.name):
-            refuse(f"{message}: it is a builtin of Python.")
-        if self.name in RESERVED_WORDS | RESERVED_WORDS_MARIADB:
-            refuse(f"{message}: it is a reserved word of SQL.")
-        titles = {f"{self.model}{end}" for end in ("", "Write", "Patch", "Page")}
-        for model in project.all_models():
-            if model.__name__ in titles or self.model == model.__name__:
-                record = f"a record of {model.collection} is a {spoken(model)}"
-                refuse(f"{message}: {record}. Use --singular.")
-        for title in titles & openapi(current_app)["components"]["schemas"].keys():
-            refuse(f"{message}: the API has a schema {title} already. Use --singular.")
+        root, package = project.ROOT, project.ROOT / project.PACKAGE
+        features = {each.name for each in current_app.extensions["features"]}
+        tables = {*sql.metadata.tables, "alembic_version"}
+        in_package = is_there(package / name) or (package / f"{name}.py").exists()
+        beside = (root / f"{name}.py").exists() or any((root / name).glob("*.py"))
+        for applies, reason in (
+            (name in features, "there is one already"),
+            (in_package or hasattr(myapp, name), "the package has that name already"),
+            (beside, "a module beside the package has that name"),
+            (name in tables, "a table has that name"),
+            (project.is_ignored(name), ".gitignore excludes that name"),
+            (hasattr(builtins, name), "it is a builtin of Python"),
+            (name in RESERVED_WORDS | RESERVED_WORDS_MARIADB, "it is reserved in SQL"),
+        ):
+            if applies:
+                refuse(f"{message}: {reason}.")
+        taken = {model.__name__ for model in project.all_models()}
+        taken |= openapi(current_app)["components"]["schemas"].keys()
+        for title in (f"{self.model}{end}" for end in ("", "Write", "Patch", "Page")):
+            if title in taken:
+                refuse(f"{message}: there is a {title} already. Use --singular.")
 
     def check_fields(self):
         if not self.fields:
@@ -77,9 +74,8 @@ class Feature:
         if len(self.fields) > 40:
             refuse("A feature has at most 40 properties.")
         names = [field.name for field in self.fields]
-        reserved = project.reserved_properties(
-            RedisModel if self.redis else Below if self.parent else SqlModel
-        )
+        bases = (RedisModel,) if self.redis else (SqlModel, Below)
+        reserved = project.reserved_properties(*bases)
         for field in self.fields:
             if names.count(field.name) > 1:
                 refuse(f"There are two properties {field.name}.")
@@ -108,9 +104,8 @@ class Feature:
     @property
     def scope(self):
         """The columns that every index begins with."""
-        return (
-            ["owner_id"] if self.owned else [self.parent_field] if self.parent else []
-        )
+        column = "owner_id" if self.owned else self.parent_field
+        return [column] if column else []
 
     @property
     def below(self):
@@ -152,12 +147,9 @@ class Feature:
 
     @property
     def others(self):
-        """The models of other features that this one uses, by the features' names."""
-        others = {}
-        for model in {self.parent, *(field.other for field in self.fields)} - {None}:
-            feature = model.__module__.split(".")[-2]
-            others[feature] = sorted([*others.get(feature, []), model.__name__])
-        return dict(sorted(others.items()))
+        """The names of the models that this one uses, by the names of their features."""
+        models = {self.parent, *(field.other for field in self.fields)} - {None}
+        return {m.__module__.split(".")[-2]: m.__name__ for m in models}
 
     @property
     def sortable(self):

@@ -1,8 +1,8 @@
 """Write the migration and openapi.json of a new feature, in a copy of the project.
 
-`python -m tools.new_feature.migration books` imports, maps and documents the feature; if that
-fails, the feature does not work. No database is needed: the migration is rendered from the
-table of the model.
+`python -m tools.new_feature.migration books` imports, maps and documents the feature, and
+fails if that is impossible. It needs no database: the migration is rendered from the table
+of the model.
 """
 
 import sys

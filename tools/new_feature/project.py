@@ -73,14 +73,15 @@ def verb_at(rule, verb):
             return getattr(getattr(view, "view_class", None), verb, None)
 
 
-def reserved_properties(base):
-    """Return the names that no property of a model on `base` can have."""
-    names = {
-        cls.__module__ for cls in base.__mro__ if cls.__module__.startswith(PACKAGE)
-    }
+def reserved_properties(*bases):
+    """Return the names that no property of a model on these bases can have."""
+    classes = [cls for base in bases for cls in base.__mro__]
+    names = {cls.__module__ for cls in classes if cls.__module__.startswith(PACKAGE)}
     source = "".join(getsource(sys.modules[name]) for name in names)
     assigned = re.findall(r"\b(?:cls|self)\.(\w+) = ", source)
-    members = {*dir(base), *dir(Governed), *dir(Owned), *dir(SqlModel)}
+    members = [
+        name for base in (*bases, Governed, Owned, SqlModel) for name in dir(base)
+    ]
     return {*assigned, *members, *OWN, "self", "cls", "url"}
 
 

@@ -37,7 +37,7 @@ COPIED = (PACKAGE, "tools", "migrations", "default_config.py", "openapi.json")
 
 
 def write(feature):
-    """Add a feature to the project. Raise ClickException, and leave the project as it was."""
+    """Add a feature to the project, or raise ClickException and leave it as it was."""
     check_migrations()
     files = render(feature) | edit(feature)
     folder = project.ROOT / PACKAGE / feature.name
@@ -88,7 +88,7 @@ def edit(feature):
 
 
 def check_names(text, feature):
-    """Raise UsageError if a module binds a name twice, since a name of ours hides another."""
+    """Raise UsageError if a module binds a name twice."""
     names = Counter()
     for node in ast.parse(text).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
