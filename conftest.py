@@ -35,7 +35,7 @@ from myapp.core.settings import database_uri
 from myapp.roles.models import Role
 from myapp.users.models import User
 from support.features import SERVED
-from support.features.gadgets.models import SampleGadget
+from support.features.sample_gadgets.models import SampleGadget
 from support.migrations import copy_migrations, use_migrations
 
 SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQLite

@@ -24,6 +24,7 @@ from .errors import (
     fault,
 )
 from .events import happened, tell
+from .http.crud import CrudResource
 from .http.exports import ENCODERS, answers_csv, exports
 from .http.feature_api import FeatureApi
 from .http.idempotency import idempotent
@@ -101,6 +102,7 @@ __all__ = [
     "choice",
     "collection_url",
     "Conflict",
+    "CrudResource",
     "day",
     "delete_in_batches",
     "Described",

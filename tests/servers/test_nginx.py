@@ -7,7 +7,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from conftest import PASSWORDS, THERMOSTAT, basic
+from conftest import LAMP, PASSWORDS, basic
 from support.nginx import deployed_nginx, free_ports, needs_nginx, running_nginx, send
 
 COMPRESSING = """
@@ -53,30 +53,30 @@ def call(verb, url, body=None, **headers):
 
 
 def test_the_etag_of_an_item_goes_through_nginx_and_back(front):
-    devices = f"{front}/api/v1/devices/"
-    long = {name: value.ljust(64, "x") for name, value in THERMOSTAT.items()}
-    status, headers, body = call("POST", devices, long)
+    gadgets = f"{front}/api/v1/sample_gadgets/"
+    long = {name: value.ljust(64, "x") for name, value in LAMP.items()}
+    status, headers, body = call("POST", gadgets, long)
     assert status == 201
     url = json.loads(body)["url"]
-    assert url.startswith(devices)
+    assert url.startswith(gadgets)
     status, headers, body = call("GET", url)
     assert "Content-Encoding" not in headers
     tag = headers["ETag"]
     assert tag.startswith('"')
     assert call("GET", url, **{"If-None-Match": tag})[0] == 304
-    assert call("PUT", url, THERMOSTAT, **{"If-Match": tag})[0] == 200
+    assert call("PUT", url, LAMP, **{"If-Match": tag})[0] == 200
     assert call("PUT", url, long, **{"If-Match": tag})[0] == 412
 
 
 def test_a_page_goes_through_nginx_as_we_compressed_it(front):
-    devices = f"{front}/api/v1/devices/"
+    gadgets = f"{front}/api/v1/sample_gadgets/"
     for _ in range(3):
-        call("POST", devices, THERMOSTAT)
-    status, headers, body = call("GET", devices)
+        call("POST", gadgets, LAMP)
+    status, headers, body = call("GET", gadgets)
     assert headers["Content-Encoding"] == "gzip"
     assert len(json.loads(gzip.decompress(body))["items"]) == 3
     assert headers["ETag"].startswith('"')
-    assert call("GET", devices, **{"If-None-Match": headers["ETag"]})[0] == 304
+    assert call("GET", gadgets, **{"If-None-Match": headers["ETag"]})[0] == 304
 
 
 @pytest.fixture

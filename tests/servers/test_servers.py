@@ -13,11 +13,11 @@ from functools import partial
 
 import pytest
 
-from conftest import PASSWORDS, THERMOSTAT, basic
+from conftest import LAMP, PASSWORDS, basic
 from myapp.core.processes import spawn
 from support.workers import LIMIT, ROOT, database, production
 
-DEVICES, IMPORTS = "/api/v1/devices/", "/api/v1/imports/"
+GADGETS, FILES = "/api/v1/sample_gadgets/", "/api/v1/sample_files/"
 ME = basic("pythonista", PASSWORDS["pythonista"])
 CLIENT, LIE = "192.0.2.7", "203.0.113.9"
 LINES = dict(
@@ -56,8 +56,8 @@ class Server:
         self._log.close()
 
     def files(self):
-        """What it has taken in, to be imported."""
-        return list(self._folder.glob("imports/*"))
+        """The files that it has received."""
+        return list(self._folder.glob("sample_files/*"))
 
     def call(self, verb, path, body=None, **headers):
         """The status, headers and bytes of an answer. A body that is no bytes goes in
@@ -134,16 +134,16 @@ def server(running):
 
 @pytest.fixture(scope="module")
 def registered(running):
-    """The paths of devices that are there, at a location of this server's own."""
-    body = json.dumps(THERMOSTAT | {"location": running.command.__name__})
-    made = [running.call("POST", DEVICES, body)[2] for _ in range(3)]
-    return [f"{DEVICES}{json.loads(device)['id']}" for device in made]
+    """The paths of gadgets that are there, at a location of this server's own."""
+    body = json.dumps(LAMP | {"location": running.command.__name__})
+    made = [running.call("POST", GADGETS, body)[2] for _ in range(3)]
+    return [f"{GADGETS}{json.loads(gadget)['id']}" for gadget in made]
 
 
-def test_a_device_is_registered_read_changed_and_deleted(server):
-    status, headers, made = server.call("POST", DEVICES, json.dumps(THERMOSTAT))
+def test_a_gadget_is_registered_read_changed_and_deleted(server):
+    status, headers, made = server.call("POST", GADGETS, json.dumps(LAMP))
     assert status == 201
-    path = f"{DEVICES}{json.loads(made)['id']}"
+    path = f"{GADGETS}{json.loads(made)['id']}"
     assert headers["Location"] == f"http://127.0.0.1:{server.port}{path}"
     assert server.call("GET", path)[::2] == (200, made)
     status, _, changed = server.call("PATCH", path, '{"name": "Another"}')
@@ -153,18 +153,18 @@ def test_a_device_is_registered_read_changed_and_deleted(server):
 
 
 def test_a_body_may_come_in_chunks(server):
-    status, _, made = server.call("POST", DEVICES, [json.dumps(THERMOSTAT).encode()])
-    assert (status, json.loads(made)["name"]) == (201, THERMOSTAT["name"])
-    status, _, _ = server.call("POST", DEVICES, [b"{", b'"name": ', b"1}"])
+    status, _, made = server.call("POST", GADGETS, [json.dumps(LAMP).encode()])
+    assert (status, json.loads(made)["name"]) == (201, LAMP["name"])
+    status, _, _ = server.call("POST", GADGETS, [b"{", b'"name": ', b"1}"])
     assert status == 422
 
 
 def test_a_file_may_come_in_chunks_and_is_taken_in_as_it_is(server):
-    row = b",".join(name.encode() for name in THERMOSTAT) + b"\n"
+    row = b",".join(name.encode() for name in LAMP) + b"\n"
     whole = row * 50_000
     for size in (60_000, len(whole)):
         pieces = [whole[n : n + size] for n in range(0, len(whole), size)]
-        sent = server.call("POST", IMPORTS, pieces, Content_Type="text/csv")
+        sent = server.call("POST", FILES, pieces, Content_Type="text/csv")
         assert sent[0] == 202, sent[2]
         (kept,) = server.files()
         assert kept.read_bytes() == whole
@@ -172,7 +172,7 @@ def test_a_file_may_come_in_chunks_and_is_taken_in_as_it_is(server):
 
 
 CHUNKED = (
-    f"POST {IMPORTS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {ME}\r\n"
+    f"POST {FILES} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {ME}\r\n"
     "Content-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n"
 ).encode()
 
@@ -196,7 +196,7 @@ def test_a_file_whose_chunks_do_not_end_is_not_taken_in(server, rest):
 
 def test_a_download_comes_whole(server, registered):
     status, headers, body = server.call(
-        "GET", f"{DEVICES}export?location={server.command.__name__}"
+        "GET", f"{GADGETS}export?location={server.command.__name__}"
     )
     assert (status, headers["Content-Type"]) == (
         200,
@@ -206,7 +206,7 @@ def test_a_download_comes_whole(server, registered):
 
 
 def test_head_says_what_get_would_and_nothing_more(server, registered):
-    for path in (registered[0], DEVICES, f"{DEVICES}export", "/nowhere"):
+    for path in (registered[0], GADGETS, f"{GADGETS}export", "/nowhere"):
         ways = "HEAD", "GET"
         (status, said, body), (as_get, full, _) = (server.call(w, path) for w in ways)
         assert (status, body) == (as_get, b"")

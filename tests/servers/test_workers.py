@@ -10,11 +10,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
-from conftest import PASSWORDS, SHARED_PASSWORD, THERMOSTAT, hire
+from conftest import LAMP, PASSWORDS, SHARED_PASSWORD, hire
 from myapp.core.data.embedded_redis import start_redis
 from support.workers import BROKEN, LIMIT, WORKERS, at_once, database, serving
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 WRITERS = 50
 RETRIES = 1000
 CLIENTS = 16
@@ -60,12 +60,12 @@ def call(service):
 
 
 def test_of_fifty_writers_with_the_same_etag_one_succeeds(service, call):
-    path = f"{DEVICES}{call('POST', DEVICES, THERMOSTAT).json['id']}"
+    path = f"{GADGETS}{call('POST', GADGETS, LAMP).json['id']}"
     turn, took_part = 0, set()
     while turn < 3 or took_part != set(service.workers()):
         assert turn < 20
         tag = call("GET", path).headers["ETag"]
-        bodies = [{**THERMOSTAT, "name": f"Writer {turn}.{n}"} for n in range(WRITERS)]
+        bodies = [{**LAMP, "name": f"Writer {turn}.{n}"} for n in range(WRITERS)]
         answers = at_once(
             [partial(call, "PUT", path, body, If_Match=tag) for body in bodies]
         )
@@ -92,7 +92,7 @@ class Stubborn:
     def __init__(self, call, place):
         self.broken = []  # connections
         self._call = call
-        self._body = {**THERMOSTAT, "location": place}
+        self._body = {**LAMP, "location": place}
         self._deadline = time.monotonic() + 2 * LIMIT
 
     def post(self, key):
@@ -100,7 +100,7 @@ class Stubborn:
         while True:
             assert time.monotonic() < self._deadline
             try:
-                return self._call("POST", DEVICES, self._body, Idempotency_Key=key)
+                return self._call("POST", GADGETS, self._body, Idempotency_Key=key)
             except BROKEN as error:
                 self.broken.append(error)
 
@@ -118,9 +118,9 @@ def created(answers):
 
 
 def urls(call, place):
-    """The addresses of the devices that stand there, a hundred at most, and how many
+    """The addresses of the gadgets that stand there, a hundred at most, and how many
     there are."""
-    found = call("GET", f"{DEVICES}?view=urls&per_page=100&location={place}").json
+    found = call("GET", f"{GADGETS}?view=urls&per_page=100&location={place}").json
     return found["urls"], found["meta"]["total"]
 
 
@@ -159,7 +159,7 @@ def limited(accounts, redis_url):
     limits = {"MYAPP_USE_RATE_LIMITS": "true", "MYAPP_RATE_LIMIT": "5 per hour"}
     with serving(accounts, redis_url, **limits) as service:
         call = service.sign_in("pythonista", PASSWORDS["pythonista"])
-        yield service, partial(call, "GET", DEVICES)
+        yield service, partial(call, "GET", GADGETS)
 
 
 def let_through(call):
@@ -302,7 +302,7 @@ def chief(accounts):
 def test_what_one_worker_decides_the_others_feel_within_a_second(
     service, accounts, call, chief, change, status
 ):
-    theirs = f"{DEVICES}{call('POST', DEVICES, THERMOSTAT).json['id']}"
+    theirs = f"{GADGETS}{call('POST', GADGETS, LAMP).json['id']}"
     somebody = uuid4().hex
     hire(accounts, somebody)
     me = service.sign_in(somebody, SHARED_PASSWORD)

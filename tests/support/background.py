@@ -73,12 +73,11 @@ def background(app, folder, *words, **settings):
     """
     own = folder / str(len(list(folder.iterdir())))
     own.mkdir()
-    files = {"MYAPP_IMPORTS_FOLDER": app.config["IMPORTS_FOLDER"]}
     with open(own / "log", "wb") as log:
         process = spawn(
             [sys.executable, "-m", "flask", "--app", "myapp", *words],
             cwd=ROOT,
-            env=production(app, own, **files, **settings),
+            env=production(app, own, **settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -26,6 +26,7 @@ from conftest import close, empty_database, fill
 from myapp import create_app
 from myapp.core.processes import PR_SET_PDEATHSIG, spawn
 from support import ROOT
+from support.features import SERVED
 
 LIMIT = 30  # seconds that anything here may take, on a busy machine
 WORKERS = 2
@@ -40,6 +41,9 @@ pyuwsgi.run()
 """
 # What http.client raises when a worker dies in the middle.
 BROKEN = (OSError, HTTPException)
+WITH_SAMPLES = os.pathsep.join(
+    map(str, (ROOT / "tests/support/mount_samples", ROOT / "tests", ROOT))
+)
 
 
 class Answer(NamedTuple):
@@ -175,7 +179,7 @@ def database(folder, redis_url="unix:///no", **settings):
     """An application on a database of its own, with the accounts, while the block lasts."""
     with empty_database(folder) as uri:
         stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
-        app = create_app("testing", **stores, **settings)
+        app = create_app("testing", features=SERVED, **stores, **settings)
         fill(app)
         try:
             yield app
@@ -212,10 +216,12 @@ def serving(app, redis_url, **environment):
 
 
 def production(app, folder, **settings):
-    """The environment of a process that works on the stores of `app` in production."""
+    """The environment of a process that works on the stores of `app` in production. It
+    mounts the sample features, too."""
     kept = {name: text for name, text in os.environ.items() if not NOT_OURS.match(name)}
     return kept | {
         "FLASK_CONFIG": "production",
+        "PYTHONPATH": WITH_SAMPLES,
         "INSTANCE_PATH": str(folder),
         "DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"],
         "REDIS_URL": app.config["REDIS_URL"],

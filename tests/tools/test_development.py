@@ -30,6 +30,7 @@ from myapp.core.data.embedded_redis import (
 from myapp.core.jobs.worker import WORKERS
 from myapp.core.processes import spawn
 from myapp.ops.probes import readiness
+from myapp.version import __version__
 from support import ROOT
 
 LIMIT = 30  # seconds that anything here may take, on a busy machine
@@ -202,7 +203,7 @@ def test_all_end_when_one_ends(instance, port):
 @on_linux
 def test_what_runs_the_code_is_new_when_the_code_changes(instance, tmp_path, port):
     """And a Redis that is named is the only one."""
-    for name in ("myapp", "migrations", "data"):
+    for name in ("myapp", "migrations", "data", "tools"):
         copytree(ROOT / name, tmp_path / name)
     for name in ("default_config.py", "Procfile.dev"):
         copy2(ROOT / name, tmp_path)
@@ -222,7 +223,7 @@ def test_what_runs_the_code_is_new_when_the_code_changes(instance, tmp_path, por
             changing.write_text(f"{good}half-sa")
             wait_until(lambda: "does not start; again" in output(instance))
             assert "NameError" in output(instance)
-            changing.write_text('__version__ = "9.9.9"')
+            changing.write_text(good.replace(__version__, "9.9.9"))
             wait_until(lambda: version() == "9.9.9")
             assert process.poll() is None
             wait_until(lambda: set(redis.zrange(WORKERS, 0, -1)) - first)

@@ -1,7 +1,9 @@
-"""Words: singular, plural, identifiers, sentences."""
+"""Words: singular and plural, identifiers, sentences."""
 
 import re
 from functools import cache
+
+import click
 
 from myapp.core.data.models.schema_model import spoken
 
@@ -10,21 +12,25 @@ INITIALISMS = {*"api gps html id ip isbn mp3 pdf sms url uuid".split()}
 
 
 @cache
-def english():
-    import inflect  # takes two seconds, and nothing else needs it
-
+def inflector():
+    """Return the engine that knows English plurals and articles. Raise ClickException."""
+    try:
+        import inflect  # takes two seconds
+    except ImportError:
+        message = "flask new-feature needs inflect. To install it: make .venv/dev"
+        raise click.ClickException(message) from None
     return inflect.engine()
 
 
 def singular_of(name):
-    """One of what an English plural names; of what is no plural, the same."""
-    found = english().singular_noun(name.replace("_", " ")) or ""
-    found = found.replace(" ", "_")
-    return found if NAME.fullmatch(found) else name
+    """Return the singular of an English plural; of any other word, the word itself."""
+    singular = inflector().singular_noun(name.replace("_", " ")) or ""
+    singular = singular.replace(" ", "_")
+    return singular if NAME.fullmatch(singular) else name
 
 
 def in_words(name):
-    """How a sentence has it: `ip_addresses` are IP addresses."""
+    """Return a name as a sentence has it: `ip_addresses` are IP addresses."""
     words = name.split("_")
     return " ".join(word.upper() if word in INITIALISMS else word for word in words)
 
@@ -33,16 +39,12 @@ def sentence(words):
     return words[0].upper() + words[1:]
 
 
-def one(words):
-    """The words with their article, as they are spoken."""
+def with_article(words):
+    """Return the words after "a" or "an", by how they are pronounced."""
     first = words.split()[0]
     if first.isupper():
         return f"an {words}" if first[0] in "AEFHILMNORSX" else f"a {words}"
-    return english().a(words)
-
-
-def quoted(names):
-    return ", ".join(f'"{name}"' for name in names)
+    return inflector().a(words)
 
 
 def camel(name):
@@ -50,12 +52,5 @@ def camel(name):
 
 
 def in_code(model):
-    """What code calls one of a model's things: smart_lock."""
+    """Return what code calls a record of `model`, as `smart_lock`."""
     return spoken(model).replace(" ", "_")
-
-
-def free(name, taken, prefix):
-    """The name, with a prefix where, and as long as, it is taken."""
-    while name in taken:
-        name = prefix + name
-    return name

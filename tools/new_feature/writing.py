@@ -1,28 +1,24 @@
-"""Write a feature into a copy of the project, try it there, and bring it over."""
+"""Write a feature into a copy of the project, try it there, and copy it back."""
 
 import ast
 import os
-import re
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 
 import click
 from alembic.script import ScriptDirectory
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from myapp.core.data.migrations import MIGRATIONS
-
 from ..repository import tidy
-from .project import PACKAGE, PROJECT
-from .words import in_words, sentence
+from . import edits, project
+from .project import PACKAGE
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -31,110 +27,135 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-TRIED = ("migrations", "default_config.py", "openapi.json")  # beside the package
+EDITS = {
+    f"{PACKAGE}/__init__.py": edits.add_to_package,
+    ".importlinter": edits.add_to_contracts,
+    "README.md": edits.add_to_readme,
+}
+VERSIONS = "migrations/versions"
+COPIED = (PACKAGE, "tools", "migrations", "default_config.py", "openapi.json")
 
 
-# Writing it
-def written(slice, head):
-    """The files of a slice, {path in the project: text}. `head`: the last migration."""
-    context = {name: getattr(slice, name) for name in dir(slice) if name[0] != "_"}
-    context |= {"revision": secrets.token_hex(6), "former": repr(head)}
-    context |= {"sentence": sentence, "in_words": in_words}
-    folder = f"{PACKAGE.name}/{slice.name}"
-    files = {
+def write(feature):
+    """Add a feature to the project. Raise ClickException, and leave the project as it was."""
+    check_migrations()
+    files = render(feature) | edit(feature)
+    folder = project.ROOT / PACKAGE / feature.name
+    check_writable([*files, "openapi.json", VERSIONS])
+    with tempfile.TemporaryDirectory(prefix="feature-") as name:
+        copy = copy_project(Path(name))
+        for path, text in files.items():
+            (copy / path).parent.mkdir(exist_ok=True)
+            (copy / path).write_text(text, encoding="utf-8")
+        run(copy, "tools.new_feature.migration", feature.name)
+        migrations = {path.name for path in (copy / VERSIONS).glob("*.py")}
+        new = migrations - {path.name for path in (project.ROOT / VERSIONS).iterdir()}
+        paths = [*files, "openapi.json", *(f"{VERSIONS}/{name}" for name in new)]
+        tidy(copy, *(path for path in paths if path.endswith(".py")))
+        # FEATURES is the last, so that a running service finds all modules of the feature.
+        paths.sort(key=lambda path: path == f"{PACKAGE}/__init__.py")
+        with all_or_nothing([folder, *(project.ROOT / path for path in paths)]):
+            folder.mkdir(exist_ok=True)
+            for path in paths:
+                shutil.copyfile(copy / path, project.ROOT / path)
+
+
+def render(feature):
+    """Return the feature's own files, as {path: text}. Raise UsageError."""
+    folder = f"{PACKAGE}/{feature.name}"
+    templates = {
         f"{folder}/__init__.py": "__init__.py",
-        f"{folder}/endpoints.py": "endpoints.py",
+        f"{folder}/endpoints.py": "explicit.py" if feature.explicit else "endpoints.py",
         f"{folder}/models.py": "models.py",
-        f"{folder}/test_{slice.name}.py": "test.py",
+        f"{folder}/test_{feature.name}.py": "test.py",
     }
-    if not slice.redis:
-        today = f"{date.today():%Y%m%d}"
-        files[f"migrations/versions/{today}_{slice.name}.py"] = "migration.py"
-    return {
-        path: TEMPLATES.get_template(f"{template}.jinja").render(context)
-        for path, template in files.items()
-    }
+    files = {}
+    for path, name in templates.items():
+        text = TEMPLATES.get_template(f"{name}.jinja").render(feature=feature)
+        check_names(text, feature)
+        files[path] = text
+    return files
 
 
-def edited(slice):
-    """The files that name the slices, with this one in them, as `written` has them."""
-    return {
-        f"{PACKAGE.name}/__init__.py": (imported, slice.name),
-        f"{PACKAGE.name}/guard.py": (permitted, slice.name if slice.owned else None),
-        ".importlinter": (declared, slice),
-        "README.md": (mapped, slice),
-    }
+def edit(feature):
+    """Return the files of the project that name the feature, as {path: text}."""
+    files = {}
+    for path, change in EDITS.items():
+        if (project.ROOT / path).exists():
+            before = (project.ROOT / path).read_text(encoding="utf-8")
+            files[path] = change(before, feature)
+    return files
 
 
-def imported(text, name):
-    """`create_app`'s module with an import more, in order, and a feature more."""
-    folders = {path.parent.name for path in PACKAGE.glob("*/endpoints.py")}
-    lines = text.splitlines(keepends=True)
-    slices = [
-        (found[1], number)
-        for number, line in enumerate(lines)
-        if (found := re.match(r"from \.(\w+)", line)) and found[1] in folders
-    ]
-    before = [number for known, number in slices if known < name]
-    lines.insert(
-        before[-1] + 1 if before else slices[0][1], f"from .{name} import {name}\n"
-    )
-    text = "".join(lines)
-    features = tuple_called("FEATURES", text)
-    last = features.elts[-1]
-    return in_tuple(
-        last.value if isinstance(last, ast.Starred) else features, name, text
-    )
-
-
-def permitted(text, name):
-    """The guard with the name of a slice more whose things have owners."""
-    return in_tuple(tuple_called("OWNED", text), repr(name), text)
-
-
-def tuple_called(name, text):
-    """The tuple that is assigned to this name, as the parser has it."""
+def check_names(text, feature):
+    """Raise UsageError if a module binds a name twice, since a name of ours hides another."""
+    names = Counter()
     for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == name:
-            return node.value
-    raise click.ClickException(f"{name} is not there any more.")
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign):
+            names.update(target.id for target in node.targets)
+        else:
+            names.update([getattr(node, "name", None)] if hasattr(node, "name") else [])
+    for name, count in names.items():
+        if count > 1:
+            project.refuse(f"{feature.name}: its own code needs another {name!r}.")
 
 
-def in_tuple(node, word, text):
-    """The text with a word more at the end of a tuple."""
-    lines = text.splitlines(keepends=True)[: node.end_lineno]
-    end = len("".join(lines)) - len(lines[-1]) + node.end_col_offset - 1
-    before = text[:end].rstrip()
-    comma = "" if before.endswith(("(", ",")) else ","
-    alone = "" if node.elts else ","  # without it, brackets make no tuple
-    return f"{before}{comma} {word}{alone}{text[end:]}"
+def check_migrations():
+    """Raise ClickException if no migration can follow the present ones."""
+    try:
+        with warnings.catch_warnings(action="error"):
+            heads = ScriptDirectory(str(project.ROOT / "migrations")).get_heads()
+    except Exception as error:  # migrations are code, and may raise anything
+        raise click.ClickException(f"A migration is invalid: {error}") from None
+    if len(heads) != 1:
+        raise click.ClickException("There are several head migrations: flask db merge")
 
 
-def declared(text, slice):
-    """import-linter's settings with the edges to other slices, in order."""
-    edge = re.compile(rf"^    {PACKAGE.name}\.\w+\.\* -> .*\n", re.M)
-    known = edge.findall(text)
-    new = [
-        f"    {PACKAGE.name}.{slice.name}.* -> {PACKAGE.name}.{other}.models\n"
-        for other in slice.others
-    ]
-    if not new:
-        return text
-    return text.replace("".join(known), "".join(sorted(known + new)))
+def check_writable(paths):
+    """Raise ClickException if one of these files cannot be written."""
+    for path in paths:
+        existing = project.ROOT / path
+        while not existing.exists():
+            existing = existing.parent
+        if not os.access(existing, os.W_OK):
+            name = existing.relative_to(project.ROOT)
+            raise click.ClickException(f"Nothing was written: {name} is read-only.")
 
 
-def mapped(text, slice):
-    """The README with a row more in its map, behind the last slice's."""
-    rows = list(re.finditer(rf"^\| `{PACKAGE.name}/\w+/`.*\n", text, re.M))
-    if not rows:
-        return text
-    row = f"| `{PACKAGE.name}/{slice.name}/` | {slice.telling} |\n"
-    return text[: rows[-1].end()] + row + text[rows[-1].end() :]
+def copy_project(folder):
+    """Copy to `folder` what a feature needs to be tried."""
+    for name in COPIED:
+        source = project.ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def run(folder, module, *arguments):
+    """Run a Python module in a copy of the project, with default settings. Raise
+    ClickException."""
+    prefix = f"{PACKAGE.upper()}_"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(prefix)}
+    for name in ("DATABASE_URL", "REDIS_URL", "FLASK_CONFIG"):
+        environment.pop(name, None)
+    environment |= {"INSTANCE_PATH": f"{folder}/instance", "PYTHONPATH": ""}
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, env=environment)
+    if done.returncode:
+        last = (done.stderr.decode().strip().splitlines() or [""])[-1]
+        raise click.ClickException(
+            f"The feature does not work; nothing was written: {last}"
+        )
 
 
 @contextmanager
 def all_or_nothing(paths):
-    """What is done to these paths happens as a whole: if it fails, each is as it was."""
+    """Restore these files, and remove the new ones, if the block fails."""
     before = {path: path.read_bytes() if path.is_file() else None for path in paths}
     try:
         yield
@@ -151,9 +172,8 @@ def all_or_nothing(paths):
 
 
 @contextmanager
-def told_in_a_sentence():
-    """What the disk does not let us do ends in a sentence, and SIGTERM like any other end:
-    whoever has begun something takes it back."""
+def explain_os_errors():
+    """End with one line if the disk refuses something, and clean up on SIGTERM."""
 
     def end(_signal, _frame):
         raise SystemExit(128 + signal.SIGTERM)
@@ -162,77 +182,7 @@ def told_in_a_sentence():
     try:
         yield
     except OSError as error:
-        why = error.strerror or "a file cannot be copied"  # a list, of temporary names
-        raise click.ClickException(f"Nothing was written: {why}.") from None
+        reason = error.strerror or "a file cannot be copied"  # copytree collects errors
+        raise click.ClickException(f"Nothing was written: {reason}.") from None
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def last_migration():
-    """Raises ClickException where they make no line that can be gone on with."""
-    scripts = ScriptDirectory(MIGRATIONS)
-    try:
-        with warnings.catch_warnings(action="error"):
-            heads = scripts.get_heads()
-    except Exception as error:  # whatever is written there is run
-        raise click.ClickException(f"A migration is wrong: {error}") from None
-    if len(heads) != 1:
-        raise click.ClickException("The migrations have several heads: flask db merge")
-    return heads[0]
-
-
-def run(folder, *words):
-    """What a Python module prints in a folder. Raises ClickException."""
-    own = f"{PACKAGE.name.upper()}_"
-    kept = {name: value for name, value in os.environ.items() if own not in name}
-    environment = {**kept, "INSTANCE_PATH": f"{folder}/instance", "PYTHONPATH": ""}
-    for name in ("DATABASE_URL", "REDIS_URL", "FLASK_CONFIG"):
-        environment.pop(name, None)
-    words = [sys.executable, "-m", *words]
-    done = subprocess.run(words, cwd=folder, capture_output=True, env=environment)
-    if done.returncode:
-        told = done.stderr.decode().strip().splitlines() or [""]
-        raise click.ClickException(
-            f"It does not work, so nothing was written: {told[-1]}"
-        )
-    return done.stdout
-
-
-def write(slice):
-    """Bring a slice into the project, or raise ClickException and leave it as it was."""
-    files = written(slice, last_migration())
-    for path, (edit, value) in edited(slice).items():
-        if value is not None and (PROJECT / path).exists():
-            files[path] = edit((PROJECT / path).read_text(encoding="utf-8"), value)
-    new = PACKAGE / slice.name
-    paths = [PROJECT / path for path in (*files, "openapi.json")]
-    for path in paths:
-        place = path if path.exists() else path.parent
-        place = PACKAGE if place == new and not new.exists() else place
-        if not os.access(place, os.W_OK):
-            place = place.relative_to(PROJECT)
-            raise click.ClickException(f"Nothing was written: {place} is read-only.")
-    with tempfile.TemporaryDirectory(prefix="feature-") as folder:
-        copy = Path(folder)
-        unlike = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(PACKAGE, copy / PACKAGE.name, ignore=unlike)
-        for name in TRIED:
-            source = PROJECT / name
-            if source.is_dir():
-                shutil.copytree(source, copy / name, ignore=unlike)
-            else:
-                shutil.copy(source, copy / name)
-        for path, text in files.items():
-            (copy / path).parent.mkdir(exist_ok=True)
-            (copy / path).write_text(text, encoding="utf-8")
-        tidy(copy, *(path for path in files if path.endswith(".py")))
-        told = run(copy, "flask", "--app", PACKAGE.name, "openapi")
-        (copy / "openapi.json").write_bytes(told)
-        # Features come last, so that a service that runs finds all that they name.
-        paths.sort(key=lambda path: path == PACKAGE / "__init__.py")
-        with all_or_nothing(
-            [new, *(path for path in paths if new not in path.parents)]
-        ):
-            new.mkdir(exist_ok=True)
-            for path in paths:
-                shutil.copyfile(copy / path.relative_to(PROJECT), path)

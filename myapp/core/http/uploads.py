@@ -73,12 +73,13 @@ class Upload:
         self.path.unlink(missing_ok=True)
 
 
-def receives(forms, samples, folder, limit):
+def receives(forms, samples, folder, limit, title="FileForm"):
     """Take a file, as the body or as the one file of a form; the verb gets it as `upload`.
 
     `forms`: the media types, each with what the names of such files end in.
     `samples`: a file of each form, for the documents. `folder`, `limit`: the settings that
-    say where it goes, and how many bytes it may have.
+    say where it goes, and how many bytes it may have. `title`: of the form's schema; each
+    feature that takes files needs its own.
     What the verb does not `keep` is gone when it returns.
     """
 
@@ -110,7 +111,7 @@ def receives(forms, samples, folder, limit):
         }
         sample = next(iter(samples.values()))
         parts = {
-            "title": "FileForm",
+            "title": title,
             "type": "object",
             "properties": {"file": {**file, "examples": [sample]}},
             "required": ["file"],

@@ -71,5 +71,6 @@ def named(function):
 
     A task of `core` is named after its module.
     """
-    _, feature, *_, module = function.__module__.split(".")
-    return f"{module if feature == 'core' else feature}.{function.__name__}"
+    *_, package, module = function.__module__.split(".")
+    in_core = ".core." in function.__module__
+    return f"{module if in_core else package}.{function.__name__}"

@@ -1,11 +1,11 @@
 """A line in models.py, `flask db migrate`, `flask deploy`: with rows in the tables.
 
-Runs in a copy of the project, on SQLite and on the server that TEST_DATABASE_URL names;
-there with a migration that was written on it, and with one that was written on SQLite.
+Runs in a copy of the project that has sample features as its own, on SQLite and
+on the server that TEST_DATABASE_URL names; there with a migration that was written on it,
+and with one that was written on SQLite.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,29 +14,26 @@ from types import SimpleNamespace
 import pytest
 from flask_migrate import upgrade
 from sqlalchemy import inspect, text
-from support import ROOT
-from support.discovery import MODELS, parent_of, references_of
 
-from conftest import THERMOSTAT, close, empty_database
-from myapp.core.data.alembic_hooks import unlike_the_models
+from conftest import LAMP, close, empty_database
 from myapp.core.data.migrations import migrated
 from myapp.core.data.session import sql, unit_of_work
-from myapp.devices.models import Device
 from myapp.roles.models import Role
-from myapp.todos.models import Todo
 from myapp.users.models import User
+from support import ROOT
+from support.features.sample_chores.models import SampleChore
+from support.features.sample_gadgets.models import SampleGadget
+from support.migrations import copy_migrations, unlike_the_models
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
-DEVICES, TODOS = "myapp/devices/models.py", "myapp/todos/models.py"
-NAME = 'name=text(1, 64, "What its owner calls it.", "Kitchen Thermostat"),'
-SERIAL = (
-    '        serial_number=text(1, 64, "What the vendor calls it.", "ACOV-09494"),\n'
-)
-ABOUT = 'device=optional(reference("The device that it is about.")),'
-HELPERS = "import MOMENT, Owned, SqlModel, dumps, reading, sql, text, writing"
+GADGETS, CHORES = "myapp/sample_gadgets/models.py", "myapp/sample_chores/models.py"
+NAME = 'name=text(1, 64, "The name that its owner uses.", "Reading lamp"),'
+SERIAL = '        serial_number=text(1, 64, "The vendor\'s number.", "LUM-00017"),\n'
+ABOUT = 'gadget=optional(reference("The gadget that it is about.")),'
+HELPERS = "import Owned, SqlModel, dumps, text, writing"
 # What is longer, and a new property of each kind that may be left out.
 ADDED = {
-    DEVICES: [
+    GADGETS: [
         (NAME, NAME.replace("64", "80")),
         (
             SERIAL,
@@ -52,12 +49,16 @@ ADDED = {
         ),
         (
             HELPERS,
-            HELPERS + ", choice, day, flag, integer, moment, number, optional",
+            "import Owned, SqlModel, choice, day, dumps, flag, integer, moment, number, "
+            "optional, text, writing",
         ),
     ],
-    TODOS: [
+    CHORES: [
         (ABOUT, f'{ABOUT} spare=optional(reference("Another one.")),'),
-        ('{"device": Device}', '{"device": Device, "spare": Device}'),
+        (
+            '{"gadget": SampleGadget}',
+            '{"gadget": SampleGadget, "spare": SampleGadget}',
+        ),
     ],
 }
 FILLED = {
@@ -66,12 +67,19 @@ FILLED = {
 }
 REQUIRED = [
     (SERIAL, f'{SERIAL}        floor=integer(0, 99, "On which floor.", 2),\n'),
-    (HELPERS, f"{HELPERS}, integer"),
+    (HELPERS, "import Owned, SqlModel, dumps, integer, text, writing"),
 ]
-WITHOUT_TODOS = [("from .todos import todos\n", ""), ("    todos,\n", "")]
+IMPORT, MOUNT = "from .sample_{0} import {0}\n", "    {},\n"
+NAMES = "gadgets", "chores", "files"
+FEATURES, ROLES = "FEATURES = (\n", "from .roles import roles\n"
+WITH_SAMPLES = [
+    (FEATURES, FEATURES + "".join(map(MOUNT.format, NAMES))),
+    (ROLES, "".join(map(IMPORT.format, NAMES)) + ROLES),
+]
+WITHOUT_CHORES = [(MOUNT.format("chores"), ""), (IMPORT.format("chores"), "")]
 GONE = {
-    DEVICES: [(SERIAL, "")],
-    TODOS: [(ABOUT, ""), ('    references = {"device": Device}', "")],
+    GADGETS: [(SERIAL, "")],
+    CHORES: [(ABOUT, ""), ('    references = {"gadget": SampleGadget}', "")],
 }
 
 
@@ -80,13 +88,17 @@ WHERE = ["SQLite", "server", "server, written on SQLite"]
 
 @pytest.fixture(params=WHERE if SERVER else WHERE[:1])
 def project(request, make_app, redis_url, tmp_path):
-    """A copy of the project, and its database with a device and a to-do about it."""
+    """A copy of the project with gadgets and chores, and its database with one of each."""
     server = None if request.param == "SQLite" else SERVER
     folder = tmp_path / "copy"
     unlike = shutil.ignore_patterns("__pycache__")
-    for name in ("myapp", "migrations"):
-        shutil.copytree(ROOT / name, folder / name, ignore=unlike)
+    shutil.copytree(ROOT / "myapp", folder / "myapp", ignore=unlike)
+    for name in NAMES:
+        source = ROOT / f"tests/support/features/sample_{name}"
+        shutil.copytree(source, folder / "myapp" / source.name, ignore=unlike)
     shutil.copy(ROOT / "default_config.py", folder)
+    copy_migrations(folder / "migrations")
+    edit(folder, {"myapp/__init__.py": WITH_SAMPLES})
     with empty_database(tmp_path, server) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
         with app.app_context():
@@ -94,9 +106,9 @@ def project(request, make_app, redis_url, tmp_path):
             with unit_of_work():
                 Role.build_in()
                 owner = {"owner_id": User.create("gardener", "tulips & roses").id}
-                device = Device.create(**owner, **THERMOSTAT).id
-                body = {"name": "Look", "task": "at it", "device": device}
-                Todo.create(**owner, **Todo.body.check(body))
+                gadget = SampleGadget.create(**owner, **LAMP).id
+                body = {"name": "Look", "task": "at it", "gadget": gadget}
+                SampleChore.create(**owner, **SampleChore.body.check(body))
         environment = {**os.environ, "DATABASE_URL": uri, "REDIS_URL": redis_url}
         environment |= {"FLASK_APP": "myapp", "INSTANCE_PATH": str(tmp_path)}
         environment |= {"FLASK_CONFIG": "development", "PYTHONPATH": ""}
@@ -119,14 +131,13 @@ def project(request, make_app, redis_url, tmp_path):
         close(app)
 
 
-def edit(project, edits):
+def edit(folder, edits):
     for name, pairs in edits.items():
-        path = project.folder / name
+        path = folder / name
         changed = path.read_text()
         for before, after in pairs:
-            pattern = before if isinstance(before, re.Pattern) else re.escape(before)
-            changed, count = re.subn(pattern, after, changed)
-            assert count == 1, before
+            assert changed.count(before) == 1, before
+            changed = changed.replace(before, after)
         path.write_text(changed)
 
 
@@ -154,10 +165,10 @@ def changes(app):
 
 SHOW = """
 from myapp import create_app
-from myapp.devices.models import Device
+from myapp.sample_gadgets.models import SampleGadget
 app = create_app("development")
 with app.test_request_context():
-    record = Device.as_json(Device.get_or_404(1))
+    record = SampleGadget.as_json(SampleGadget.get_or_404(1))
     print({name: value for name, value in record.items() if len(name) == 1})
 """
 
@@ -167,9 +178,9 @@ def test_what_is_new_comes_to_the_rows_that_are_there(project):
     running = project.folder.parent / "running"
     running.mkdir()
     (running / ".venv").symlink_to(sys.prefix)
-    for name in ("myapp", "default_config.py"):
-        (running / name).symlink_to(ROOT / name)
-    edit(project, ADDED)
+    shutil.copytree(project.folder / "myapp", running / "myapp")
+    (running / "default_config.py").symlink_to(ROOT / "default_config.py")
+    edit(project.folder, ADDED)
     told, file = new_migration(project)
     assert "must be filled" not in told
     project.run("black", "--check", "--quiet", str(file))
@@ -179,37 +190,41 @@ def test_what_is_new_comes_to_the_rows_that_are_there(project):
     project.run("flask", "deploy")
     with project.app.app_context(), unit_of_work():
         owner_id = User.find("gardener").id
-        assert Device.create(owner_id=owner_id, **THERMOSTAT).id == 2
+        assert SampleGadget.create(owner_id=owner_id, **LAMP).id == 2
     assert "No new upgrade operations" in project.run("flask", "db", "check")
     (project.folder / "show.py").write_text(SHOW)
     assert project.run("show").strip() == str(dict(sorted(FILLED.items())))
-    todo = only(project.app, "SELECT name, device, spare FROM todos")
-    assert todo == {"name": "Look", "device": 1, "spare": None}
+    chore = only(project.app, "SELECT name, gadget, spare FROM sample_chores")
+    assert chore == {"name": "Look", "gadget": 1, "spare": None}
     project.run("flask", "db", "downgrade")
-    assert only(project.app, "SELECT name, device FROM todos")["device"] == 1
+    assert only(project.app, "SELECT name, gadget FROM sample_chores")["gadget"] == 1
 
 
 def test_what_is_unique_from_now_on_is_told_in_good_form(project):
     sortable = '    sortable = ("id", "name", "done", '
-    edit(project, {TODOS: [(sortable, f'    unique = ("name",)\n{sortable}')]})
+    edit(project.folder, {CHORES: [(sortable, f'    unique = ("name",)\n{sortable}')]})
     _, file = new_migration(project)
     project.run("flake8", "--max-line-length=92", str(file))
     project.run("flask", "deploy")
     assert "No new upgrade operations" in project.run("flask", "db", "check")
-    assert only(project.app, "SELECT device FROM todos") == {"device": 1}
+    assert only(project.app, "SELECT gadget FROM sample_chores") == {"gadget": 1}
 
 
 def test_what_nobody_knows_is_asked_for(project):
-    edit(project, {DEVICES: REQUIRED})
+    edit(project.folder, {GADGETS: REQUIRED})
     wanted = "make it optional(…), or write a server_default into the migration."
     told, file = new_migration(project)
     assert (
-        f"devices.floor must be filled, and rows have nothing there: {wanted}" in told
+        f"sample_gadgets.floor must be filled, and rows have nothing there: {wanted}"
+        in told
     )
     with project.app.app_context():
         before = migrated()
     told = project.run("flask", "deploy", code=1)
-    assert f"devices.floor must be filled, and devices has rows: {wanted}" in told
+    assert (
+        f"sample_gadgets.floor must be filled, and sample_gadgets has rows: {wanted}"
+        in told
+    )
     assert "Traceback" not in told
     with project.app.app_context():
         assert migrated() == before
@@ -218,41 +233,37 @@ def test_what_nobody_knows_is_asked_for(project):
     assert written.count(column) == 1
     file.write_text(written.replace(column, f'{column}, server_default="2"'))
     project.run("flask", "deploy")
-    assert only(project.app, "SELECT floor FROM devices") == {"floor": 2}
+    assert only(project.app, "SELECT floor FROM sample_gadgets") == {"floor": 2}
     assert "No new upgrade operations" in project.run("flask", "db", "check")
 
 
 def test_what_is_dropped_takes_nothing_along(project):
-    edit(project, GONE)
+    edit(project.folder, GONE)
     _, file = new_migration(project)
     project.run("flask", "deploy")
     assert "No new upgrade operations" in project.run("flask", "db", "check")
-    row = only(project.app, "SELECT * FROM devices")
-    assert row["name"] == THERMOSTAT["name"] and "serial_number" not in row
-    assert "device" not in only(project.app, "SELECT * FROM todos")
+    row = only(project.app, "SELECT * FROM sample_gadgets")
+    assert row["name"] == LAMP["name"] and "serial_number" not in row
+    assert "gadget" not in only(project.app, "SELECT * FROM sample_chores")
     with project.app.app_context(), unit_of_work():
-        sql.session.execute(text("DELETE FROM todos"))
-        sql.session.execute(text("DELETE FROM devices"))
+        sql.session.execute(text("DELETE FROM sample_chores"))
+        sql.session.execute(text("DELETE FROM sample_gadgets"))
     project.run("flask", "db", "downgrade")
     assert changes(project.app) == []
 
 
-@pytest.mark.skipif(
-    any(
-        Todo in (parent_of(model), *references_of(model).values())
-        for model in MODELS.values()
-    ),
-    reason="something refers to to-dos",
-)
 def test_a_table_that_is_dropped_can_come_back_on_every_database(project):
-    edit(project, {"myapp/__init__.py": WITHOUT_TODOS})
+    edit(project.folder, {"myapp/__init__.py": WITHOUT_CHORES})
     new_migration(project)
     project.run("flask", "deploy")
     with project.app.app_context():
-        assert "todos" not in inspect(sql.engine).get_table_names()
+        assert "sample_chores" not in inspect(sql.engine).get_table_names()
     project.run("flask", "db", "downgrade")
     assert changes(project.app) == []
     with project.app.app_context(), unit_of_work():
         owner_id = User.find("gardener").id
-        body = {"name": "Look", "task": "at it", "device": 1}
-        assert Todo.create(owner_id=owner_id, **Todo.body.check(body)).id == 1
+        body = {"name": "Look", "task": "at it", "gadget": 1}
+        assert (
+            SampleChore.create(owner_id=owner_id, **SampleChore.body.check(body)).id
+            == 1
+        )

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import DataError
 
-from conftest import SERVER, THERMOSTAT, as_account, close, fill
+from conftest import LAMP, SERVER, as_account, close, fill
 from myapp.core.data.batches import in_batches
 from myapp.core.data.dialects import IDLE, LONGEST, PATIENCE, without_limits
 from myapp.core.data.models.columns import now
@@ -19,7 +19,7 @@ from myapp.roles.models import Role
 from support.assertions import assert_problem
 from support.concurrency import at_once
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 KIND = make_url(SERVER).get_backend_name() if SERVER else "sqlite"
 KIND = {"mysql": "mariadb"}.get(KIND, KIND)
 on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
@@ -82,10 +82,10 @@ def test_names_that_are_alike_to_a_dictionary_stay_apart(live_app):
     client = as_account(live_app, "pythonista")
     names = ["straße", "strasse", "Strasse", "é", "e\u0301", "e", "🌡", "🔌", "a", "a "]
     for name in names:
-        made = client.post(DEVICES, json={**THERMOSTAT, "name": name})
+        made = client.post(GADGETS, json={**LAMP, "name": name})
         assert made.json["name"] == name
-        found = client.get(DEVICES, query_string={"name": name}).json["items"]
-        assert [device["name"] for device in found] == [name]
+        found = client.get(GADGETS, query_string={"name": name}).json["items"]
+        assert [gadget["name"] for gadget in found] == [name]
 
 
 # What takes too long
@@ -147,10 +147,10 @@ def test_a_transaction_that_nobody_goes_on_with_is_ended(impatient):
 
     with impatient.app_context():
         event.listen(sql.engine, "commit", pause)
-        answer = client.post(DEVICES, json=THERMOSTAT)
+        answer = client.post(GADGETS, json=LAMP)
         event.remove(sql.engine, "commit", pause)
     assert_problem(answer, 503)
-    assert client.get(DEVICES).json["meta"]["total"] == 0
+    assert client.get(GADGETS).json["meta"]["total"] == 0
 
 
 UNLIMITED = {
@@ -275,15 +275,15 @@ def test_a_connection_that_died_idle_is_not_felt(
     live_app, empty_uri, verb, status, total, known
 ):
     client = as_account(live_app, "pythonista")
-    device = client.post(DEVICES, json=THERMOSTAT).json["url"]
+    gadget = client.post(GADGETS, json=LAMP).json["url"]
     idle(live_app, 5)
     assert cut(empty_uri) >= 10
     if not known:
         live_app.extensions["guard"].accounts.clear()
-    url = device if verb == "PUT" else DEVICES
-    body = None if verb == "GET" else THERMOSTAT
+    url = gadget if verb == "PUT" else GADGETS
+    body = None if verb == "GET" else LAMP
     assert client.open(url, method=verb, json=body).status_code == status
-    assert client.get(DEVICES).json["meta"]["total"] == total
+    assert client.get(GADGETS).json["meta"]["total"] == total
 
 
 @on_a_server
@@ -302,19 +302,19 @@ def test_a_connection_that_dies_amid_a_request_undoes_it_and_it_runs_anew(
     live_app, empty_uri
 ):
     client = as_account(live_app, "pythonista")
-    client.get(DEVICES)
+    client.get(GADGETS)
     times = []
 
     def die(text, values):
-        if text.startswith("INSERT INTO devices"):
+        if text.startswith("INSERT INTO sample_gadgets"):
             times.append(now())
             if len(times) == 1:
                 cut(empty_uri)
 
     with ran.connected_to(die):
-        made = client.post(DEVICES, json=THERMOSTAT)
+        made = client.post(GADGETS, json=LAMP)
     assert made.status_code == 201
-    assert client.get(DEVICES).json["meta"]["total"] == 1
+    assert client.get(GADGETS).json["meta"]["total"] == 1
     assert len(times) == 2
 
 
@@ -323,7 +323,7 @@ def test_a_connection_that_dies_in_commit_is_told_and_nothing_runs_twice(
     live_app, empty_uri
 ):
     client = as_account(live_app, "pythonista")
-    client.get(DEVICES)
+    client.get(GADGETS)
     times = []
 
     def die(_connection):
@@ -331,22 +331,22 @@ def test_a_connection_that_dies_in_commit_is_told_and_nothing_runs_twice(
 
     with live_app.app_context():
         event.listen(sql.engine, "commit", die)
-        answer = client.post(DEVICES, json=THERMOSTAT)
+        answer = client.post(GADGETS, json=LAMP)
         event.remove(sql.engine, "commit", die)
     assert_problem(answer, 503)
     assert answer.headers["Retry-After"]
     assert len(times) == 1
-    assert client.get(DEVICES).json["meta"]["total"] == 0
+    assert client.get(GADGETS).json["meta"]["total"] == 0
 
 
 @on_a_server
 @pytest.mark.parametrize("verb", ["GET", "POST"])
 def test_a_server_that_is_gone_is_503_at_once_until_it_is_back(far_app, cable, verb):
     client = as_account(far_app, "pythonista")
-    body = THERMOSTAT if verb == "POST" else None
+    body = LAMP if verb == "POST" else None
 
     def answer():
-        return client.open(DEVICES, method=verb, json=body)
+        return client.open(GADGETS, method=verb, json=body)
 
     assert answer().status_code < 300
     idle(far_app, 3)
@@ -361,19 +361,19 @@ def test_a_server_that_is_gone_is_503_at_once_until_it_is_back(far_app, cable, v
     cable.plug_in()
     assert answer().status_code < 300
     assert client.get("/status/ready").status_code == 200
-    assert client.get(DEVICES).json["meta"]["total"] == (2 if body else 0)
+    assert client.get(GADGETS).json["meta"]["total"] == (2 if body else 0)
 
 
 @on_a_server
 def test_of_many_at_once_none_feels_that_the_connections_died(live_app, empty_uri):
     client = as_account(live_app, "pythonista")
-    client.get(DEVICES)
+    client.get(GADGETS)
     idle(live_app, 5)
     cut(empty_uri)
 
     def post():
         me = as_account(live_app, "pythonista")
-        return me.post(DEVICES, json=THERMOSTAT).status_code
+        return me.post(GADGETS, json=LAMP).status_code
 
     assert at_once(*[post] * 12) == [201] * 12
-    assert client.get(DEVICES).json["meta"]["total"] == 12
+    assert client.get(GADGETS).json["meta"]["total"] == 12

@@ -11,23 +11,24 @@ from alembic.script import ScriptDirectory
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, select, text
 
-from conftest import THERMOSTAT, asked, close, empty_database
+from conftest import LAMP, asked, close, empty_database
 from myapp.core.data import alembic_hooks, dialects
 from myapp.core.data.migrations import MIGRATIONS, migrated
 from myapp.core.data.models.sql_model import SqlModel
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.observability.health import check_migrations
-from myapp.devices.models import Device
 from myapp.ops.doctor.checks import database
 from myapp.roles.models import Role
-from myapp.todos.models import Todo
 from myapp.users.models import User
+from support import migrations
+from support.features.sample_chores.models import SampleChore
+from support.features.sample_gadgets.models import SampleGadget
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
 # Each "table.column" that no model names any more, and that the release after this one
 # drops; this one may still be taken back to one that reads it.
 LEAVING = frozenset()
-BEFORE_TODOS = "6995f0431e3f"
+BASE = ScriptDirectory(MIGRATIONS).get_base()
 on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
 
 
@@ -44,7 +45,7 @@ def empty(request, make_app, tmp_path):
 def unlike_the_models():
     """What Alembic would still have to change."""
     with sql.engine.connect() as connection:
-        changes = alembic_hooks.unlike_the_models(connection)
+        changes = migrations.unlike_the_models(connection)
     return [change for change in changes if not leaves(change)]
 
 
@@ -112,7 +113,8 @@ def test_the_migrations_build_what_the_models_say(empty):
     with empty.app_context():
         upgrade()
         assert unlike_the_models() == []
-        migrated = tables()
+        built = tables()
+        migrated = {name: built[name] for name in sql.metadata.tables}
         downgrade(revision="base")
         sql.create_all()
         assert migrated == tables()
@@ -200,7 +202,7 @@ def dropped(app, *statements):
 
 
 HEADS = "alembic_version"
-LACKING = "DROP TABLE todos", "ALTER TABLE audit DROP COLUMN details"
+LACKING = "DROP TABLE sample_chores", "ALTER TABLE audit DROP COLUMN details"
 
 
 @pytest.mark.parametrize("command", ["deploy", "init-db"])
@@ -208,7 +210,7 @@ def test_tables_of_a_migration_that_got_lost_are_told_of(ahead, command):
     dropped(ahead, *LACKING)
     result = ahead.test_cli_runner().invoke(args=[command])
     assert result.exit_code == 1
-    told = "f00d, which this release does not know, and lacks audit.details, todos."
+    told = "f00d, which this release does not know, and lacks audit.details, sample_chores."
     assert told in result.output
     assert "flask db downgrade" in result.output
     with ahead.app_context():
@@ -220,14 +222,17 @@ def test_a_service_that_lacks_tables_is_not_ready(ahead):
     ready = ahead.test_client().get("/status/ready")
     assert ready.status_code == 503
     assert ready.json["migrations"].startswith("foreign: `flask deploy`")
-    assert "todos" not in ready.text
+    assert "sample_chores" not in ready.text
 
 
 def test_the_doctor_says_what_they_lack(ahead):
     dropped(ahead, *LACKING)
     with ahead.app_context():
         ((level, told, mend),) = database.models(ahead.config)
-    assert (level, told) == ("wrong", "no migration has made audit.details, todos")
+    assert (level, told) == (
+        "wrong",
+        "no migration has made audit.details, sample_chores",
+    )
     assert "flask db downgrade" in mend
 
 
@@ -245,19 +250,19 @@ def test_that_nothing_is_lacking_is_looked_up_once(ahead):
 
 @pytest.fixture
 def lived_in(empty):
-    """An application whose tables hold rows that refer to each other; the device with the
+    """An application whose tables hold rows that refer to each other; the gadget with the
     highest id is gone."""
     with empty.app_context():
         upgrade()
         with unit_of_work():
             Role.build_in()
             owner_id = User.create("gardener", "tulips & roses").id
-            device, last = (
-                Device.create(owner_id=owner_id, **THERMOSTAT) for _ in range(2)
+            gadget, last = (
+                SampleGadget.create(owner_id=owner_id, **LAMP) for _ in range(2)
             )
-            todo = {"name": "Look", "task": "at it", "done": False, "due_at": None}
-            Todo.create(owner_id=owner_id, device=device.id, **todo)
-            Device.lock_or_404(last.id).delete()
+            chore = {"name": "Look", "task": "at it", "done": False, "due_at": None}
+            SampleChore.create(owner_id=owner_id, gadget=gadget.id, **chore)
+            SampleGadget.lock_or_404(last.id).delete()
     return empty
 
 
@@ -270,7 +275,7 @@ def rows():
 
 
 LONGER = (
-    "for table, column in ('users', 'username'), ('devices', 'name'):",
+    "for table, column in ('users', 'username'), ('sample_gadgets', 'name'):",
     "    with op.batch_alter_table(table) as batch:",
     "        batch.alter_column(column, type_=sa.String(80), existing_nullable=False)",
 )
@@ -280,7 +285,7 @@ def test_a_column_that_changes_takes_no_row_along(lived_in, next_migration):
     next_migration(*LONGER)
     with lived_in.app_context():
         before = rows()
-        assert before["todos"][0].device == before["devices"][0].id
+        assert before["sample_chores"][0].gadget == before["sample_gadgets"][0].id
         upgrade()
         assert rows() == before
         lengths = {
@@ -294,11 +299,11 @@ def test_no_id_comes_back_after_a_column_has_changed(lived_in, next_migration):
     with lived_in.app_context():
         before = rows()
         upgrade()
-        assert counts_up("devices") and counts_up("users")
+        assert counts_up("sample_gadgets") and counts_up("users")
         with unit_of_work():
             owner_id = before["users"][0].id
-            new = Device.create(owner_id=owner_id, **THERMOSTAT)
-        assert new.id == before["devices"][0].id + 2
+            new = SampleGadget.create(owner_id=owner_id, **LAMP)
+        assert new.id == before["sample_gadgets"][0].id + 2
 
 
 @pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
@@ -318,13 +323,13 @@ def test_a_table_that_is_made_anew_is_as_it_was(lived_in, next_migration):
 def test_a_migration_that_leaves_a_reference_to_nothing_changes_nothing(
     lived_in, next_migration, caplog
 ):
-    next_migration(*LONGER, "op.execute('DELETE FROM devices')")
+    next_migration(*LONGER, "op.execute('DELETE FROM sample_gadgets')")
     with lived_in.app_context():
         before = tables(), rows(), migrated()
     result = lived_in.test_cli_runner().invoke(args=["deploy"])
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
-    assert "what is not there (todos to devices)" in caplog.text
+    assert "what is not there (sample_chores to sample_gadgets)" in caplog.text
     with lived_in.app_context():
         assert (tables(), rows(), migrated()) == before
 
@@ -349,7 +354,7 @@ def held(empty, monkeypatch):
     monkeypatch.setattr(dialects, "PATIENCE", 1)
     monkeypatch.setattr(dialects, "PAUSE", 0.1)
     with empty.app_context():
-        upgrade(revision=BEFORE_TODOS)
+        upgrade(revision=BASE)
         with sql.engine.connect() as somebody:
             somebody.detach()  # from a pool that the migration throws away
             somebody.execute(text("UPDATE audit SET search = '' WHERE id = 0"))
@@ -390,7 +395,7 @@ def test_a_migration_gives_up_when_somebody_holds_a_table_for_long(
     assert (
         "Somebody has held a table that this changes for 2 times 1 sec" in caplog.text
     )
-    assert migrated() == {BEFORE_TODOS}
+    assert migrated() == {BASE}
 
 
 def test_the_migrations_stand_in_one_line():

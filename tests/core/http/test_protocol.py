@@ -19,8 +19,8 @@ from myapp.core.http.pagination import asked_for, meta_of
 from myapp.core.http.preconditions import etag
 from myapp.core.schema.serialization import dumps
 from myapp.users.models import User
-from support.features.gadgets.models import SampleGadget
-from support.features.signals.models import SampleSignal
+from support.features.sample_gadgets.models import SampleGadget
+from support.features.sample_signals.models import SampleSignal
 
 
 class Gadgets:

@@ -33,7 +33,7 @@ from myapp.core.data.session import sql, unit_of_work
 from myapp.roles.models import Role
 from myapp.users.models import User
 from support.features import SERVED
-from support.features.gadgets.models import SampleGadget
+from support.features.sample_gadgets.models import SampleGadget
 
 uri, redis_url, gadget = sys.argv[1:]
 gadget = json.loads(gadget)
@@ -93,7 +93,7 @@ def seen(tmp_path_factory, redis_url):
         shutil.copytree(ROOT / name, folder / name, ignore=unlike)
     for name in ("conftest.py", "default_config.py"):
         shutil.copy(ROOT / name, folder)
-    models = folder / "tests/support/features/gadgets/models.py"
+    models = folder / "tests/support/features/sample_gadgets/models.py"
     text = models.read_text()
     for before, after in EDITS.items():
         assert text.count(before) == 1

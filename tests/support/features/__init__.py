@@ -6,9 +6,13 @@ Test applications mount them beside the features of the project. All their names
 
 from myapp import FEATURES
 
-from .chores import chores
-from .gadgets import gadgets
-from .signals import signals
+from .sample_chores import chores
+from .sample_files import files
+from .sample_gadgets import gadgets
+from .sample_labels import labels
+from .sample_marks import marks
+from .sample_notes import notes
+from .sample_signals import signals
 
-SAMPLES = (gadgets, chores, signals)
+SAMPLES = (gadgets, chores, signals, files, labels, notes, marks)
 SERVED = (*FEATURES, *SAMPLES)

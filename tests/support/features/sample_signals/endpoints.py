@@ -11,7 +11,7 @@ from myapp.core import (
     requires,
 )
 
-from ..gadgets.models import SampleGadget
+from ..sample_gadgets.models import SampleGadget
 from .models import SampleSignal
 
 signals = FeatureApi("sample_signals", "Signals of gadgets.")

@@ -11,7 +11,7 @@ from myapp.core import (
     writing,
 )
 
-from ..gadgets.models import SampleGadget
+from ..sample_gadgets.models import SampleGadget
 
 
 class SampleChore(Owned, SqlModel):

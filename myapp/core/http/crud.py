@@ -1,0 +1,167 @@
+"""CrudResource: the five verbs of a feature that needs nothing else.
+
+    books = FeatureApi("books", "Books, each of an account.", owned=True)
+    CrudResource.register(books, Book, one="a book")
+
+This mounts `/` and `/<int:id>`, with the decorators of verbs that are written out. It is a
+call, like `register_api` in Flask's documentation of class-based views, because such a
+feature has nothing to say but its model and what a record is called. To leave verbs out,
+name the others in `only`. To change a verb, override its method; its decorators stay:
+
+    class Books(CrudResource):
+        def create(self, body):
+            '''Donate a book.'''
+            return super().create({**body, "shelf": "new"})
+
+    Books.register(books, Book, one="a book")
+
+Write all verbs out as soon as one of them needs other decorators.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from flask import g
+
+from ..data.models.child import Below
+from ..data.models.owned import Governed
+from ..data.models.pages import Found, Page
+from ..data.models.redis_model import RedisModel
+from ..data.models.sql_model import SqlModel
+from ..security.permissions import requires
+from .feature_api import FeatureApi
+from .idempotency import idempotent
+from .pagination import paged
+from .preconditions import must_match
+from .requests import accepts, accepts_patch, merged
+from .resource import Resource
+from .responses import answers, answers_nothing
+
+Model = type[SqlModel] | type[RedisModel]
+SCOPED = (Governed, Below)  # their records belong to an account or to a parent
+ITEM, COLLECTION = "/<int:id>", "/"
+VERBS = ("list", "create", "read", "replace", "change", "remove")
+
+
+class CrudResource(Resource):
+    """The verbs of `model`. `parent`: the id of the parent record, if there is one.
+
+    Docstrings become the summaries in the documents.
+    """
+
+    model: Model
+
+    def list(self, page: Page, **parent: int) -> Found:
+        """List {many}."""
+        return self.model.page(page, **self.readable(parent))
+
+    def create(self, body: dict[str, Any], **parent: int) -> Any:
+        """Add {one}."""
+        if issubclass(self.model, Governed):
+            return self.model.create(owner_id=g.caller.id, **body)
+        return self.model.create(**self.writable(parent), **body)
+
+    def read(self, id: int, **parent: int) -> Any:
+        """Read {one}."""
+        return self.model.get_or_404(id, **self.readable(parent))
+
+    def replace(self, id: int, body: dict[str, Any], **parent: int) -> Any:
+        """Replace {one}."""
+        return self.lock(id, **parent).update(**body)
+
+    def change(self, id: int, patch: Any, **parent: int) -> Any:
+        """Change some properties of {one}."""
+        record = self.lock(id, **parent)
+        return record.update(**merged(record, patch))
+
+    def remove(self, id: int, **parent: int) -> None:
+        """Remove {one}."""
+        self.lock(id, **parent).delete()
+
+    def lock(self, id: int, **parent: int) -> Any:
+        """Return the record, to change it, if the request's preconditions hold."""
+        record = self.model.lock_or_404(id, **self.writable(parent))
+        must_match(record)
+        return record
+
+    def readable(self, parent: dict[str, int]) -> dict[str, Any]:
+        """Return the scope that the caller may read; an open model has no scope."""
+        scoped = issubclass(self.model, SCOPED)
+        return self.model.readable(*parent.values()) if scoped else {}
+
+    def writable(self, parent: dict[str, int]) -> dict[str, Any]:
+        """Return the scope that the caller may change."""
+        scoped = issubclass(self.model, SCOPED)
+        return self.model.writable(*parent.values()) if scoped else {}
+
+    @classmethod
+    def register(
+        cls, feature: FeatureApi, model: Model, one: str, only: Collection[str] = VERBS
+    ) -> None:
+        """Mount the verbs in `only`. Call this in the feature's endpoints.py."""
+        many = f"{'your' if issubclass(model, Governed) else 'the'} {model.collection}"
+        words = {"one": one, "many": many.replace("_", " ")}
+        module = sys._getframe(1).f_globals["__name__"]  # as namedtuple finds it
+        resources: dict[str, dict[str, Any]] = {}
+        for name, address, verb in verbs_of(model):
+            if name in only:
+                text = getattr(cls, name).__doc__ or getattr(CrudResource, name).__doc__
+                verb.__doc__ = text.format(**words)
+                resources.setdefault(address, {})[verb.__name__] = verb
+        for address, attributes in resources.items():
+            attributes |= {"model": model, "__module__": module}
+            if address == ITEM and issubclass(model, RedisModel):
+                attributes["writes"] = False  # to the SQL database
+            name = model.__name__ + ("Item" if address == ITEM else "Collection")
+            feature.route(address)(type(name, (cls,), attributes))
+
+
+def verbs_of(model: Model) -> Iterator[tuple[str, str, Callable[..., Any]]]:
+    """Yield the name, the address and the method of each verb."""
+
+    @requires()
+    @paged(model)
+    def get(self, page, **parent):
+        return self.list(page, **parent)
+
+    yield "list", COLLECTION, get
+
+    @requires()
+    @idempotent
+    @accepts(model)
+    @answers(model, 201)
+    def post(self, body, **parent):
+        return self.create(body, **parent)
+
+    yield "create", COLLECTION, post
+
+    @requires()
+    @answers(model)
+    def get(self, id, **parent):
+        return self.read(id, **parent)
+
+    yield "read", ITEM, get
+
+    @requires()
+    @accepts(model)
+    @answers(model)
+    def put(self, id, body, **parent):
+        return self.replace(id, body, **parent)
+
+    yield "replace", ITEM, put
+
+    @requires()
+    @accepts_patch(model)
+    @answers(model)
+    def patch(self, id, patch, **parent):
+        return self.change(id, patch, **parent)
+
+    yield "change", ITEM, patch
+
+    @requires()
+    @answers_nothing
+    def delete(self, id, **parent):
+        return self.remove(id, **parent)
+
+    yield "remove", ITEM, delete

@@ -1,0 +1,36 @@
+"""Heartbeats are swept and counted in a Cluster, and where Sentinels watch."""
+
+import pytest
+
+from conftest import as_account, fill
+from support.redis_servers import cluster, watched_pair
+
+from ..core.jobs.schedule import sweeps
+from ..core.schema.examples import example_of
+from ..devices.models import Device
+
+
+@pytest.fixture(params=["Cluster", "Sentinel"])
+def address(request, tmp_path):
+    if request.param == "Cluster":
+        with cluster(tmp_path) as address:
+            yield address
+    else:
+        with watched_pair(tmp_path) as (address, _master):
+            yield address
+
+
+def test_devices_that_are_online_are_swept_and_counted(
+    make_app, empty_uri, redis_url, address
+):
+    uris = {"SQLALCHEMY_DATABASE_URI": empty_uri, "BROKER_URL": redis_url}
+    app = make_app(**uris, REDIS_URL=address)
+    fill(app)
+    client = as_account(app, "pythonista")
+    device = client.post("/api/v1/devices/", json=example_of(Device.write_schema))
+    heartbeat = client.put(f"/api/v1/presence/{device.json['id']}", json={})
+    assert heartbeat.status_code == 201
+    assert client.get("/api/v1/devices/summary").json["online"] == 1
+    with app.app_context():
+        told = sweeps()["presence.write_back"].run()
+    assert told == "1 devices seen, 0 fell silent"

@@ -1,0 +1,5 @@
+"""A feature in SQL with optional properties and a reference, with CrudResource."""
+
+from .endpoints import chores
+
+__all__ = ["chores"]

@@ -1,0 +1,5 @@
+"""A feature in Redis whose records have an owner, with CrudResource."""
+
+from .endpoints import marks
+
+__all__ = ["marks"]

@@ -1,0 +1,5 @@
+"""A feature in SQL whose records belong to a gadget, with CrudResource."""
+
+from .endpoints import notes
+
+__all__ = ["notes"]
