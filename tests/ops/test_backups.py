@@ -27,8 +27,8 @@ from myapp.core.settings import database_uri as full
 from myapp.ops import copy_database
 from myapp.ops.backups import commands, mariadb, postgresql
 from myapp.ops.backups.commands import zstd
-from support.features.chores.models import SampleChore
-from support.features.gadgets.models import SampleGadget
+from support.features.sample_chores.models import SampleChore
+from support.features.sample_gadgets.models import SampleGadget
 
 GADGETS = "/api/v1/sample_gadgets/"
 ME = {"username": "pythonista", "password": PASSWORDS["pythonista"]}

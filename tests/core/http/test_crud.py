@@ -12,8 +12,8 @@ from myapp.core.openapi.document import openapi
 from support.assertions import assert_problem
 from support.discovery import USUAL
 from support.features import SERVED
-from support.features.chores.models import SampleChore
-from support.features.gadgets.models import SampleGadget
+from support.features.sample_chores.models import SampleChore
+from support.features.sample_gadgets.models import SampleGadget
 
 NO_STORES = {"SQLALCHEMY_DATABASE_URI": "sqlite://", "REDIS_URL": "unix:///no"}
 GADGETS = ("/api/v1/sample_gadgets", "/api/v1/sample_gadgets/{id}")

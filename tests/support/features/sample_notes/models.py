@@ -2,7 +2,7 @@
 
 from myapp.core import Below, SqlModel, text, writing
 
-from ..gadgets.models import SampleGadget
+from ..sample_gadgets.models import SampleGadget
 
 
 class SampleNote(Below, SqlModel):
