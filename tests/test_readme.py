@@ -6,6 +6,7 @@ import pytest
 from myapp import FEATURES
 from support.readme_transcript import README, ROOT, rewritten
 
+pytestmark = pytest.mark.no_database  # always SQLite, as `make run` uses it
 EXAMPLES = {"devices", "imports", "presence", "todos"}
 TREE = re.compile(
     r"^## Project structure\n+```text\n(.*?)^```", re.DOTALL | re.MULTILINE

@@ -8,7 +8,7 @@ from argon2 import PasswordHasher, extract_parameters
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from conftest import LITTLE_WORK, PASSWORDS, SHARED_PASSWORD, THERMOSTAT, basic, hire
+from conftest import LAMP, LITTLE_WORK, PASSWORDS, SHARED_PASSWORD, basic, hire
 from myapp.core.data import batches
 from support.assertions import assert_problem
 from support.concurrency import at_once
@@ -29,7 +29,7 @@ LOGOUT = f"{AUTH}/logout"
 SESSIONS = f"{AUTH}/sessions"
 ACCOUNT = "/api/v1/account"
 USERS = "/api/v1/users/"
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 RIGHT = basic("pythonista", PASSWORDS["pythonista"])
 NEVER_STORED = "no-cache, no-store, max-age=0"
 HERE = "192.0.2.1"
@@ -535,10 +535,10 @@ def test_a_token_says_whose_it_is_and_until_when_and_no_more(app, stranger):
 
 def test_a_token_opens_what_its_account_may_do(stranger, token):
     stranger.environ_base["HTTP_AUTHORIZATION"] = bearer(token)
-    made = stranger.post(DEVICES, json=THERMOSTAT)
+    made = stranger.post(GADGETS, json=LAMP)
     assert made.status_code == 201
     assert made.json["owner"] == "pythonista"
-    assert stranger.get(DEVICES).json["items"] == [made.json]
+    assert stranger.get(GADGETS).json["items"] == [made.json]
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
@@ -582,10 +582,10 @@ def test_where_tokens_are_to_be_used_a_password_only_gets_one(app, stranger):
     assert ask(stranger, SESSIONS, bearer(pair["access_token"])).status_code == 200
 
 
-def test_a_name_in_any_case_is_the_same_account(client, stranger, device):
-    answer = ask(stranger, DEVICES, basic("PYTHONISTA", PASSWORDS["pythonista"]))
-    assert answer.json["items"] == [device]
-    assert device["owner"] == "pythonista"
+def test_a_name_in_any_case_is_the_same_account(client, stranger, gadget):
+    answer = ask(stranger, GADGETS, basic("PYTHONISTA", PASSWORDS["pythonista"]))
+    assert answer.json["items"] == [gadget]
+    assert gadget["owner"] == "pythonista"
 
 
 # Wrong credentials

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conftest import THERMOSTAT, hire
+from conftest import THERMOSTAT, as_account, close, hire
 
 from .models import Device
 
@@ -75,3 +75,12 @@ def test_what_is_exported_is_imported_as_it_was(
     assert said.endswith(f"{len(NASTY) + 1} registered, 0 rejected.\n")
     assert written(heir) == written(client)
     assert list((tmp_path / "imports").iterdir()) == []
+
+
+def test_the_demo_devices_come_with_the_first_account(make_app, empty_uri):
+    app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri)
+    result = app.test_cli_runner().invoke(args=["init-db"])
+    assert "2 users\n4516 devices\n" in result.output
+    listed = as_account(app, "pythonista").get(DEVICES).json
+    assert listed["meta"]["total"] == 4516
+    close(app)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.http import http_date
 
-from conftest import THERMOSTAT, as_account, hire
+from conftest import THERMOSTAT, as_account, close, hire
 
 from ..core.data.session import sql, unit_of_work
 from ..devices.models import Device
@@ -499,3 +499,12 @@ def test_todos_are_found_by_their_device(client, note, todo, device):
 def test_a_query_that_makes_no_sense_is_refused(client, query):
     refused = client.get(f"{TODOS}?{query}")
     assert pointers(refused, 400) == [f"/{query.partition('=')[0]}"]
+
+
+def test_the_demo_todos_name_demo_devices(make_app, empty_uri):
+    app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri)
+    result = app.test_cli_runner().invoke(args=["init-db"])
+    assert "4 todos\n" in result.output
+    todos = as_account(app, "pythonista").get(TODOS).json["items"]
+    assert [bool(todo["device"]) for todo in todos] == [True, False, True, False]
+    close(app)

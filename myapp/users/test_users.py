@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 from sqlalchemy import event
 
-from conftest import SHARED_PASSWORD, THERMOSTAT, as_account, basic, hire
+from conftest import LAMP, SHARED_PASSWORD, as_account, basic, hire
 from myapp.core.data import batches
 from support.assertions import assert_problem
 from support.concurrency import at_once
@@ -381,8 +381,8 @@ def test_of_two_admins_who_remove_each_other_at_once_one_stays(live_app, verb, b
 
 # Removing for good
 
-DEVICES = "/api/v1/devices/"
-TODO = {"name": "Descale the kettle", "task": "Half vinegar, half water."}
+GADGETS = "/api/v1/sample_gadgets/"
+CHORE = {"name": "Descale the kettle", "task": "Half vinegar, half water."}
 
 
 def sweep(app):
@@ -393,11 +393,11 @@ def sweep(app):
 
 
 def furnish(client, number=7):
-    """Give an account a session, devices, and a to-do about each."""
+    """Give an account a session, gadgets, and a chore about each."""
     client.get("/api/v1/auth/request-token")
     for _ in range(number):
-        made = client.post(DEVICES, json=THERMOSTAT).json
-        client.post("/api/v1/todos/", json={**TODO, "device": made["id"]})
+        gadget = client.post(GADGETS, json=LAMP).json
+        client.post("/api/v1/sample_chores/", json={**CHORE, "gadget": gadget["id"]})
 
 
 def rows(app):
@@ -457,7 +457,7 @@ def test_a_sweep_that_was_broken_off_is_gone_on_with(live_app, in_parts):
     parts = []
 
     def break_off(_connection, _cursor, statement, *_):
-        if statement.startswith("DELETE FROM devices"):
+        if statement.startswith("DELETE FROM sample_gadgets"):
             parts.append(statement)
             if len(parts) == 3:
                 raise KeyboardInterrupt
@@ -468,7 +468,7 @@ def test_a_sweep_that_was_broken_off_is_gone_on_with(live_app, in_parts):
     with pytest.raises(KeyboardInterrupt):
         sweep(live_app)
     left = rows(live_app)
-    assert left["devices"] - before["devices"] == 3
+    assert left["sample_gadgets"] - before["sample_gadgets"] == 3
     assert left["users"] - before["users"] == 1
     assert sweep(live_app) == 1
     assert rows(live_app) == before
@@ -482,4 +482,5 @@ def test_two_sweeps_at_once_remove_an_account_once(live_app, in_parts):
     assert sum(at_once(*[partial(sweep, live_app)] * 3)) == 1
     left = rows(live_app)
     assert left["users"] == before["users"]
-    assert left["devices"] == left["todos"] == left["sessions"] == 1
+    owned = ("sample_gadgets", "sample_chores", "sessions")
+    assert [left[table] for table in owned] == [1, 1, 1]

@@ -14,9 +14,9 @@ from click import ClickException
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
 from conftest import (
+    LAMP,
     PASSWORDS,
     SERVER,
-    THERMOSTAT,
     as_account,
     close,
     empty_database,
@@ -24,13 +24,13 @@ from conftest import (
 )
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.settings import database_uri as full
-from myapp.devices.models import Device
 from myapp.ops import copy_database
 from myapp.ops.backups import commands, mariadb, postgresql
 from myapp.ops.backups.commands import zstd
-from myapp.todos.models import Todo
+from support.features.sample_chores.models import SampleChore
+from support.features.sample_gadgets.models import SampleGadget
 
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
 ME = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
 KIND = (
     (SERVER or "sqlite").partition(":")[0].partition("+")[0].replace("mysql", "mariadb")
@@ -55,13 +55,18 @@ def saved(make_app, tmp_path_factory):
     with database(make_app, tmp_path_factory.mktemp("saved")) as app:
         fill(app)
         client = as_account(app, "pythonista")
-        names = ["Küche 🏠 中文", "'); DROP TABLE devices; --", "\\N\t\\", "gone"]
+        names = [
+            "Küche 🏠 中文",
+            "'); DROP TABLE sample_gadgets; --",
+            "\\N\t\\",
+            "gone",
+        ]
         for name in names:
-            made = client.post(DEVICES, json={**THERMOSTAT, "name": name})
+            made = client.post(GADGETS, json={**LAMP, "name": name})
         assert client.delete(made.headers["Location"]).status_code == 204
-        client.post(DEVICES, json=THERMOSTAT, headers={"Idempotency-Key": "once"})
-        last = client.post(DEVICES, json=THERMOSTAT).json["id"]
-        assert client.delete(f"{DEVICES}{last}").status_code == 204
+        client.post(GADGETS, json=LAMP, headers={"Idempotency-Key": "once"})
+        last = client.post(GADGETS, json=LAMP).json["id"]
+        assert client.delete(f"{GADGETS}{last}").status_code == 204
         file = backup(app, tmp_path_factory.mktemp("backups"))
         yield SimpleNamespace(app=app, file=file, held=everything(app), last=last)
 
@@ -70,8 +75,8 @@ def saved(make_app, tmp_path_factory):
 def changed(saved):
     """The application whose database has changed since that backup."""
     client = as_account(saved.app, "pythonista")
-    assert client.post(DEVICES, json=THERMOSTAT).status_code == 201
-    client.delete(f"{DEVICES}1")
+    assert client.post(GADGETS, json=LAMP).status_code == 201
+    client.delete(f"{GADGETS}1")
     with saved.app.app_context(), unit_of_work():
         sql.session.execute(text("CREATE TABLE IF NOT EXISTS later (id INTEGER)"))
     return saved.app
@@ -141,20 +146,20 @@ def altered(saved, folder, change):
 def test_a_restored_service_works(saved, empty):
     output = run(empty, "restore", saved.file)
     assert re.fullmatch(
-        r"Revision \w+: 2 accounts, 4 devices\.\nMigrations: ok\n", output
+        r"Revision \w+: 2 accounts(, \d+ \w+)*\.\nMigrations: ok\n", output
     )
     assert everything(empty) == saved.held
     stranger = empty.test_client()
     token = stranger.post("/api/v1/auth/login", json=ME).json["access_token"]
     stranger.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
-    shown = stranger.get(DEVICES).json["items"]
-    assert [device["name"] for device in shown][:2] == [
+    shown = stranger.get(GADGETS).json["items"]
+    assert [gadget["name"] for gadget in shown][:2] == [
         "Küche 🏠 中文",
-        "'); DROP TABLE devices; --",
+        "'); DROP TABLE sample_gadgets; --",
     ]
-    again = {"json": THERMOSTAT, "headers": {"Idempotency-Key": "once"}}
-    assert stranger.post(DEVICES, **again).json["id"] == shown[-1]["id"]
-    assert stranger.post(DEVICES, json=THERMOSTAT).json["id"] == saved.last + 1
+    again = {"json": LAMP, "headers": {"Idempotency-Key": "once"}}
+    assert stranger.post(GADGETS, **again).json["id"] == shown[-1]["id"]
+    assert stranger.post(GADGETS, json=LAMP).json["id"] == saved.last + 1
 
 
 def test_what_came_since_goes_and_what_went_comes_back(saved, changed, make_app):
@@ -165,21 +170,21 @@ def test_what_came_since_goes_and_what_went_comes_back(saved, changed, make_app)
     assert refused.startswith("Error: The database is not empty: alembic_version, ")
     assert everything(changed) == former != saved.held
     run(elsewhere, "restore", saved.file, "--replace")
-    assert len(client.get(DEVICES).json["items"]) == 4, "on the connections it had"
+    assert len(client.get(GADGETS).json["items"]) == 4, "on the connections it had"
     assert everything(changed) == saved.held
-    assert client.post(DEVICES, json=THERMOSTAT).json["id"] == saved.last + 1
+    assert client.post(GADGETS, json=LAMP).json["id"] == saved.last + 1
 
 
 def test_a_backup_holds_one_moment_while_others_write(changed, empty, folder):
-    before, pairs, done = rows(changed, Device), [], threading.Event()
+    before, pairs, done = rows(changed, SampleGadget), [], threading.Event()
 
     def write():
-        body = Device.body.check(THERMOSTAT)
-        task = Todo.body.check({"name": "New bulb", "task": "E27"})
+        body = SampleGadget.body.check(LAMP)
+        task = SampleChore.body.check({"name": "New bulb", "task": "E27"})
         while not done.is_set():
             with changed.app_context(), unit_of_work():
-                id = Device.create(owner_id=1, **body).id
-                Todo.create(owner_id=1, **task | {"device": id})
+                id = SampleGadget.create(owner_id=1, **body).id
+                SampleChore.create(owner_id=1, **task | {"gadget": id})
             pairs.append(id)
 
     writer = threading.Thread(target=write)
@@ -193,11 +198,11 @@ def test_a_backup_holds_one_moment_while_others_write(changed, empty, folder):
         done.set()
         writer.join()
     run(empty, "restore", file)
-    there, here = rows(changed, Device), rows(empty, Device)
+    there, here = rows(changed, SampleGadget), rows(empty, SampleGadget)
     assert here == there[: len(here)]
     assert len(here) >= len(before) + known
-    assert [todo.device for todo in rows(empty, Todo)] == [
-        device.id for device in here[len(before) :]
+    assert [chore.gadget for chore in rows(empty, SampleChore)] == [
+        gadget.id for gadget in here[len(before) :]
     ]
 
 
@@ -259,7 +264,7 @@ def with_a_fault(content):
     if KIND == "sqlite":
         page = len(content) // 2 // 4096 * 4096
         return content[:page] + b"\xff" * 4096 + content[page + 4096 :]
-    return content.replace(b"Thermostat\tAcova", b"Thermostat\\Acova", 1)
+    return content.replace(b"Lamp\tLumen", b"Lamp\\Lumen", 1)
 
 
 def flipped(content):
@@ -301,7 +306,7 @@ def test_a_restore_that_fails_leaves_what_was_there(
     assert everything(app) == before
     if full:
         client = as_account(app, "pythonista")
-        assert client.post(DEVICES, json=THERMOSTAT).status_code == 201
+        assert client.post(GADGETS, json=LAMP).status_code == 201
 
 
 def test_a_backup_of_somebody_else_is_refused(changed, empty, folder):

@@ -16,23 +16,23 @@ import pytest
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import Engine, create_engine, event, inspect, select, text
 from sqlalchemy.exc import OperationalError
-from support.discovery import USUAL, Things
 
 from conftest import (
+    LAMP,
     PASSWORDS,
-    THERMOSTAT,
     as_account,
     close,
     empty_database,
     fill,
 )
+from myapp.core.data import migrations
 from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.models.sql_model import SqlModel
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.settings import database_uri as full
-from myapp.imports.tasks import steps
 from myapp.ops import copy_database
 from myapp.roles.models import Role
+from support.discovery import USUAL, Things
 
 file_uri = "sqlite:///{}".format
 SERVER = os.environ.get("TEST_DATABASE_URL")
@@ -43,14 +43,18 @@ WITHIN_SERVER = [(SERVER, SERVER)] if SERVER else []
 NAMES = [
     "Küche 🏠 中文 עברית",
     "e\u0301 is not é",
-    "'); DROP TABLE devices; --",
+    "'); DROP TABLE sample_gadgets; --",
     "%s %(name)s :name \\ \\0 \\N",
     " spaces ",
     "null",
     "\U0001f321" * 64,
     "tab\tand\nline\r\n",
 ]
-DEVICES = "/api/v1/devices/"
+GADGETS = "/api/v1/sample_gadgets/"
+FILLED = {
+    *("audit", "idempotency", "roles", "sample_chores", "sample_gadgets"),
+    *("sessions", "users"),
+}
 LOGIN = "/api/v1/auth/login"
 ME = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
 KEY = {"Idempotency-Key": "once"}
@@ -121,23 +125,20 @@ def furnish(app):
     app.test_client().post(LOGIN, json=ME)
     client = as_account(app, "pythonista")
     for name in NAMES:
-        made = client.post(DEVICES, json={**THERMOSTAT, "name": name})
+        made = client.post(GADGETS, json={**LAMP, "name": name})
         assert made.status_code == 201
-    assert client.post(DEVICES, json=THERMOSTAT, headers=KEY).status_code == 201
-    task = {"name": "New bulb", "task": "E27", "device": 1}
-    client.post("/api/v1/todos/", json=task)
+    assert client.post(GADGETS, json=LAMP, headers=KEY).status_code == 201
+    task = {"name": "New bulb", "task": "E27", "gadget": 1}
+    client.post("/api/v1/sample_chores/", json=task)
     client.post(
-        "/api/v1/todos/", json={**task, "done": True, "due_at": "2027-01-06T17:00:00Z"}
+        "/api/v1/sample_chores/",
+        json={**task, "done": True, "due_at": "2027-01-06T17:00:00Z"},
     )
     things = Things(client)
-    things.ids = {DEVICES: 1, "/api/v1/todos/": 1}
+    things.ids = {GADGETS: 1, "/api/v1/sample_chores/": 1}
     for collection in USUAL:
         if collection.path not in things.ids and issubclass(collection.model, SqlModel):
             things.make(collection, 8)
-    file = {"data": f"{','.join(THERMOSTAT)}\n,,,,\n", "content_type": "text/csv"}
-    made = client.post("/api/v1/imports/", **file)
-    with app.app_context():
-        list(steps(made.json["id"], "worker"))
     with app.app_context(), unit_of_work():
         for number in range(7):  # from both sides of a batch's end
             sql.session.add(
@@ -225,11 +226,11 @@ def interrupted(number):
         yield
 
 
-def amid_devices(app):
-    """The number of a batch that comes when some devices are over, and others are not."""
+def amid_gadgets(app):
+    """The number of a batch that comes when some gadgets are over, and others are not."""
     counts = {name: len(rows) for name, rows in everything(app).items()}
     names = list(counts)
-    former = names[: names.index("devices")]
+    former = names[: names.index("sample_gadgets")]
     return sum(math.ceil(counts[name] / 3) for name in former) + 3
 
 
@@ -254,8 +255,8 @@ def moved(request, make_app, tmp_path_factory):
         furnish(source)
         tokens = source.test_client().post(LOGIN, json=ME).json
         client = as_account(source, "pythonista")
-        last = client.post(DEVICES, json=THERMOSTAT).json["id"]
-        client.delete(f"{DEVICES}{last}")
+        last = client.post(GADGETS, json=LAMP).json["id"]
+        client.delete(f"{GADGETS}{last}")
         before = everything(source)
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(
             copy_database, "AT_ONCE", 3
@@ -274,7 +275,7 @@ def moved(request, make_app, tmp_path_factory):
 
 def test_everything_comes_over(moved):
     assert moved.after == moved.before == everything(moved.source)
-    assert all(moved.before.values()), "nothing to be moved in a table"
+    assert all(moved.before[name] for name in FILLED), "nothing to move in a table"
 
 
 def test_it_says_of_each_table_how_many_rows_and_what_comes_next(moved):
@@ -295,9 +296,9 @@ def test_what_has_no_json_has_none_on_the_target(moved):
 
 def test_the_service_goes_on_from_the_target(moved):
     client = as_account(moved.target, "pythonista")
-    listed = client.get(DEVICES, query_string={"per_page": len(NAMES)}).json
-    assert [device["name"] for device in listed["items"]] == NAMES
-    replayed = client.post(DEVICES, json=THERMOSTAT, headers=KEY)
+    listed = client.get(GADGETS, query_string={"per_page": len(NAMES)}).json
+    assert [gadget["name"] for gadget in listed["items"]] == NAMES
+    replayed = client.post(GADGETS, json=LAMP, headers=KEY)
     assert replayed.headers["Idempotent-Replayed"] == "true"
     assert client.get("/status/ready").json["migrations"] == "ok"
     kept = {"Authorization": f"Bearer {moved.tokens['refresh_token']}"}
@@ -307,7 +308,7 @@ def test_the_service_goes_on_from_the_target(moved):
 
 def test_an_id_that_was_given_never_comes_back(moved):
     client = as_account(moved.target, "pythonista")
-    assert client.post(DEVICES, json=THERMOSTAT).json["id"] == moved.last + 1
+    assert client.post(GADGETS, json=LAMP).json["id"] == moved.last + 1
 
 
 @also(*FROM_SERVER, *TO_SERVER)
@@ -329,10 +330,10 @@ def test_tables_without_a_row_ever_begin_with_one(way, make_app, target, tmp_pat
 
 @also(*TO_SERVER)
 def test_ids_that_a_counter_lags_behind_are_not_given_again(source, target, on_target):
-    run(address(source), "UPDATE devices SET id = 700 WHERE id = 3")
+    run(address(source), "UPDATE sample_gadgets SET id = 700 WHERE id = 3")
     move(source, target)
     client = as_account(on_target, "pythonista")
-    assert client.post(DEVICES, json=THERMOSTAT).json["id"] == 701
+    assert client.post(GADGETS, json=LAMP).json["id"] == 701
 
 
 @also(*FROM_SERVER)
@@ -353,23 +354,23 @@ def test_nobody_can_write_meanwhile_and_everybody_can_read(source, target):
             return
         engine = create_engine(uri, connect_args=args)
         with engine.connect() as connection:
-            seen.append(connection.scalar(text("SELECT count(*) FROM devices")))
+            seen.append(connection.scalar(text("SELECT count(*) FROM sample_gadgets")))
         with pytest.raises(OperationalError), engine.begin() as connection:
-            connection.execute(text("UPDATE devices SET name = 'late'"))
+            connection.execute(text("UPDATE sample_gadgets SET name = 'late'"))
         engine.dispose()
 
     with after("UPDATE move_db", try_it):
         move(source, target)
     assert seen == [len(NAMES) + 1]
-    run(uri, "UPDATE devices SET name = 'in time'")  # the lock is gone
+    run(uri, "UPDATE sample_gadgets SET name = 'in time'")  # the lock is gone
 
 
 def test_a_bar_is_drawn_on_a_terminal_alone(source, target, monkeypatch):
-    all_devices = f"{len(NAMES) + 1}/{len(NAMES) + 1}"
-    assert all_devices not in move(source, target)
+    all_gadgets = f"{len(NAMES) + 1}/{len(NAMES) + 1}"
+    assert all_gadgets not in move(source, target)
     run(target, *(f"DROP TABLE {name}" for name in sorted(tables(target))))
     monkeypatch.setattr("click._termui_impl.isatty", lambda _: True)
-    assert all_devices in move(source, target)
+    assert all_gadgets in move(source, target)
 
 
 # Broken off
@@ -390,21 +391,26 @@ def test_broken_off_again_and_again_it_ends_alike(source, target, on_target):
 
 KILLED = """
 import os, signal, sys
+import pytest
 from sqlalchemy import Engine, event
 from myapp import create_app
 from myapp.ops import copy_database
+from support.features import SERVED
+from support.migrations import use_migrations
 
+use_migrations(pytest.MonkeyPatch(), sys.argv[3])
 copy_database.AT_ONCE = 3
 written = []
 
 @event.listens_for(Engine, "after_cursor_execute")
 def kill(_connection, _cursor, statement, *_):
-    if statement.startswith("INSERT INTO devices"):
+    if statement.startswith("INSERT INTO sample_gadgets"):
         written.append(statement)
         if len(written) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
-app = create_app("testing", SQLALCHEMY_DATABASE_URI=sys.argv[1], REDIS_URL="unix:///no")
+stores = {"SQLALCHEMY_DATABASE_URI": sys.argv[1], "REDIS_URL": "unix:///no"}
+app = create_app("testing", features=SERVED, **stores)
 app.test_cli_runner().invoke(args=["move-db", "--to", sys.argv[2]])
 """
 
@@ -412,40 +418,43 @@ app.test_cli_runner().invoke(args=["move-db", "--to", sys.argv[2]])
 @also(*TO_SERVER)
 def test_killed_it_loses_a_batch_and_goes_on(source, target, on_target):
     before = everything(source)
-    command = [sys.executable, "-c", KILLED, address(source), target]
-    assert subprocess.run(command).returncode == -signal.SIGKILL
-    assert run(target, "SELECT count(*) FROM devices") == 6
+    arguments = address(source), target, migrations.MIGRATIONS
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", KILLED, *arguments]
+    ended = subprocess.run(command, env=os.environ | path)
+    assert ended.returncode == -signal.SIGKILL
+    assert run(target, "SELECT count(*) FROM sample_gadgets") == 6
     written = []
-    with after("INSERT INTO devices", written.extend):
+    with after("INSERT INTO sample_gadgets", written.extend):
         move(source, target)
-    assert len(written) == len(before["devices"]) - 6
+    assert len(written) == len(before["sample_gadgets"]) - 6
     assert everything(on_target) == before
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE devices SET search = 'else' WHERE id = 1",
-        "DELETE FROM devices WHERE id = 2",
-        "UPDATE devices SET id = 700 WHERE id = 3",
+        "UPDATE sample_gadgets SET search = 'else' WHERE id = 1",
+        "DELETE FROM sample_gadgets WHERE id = 2",
+        "UPDATE sample_gadgets SET id = 700 WHERE id = 3",
     ],
 )
 def test_what_changes_in_the_source_in_between_is_noticed(source, target, change):
-    with interrupted(amid_devices(source)):
+    with interrupted(amid_gadgets(source)):
         assert "Broken off." in move(source, target, 1)
-    assert run(target, "SELECT count(*) FROM devices") > 3
+    assert run(target, "SELECT count(*) FROM sample_gadgets") > 3
     run(address(source), change)
     output = move(source, target, 1)
-    assert "Not alike, the source above the target: devices." in output
+    assert "Not alike, the source above the target: sample_gadgets." in output
     assert output.endswith("Make the target anew, empty, and start again.\n")
-    assert output.count("\ndevices  ") == 2
+    assert len(re.findall(r"\nsample_gadgets +\d+ ", output)) == 2
     assert is_unfinished(target)
 
 
 def test_what_comes_to_the_source_in_between_comes_over(source, target, on_target):
-    with interrupted(amid_devices(source)):
+    with interrupted(amid_gadgets(source)):
         move(source, target, 1)
-    as_account(source, "pythonista").post(DEVICES, json=THERMOSTAT)
+    as_account(source, "pythonista").post(GADGETS, json=LAMP)
     move(source, target)
     assert everything(on_target) == everything(source)
 
@@ -476,15 +485,15 @@ def checksum(source):
 @pytest.mark.parametrize(
     "table, assignment",
     [
-        ("devices", "name = 'null '"),
-        ("devices", "name = 'NULL'"),
-        ("devices", "version = 2"),
-        ("devices", "created_at = '2026-11-21 07:40:00.000001'"),
-        ("devices", "id = 100"),
-        ("devices", "location = type, type = location"),
-        ("todos", "done = NOT done"),
-        ("todos", "device = NULL"),
-        ("todos", "due_at = '2027-01-06 17:00:01'"),
+        ("sample_gadgets", "name = 'null '"),
+        ("sample_gadgets", "name = 'NULL'"),
+        ("sample_gadgets", "version = 2"),
+        ("sample_gadgets", "created_at = '2026-11-21 07:40:00.000001'"),
+        ("sample_gadgets", "id = 100"),
+        ("sample_gadgets", "location = type, type = location"),
+        ("sample_chores", "done = NOT done"),
+        ("sample_chores", "gadget = NULL"),
+        ("sample_chores", "due_at = '2027-01-06 17:00:01'"),
         ("idempotency", "body = x'00'"),
         ("idempotency", "headers = '{}'"),
         ("idempotency", "request_hash = x'00ff'"),
@@ -500,14 +509,14 @@ def test_whatever_changes_the_checksum_does(source, checksum, table, assignment)
 
 
 def test_values_that_change_places_change_the_checksum(source, checksum):
-    before = checksum("devices")
-    run(address(source), "UPDATE devices SET name = 'x' WHERE id = 1")
-    one = checksum("devices")
+    before = checksum("sample_gadgets")
+    run(address(source), "UPDATE sample_gadgets SET name = 'x' WHERE id = 1")
+    one = checksum("sample_gadgets")
     run(
         address(source),
-        f"UPDATE devices SET name = '{NAMES[0]}' WHERE id = 2",
+        f"UPDATE sample_gadgets SET name = '{NAMES[0]}' WHERE id = 2",
     )
-    assert len({before, one, checksum("devices")}) == 3
+    assert len({before, one, checksum("sample_gadgets")}) == 3
 
 
 def test_json_that_means_the_same_has_the_same_checksum(source, checksum):
@@ -609,10 +618,10 @@ def test_a_source_that_somebody_writes_to_is_refused(source, target, make_app):
 def test_a_row_that_the_target_refuses_is_named_and_can_be_mended(
     source, target, on_target
 ):
-    run(address(source), "UPDATE devices SET owner_id = 99 WHERE id = 5")
+    run(address(source), "UPDATE sample_gadgets SET owner_id = 99 WHERE id = 5")
     output = move(source, target, 1)
-    assert "Error: The target refuses rows of devices from 4 on: " in output
-    run(address(source), "UPDATE devices SET owner_id = 1 WHERE id = 5")
+    assert "Error: The target refuses rows of sample_gadgets from 4 on: " in output
+    run(address(source), "UPDATE sample_gadgets SET owner_id = 1 WHERE id = 5")
     move(source, target)
     assert everything(on_target) == everything(source)
 
@@ -620,9 +629,9 @@ def test_a_row_that_the_target_refuses_is_named_and_can_be_mended(
 @pytest.mark.skipif("not SERVER or 'postgres' not in SERVER")
 @pytest.mark.parametrize("way", TO_SERVER, ids=named, indirect=True)
 def test_a_text_that_postgresql_cannot_hold_is_refused(source, target):
-    run(address(source), "UPDATE devices SET name = 'a' || char(0) WHERE id = 5")
+    run(address(source), "UPDATE sample_gadgets SET name = 'a' || char(0) WHERE id = 5")
     output = move(source, target, 1)
-    assert "Error: The target refuses rows of devices from 4 on: " in output
+    assert "Error: The target refuses rows of sample_gadgets from 4 on: " in output
 
 
 @pytest.mark.parametrize(

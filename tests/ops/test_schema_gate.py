@@ -163,7 +163,8 @@ HARMFUL = [
     ),
     (
         indexed("sample_gadgets", "name", sqlite_where=sa.text("location = 'Attic'")),
-        f"sample_gadgets must be unique by (name) WHERE location = 'Attic', {UNKNOWN} that.",
+        "sample_gadgets must be unique by (name) WHERE location = 'Attic', "
+        f"{UNKNOWN} that.",
     ),
     (
         executed("create unique index ix_new on sample_gadgets(lower(name))"),
@@ -208,7 +209,8 @@ HARMFUL = [
     ),
     (
         batch("sample_chores", "drop_constraint", "fk_sample_chores_gadget"),
-        f"sample_chores is not held to sample_gadgets by (gadget) ON DELETE SET NULL {RELIES}",
+        "sample_chores is not held to sample_gadgets by (gadget) ON DELETE SET NULL "
+        f"{RELIES}",
     ),
     (
         both(
