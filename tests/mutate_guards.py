@@ -136,9 +136,9 @@ RULES = {"references", "unique"}  # of a model
 CONDITIONS = [
     ("users/models.py", "existing"),
     ("users/models.py", "may_come_in"),
-    ("users/models.py", "look_up"),
+    ("users/models.py", "accounts_named"),
     ("auth/models.py", "mine"),
-    ("auth/models.py", "look_up"),
+    ("auth/models.py", "accounts_in_session"),
     ("auth/models.py", "sign_out"),
     ("roles/models.py", "has_admin"),
 ]
