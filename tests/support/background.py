@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from myapp.core.data.redis import redis_store
@@ -105,6 +105,29 @@ def worker(app, folder, *options, **settings):
     finally:
         with app.app_context():
             redis_store.zrem(WORKERS, *own)
+
+
+class Crew:
+    """A worker with two processes that tests share, until one of them kills it."""
+
+    def __init__(self, app, folder, **settings):
+        self.worker = None
+        self._stack, self._app = ExitStack(), app
+        self._folder, self._settings = folder, settings
+
+    def come(self):
+        """The worker; another one where the last one is gone."""
+        if self.worker is None or not self.worker.runs:
+            self.leave()
+            two = worker(
+                self._app, self._folder, "--concurrency", "2", **self._settings
+            )
+            self.worker = self._stack.enter_context(two)
+        return self.worker
+
+    def leave(self):
+        """End it, if it is there."""
+        self._stack.close()
 
 
 def signs(app):

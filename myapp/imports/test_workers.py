@@ -1,4 +1,4 @@
-"""What a worker is given is done, and once, whichever of its processes ends, and how."""
+"""Workers register each row of an import once, whichever process ends, and how."""
 
 import os
 import signal
@@ -9,16 +9,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from redis import Redis
 from sqlalchemy.exc import OperationalError
-from support.background import background, worker
-from support.workers import LIMIT, database, wait_until
 
-from conftest import close, hire
-from myapp import create_app
+from conftest import hire
 from myapp.core.data.embedded_redis import start_redis
 from myapp.core.data.models.columns import now
-from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.jobs.celery_app import send
@@ -27,10 +22,11 @@ from myapp.devices.models import Device
 from myapp.imports.models import LEASE, MOST_TRIES, Import
 from myapp.imports.tasks import TURN, call_workers
 from myapp.users.models import User
+from support.background import Crew, background, worker
+from support.workers import LIMIT, database, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 IMPORTS = "/api/v1/imports/"
-READY = "/status/ready"
 NDJSON = "application/x-ndjson"
 FEW, MANY = 10, 5_000  # rows: nothing to a worker, and twenty batches of its time
 LONG, ENDLESS = 2 * MANY, 5 * MANY
@@ -97,6 +93,11 @@ def files(app):
     return set(Path(app.config["IMPORTS_FOLDER"]).glob("*"))
 
 
+def folder_of(app):
+    """The setting that lets another process find the files."""
+    return {"MYAPP_IMPORTS_FOLDER": app.config["IMPORTS_FOLDER"]}
+
+
 def sweep(app):
     """Do what the clock does every five seconds."""
     with app.app_context():
@@ -119,29 +120,10 @@ def service(stores):
     return stores
 
 
-class Crew:
-    """The worker that the tests here share, for as long as nobody kills it."""
-
-    def __init__(self, app, folder):
-        self.worker = None
-        self._stack, self._app, self._folder = ExitStack(), app, folder
-
-    def come(self):
-        """The worker; another one where the last one is gone."""
-        if self.worker is None or not self.worker.runs:
-            self.leave()
-            two = worker(self._app, self._folder, "--concurrency", "2")
-            self.worker = self._stack.enter_context(two)
-        return self.worker
-
-    def leave(self):
-        """End it, if it is there."""
-        self._stack.close()
-
-
 @pytest.fixture(scope="module")
 def shared(stores, tmp_path_factory):
-    crew = Crew(stores, tmp_path_factory.mktemp("workers"))
+    folder = tmp_path_factory.mktemp("workers")
+    crew = Crew(stores, folder, **folder_of(stores))
     yield crew
     redis_store.init_app(stores)
     crew.leave()
@@ -190,7 +172,8 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
     with ExitStack() as stack:
 
         def start(*words):
-            return stack.enter_context(background(service, tmp_path, *words))
+            command = background(service, tmp_path, *words, **folder_of(service))
+            return stack.enter_context(command)
 
         clocks = start("beat"), start("beat")
         imports = [(me, *me.begin(LONG))]
@@ -199,7 +182,8 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
         at_work.ended()
         later = now() + 6 * LEASE  # however long the rest takes to start
         set_leases(service, later)
-        stopped = stack.enter_context(worker(service, tmp_path, "--concurrency", "1"))
+        one = worker(service, tmp_path, "--concurrency", "1", **folder_of(service))
+        stopped = stack.enter_context(one)
 
         file, serials = tmp_path / "rows.ndjson", [f"row {n}" for n in range(LONG)]
         file.write_text(ndjson(serials))
@@ -377,7 +361,7 @@ def test_ctrl_c_cancels_what_the_command_imports(service, tmp_path, me):
     file.write_text(ndjson(range(ENDLESS)))
     kept = files(service)
     words = ("import-devices", str(file), "--owner", me.name)
-    with background(service, tmp_path, *words) as command:
+    with background(service, tmp_path, *words, **folder_of(service)) as command:
         wait_until(lambda: me.devices(Device.id))
         command.ask(signal.SIGINT)
         assert command.ended() == 1
@@ -385,133 +369,3 @@ def test_ctrl_c_cancels_what_the_command_imports(service, tmp_path, me):
     assert me.client.get(IMPORTS).json["items"] == []
     assert 0 < len(me.devices()) < ENDLESS
     assert files(service) == kept
-
-
-# The broker
-
-
-def test_without_a_broker_nothing_is_half_made(service, tmp_path, me):
-    with start_redis(tmp_path) as (_, url):
-        pass
-    settings = ("SQLALCHEMY_DATABASE_URI", "REDIS_URL", "IMPORTS_FOLDER")
-    shared = {name: service.config[name] for name in settings}
-    app = create_app("testing", **shared, BROKER_URL=url)
-    client = app.test_client()
-    client.environ_base |= me.client.environ_base
-    sent = {"data": ndjson(range(FEW)), "content_type": NDJSON}
-    sent["headers"] = {"Idempotency-Key": "once"}
-    kept = files(service)
-    try:
-        refused = client.post(IMPORTS, **sent)
-        assert (refused.status_code, refused.json["status"]) == (503, 503)
-        assert int(refused.headers["Retry-After"]) > 0
-        with app.app_context(), unit_of_work(writes=False):
-            for model, column in (
-                (Import, "owner_id"),
-                (IdempotencyRecord, "account_id"),
-            ):
-                mine = sql.select(model).filter_by(**{column: me.id})
-                assert sql.session.scalars(mine).all() == []
-        assert files(service) == kept
-        with start_redis(tmp_path):
-            answer = client.post(IMPORTS, **sent)
-            again = client.post(IMPORTS, **sent)
-            assert answer.status_code == again.status_code == 202
-            assert again.json == answer.json
-            assert again.headers["Idempotent-Replayed"] == "true"
-            assert Redis.from_url(url).llen("celery") == 1
-        assert len(files(service) - kept) == 1
-        assert client.delete(answer.json["url"]).status_code == 204
-    finally:
-        close(app)
-
-
-# What it tells
-
-
-def ready(app):
-    """The status of `/status/ready`, and what it says of the worker."""
-    answer = app.test_client().get(READY)
-    return answer.status_code, answer.json["worker"]
-
-
-def test_a_worker_that_ends_is_missed_at_once_but_for_another(
-    service, at_work, tmp_path
-):
-    with worker(service, tmp_path) as second:
-        assert ready(service) == (200, "ok")
-        at_work.ask(signal.SIGTERM)
-        at_work.ended()
-        assert ready(service) == (200, "ok")
-        second.ask(signal.SIGTERM)
-        second.ended()
-        assert ready(service) == (200, "does not answer")
-
-
-def test_a_worker_that_is_killed_takes_its_pool_along_and_is_missed_soon(
-    service, at_work, me, monkeypatch
-):
-    wait_until(lambda: len(at_work.pool) == 2)
-    pool = at_work.pool
-    url, _ = me.begin(MANY)
-    wait_until(lambda: me.read(url)["processed"])
-    at_work.ask(signal.SIGSTOP)  # it never hears what its pool has done
-    me.done(url)
-    at_work.ask(signal.SIGKILL)
-    at_work.ended()
-    wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pool))
-    assert ready(service) == (200, "ok")
-    clock = time.time
-    monkeypatch.setattr(time, "time", lambda: clock() + SILENCE + 1)
-    assert ready(service) == (200, "does not answer")
-
-
-def test_a_line_tells_the_task_and_the_request_that_asked_for_it(at_work, me):
-    wanted = uuid4().hex
-    url, _ = me.begin(FEW, **{"X-Request-ID": wanted})
-    me.done(url)
-    wait_until(lambda: wanted in at_work.said)
-    (line,) = [line for line in at_work.lines if line["request_id"] == wanted]
-    assert len(line["task_id"]) == 36
-    assert line["task"] == "imports.advance"
-    assert line["outcome"].endswith(f" done, {FEW} of {FEW} rows")
-    assert (line["level"], line["ms"] > 0) == ("info", True)
-
-
-def test_what_fails_leaves_its_trace_once(service, at_work, me):
-    def in_hand():
-        with service.app_context():
-            return redis_store.hlen("unacked")
-
-    kept, wanted, before = files(service), uuid4().hex, in_hand()
-    with at_work.paused():
-        url, _ = me.begin(FEW, **{"X-Request-ID": wanted})
-        (file,) = files(service) - kept
-        file.unlink()
-        file.mkdir()  # which nobody expects
-    try:
-        wait_until(lambda: wanted in at_work.said and in_hand() <= before)
-        (line,) = [line for line in at_work.lines if "IsADirectory" in str(line)]
-        assert (line["request_id"], line["outcome"]) == (wanted, "failed")
-        assert line["trace"].count("Traceback") == 1
-        assert at_work.said.count("IsADirectoryError") == 1
-    finally:
-        file.rmdir()
-        me.client.delete(url)
-
-
-def test_a_worker_without_its_stores_tells_no_secret(service, tmp_path):
-    secrets = {
-        "MYAPP_SECRET_KEY": f"first-{uuid4().hex}",
-        "MYAPP_JWT_SECRET_KEY": f"second-{uuid4().hex}",
-        "DATABASE_URL": f"postgresql://me:third-{uuid4().hex}@127.0.0.1:1/myapp",
-        "REDIS_URL": f"redis://:fourth-{uuid4().hex}@127.0.0.1:1/0",
-    }
-    words = ("worker", "--concurrency", "1")
-    with background(service, tmp_path, *words, **secrets) as command:
-        wait_until(lambda: "annot connect" in command.said)
-        assert command.runs
-    for secret in secrets.values():
-        assert secret not in command.said
-        password = secret.partition("@")[0].rpartition(":")[2]
-        assert password not in command.said

@@ -1,0 +1,305 @@
+"""A worker runs each task to its end, whichever process ends, and tells what it did."""
+
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from conftest import close, hire
+from myapp import create_app
+from myapp.core.data.embedded_redis import start_redis
+from myapp.core.data.redis import redis_store
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.http.idempotency import FirstAnswer
+from myapp.core.jobs.worker import SILENCE
+from myapp.users.models import User
+from support.background import Crew, background, worker
+from support.features import SERVED
+from support.features.sample_files.models import SampleFile
+from support.workers import database, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+FILES = "/api/v1/sample_files/"
+READY = "/status/ready"
+NDJSON = "application/x-ndjson"
+LINES = b'{"name": "Reading lamp"}\n' * 3
+
+
+class Account:
+    """A new account that uploads files."""
+
+    def __init__(self, app):
+        name = f"somebody-{uuid4().hex[:8]}"
+        self.app, self.client = app, hire(app, name)
+        with app.app_context(), unit_of_work(writes=False):
+            self.id = sql.session.scalar(sql.select(User.id).filter_by(username=name))
+
+    def upload(self, **headers):
+        """Return the address of a new file."""
+        headers = {"Content-Type": NDJSON, **headers}
+        answer = self.client.post(FILES, data=LINES, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return answer.json["url"]
+
+    @contextmanager
+    def blocking_upload(self, crew):
+        """Upload a file that the task of it waits for until the block ends.
+
+        Yields its address, once a process has begun to read it.
+        """
+        with crew.worker.paused():
+            url = self.upload()
+            os.remove(path := self.path(url))
+            os.mkfifo(path)
+        descriptor = open_for_writing(path)
+        try:
+            yield url
+            os.write(descriptor, LINES)
+        finally:
+            os.close(descriptor)
+
+    def path(self, url):
+        """Where the content of a file is."""
+        with self.app.app_context(), unit_of_work(writes=False):
+            return sql.session.get(SampleFile, int(url.rpartition("/")[2])).path
+
+    def status(self, url):
+        return self.client.get(url).json["status"]
+
+    def wait_until_done(self, url):
+        wait_until(lambda: self.status(url) == "done")
+        assert self.client.get(url).json["lines"] == 3
+
+
+def open_for_writing(pipe):
+    """Open a named pipe, as soon as another process reads it."""
+    opened = []
+
+    def opens():
+        try:
+            opened.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:  # nothing reads it yet
+            return False
+        return True
+
+    wait_until(opens)
+    return opened[0]
+
+
+def is_alive(pid):
+    """Whether a process runs. One that has ended holds no file open any more."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def files(app):
+    return set(Path(app.config["SAMPLE_FILES_FOLDER"]).glob("*"))
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """An application on stores that the workers here share."""
+    folder = tmp_path_factory.mktemp("jobs")
+    with start_redis() as (_, url):
+        kept = {"SAMPLE_FILES_FOLDER": str(folder / "files")}
+        with database(folder, url, **kept) as app:
+            yield app
+
+
+@pytest.fixture
+def service(stores):
+    """The same; each test may make the Redis client look elsewhere."""
+    redis_store.init_app(stores)
+    return stores
+
+
+def folder_of(app):
+    """The setting that lets another process find the files."""
+    return {"MYAPP_SAMPLE_FILES_FOLDER": app.config["SAMPLE_FILES_FOLDER"]}
+
+
+@pytest.fixture(scope="module")
+def shared(stores, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workers")
+    crew = Crew(stores, folder, **folder_of(stores))
+    yield crew
+    redis_store.init_app(stores)
+    crew.leave()
+
+
+@pytest.fixture
+def crew(service, shared):
+    return shared
+
+
+@pytest.fixture
+def at_work(crew):
+    """A worker with two processes."""
+    return crew.come()
+
+
+@pytest.fixture
+def me(service):
+    return Account(service)
+
+
+# Each task, to its end
+
+
+def test_a_task_whose_process_is_killed_runs_again(crew, at_work, me):
+    with me.blocking_upload(crew) as url:
+        pool = at_work.pool
+        for pid in pool:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(is_alive, pool)))
+        again = open_for_writing(me.path(url))
+        assert me.status(url) == "queued"
+        os.close(again)
+    me.wait_until_done(url)
+
+
+def test_a_worker_that_is_asked_to_end_ends_its_task_and_begins_no_other(
+    crew, at_work, me
+):
+    with me.blocking_upload(crew) as url:
+        at_work.ask(signal.SIGTERM)
+        wait_until(lambda: "shutdown" in at_work.said)
+        later = me.upload()
+    assert at_work.ended() == 0
+    assert me.status(url) == "done"
+    assert me.status(later) == "queued"
+    crew.come()
+    me.wait_until_done(later)
+
+
+# The broker
+
+
+def test_without_a_broker_nothing_is_half_made(service, tmp_path, me):
+    with start_redis(tmp_path) as (_, url):
+        pass
+    settings = ("SQLALCHEMY_DATABASE_URI", "REDIS_URL", "SAMPLE_FILES_FOLDER")
+    shared = {name: service.config[name] for name in settings}
+    app = create_app("testing", features=SERVED, **shared, BROKER_URL=url)
+    client = app.test_client()
+    client.environ_base |= me.client.environ_base
+    sent = {"data": LINES, "content_type": NDJSON}
+    sent["headers"] = {"Idempotency-Key": "once"}
+    kept = files(service)
+    try:
+        refused = client.post(FILES, **sent)
+        assert (refused.status_code, refused.json["status"]) == (503, 503)
+        assert int(refused.headers["Retry-After"]) > 0
+        with app.app_context(), unit_of_work(writes=False):
+            records = (SampleFile, "owner_id"), (FirstAnswer, "account_id")
+            for model, column in records:
+                mine = sql.select(model).filter_by(**{column: me.id})
+                assert sql.session.scalars(mine).all() == []
+        assert files(service) == kept
+        with start_redis(tmp_path):
+            answer = client.post(FILES, **sent)
+            again = client.post(FILES, **sent)
+            assert answer.status_code == again.status_code == 202
+            assert again.json == answer.json
+            assert again.headers["Idempotent-Replayed"] == "true"
+            assert Redis.from_url(url).llen("celery") == 1
+        assert len(files(service) - kept) == 1
+        assert client.delete(answer.json["url"]).status_code == 204
+    finally:
+        close(app)
+
+
+# What it tells
+
+
+def ready(app):
+    """The status of `/status/ready`, and what it says of the worker."""
+    answer = app.test_client().get(READY)
+    return answer.status_code, answer.json["worker"]
+
+
+def test_a_worker_that_ends_is_missed_at_once_but_for_another(
+    service, at_work, tmp_path
+):
+    with worker(service, tmp_path) as second:
+        assert ready(service) == (200, "ok")
+        at_work.ask(signal.SIGTERM)
+        at_work.ended()
+        assert ready(service) == (200, "ok")
+        second.ask(signal.SIGTERM)
+        second.ended()
+        assert ready(service) == (200, "does not answer")
+
+
+def test_a_worker_that_is_killed_takes_its_pool_along_and_is_missed_soon(
+    service, crew, at_work, me, monkeypatch
+):
+    wait_until(lambda: len(at_work.pool) == 2)
+    pool = at_work.pool
+    with me.blocking_upload(crew) as url:
+        at_work.ask(signal.SIGSTOP)  # it never hears what its pool has done
+    me.wait_until_done(url)
+    at_work.ask(signal.SIGKILL)
+    at_work.ended()
+    wait_until(lambda: not any(map(is_alive, pool)))
+    assert ready(service) == (200, "ok")
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + SILENCE + 1)
+    assert ready(service) == (200, "does not answer")
+
+
+def test_a_line_tells_the_task_and_the_request_that_asked_for_it(at_work, me):
+    wanted = uuid4().hex
+    me.wait_until_done(me.upload(**{"X-Request-ID": wanted}))
+    wait_until(lambda: f"{wanted}" in at_work.said and "3 lines" in at_work.said)
+    told = [line for line in at_work.lines if line["request_id"] == wanted]
+    # A task that comes before the commit of the request is tried again.
+    (line,) = [line for line in told if line["outcome"] != "is tried again"]
+    assert len(line["task_id"]) == 36
+    assert line["task"] == "sample_files.count_lines"
+    assert line["outcome"].endswith(": 3 lines")
+    assert (line["level"], line["ms"] > 0) == ("info", True)
+
+
+def test_what_fails_leaves_its_trace_once(service, at_work, me):
+    def in_hand():
+        with service.app_context():
+            return redis_store.hlen("unacked")
+
+    wanted, before = uuid4().hex, in_hand()
+    with at_work.paused():
+        file = me.path(url := me.upload(**{"X-Request-ID": wanted}))
+        file.unlink()
+        file.mkdir()  # which the task does not expect
+    wait_until(lambda: wanted in at_work.said and in_hand() <= before)
+    (line,) = [line for line in at_work.lines if "IsADirectory" in str(line)]
+    assert (line["request_id"], line["outcome"]) == (wanted, "failed")
+    assert line["trace"].count("Traceback") == 1
+    assert at_work.said.count("IsADirectoryError") == 1
+    assert me.status(url) == "queued"
+
+
+def test_a_worker_without_its_stores_tells_no_secret(service, tmp_path):
+    secrets = {
+        "MYAPP_SECRET_KEY": f"first-{uuid4().hex}",
+        "MYAPP_JWT_SECRET_KEY": f"second-{uuid4().hex}",
+        "DATABASE_URL": f"postgresql://me:third-{uuid4().hex}@127.0.0.1:1/myapp",
+        "REDIS_URL": f"redis://:fourth-{uuid4().hex}@127.0.0.1:1/0",
+    }
+    words = ("worker", "--concurrency", "1")
+    with background(service, tmp_path, *words, **secrets) as command:
+        wait_until(lambda: "annot connect" in command.said)
+        assert command.runs
+    for secret in secrets.values():
+        assert secret not in command.said
+        password = secret.partition("@")[0].rpartition(":")[2]
+        assert password not in command.said
