@@ -1,0 +1,16 @@
+"""The README's first feature: its commands write and answer what the page shows."""
+
+import pytest
+
+from myapp import FEATURES
+from support.readme_transcript import README, with_first_feature
+
+pytestmark = pytest.mark.skipif(
+    "books" in {feature.name for feature in FEATURES},
+    reason="the feature exists already",
+)
+
+
+def test_the_first_feature_is_written_and_answers_as_the_readme_says():
+    page = README.read_text()
+    assert with_first_feature(page) == page
