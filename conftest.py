@@ -145,7 +145,7 @@ def make_app(redis_url, tmp_path_factory, migrations_with_samples):
 
         def make(**settings):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("INSTANCE_PATH", instance)
+                patch.setenv("INSTANCE_PATH", os.environ.get("INSTANCE_PATH", instance))
                 app = create_app("testing", features=SERVED, **(shared | settings))
             made.append(app)
             return app

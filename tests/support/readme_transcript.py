@@ -25,7 +25,7 @@ README = ROOT / "README.md"
 ADDRESS = "127.0.0.1:5000"
 FIRST_FEATURE = re.compile(r"^## Your first feature\n.*?(?=^## )", re.DOTALL | re.M)
 CODE = re.compile(r"(?<=```python\n).*?(?=```)", re.DOTALL)
-SHOWN = ("endpoints", "models")  # modules of the first feature, in the order of the page
+SHOWN = ("endpoints", "models")  # modules of the first feature, as on the page
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ .*(?:\n(?:    |  done).*)*", re.MULTILINE)
 MARK = "-- end of answer --"

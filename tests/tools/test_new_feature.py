@@ -145,9 +145,9 @@ def shared_copy(shared_folder, monkeypatch):
 
 
 def contents(folder):
-    """Return every file of a folder with its content."""
+    """Return every file of a folder with its content, without what Python compiled."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    return {path: path.read_bytes() for path in files}
+    return {p: p.read_bytes() for p in files if p.parent.name != "__pycache__"}
 
 
 def new_feature(app, arguments):

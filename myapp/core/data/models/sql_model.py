@@ -254,8 +254,10 @@ class SqlModel(PageQueries, Described, sql.Model):
 
     @classmethod
     def search_anew(cls):
-        """Rebuild the search text of every record, REBUILD_ROWS in a unit of work; return how
-        many differed. Versions and times of the records stay."""
+        """Rebuild the search text of every record; return how many differed.
+
+        Versions and times of the records stay.
+        """
         total, last, records = 0, 0, True
         while records:
             with unit_of_work():

@@ -16,7 +16,7 @@ from myapp import create_app
 from myapp.core.data.embedded_redis import start_redis
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.http.idempotency import FirstAnswer
+from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.jobs.worker import SILENCE
 from myapp.users.models import User
 from support.background import Crew, background, worker
@@ -200,7 +200,7 @@ def test_without_a_broker_nothing_is_half_made(service, tmp_path, me):
         assert (refused.status_code, refused.json["status"]) == (503, 503)
         assert int(refused.headers["Retry-After"]) > 0
         with app.app_context(), unit_of_work(writes=False):
-            records = (SampleFile, "owner_id"), (FirstAnswer, "account_id")
+            records = (SampleFile, "owner_id"), (IdempotencyRecord, "account_id")
             for model, column in records:
                 mine = sql.select(model).filter_by(**{column: me.id})
                 assert sql.session.scalars(mine).all() == []
