@@ -13,7 +13,7 @@ PACKAGE = ROOT / myapp.__name__
 SHARED = {"core", "ops"}
 MODULES = [
     path
-    for folder in (PACKAGE, ROOT / "tools")
+    for folder in (PACKAGE, ROOT / "tools", ROOT / "bench", ROOT / "deploy")
     for path in folder.rglob("*.py")
     if not path.name.startswith("test_")
 ]

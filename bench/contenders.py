@@ -1,0 +1,191 @@
+"""The contenders: their applications, and the servers that run them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import mean
+from typing import Callable, NamedTuple
+
+import orjson
+
+from dataset import DEVICES, ORIGIN, SECRET
+from load import drive, private_memory, request, tree
+from myapp.core.processes import spawn
+from support.databases import free_port
+
+ROOT = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+
+WORKERS = 2
+PATIENCE = 30  # seconds to start, and to end
+
+
+class Contender(NamedTuple):
+    """Who takes part.
+
+    `module`: its application. `asgi`: whether it speaks that. `page`: the query for 50
+    items. `items`: where they stand in the answer. `total`: finds their number in it.
+    `settings`: what it finds in its environment. `root`: where it looks for `module`.
+    """
+
+    title: str
+    module: str
+    asgi: bool = False
+    page: str = "per_page=50"
+    items: str = "items"
+    total: Callable = lambda told: told["meta"]["total"]
+    settings: dict = {}
+    root: Path = ROOT
+
+
+ALL_ON = {
+    "FLASK_CONFIG": "production",
+    "MYAPP_SECRET_KEY": SECRET,
+    "MYAPP_JWT_SECRET_KEY": SECRET,
+    "MYAPP_CORS_ORIGINS": ORIGIN,
+}
+COUNTED = {"MYAPP_USE_RATE_LIMITS": "1", "MYAPP_RATE_LIMIT": "1000000000 per minute"}
+CONTENDERS = {
+    "ours": Contender("this service", "null_view:app", settings=ALL_ON),
+    "counted": Contender(
+        "this service, rate limits on", "null_view:app", settings=ALL_ON | COUNTED
+    ),
+    "fastapi": Contender(
+        "FastAPI, as its full-stack template",
+        "peers.fastapi_sync:app",
+        asgi=True,
+        page="limit=50",
+        items="data",
+        total=lambda told: told["count"],
+    ),
+    "fastapi-async": Contender(
+        "FastAPI, async SQLAlchemy",
+        "peers.fastapi_async:app",
+        asgi=True,
+        page="limit=50",
+        items="data",
+        total=lambda told: told["count"],
+    ),
+    "litestar": Contender(
+        "Litestar, async SQLAlchemy",
+        "peers.litestar_async:app",
+        asgi=True,
+        page="limit=50",
+        total=lambda told: told["total"],
+    ),
+    "drf": Contender(
+        "Django REST Framework",
+        "peers.drf.api:app",
+        page="limit=50",
+        items="results",
+        total=lambda told: told["count"],
+    ),
+    "naive": Contender(
+        "Flask-RESTX, written naively",
+        "peers.flask_naive:app",
+        total=lambda told: told["total"],
+    ),
+    "limit": Contender("the limit: bare WSGI and the driver", "peers.limit:app"),
+}
+OURS = "ours", "beside", "counted"
+
+
+def uwsgi(module, path):
+    return [
+        str(Path(sys.executable).with_name("uwsgi")),
+        *("--socket", path, "--chmod-socket=666"),
+        *("--module", module, "--need-app"),
+        *("--master", "--processes", str(WORKERS), "--die-on-term"),
+    ]
+
+
+def uvicorn(module, path):
+    program = str(Path(sys.executable).with_name("uvicorn"))
+    return [program, module, "--workers", str(WORKERS), "--uds", path]
+
+
+class Server:
+    """A contender that runs on a database of its own; `first` is the seconds that each
+    start took until the first answer."""
+
+    def __init__(self, name, url, redis_url, folder, tokens, guests):
+        self.name, self.contender = name, CONTENDERS[name]
+        kind = "ours" if name in OURS else "limit" if name == "limit" else "peer"
+        self.tokens = {account: told[kind] for account, told in tokens.items()}
+        self.guests = list(guests)
+        self.folder = Path(folder, name)
+        self.folder.mkdir()
+        self.socket = str(self.folder / "socket")
+        self.host = f"127.0.0.1:{free_port()}"
+        self.first, self.process = [], None
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join((str(self.contender.root), str(HERE))),
+            "INSTANCE_PATH": str(self.folder),
+            "DATABASE_URL": url,
+            "REDIS_URL": redis_url,
+            "SECRET_KEY": SECRET,
+            **self.contender.settings,
+        }
+        if name in OURS:  # where its workers count together
+            counts = self.folder / "metrics"
+            self.environment["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
+            counts.mkdir()
+
+    def start(self):
+        """Return when it answers."""
+        command = (uvicorn if self.contender.asgi else uwsgi)(
+            self.contender.module, self.socket
+        )
+        if self.name in OURS:
+            command.append("--disable-logging")  # it writes a line itself
+        began = time.perf_counter()
+        with open(self.folder / "log", "ab") as log:
+            self.process = spawn(
+                command,
+                cwd=self.contender.root,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+        while drive(self.host, [self.ask("GET", f"{DEVICES}1")]).statuses != {200}:
+            late = time.perf_counter() - began > PATIENCE
+            if late or self.process.poll() is not None:
+                sys.exit(f"{self.name} does not start:\n{self.told()}")
+            time.sleep(0.005)
+        self.first.append(time.perf_counter() - began)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        Path(self.socket).unlink(missing_ok=True)
+
+    def told(self):
+        """The end of its log."""
+        return (self.folder / "log").read_text()[-5000:]
+
+    def ask(self, verb, path, body=None, account="reader", **headers):
+        """A request as it goes over the wire, signed in as `account`."""
+        headers = {name.replace("_", "-"): told for name, told in headers.items()}
+        if account:
+            headers.setdefault("Authorization", f"Bearer {self.tokens[account]}")
+        data = orjson.dumps(body) if body is not None else b""
+        return request(verb, path, self.host, {"Origin": ORIGIN, **headers}, data)
+
+    def memory(self):
+        """Private megabytes of a worker: the mean of those that answer, which are the
+        ones without children, and without what multiprocessing keeps beside them."""
+        workers = [
+            pid
+            for pid in tree(self.process.pid)
+            if len(tree(pid)) == 1
+            and b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        return mean(private_memory(pid) for pid in workers) / 2**20

@@ -1,0 +1,88 @@
+"""The report: tables in Markdown."""
+
+from statistics import mean, median, quantiles
+
+from calls import CALLS, RATIOS, SHARED
+
+
+def report(database, servers, costs, calls):
+    """Print the tables."""
+    shared = [name for name in calls if name in SHARED]
+    print(f"\n### {database}, CPU milliseconds a request\n")
+    print(row("", *(CALLS[name].title for name in shared)))
+    print(row("---", *["---:" for _ in shared]))
+    for server in servers:
+        cells = []
+        for name in shared:
+            mine, ours = costs[server.name, name], costs[servers[0].name, name]
+            ratio = median(one.cpu / other.cpu for one, other in zip(mine, ours))
+            cells.append(f"{median(cost.cpu for cost in mine):.3f} (×{ratio:.2f})")
+        print(row(server.contender.title, *cells))
+    print(f"\n× is the ratio to {servers[0].contender.title}.\n")
+    print(f"### {database}, in full\n")
+    titles = (
+        "CPU ms",
+        "quartiles",
+        "user",
+        "system",
+        "nginx",
+        "req/s",
+        "p50 ms",
+        "p99 ms",
+    )
+    print(row("call", "of", *titles))
+    print(row("---", "---", *["---:" for _ in titles]))
+    for name, call in calls.items():
+        for server in servers:
+            if (server.name, name) in costs:
+                print(
+                    row(
+                        call.title,
+                        server.contender.title,
+                        *cells_of(costs[server.name, name]),
+                    )
+                )
+    print(f"\n### {database}, memory and start\n")
+    print(row("", "MB a worker", "after the rounds", "first answer, s"))
+    print(row("---", "---:", "---:", "---:"))
+    for server in servers:
+        first = f"{median(server.first):.2f}"
+        title = server.contender.title
+        print(row(title, f"{server.fresh:.0f}", f"{server.grown:.0f}", first))
+    if ("ours", "get") not in costs:
+        return
+    print(f"\n### {database}, one to another\n")
+    print(row("", "ratio", "quartiles"))
+    print(row("---", "---:", "---:"))
+    for title, (one, other) in RATIOS.items():
+        if one in costs and other in costs:
+            pairs = zip(costs[one], costs[other])
+            low, middle, high = spread([a.cpu / b.cpu for a, b in pairs])
+            print(row(title, f"{middle:.2f}", f"{low:.2f} to {high:.2f}"))
+
+
+def spread(numbers):
+    """Their quartiles."""
+    return quantiles(numbers, n=4, method="inclusive") if numbers[1:] else numbers * 3
+
+
+def cells_of(costs):
+    """What the rounds of one call cost, as text."""
+    spent = [cost.cpu for cost in costs]
+    low, middle, high = spread(spent)
+    system = mean(cost.system for cost in costs) / mean(spent)
+    waits = sorted(wait for cost in costs for wait in cost.latencies)
+    return [
+        f"{middle:.3f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{middle * (1 - system):.3f}",
+        f"{middle * system:.3f}",
+        f"{median(cost.nginx for cost in costs):.3f}",
+        f"{median(cost.throughput for cost in costs):,.0f}",
+        f"{waits[len(waits) // 2]:.2f}",
+        f"{waits[len(waits) * 99 // 100]:.2f}",
+    ]
+
+
+def row(*cells):
+    return f"| {' | '.join(cells)} |"
