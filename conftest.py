@@ -4,10 +4,12 @@ import gc
 import os
 import secrets
 import shutil
+import sqlite3
 import threading
 from base64 import b64encode
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache, partial
+from pathlib import Path
 
 import jsonschema_rs
 import pytest
@@ -190,13 +192,28 @@ def close(app):
 
 
 def fill(app):
-    """Create the tables and the two accounts in an empty database."""
+    """Create the tables and the two accounts in an empty database.
+
+    An SQLite file that does not exist yet becomes a copy of the first one that the same
+    migrations have filled in this process.
+    """
     with app.app_context():
+        file = sql.engine.url.database
+        is_new = sql.engine.name == "sqlite" and not os.path.exists(file)
+        if is_new and migrations.MIGRATIONS in FILLED:
+            Path(file).write_bytes(FILLED[migrations.MIGRATIONS])
+            return
         upgrade()
         with unit_of_work():
             Role.build_in()
             for username, password in PASSWORDS.items():
                 User.create(username, password)
+        if is_new:
+            with closing(sqlite3.connect(file)) as connection:
+                FILLED[migrations.MIGRATIONS] = connection.serialize()
+
+
+FILLED = {}  # SQLite's files, by the folder of the migrations that filled them
 
 
 @pytest.fixture(scope="session")
