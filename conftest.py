@@ -38,6 +38,8 @@ from support.features import SERVED
 from support.features.sample_gadgets.models import SampleGadget
 from support.migrations import copy_migrations, use_migrations
 
+pytest_plugins = ["support.furnished"]
+
 SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQLite
 REDIS = os.environ.get("TEST_REDIS_URL")  # without a database's number; None: Valkey
 
