@@ -289,8 +289,9 @@ def as_documented(documented, response):
     if response.status_code == 413 and "413" not in responses:  # nobody wants a body
         return response
     said = responses[str(response.status_code)]
+    sent = {name.lower() for name in response.headers.keys()}
     for name, header in operation.HEADERS.items():
-        if name in response.headers:
+        if name.lower() in sent:
             assert name in said["headers"], "an undocumented header"
         else:
             assert name not in said["headers"] or not header["required"], name
