@@ -35,7 +35,7 @@ clients: .venv/dev clients/node_modules  ## make a client in Python and one in T
 	$(BIN)/flask openapi > clients/openapi.json
 	clients/generate clients/openapi.json clients
 
-documents: .venv/dev clients/node_modules  ## show the documents to linters and a browser, and use the clients
+documents: .venv/dev clients/node_modules  ## show the documents to linters and a browser, use the clients, take the tour
 	$(BIN)/python tests/support/openapi_baseline.py $(AGAINST)
 	$(BIN)/pytest tests/documents $(ARGS)
 

@@ -4,10 +4,12 @@ import gc
 import os
 import secrets
 import shutil
+import sqlite3
 import threading
 from base64 import b64encode
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache, partial
+from pathlib import Path
 
 import jsonschema_rs
 import pytest
@@ -37,6 +39,8 @@ from myapp.users.models import User
 from support.features import SERVED
 from support.features.sample_gadgets.models import SampleGadget
 from support.migrations import copy_migrations, use_migrations
+
+pytest_plugins = ["support.furnished"]
 
 SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQLite
 REDIS = os.environ.get("TEST_REDIS_URL")  # without a database's number; None: Valkey
@@ -190,13 +194,28 @@ def close(app):
 
 
 def fill(app):
-    """Create the tables and the two accounts in an empty database."""
+    """Create the tables and the two accounts in an empty database.
+
+    An SQLite file that does not exist yet becomes a copy of the first one that the same
+    migrations have filled in this process.
+    """
     with app.app_context():
+        file = sql.engine.url.database
+        is_new = sql.engine.name == "sqlite" and not os.path.exists(file)
+        if is_new and migrations.MIGRATIONS in FILLED:
+            Path(file).write_bytes(FILLED[migrations.MIGRATIONS])
+            return
         upgrade()
         with unit_of_work():
             Role.build_in()
             for username, password in PASSWORDS.items():
                 User.create(username, password)
+        if is_new:
+            with closing(sqlite3.connect(file)) as connection:
+                FILLED[migrations.MIGRATIONS] = connection.serialize()
+
+
+FILLED = {}  # SQLite's files, by the folder of the migrations that filled them
 
 
 @pytest.fixture(scope="session")
@@ -209,20 +228,36 @@ def shared_app(make_app):
     }
     # What is registered first sees the answer last, as it goes out.
     app.after_request_funcs[None].insert(0, partial(as_documented, documented))
+    app.extensions["redis_client"] = redis_store._redis_client
     with app.app_context():
         sql.session.configure(join_transaction_mode="create_savepoint")
+        run_savepoints_uncompiled(sql.engine.dialect)
     return app
 
 
-@pytest.fixture
-def app(shared_app):
-    """The application; whatever a test does to the stores is undone after it."""
-    app = shared_app
+def run_savepoints_uncompiled(dialect):
+    """Make savepoints cheap: SQLAlchemy would compile the statement of each one anew, and
+    in a test there are two for each unit of work."""
+
+    def runs(command):
+        def run(connection, name):
+            cursor = connection.connection.cursor()
+            cursor.execute(f"{command} {name}")
+            cursor.close()
+
+        return run
+
+    dialect.do_savepoint = runs("SAVEPOINT")
+    dialect.do_release_savepoint = runs("RELEASE SAVEPOINT")
+    dialect.do_rollback_to_savepoint = runs("ROLLBACK TO SAVEPOINT")
+
+
+@contextmanager
+def roll_back(app):
+    """Undo at the end whatever happens to the stores and the settings of `app` inside."""
     settings = dict(app.config)
-    permissions.declare(SERVED)  # an application without the samples has other ones
-    redis_store.init_app(app)
+    use_shared(app)
     redis_store.flushdb()
-    app.extensions["guard"].accounts.clear()
     with app.app_context():
         engine = sql.engine
         connection = engine.connect()
@@ -230,14 +265,30 @@ def app(shared_app):
         sql.engines[None] = connection
     statements = app.extensions["statements"]
     statements.engine, own = None, statements.engine
-    yield app
-    statements.engine = own
-    with app.app_context():
-        sql.engines[None] = engine
-    transaction.rollback()
-    connection.close()
-    app.config.clear()
-    app.config.update(settings)
+    try:
+        yield
+    finally:
+        statements.engine = own
+        with app.app_context():
+            sql.engines[None] = engine
+        transaction.rollback()
+        connection.close()
+        app.config.clear()
+        app.config.update(settings)
+
+
+def use_shared(app):
+    """Undo what other applications of this process may have set, and forget accounts."""
+    permissions.declare(SERVED)  # an application without the samples has other ones
+    redis_store._redis_client = app.extensions["redis_client"]
+    app.extensions["guard"].accounts.clear()
+
+
+@pytest.fixture
+def app(shared_app):
+    """The application; whatever a test does to the stores is undone after it."""
+    with roll_back(shared_app):
+        yield shared_app
 
 
 VALIDATORS = {}  # by what the schema is, which lasts as long as its application
@@ -255,8 +306,9 @@ def as_documented(documented, response):
     if response.status_code == 413 and "413" not in responses:  # nobody wants a body
         return response
     said = responses[str(response.status_code)]
+    sent = {name.lower() for name in response.headers.keys()}
     for name, header in operation.HEADERS.items():
-        if name in response.headers:
+        if name.lower() in sent:
             assert name in said["headers"], "an undocumented header"
         else:
             assert name not in said["headers"] or not header["required"], name

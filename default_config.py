@@ -1,8 +1,8 @@
 """The settings: a class for each environment, chosen by FLASK_CONFIG.
 
 A feature has settings of its own in its `settings.py`. `instance/config.py` overrides all
-of them, and `MYAPP_<NAME>` in the environment or in `.env` overrides both. The type of a
-setting is the type of its default.
+of them, and `MYAPP_<NAME>` in the environment or in `.env` overrides both. The
+type of a setting is the type of its default.
 """
 
 

@@ -3,8 +3,8 @@
     .venv/bin/python tests/mutate_guards.py [test files]
 
 Works on copies of the project; the sample features of the tests have records of each kind
-to guard. Prints the test that caught each removal; a guard that no test misses has SURVIVED,
-and the exit code is 1.
+to guard. Prints the test that caught each removal; a guard that no test misses has
+SURVIVED, and the exit code is 1.
 """
 
 import ast

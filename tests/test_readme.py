@@ -1,26 +1,20 @@
+"""The files that the README names exist.
+
+tests/documents and tests/template run its commands.
+"""
+
 import re
-import shutil
 
 import pytest
 
-from myapp import FEATURES
-from support.readme_transcript import README, ROOT, rewritten
+from support import ROOT
 
-pytestmark = pytest.mark.no_database  # always SQLite, as `make run` uses it
+pytestmark = pytest.mark.no_database
+README = ROOT / "README.md"
 EXAMPLES = {"devices", "imports", "presence", "todos"}
 TREE = re.compile(
     r"^## Project structure\n+```text\n(.*?)^```", re.DOTALL | re.MULTILINE
 )
-
-
-@pytest.mark.skipif(not shutil.which("curl"), reason="the tour uses curl")
-@pytest.mark.skipif(
-    not EXAMPLES <= {feature.name for feature in FEATURES},
-    reason="the tour uses the example features",
-)
-def test_the_tour_answers_what_the_readme_says():
-    page = README.read_text()
-    assert rewritten(page) == page
 
 
 def test_every_path_in_the_project_structure_exists():

@@ -17,8 +17,8 @@ from ..core.data.models.columns import now
 from ..core.data.session import unit_of_work
 from ..core.http.tabular import LONGEST
 from ..core.jobs.schedule import sweeps
-from . import tasks
-from .models import MOST_TRIES, MOST_WAITING, SHOWN, Import
+from . import models, tasks
+from .models import MOST_TRIES, SHOWN, Import
 
 IMPORTS = "/api/v1/imports/"
 DEVICES = "/api/v1/devices/"
@@ -466,9 +466,12 @@ def test_a_dry_run_is_true_or_false(client, value):
     assert pointers(refused, 400) == ["/dry_run"]
 
 
-def test_an_account_has_so_many_imports_waiting_and_no_more(app, client, engineer):
+def test_an_account_has_so_many_imports_waiting_and_no_more(
+    app, client, engineer, monkeypatch
+):
+    monkeypatch.setattr(models, "MOST_WAITING", 5)
     body = {"data": table(LAMP), "content_type": CSV}
-    for _ in range(MOST_WAITING):
+    for _ in range(5):
         assert client.post(IMPORTS, **body).status_code == 202
     assert client.post(IMPORTS, **body).status_code == 409
     assert engineer.post(IMPORTS, **body).status_code == 202

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import LAMP, basic, hire
+from conftest import LAMP, basic
 from myapp.core.schema.examples import example_of
 from myapp.core.schema.fields import NO_NUL, kinds
 from support.assertions import assert_problem
@@ -26,11 +26,11 @@ from support.discovery import (
     PAGED,
     PAIRS,
     VERBS,
-    Things,
     fits,
     parametrize,
     with_ones,
 )
+from support.furnished import stored
 
 CANARY = "canary-7c1f"  # what is sent must not come back in an error
 JSON = "application/json"
@@ -40,22 +40,25 @@ GUARDED = [pair for pair in PAIRS if not OPEN.fullmatch(pair[1])]
 
 
 @pytest.fixture
-def client(app, admin):
-    """Who may do everything, and is not the last one: here the house is tried, not its
-    guards."""
-    hire(app, "deputy", "admin")
-    return admin
+def app(furnished):
+    return furnished.app
 
 
 @pytest.fixture
-def things(client):
-    return Things(client)
+def client(furnished):
+    """A user who may do everything: here not permissions are tried."""
+    return furnished.client
 
 
 @pytest.fixture
-def refused(client, things):
+def things(furnished):
+    return furnished.things
+
+
+@pytest.fixture
+def refused(app, client, things):
     """Send bytes to a verb, which must refuse them with a status; returns the problem.
-    In the end nothing has changed."""
+    At the end the stores hold what they held before."""
 
     def refused(verb, status, data, content_type=JSON, **headers):
         response = client.open(
@@ -69,11 +72,9 @@ def refused(client, things):
         assert CANARY not in response.text
         return problem
 
-    things.furnish()
-    pages = [things.address(path) for path in PAGED]
-    before = [client.get(page).data for page in pages]
+    before = stored(app)
     yield refused
-    assert [client.get(page).data for page in pages] == before
+    assert stored(app) == before
 
 
 def text_of(verb):
@@ -662,8 +663,6 @@ def sensible(response):
 
 @pytest.fixture
 def sent_to(client, things):
-    things.furnish()  # before a wrong password keeps everybody out
-
     def sent_to(verb, data):
         url = things.address(verb.path)
         sensible(client.open(url, method=verb.method, data=data, content_type=JSON))
@@ -715,7 +714,6 @@ def test_any_query_gets_a_sensible_answer(client, things, path, query):
     value=headers,
 )
 def test_any_header_gets_a_sensible_answer(client, things, verb, name, value):
-    things.furnish()  # before a wrong password keeps everybody out
     url = things.address(verb.path)
     sensible(
         client.open(url, method=verb.method, headers={name: value}, **things.sent(verb))

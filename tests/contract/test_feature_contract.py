@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 
 import myapp
-from conftest import LAMP, as_account, hire
 from myapp import FEATURES
 from myapp.core.data.models.owned import Governed
 from support.assertions import assert_problem
 from support.discovery import (
-    API,
     BODIES,
     CHANGING,
     KNOWN_VERBS,
@@ -21,7 +19,6 @@ from support.discovery import (
     PAIRS,
     ROUTES,
     VERBS,
-    Things,
     parametrize,
     with_ones,
 )
@@ -44,16 +41,19 @@ COLLECTIONS = [path for path in READABLE if path.endswith("/") and path != "/"]
 
 
 @pytest.fixture
-def client(app, admin):
-    """Who may do everything, and is not the last one: here the house is tried, not its
-    guards."""
-    hire(app, "deputy", "admin")
-    return admin
+def app(furnished):
+    return furnished.app
 
 
 @pytest.fixture
-def things(client):
-    return Things(client)
+def client(furnished):
+    """A user who may do everything: here not permissions are tried."""
+    return furnished.client
+
+
+@pytest.fixture
+def things(furnished):
+    return furnished.things
 
 
 # The slices
@@ -250,30 +250,3 @@ def test_a_collection_answers_with_and_without_trailing_slash(things, client, pa
     with_slash, without = client.get(url), client.get(url.rstrip("/"))
     assert with_slash.status_code == without.status_code == 200
     assert with_slash.mimetype == without.mimetype
-
-
-@pytest.mark.parametrize("prefix", ["", "/api/v1.0"])
-def test_the_slices_hang_below_any_prefix(make_app, prefix):
-    client = as_account(make_app(API_PREFIX=prefix), "pythonista")
-    made = client.post(f"{prefix}/sample_gadgets/", json=LAMP)
-    try:
-        assert made.headers["Location"].startswith(
-            f"http://localhost{prefix}/sample_gadgets/"
-        )
-        assert client.get(made.headers["Location"]).json == made.json
-        listed = client.get(f"{prefix}/sample_gadgets").json
-        assert listed["meta"]["first"] == f"http://localhost{prefix}/sample_gadgets/"
-        assert made.json in listed["items"]
-    finally:
-        client.delete(made.headers["Location"])
-
-
-@pytest.mark.parametrize("prefix", ["", "/api/v1.0"])
-def test_the_documents_know_the_prefix(make_app, prefix):
-    client = make_app(API_PREFIX=prefix).test_client()
-    expected = {verb.path.replace(API, prefix).rstrip("/") for verb in VERBS}
-    assert client.get("/openapi.json").json["paths"].keys() == expected
-    assert client.get(f"{prefix}/users/swagger.json").status_code == 200
-    assert client.get(f"{prefix}/users/docs").status_code == 200
-    assert client.get("/status/").status_code == 200
-    assert client.get(f"{API}/users/").status_code == 404

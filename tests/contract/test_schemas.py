@@ -8,7 +8,6 @@ import pytest
 from jsonschema_specifications import REGISTRY
 from sqlalchemy import JSON, BigInteger, Boolean, Date, DateTime, Double, String, Text
 
-from conftest import hire
 from myapp.core.data.models.columns import LONGEST_INDEXED, EndlessMoment
 from myapp.core.data.models.sql_model import SqlModel
 from myapp.core.data.redis import redis_store
@@ -18,7 +17,7 @@ from myapp.core.schema.parsing import TIMES
 from myapp.core.schema.serialization import dumps
 from support import discovery
 from support.assertions import assert_problem
-from support.discovery import BODIES, VERBS, Things, fits, kind_of, parametrize
+from support.discovery import BODIES, VERBS, fits, kind_of, parametrize
 
 MODELS = list(discovery.MODELS.values())
 SQL_MODELS = [model for model in MODELS if issubclass(model, SqlModel)]
@@ -74,11 +73,14 @@ CLOSED = [name for name in SCHEMAS if name != "Problem"]
 
 
 @pytest.fixture
-def client(app, admin):
-    """Who may do everything, and is not the last one: here the house is tried, not its
-    guards."""
-    hire(app, "deputy", "admin")
-    return admin
+def app(furnished):
+    return furnished.app
+
+
+@pytest.fixture
+def client(furnished):
+    """A user who may do everything: here not permissions are tried."""
+    return furnished.client
 
 
 # What a schema says
@@ -139,8 +141,7 @@ def test_whatever_is_written_has_bounds(model):
 
 
 @parametrize("model", MODELS)
-def test_what_is_shown_is_what_the_read_schema_says(app, client, model):
-    Things(client).furnish()
+def test_what_is_shown_is_what_the_read_schema_says(app, model):
     with app.test_request_context():
         shown = orjson.loads(dumps(model.as_json(any_record(model))))
     assert shown.keys() == model.read_schema["properties"].keys()
@@ -149,8 +150,7 @@ def test_what_is_shown_is_what_the_read_schema_says(app, client, model):
 
 
 @parametrize("model", SQL_MODELS)
-def test_a_row_and_an_instance_show_the_same(app, client, model):
-    Things(client).furnish()
+def test_a_row_and_an_instance_show_the_same(app, model):
     with app.test_request_context():
         row = any_record(model)
         instance = model.lock_or_404(row.id)
@@ -199,9 +199,9 @@ def test_what_may_be_left_out_is_what_is_optional(model):
 
 
 @pytest.fixture
-def send(client):
+def send(furnished):
     """Send its example to a verb, with these changes, at a thing that is there."""
-    things = Things(client)
+    _, client, things = furnished
 
     def send(verb, /, **changes):
         url, sent = things.address(verb.path), things.sent(verb, **changes)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -25,9 +26,10 @@ from conftest import (
     empty_database,
     fill,
 )
-from myapp.core.data import migrations
+from myapp.core.data import dialects, migrations
 from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.models.sql_model import SqlModel
+from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.settings import database_uri as full
 from myapp.ops import copy_database
@@ -85,35 +87,61 @@ def furnished(make_app, tmp_path_factory):
     return file
 
 
+@pytest.fixture(scope="module")
+def on_sqlite(make_app, tmp_path_factory):
+    """The applications for the source and the target where that is an SQLite file.
+
+    Each test finds them without a file.
+    """
+    folders = [tmp_path_factory.mktemp(name) for name in ("source", "target")]
+    uris = [file_uri(folder / "shared.sqlite3") for folder in folders]
+    return [make_app(SQLALCHEMY_DATABASE_URI=uri) for uri in uris]
+
+
+@contextmanager
+def application(make_app, server, shared):
+    """An application on an empty database: on that server, or else `shared`."""
+    if server:
+        with empty_database(None, server) as uri:
+            app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+            yield app
+            close(app)
+        return
+    redis_store.init_app(shared)
+    shared.extensions["guard"].accounts.clear()
+    yield shared
+    close(shared)
+    for file in file_of(shared).parent.glob("*"):
+        file.unlink()
+
+
+def file_of(app):
+    return Path(address(app).removeprefix("sqlite:///"))
+
+
 @pytest.fixture
-def source(way, make_app, tmp_path, furnished):
+def source(way, make_app, furnished, on_sqlite):
     """An application with a bit of everything in its database."""
-    folder = tmp_path / "source"
-    folder.mkdir()
-    with empty_database(folder, way[0]) as uri:
-        app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+    with application(make_app, way[0], on_sqlite[0]) as app:
         if way[0]:
             fill(app)
             furnish(app)
         else:
-            shutil.copy(furnished, uri.removeprefix("sqlite:///"))
+            shutil.copy(furnished, file_of(app))
         yield app
-        close(app)
 
 
 @pytest.fixture
-def target(way, tmp_path):
+def on_target(way, make_app, on_sqlite):
+    """The application on the target, whose database is empty."""
+    with application(make_app, way[1], on_sqlite[1]) as app:
+        yield app
+
+
+@pytest.fixture
+def target(on_target):
     """The address of an empty database."""
-    with empty_database(tmp_path, way[1]) as uri:
-        yield uri
-
-
-@pytest.fixture
-def on_target(make_app, target):
-    """The application on the target."""
-    app = make_app(SQLALCHEMY_DATABASE_URI=target)
-    yield app
-    close(app)
+    return address(on_target)
 
 
 @pytest.fixture(autouse=True)
@@ -530,12 +558,12 @@ def test_json_that_means_the_same_has_the_same_checksum(source, checksum):
 # Refused
 
 
-@pytest.mark.parametrize("detour", ["", "/../source", "/link"])
-def test_the_source_itself_is_refused(source, tmp_path, detour):
-    (tmp_path / "source" / "link").symlink_to(tmp_path / "source")
+@pytest.mark.parametrize("folder", ["{0}", "{0}/../{0.name}", "{1}/link"])
+def test_the_source_itself_is_refused(source, tmp_path, folder):
+    file = file_of(source)
+    (tmp_path / "link").symlink_to(file.parent)
     before = everything(source)
-    (file,) = tmp_path.glob("source/*.sqlite3")
-    same = file_uri(f"{tmp_path}/source{detour}/{file.name}")
+    same = file_uri(folder.format(file.parent, tmp_path) + f"/{file.name}")
     assert move(source, same, 1) == "Error: The target is the source.\n"
     assert everything(source) == before
     assert not is_unfinished(same)
@@ -562,7 +590,6 @@ def test_a_target_with_tables_of_others_is_refused(source, target):
 def test_a_target_whose_tables_are_empty_will_do(source, target, on_target):
     with on_target.app_context():
         upgrade()
-        downgrade()
     move(source, target)
     assert everything(on_target) == everything(source)
 
@@ -601,18 +628,15 @@ def test_a_source_that_is_not_up_to_date_is_refused(source, target):
     assert move(source, target, 1) == refused
 
 
-def test_a_source_that_somebody_writes_to_is_refused(source, target, make_app):
-    options = {"connect_args": {"timeout": 0.05}}
-    uri = address(source)
-    hasty = make_app(SQLALCHEMY_DATABASE_URI=uri, SQLALCHEMY_ENGINE_OPTIONS=options)
+def test_a_source_that_somebody_writes_to_is_refused(source, target, monkeypatch):
+    monkeypatch.setattr(dialects, "PATIENCE", 0.05)
     writer = create_engine(address(source), isolation_level="AUTOCOMMIT")
     with writer.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        refused = move(hasty, target, 1)
+        refused = move(source, target, 1)
         connection.exec_driver_sql("ROLLBACK")
     assert refused.startswith("Error: The source cannot be locked; is the service")
     writer.dispose()
-    close(hasty)
 
 
 def test_a_row_that_the_target_refuses_is_named_and_can_be_mended(

@@ -19,7 +19,15 @@ import pytest
 from default_config import DevelopmentConfig
 from redis import Redis
 
-from conftest import SERVER, SHARED_PASSWORD, close, fill, hashed_once, hire
+from conftest import (
+    SERVER,
+    SHARED_PASSWORD,
+    close,
+    empty_database,
+    fill,
+    hashed_once,
+    hire,
+)
 from myapp import create_app
 from myapp.core import settings
 from myapp.core.data.embedded_redis import start_redis
@@ -86,25 +94,64 @@ def checkout(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def sound(make_app, empty_uri, valkey, checkout):
-    """An application that lacks nothing; worker and clock only seem to be there."""
+@pytest.fixture(scope="module")
+def service(make_app, remembering, tmp_path_factory):
+    """The application that most tests here share; they leave its database as it is."""
+    with empty_database(tmp_path_factory.mktemp("sql")) as uri:
+        app = furnished(make_app, uri, remembering)
+        yield app
+        close(app)
+
+
+def furnished(make_app, uri, redis_url):
+    """Make an application that lacks nothing but a worker and a clock."""
     app = make_app(
-        SQLALCHEMY_DATABASE_URI=empty_uri,
-        REDIS_URL=valkey_url(valkey),
+        SQLALCHEMY_DATABASE_URI=uri,
+        REDIS_URL=redis_url,
         SECRET_KEY=ONE,
         JWT_SECRET_KEY=OTHER,
         USE_RATE_LIMITS=True,
         AUTH_PASSWORD1=None,
         AUTH_PASSWORD2=None,
     )
-    app.root_path = str(checkout / "myapp")
     fill(app)
     hire(app, "chief", "admin")
+    with app.app_context(), unit_of_work():
+        for account in sql.session.scalars(sql.select(User)):
+            account.password_hash = hashed_once(SHARED_PASSWORD)
+    return app
+
+
+@pytest.fixture
+def sound(service, valkey, checkout, tmp_path):
+    """An application that lacks nothing; worker and clock only seem to be there.
+
+    A test may change its settings and its Redis, but not its database.
+    """
+    config, folders = dict(service.config), (service.root_path, service.instance_path)
+    yield at_work(service, checkout)
+    service.config.clear()
+    service.config.update(config)
+    service.root_path, service.instance_path = folders
+
+
+@pytest.fixture
+def alterable(make_app, empty_uri, valkey, checkout):
+    """The same, on a database of its own."""
+    app = furnished(make_app, empty_uri, valkey_url(valkey))
+    yield at_work(app, checkout)
+    close(app)
+
+
+def at_work(app, checkout):
+    """Put an application into a folder, and let a worker and a clock seem to be there."""
+    app.root_path = str(checkout / "myapp")
+    app.instance_path = str(checkout / "instance")
+    os.makedirs(app.instance_path, exist_ok=True)
+    redis_store.init_app(app)
     redis_store.zadd(WORKERS, {"one": int(time.time()) + 60})
     redis_store.set(CLOCK, 1)
-    yield app
-    close(app)
+    return app
 
 
 def valkey_url(client):
@@ -112,11 +159,8 @@ def valkey_url(client):
 
 
 def in_production(app):
-    """The application, in production, where nobody has a password that all know."""
+    """The application, in production."""
     app.config["CONFIG_NAME"] = "production"
-    with app.app_context(), unit_of_work():
-        for account in sql.session.scalars(sql.select(User)):
-            account.password_hash = hashed_once(SHARED_PASSWORD)
     return app
 
 
@@ -190,9 +234,9 @@ class Feature:
 
 
 @pytest.fixture
-def featured(sound):
+def featured(sound, monkeypatch):
     features, _ = sound.extensions["doctor"]
-    sound.extensions["doctor"] = (*features, Feature()), None
+    monkeypatch.setitem(sound.extensions, "doctor", ((*features, Feature()), None))
     return sound
 
 
@@ -267,13 +311,13 @@ def test_an_empty_database_is_told(make_app, empty_uri):
         assert run(app).exit_code == 1
 
 
-def test_migrations_that_wait_are_counted(sound):
-    sound.test_cli_runner().invoke(args=["db", "downgrade"])
-    level, words, mend = finding(sound, "migrations")
+def test_migrations_that_wait_are_counted(alterable):
+    alterable.test_cli_runner().invoke(args=["db", "downgrade"])
+    level, words, mend = finding(alterable, "migrations")
     assert (level, mend) == ("wrong", "flask deploy")
     assert re.fullmatch(r"1 of \d+ have not run yet", words)
-    sound.test_cli_runner().invoke(args=["db", "upgrade"])
-    assert finding(sound, "migrations")[0] == "ok"
+    alterable.test_cli_runner().invoke(args=["db", "upgrade"])
+    assert finding(alterable, "migrations")[0] == "ok"
 
 
 def change(app, *statements):
@@ -282,27 +326,27 @@ def change(app, *statements):
             sql.session.execute(sql.text(statement))
 
 
-def test_the_tables_of_a_newer_release_are_no_fault(sound):
-    change(sound, "UPDATE alembic_version SET version_num = 'f00d'")
-    assert finding(sound, "migrations")[:2] == (
+def test_the_tables_of_a_newer_release_are_no_fault(alterable):
+    change(alterable, "UPDATE alembic_version SET version_num = 'f00d'")
+    assert finding(alterable, "migrations")[:2] == (
         "ok",
         "at f00d, of a newer release; we can work with it",
     )
-    assert findings(sound, "models") == []
+    assert findings(alterable, "models") == []
 
 
-def test_tables_whose_migrations_nobody_noted_are_told(sound):
-    change(sound, "DELETE FROM alembic_version")
-    level, words, mend = finding(sound, "migrations")
+def test_tables_whose_migrations_nobody_noted_are_told(alterable):
+    change(alterable, "DELETE FROM alembic_version")
+    level, words, mend = finding(alterable, "migrations")
     assert (level, mend.split(";")[1]) == ("wrong", " flask deploy")
     assert words.startswith("tables are there")
 
 
-def test_models_without_a_migration_are_told(sound):
+def test_models_without_a_migration_are_told(alterable):
     gone = "ALTER TABLE sessions DROP COLUMN address"
     old = "ALTER TABLE roles ADD COLUMN old INTEGER"
-    change(sound, "DROP TABLE idempotency", gone, old)
-    lacking, leaving = findings(sound, "models")
+    change(alterable, "DROP TABLE idempotency", gone, old)
+    lacking, leaving = findings(alterable, "models")
     assert lacking[0] == "wrong" and lacking[2].startswith("flask db migrate -m ")
     assert lacking[1] == "no migration has made idempotency, sessions.address"
     assert leaving[:2] == ("advice", "no model names roles.old")
@@ -585,12 +629,10 @@ def test_a_name_that_goes_unheard_is_told(sound, monkeypatch):
 
 
 def test_the_debugger_is_not_for_production(sound, monkeypatch):
-    monkeypatch.setenv("FLASK_DEBUG", "1")
-    assert finding(sound, "settings")[0] == "ok"
-    assert finding(in_production(sound), "settings")[:2] == (
-        "wrong",
-        "the debugger is on",
-    )
+    monkeypatch.setenv("FLASK_DEBUG", "1")  # the command `flask` itself reads it
+    assert run(sound, "--strict").exit_code == 0
+    output = run(in_production(sound)).output
+    assert "settings     wrong   the debugger is on\n" in output
 
 
 def test_a_file_with_secrets_is_not_for_everybody(sound):
@@ -622,25 +664,29 @@ def test_packages_other_than_the_locked_ones_are_told(sound, checkout):
     assert missing[2] == other[2] == install
 
 
-@pytest.mark.parametrize("package", ["celery", "flask_restx"])
-def test_a_package_without_which_nothing_can_be_imported_is_told(tmp_path, package):
+@pytest.mark.parametrize(
+    "package, options, begin",
+    [("celery", [], "packages "), ("flask_restx", ["--json"], "[")],
+)
+def test_a_package_without_which_nothing_can_be_imported_is_told(
+    tmp_path, package, options, begin
+):
     """With Python's own libraries, and links to all packages but that one."""
     for found in Path(sysconfig.get_path("purelib")).iterdir():
         if not found.name.startswith(package):
             (tmp_path / found.name).symlink_to(found)
-    for option, begin in ((), "packages "), (("--json",), "["):
-        done = subprocess.run(
-            [sys.executable, "-S", "-m", "flask", "doctor", *option],
-            cwd=ROOT,
-            env=os.environ | {"FLASK_APP": "myapp", "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 1
-        assert done.stdout.startswith(begin), done.stdout + done.stderr
-        assert package.replace("_", "-") in done.stdout
-        assert "pip install --require-hashes" in done.stdout
-        assert done.stderr == ""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "flask", "doctor", *options],
+        cwd=ROOT,
+        env=os.environ | {"FLASK_APP": "myapp", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith(begin), done.stdout + done.stderr
+    assert package.replace("_", "-") in done.stdout
+    assert "pip install --require-hashes" in done.stdout
+    assert done.stderr == ""
 
 
 def test_a_line_of_dotenv_that_goes_unheard_is_told(sound, checkout):

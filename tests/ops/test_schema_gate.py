@@ -400,13 +400,24 @@ def test_what_is_no_database_is_refused_without_a_trace(judged, tmp_path):
 # flask gate
 
 
-@pytest.fixture
-def database(make_app, scratch, tmp_path):
-    """An application whose database our last migration has not come to yet."""
-    file = shutil.copy(scratch, tmp_path / "database.sqlite3")
+@pytest.fixture(scope="module")
+def older(make_app, scratch, tmp_path_factory):
+    """An application whose database our last migration has not come to yet, and a copy of
+    that database."""
+    file = tmp_path_factory.mktemp("older") / "database.sqlite3"
     app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}")
+    shutil.copy(scratch, file)
     with app.app_context():
         downgrade(revision=OLDER)
+    close(app)
+    return app, shutil.copy(file, file.with_name("copy.sqlite3"))
+
+
+@pytest.fixture
+def database(older):
+    """An application whose database our last migration has not come to yet."""
+    app, copy = older
+    shutil.copy(copy, app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
     yield app
     close(app)
 

@@ -292,13 +292,9 @@ def test_without_secrets_it_says_so_in_a_line(accounts, tmp_path, command):
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("name", ["release", "worker", "beat"])
-def test_the_other_lines_of_procfile_are_commands_in_production(
-    accounts, tmp_path, name
-):
-    environment = production(accounts, tmp_path, PATH=PROGRAMS, FLASK_APP="myapp")
-    del environment["FLASK_CONFIG"], environment["MYAPP_SECRET_KEY"]
-    ended = subprocess.run(
+def run_line(name, environment):
+    """Run the line of Procfile until it ends."""
+    return subprocess.run(
         ["sh", "-c", LINES[name]],
         cwd=ROOT,
         env=environment,
@@ -306,7 +302,29 @@ def test_the_other_lines_of_procfile_are_commands_in_production(
         text=True,
         timeout=LIMIT,
     )
+
+
+@pytest.mark.parametrize("name", ["release", "worker", "beat"])
+def test_the_other_lines_of_procfile_are_commands_in_production(
+    accounts, tmp_path, name
+):
+    flask = tmp_path / "flask"
+    flask.write_text('#!/bin/sh\necho "$FLASK_CONFIG $*"\n')
+    flask.chmod(0o700)
+    path = os.pathsep.join((str(tmp_path), PROGRAMS))
+    environment = production(accounts, tmp_path, PATH=path)
+    del environment["FLASK_CONFIG"]
+    ended = run_line(name, environment)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    config, command = ended.stdout.split()
+    assert config == "production"
+    with accounts.app_context():
+        assert command in accounts.cli.commands
+
+
+def test_without_secrets_a_command_of_procfile_says_so_in_a_line(accounts, tmp_path):
+    environment = production(accounts, tmp_path, PATH=PROGRAMS, FLASK_APP="myapp")
+    del environment["FLASK_CONFIG"], environment["MYAPP_SECRET_KEY"]
+    ended = run_line("release", environment)
     assert ended.returncode == 1
     assert ended.stderr.startswith("SECRET_KEY must be a secret")
-    with accounts.app_context():
-        assert LINES[name].rpartition("flask ")[2] in accounts.cli.commands

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial
 from uuid import uuid4
 
@@ -153,13 +153,38 @@ def test_of_posts_with_many_keys_none_happens_twice_while_workers_die(service, c
 # Rate limits
 
 
-@contextmanager
-def limited(accounts, redis_url):
-    """A service that lets five calls an hour through, and such a call."""
-    limits = {"MYAPP_USE_RATE_LIMITS": "true", "MYAPP_RATE_LIMIT": "5 per hour"}
-    with serving(accounts, redis_url, **limits) as service:
-        call = service.sign_in("pythonista", PASSWORDS["pythonista"])
-        yield service, partial(call, "GET", GADGETS)
+class Limited:
+    """A service that lets five calls an hour through, and the Redis in which it counts."""
+
+    def __init__(self, accounts, folder):
+        self._stack, self._folder = ExitStack(), folder
+        url = self.start_redis()
+        limits = {"MYAPP_USE_RATE_LIMITS": "true", "MYAPP_RATE_LIMIT": "5 per hour"}
+        self.service = self._stack.enter_context(serving(accounts, url, **limits))
+        call = self.service.sign_in("pythonista", PASSWORDS["pythonista"])
+        self.call = partial(call, "GET", GADGETS)
+
+    def start_redis(self):
+        """Start an empty Redis, always at the same address."""
+        self._redis, url = self._stack.enter_context(start_redis(self._folder))
+        self.redis = Redis.from_url(url)
+        return url
+
+    def kill_redis(self):
+        self.redis.close()
+        self._redis.kill()
+        self._redis.wait(LIMIT)
+
+    def close(self):
+        self.redis.close()
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def limited(accounts, tmp_path_factory):
+    limited = Limited(accounts, tmp_path_factory.mktemp("redis"))
+    yield limited
+    limited.close()
 
 
 def let_through(call):
@@ -174,32 +199,26 @@ def let_through(call):
     return passed
 
 
-def test_of_fifty_calls_at_once_exactly_five_are_within_the_limit(accounts):
-    with start_redis() as (_, url), limited(accounts, url) as (_, call):
-        with Redis.from_url(url) as redis:
-            for _ in range(5):
-                redis.flushdb()  # the next window
-                remaining = [
-                    a.headers["X-RateLimit-Remaining"] for a in let_through(call)
-                ]
-                assert sorted(remaining) == ["0", "1", "2", "3", "4"]
-        assert let_through(call) == []
+def test_of_fifty_calls_at_once_exactly_five_are_within_the_limit(limited):
+    for _ in range(5):
+        limited.redis.flushdb()  # the next window
+        remaining = [
+            a.headers["X-RateLimit-Remaining"] for a in let_through(limited.call)
+        ]
+        assert sorted(remaining) == ["0", "1", "2", "3", "4"]
+    assert let_through(limited.call) == []
 
 
-def test_while_redis_is_away_each_worker_counts_for_itself(accounts, tmp_path):
-    with (
-        start_redis(tmp_path) as (redis, url),
-        limited(accounts, url) as (service, call),
-    ):
-        assert len(let_through(call)) == 5
-        redis.kill()
-        redis.wait(LIMIT)
-        for worker in service.workers():
-            with service.alone(worker):
-                assert len(let_through(call)) == 5
-        with start_redis(tmp_path):
-            time.sleep(1.1)  # each looks for it once a second
-            assert len(let_through(call)) == 5
+def test_while_redis_is_away_each_worker_counts_for_itself(limited):
+    limited.redis.flushdb()
+    assert len(let_through(limited.call)) == 5
+    limited.kill_redis()
+    for worker in limited.service.workers():
+        with limited.service.alone(worker):
+            assert len(let_through(limited.call)) == 5
+    limited.start_redis()
+    time.sleep(1.1)  # each looks for it once a second
+    assert len(let_through(limited.call)) == 5
 
 
 # Metrics

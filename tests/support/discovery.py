@@ -239,6 +239,12 @@ class Things:
         self.ids = {}  # of the thing in each collection, by its path
         self.others = {}  # of another one, where that is asked for
 
+    def copy(self):
+        """The same things, to which a test may add others."""
+        copy = Things(self.client)
+        copy.ids, copy.others = dict(self.ids), dict(self.others)
+        return copy
+
     def furnish(self):
         """Make a thing of each kind."""
         for verb in VERBS:

@@ -1,13 +1,23 @@
-"""Run `flask doctor`, and read what it has found."""
+"""Read what a check of `flask doctor` finds."""
 
-import json
+from myapp.ops.doctor.command import registered_checks, run_checks
 
 
 def findings(app, check):
-    """Return the level, the message and the hint of each finding of a check."""
-    result = app.test_cli_runner().invoke(args=["doctor", "--json"])
-    found = json.loads(result.stdout)
-    return [(f["level"], f["told"], f["mend"]) for f in found if f["check"] == check]
+    """Return the level, the message and the hint of each finding of a check.
+
+    Only this check runs, after those that it depends on.
+    """
+    features, _ = app.extensions["doctor"]
+    registered = {each.name: each for each in registered_checks(features)}
+    needed = []
+    while check in registered:
+        needed.insert(0, registered[check])
+        check = registered[check].after
+    with app.app_context():
+        found, _ = run_checks(needed)
+    last = needed[-1].name if needed else None
+    return [tuple(finding)[1:] for finding in found if finding.check == last]
 
 
 def finding(app, check):

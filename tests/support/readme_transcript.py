@@ -1,8 +1,8 @@
 """The README's tour, and its first feature: the commands run against a fresh service, and
 what they answer.
 
-`make tour` writes the answers into the page; tests/test_readme.py and tests/template hold
-the page to them.
+`make tour` writes the answers into the page; tests/documents and tests/template hold the
+page to them.
 """
 
 import os

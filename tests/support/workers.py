@@ -30,7 +30,7 @@ from support.features import SERVED
 
 LIMIT = 30  # seconds that anything here may take, on a busy machine
 WORKERS = 2
-FEW = 8  # calls
+CALLS_PER_LIFE = 30  # at least: a new worker compiles its statements anew
 NOT_OURS = re.compile("MYAPP_|FLASK_|PROMETHEUS_|(REDIS|DATABASE)_URL$")
 # While it loads the application uWSGI minds no SIGTERM: that would outlive the tests.
 UWSGI = f"""
@@ -132,16 +132,19 @@ class Service:
 
     @contextmanager
     def losing_workers(self, every):
-        """Kill a worker every so many seconds while the block lasts, if one has answered a
-        few calls: however slow the machine, work goes on. Afterwards all are there again.
+        """Kill a worker every so many seconds while the block lasts, if one has answered
+        CALLS_PER_LIFE: however slow the machine, work goes on. Afterwards all are there
+        again.
         """
         lost, over = [], Event()
 
         def kill():
             while not over.wait(every):
                 workers = self.stats()["workers"]
-                at_work = [w["pid"] for w in workers if w["delta_requests"] >= FEW]
-                for worker in [pid for pid in at_work if pid not in lost][:1]:
+                old = [
+                    w["pid"] for w in workers if w["delta_requests"] >= CALLS_PER_LIFE
+                ]
+                for worker in [pid for pid in old if pid not in lost][:1]:
                     os.kill(worker, signal.SIGKILL)
                     lost.append(worker)
 

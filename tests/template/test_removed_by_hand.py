@@ -1,4 +1,7 @@
-"""A feature is a folder: the examples are deleted by hand, and the other tests pass."""
+"""A feature is a folder: the examples are deleted by hand, and the other tests pass.
+
+The steps are those of the README, under "Undoing it".
+"""
 
 import pytest
 
@@ -19,4 +22,8 @@ def test_the_tests_of_a_project_without_the_examples_pass(tmp_path):
         clone.edit(f"{PACKAGE}/__init__.py", rf"from \.{name} import", rf" +{name},")
     clone.edit("tests/authorization.txt", rf"[A-Z]+ +({'|'.join(EXAMPLES)})/")
     clone.run(".venv/bin/lint-imports", "--no-cache")
+    clone.flask("db", "upgrade")
+    clone.flask("db", "migrate", "--message", "Drop the tables of the examples")
+    document = clone.flask("openapi")
+    (clone.folder / "openapi.json").write_text(document, encoding="utf-8")
     clone.test()

@@ -10,11 +10,13 @@ import tempfile
 from errno import ENOSPC
 from pathlib import Path
 from shlex import split
+from types import SimpleNamespace
 
 import pytest
 from black import Mode, format_str
 
 from support import ROOT
+from support.copies import copy_code
 from tools.new_feature import edits, field, project, words, writing
 from tools.new_feature.feature import Feature
 
@@ -113,11 +115,10 @@ REFUSED = {
 
 
 def copy_project(folder):
-    """Copy to `folder` what the command reads and changes."""
+    """Copy to `folder` what the command reads and changes, and return `folder`."""
     for name in KNOWN:
         if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            copy_code(ROOT / name, folder / name)
         else:
             shutil.copy(ROOT / name, folder / name)
     return folder
@@ -126,22 +127,40 @@ def copy_project(folder):
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of the project that the command changes in place of the project."""
-    (tmp_path / "copy").mkdir()
-    folder = copy_project(tmp_path / "copy")
+    folder = copy_project(tmp_path)
     monkeypatch.setattr(project, "ROOT", folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def shared_folder(tmp_path_factory):
-    return copy_project(tmp_path_factory.mktemp("project"))
+    """A copy of the project, and what it contains."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    return folder, contents(folder)
 
 
 @pytest.fixture
 def shared_copy(shared_folder, monkeypatch):
-    """A copy for tests in which the command writes nothing."""
-    monkeypatch.setattr(project, "ROOT", shared_folder)
-    return shared_folder
+    """A copy of the project for tests of commands that fail. It must stay as it is."""
+    folder, before = shared_folder
+    monkeypatch.setattr(project, "ROOT", folder)
+    yield folder
+    assert contents(folder) == before
+    assert not (folder / PACKAGE / "xylophones").exists()
+
+
+@pytest.fixture(scope="module")
+def written(shared_app, tmp_path_factory):
+    """A copy of the project to which the command has added a feature."""
+    folder = copy_project(tmp_path_factory.mktemp("written"))
+    before = contents(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(project, "ROOT", folder)
+        result = new_feature(shared_app, XYLOPHONES)
+    assert result.exit_code == 0, result.output
+    return SimpleNamespace(
+        folder=folder, before=before, after=contents(folder), output=result.output
+    )
 
 
 def contents(folder):
@@ -154,66 +173,57 @@ def new_feature(app, arguments):
     return app.test_cli_runner().invoke(args=["new-feature", *split(arguments)])
 
 
-def test_a_feature_is_written_and_formatted(app, copy):
-    before = contents(copy)
-    result = new_feature(app, XYLOPHONES)
-    assert result.exit_code == 0, result.output
-    assert "flask deploy" in result.output
-    after = contents(copy)
-    package = copy / PACKAGE
+def test_a_feature_is_written_and_formatted(app, written, monkeypatch):
+    before, after, folder = written.before, written.after, written.folder
+    assert "flask deploy" in written.output
+    package = folder / PACKAGE
     names = ("__init__.py", "endpoints.py", "models.py", "test_xylophones.py")
     files = {package / "xylophones" / name for name in names}
     new = after.keys() - before.keys()
     (migration,) = new - files
     assert migration.match("migrations/versions/*_xylophones.py")
     changed = {path for path in before if after[path] != before[path]}
-    assert changed - {copy / "README.md"} == {
+    assert changed - {folder / "README.md"} == {
         package / "__init__.py",
-        copy / "openapi.json",
+        folder / "openapi.json",
     }
     for path in (*new, package / "__init__.py"):
         text = after[path].decode()
         assert format_str(text, mode=Mode()) == text
     flake8 = [sys.executable, "-m", "flake8", *map(str, new)]
-    assert subprocess.run(flake8, cwd=copy).returncode == 0
+    assert subprocess.run(flake8, cwd=folder).returncode == 0
     assert len(after[package / "xylophones/endpoints.py"].splitlines()) <= 15
     assert len(after[package / "xylophones/test_xylophones.py"].splitlines()) <= 30
+    monkeypatch.setattr(project, "ROOT", folder)
     again = new_feature(app, XYLOPHONES)
-    assert (again.exit_code, contents(copy)) == (2, after)
+    assert (again.exit_code, contents(folder)) == (2, after)
     assert "the package has that name already" in " ".join(again.output.split())
 
 
-def test_explicit_verbs_have_the_document_of_the_short_form(app, copy):
-    documents = []
-    for option in ("", " --explicit"):
-        before = contents(copy)
-        assert new_feature(app, XYLOPHONES + option).exit_code == 0
-        endpoints = (copy / PACKAGE / "xylophones" / "endpoints.py").read_text()
-        assert endpoints.count("@requires()") == (6 if option else 0)
-        documents.append((copy / "openapi.json").read_bytes())
-        for path in contents(copy).keys() - before.keys():
-            path.unlink()
-        for path, content in before.items():
-            path.write_bytes(content)
-    assert documents[0] == documents[1]
+def test_explicit_verbs_have_the_document_of_the_short_form(app, copy, written):
+    assert new_feature(app, f"{XYLOPHONES} --explicit").exit_code == 0
+    for folder, verbs in ((written.folder, 0), (copy, 6)):
+        endpoints = (folder / PACKAGE / "xylophones" / "endpoints.py").read_text()
+        assert endpoints.count("@requires()") == verbs
+    document = (copy / "openapi.json").read_bytes()
+    assert document == written.after[written.folder / "openapi.json"]
 
 
 @pytest.mark.parametrize("arguments", REFUSED)
 def test_what_cannot_be_written_is_refused(app, shared_copy, arguments):
-    before = contents(shared_copy)
     result = new_feature(app, arguments)
     assert result.exit_code == 2, result.output
     assert REFUSED[arguments] in " ".join(result.output.split())
-    assert contents(shared_copy) == before
 
 
 @pytest.mark.parametrize("count", range(7))
-def test_a_failure_in_the_middle_leaves_nothing_behind(app, copy, monkeypatch, count):
-    before = contents(copy)
+def test_a_failure_in_the_middle_leaves_nothing_behind(
+    app, shared_copy, monkeypatch, count
+):
     copyfile, written = shutil.copyfile, []
 
     def copy_until_the_disk_is_full(source, target, **options):
-        if copy in Path(target).parents:
+        if shared_copy in Path(target).parents:
             written.append(target)
             if len(written) > count:
                 target.write_bytes(b"half of")
@@ -227,12 +237,10 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(app, copy, monkeypatch, c
     assert result.exit_code == 1
     assert "Nothing was written: No space left on device" in result.output
     assert len(written) == count + 1
-    assert contents(copy) == before
-    assert not (copy / PACKAGE / "xylophones").exists()
 
 
 def test_a_feature_that_does_not_work_is_not_written(app, copy):
-    (copy / PACKAGE / "roles" / "models.py").write_text("nonsense")
+    (copy / PACKAGE / "version.py").write_text("nonsense")
     before = contents(copy)
     result = new_feature(app, XYLOPHONES)
     assert result.exit_code == 1
@@ -242,13 +250,11 @@ def test_a_feature_that_does_not_work_is_not_written(app, copy):
 
 @pytest.mark.parametrize("file", ["README.md", "openapi.json", "migrations/versions"])
 def test_a_read_only_file_is_named(app, shared_copy, monkeypatch, file):
-    before = contents(shared_copy)
     # Root may write everywhere.
     monkeypatch.setattr(os, "access", lambda path, _: path != shared_copy / file)
     result = new_feature(app, XYLOPHONES)
     assert result.exit_code == 1
     assert result.output == f"Error: Nothing was written: {file} is read-only.\n"
-    assert contents(shared_copy) == before
 
 
 @pytest.mark.parametrize(
@@ -267,15 +273,13 @@ def test_an_invalid_migration_is_named(app, copy, migration, reason):
     assert not (copy / PACKAGE / "xylophones").exists()
 
 
-def test_sigterm_leaves_nothing_behind(app, copy, monkeypatch, tmp_path):
-    before = contents(copy)
+def test_sigterm_leaves_nothing_behind(app, shared_copy, monkeypatch, tmp_path):
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     end = lambda *_: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
     monkeypatch.setattr(writing, "run", end)
     result = new_feature(app, XYLOPHONES)
     assert result.exit_code == 128 + signal.SIGTERM
-    assert contents(copy) == before
     assert not any((tmp_path / "tmp").iterdir())
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 

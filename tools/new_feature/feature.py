@@ -42,6 +42,7 @@ class Feature:
             refuse(f"--parent and {other} exclude each other.")
         self.owned = not is_open and not self.parent
         self.check_fields()
+        self.check_titles()  # the last, because it takes longest
 
     def check_name(self):
         name, message = self.name, f"A feature cannot be called {self.name!r}"
@@ -62,11 +63,17 @@ class Feature:
         ):
             if applies:
                 refuse(f"{message}: {reason}.")
+
+    def check_titles(self):
+        """Raise UsageError if a model or a schema has a title that the feature needs."""
         taken = {model.__name__ for model in project.all_models()}
         taken |= openapi(current_app)["components"]["schemas"].keys()
         for title in (f"{self.model}{end}" for end in ("", "Write", "Patch", "Page")):
             if title in taken:
-                refuse(f"{message}: there is a {title} already. Use --singular.")
+                refuse(
+                    f"A feature cannot be called {self.name!r}: there is a {title} "
+                    "already. Use --singular."
+                )
 
     def check_fields(self):
         if not self.fields:

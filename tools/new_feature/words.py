@@ -15,11 +15,24 @@ INITIALISMS = {*"api gps html id ip isbn mp3 pdf sms url uuid".split()}
 def inflector():
     """Return the engine that knows English plurals and articles. Raise ClickException."""
     try:
-        import inflect  # takes two seconds
+        return import_inflect().engine()
     except ImportError:
         message = "flask new-feature needs inflect. To install it: make .venv/dev"
         raise click.ClickException(message) from None
-    return inflect.engine()
+
+
+def import_inflect():
+    """Import inflect without its checks of argument types, which take two seconds to
+    compile."""
+    import typeguard
+
+    decorator = typeguard.typechecked
+    typeguard.typechecked = lambda function: function
+    try:
+        import inflect
+    finally:
+        typeguard.typechecked = decorator
+    return inflect
 
 
 def singular_of(name):

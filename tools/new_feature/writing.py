@@ -129,7 +129,8 @@ def copy_project(folder):
     for name in COPIED:
         source = project.ROOT / name
         if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
+            # Compiled files save the copy a start; a running process may write others.
+            ignored = shutil.ignore_patterns("*.pyc.*")
             shutil.copytree(source, folder / name, ignore=ignored)
         else:
             shutil.copy(source, folder / name)

@@ -40,20 +40,24 @@ def shared(paths):
     return found
 
 
-def with_references(part, schemas):
-    """A copy of part of an operation, its titled schemas moved to `schemas`."""
+def with_references(part, schemas, copies):
+    """A copy of part of an operation, its titled schemas moved to `schemas`.
+
+    `copies`: by id, each whole schema so far with its copy, since many operations share it.
+    """
     if isinstance(part, list):
-        return [with_references(each, schemas) for each in part]
-    if not isinstance(part, dict):
+        return [with_references(each, schemas, copies) for each in part]
+    if not isinstance(part, dict) or "$ref" in part:
         return part
-    return {
-        key: (
-            reference(value, schemas)
-            if key == "schema"
-            else with_references(value, schemas)
-        )
-        for key, value in part.items()
-    }
+    copy = {}
+    for key, value in part.items():
+        if key == "schema":
+            if id(value) not in copies:
+                copies[id(value)] = value, reference(value, schemas)
+            copy[key] = copies[id(value)][1]
+        else:
+            copy[key] = with_references(value, schemas, copies)
+    return copy
 
 
 def reference(schema, schemas):

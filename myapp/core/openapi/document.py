@@ -82,12 +82,12 @@ def swagger(app, feature):
 
 def document(app, features, title):
     """These features of an app as an OpenAPI 3.1 document; see `openapi`."""
-    paths, schemas, ids = {}, {}, set()
+    paths, schemas, copies, ids = {}, {}, {}, set()
     for path, verb, operation in operations(app, features):
         if operation["operationId"] in ids:
             raise ValueError(f"two operations are called {operation['operationId']}")
         ids.add(operation["operationId"])
-        paths.setdefault(path, {})[verb] = with_references(operation, schemas)
+        paths.setdefault(path, {})[verb] = with_references(operation, schemas, copies)
     for path in paths:
         link(path, paths)
     responses = shared(paths)

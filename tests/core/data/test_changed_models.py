@@ -21,8 +21,10 @@ from myapp.core.data.session import sql, unit_of_work
 from myapp.roles.models import Role
 from myapp.users.models import User
 from support import ROOT
+from support.copies import copy_code
 from support.features.sample_chores.models import SampleChore
 from support.features.sample_gadgets.models import SampleGadget
+from support.forks import forks
 from support.migrations import copy_migrations, unlike_the_models
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
@@ -91,11 +93,10 @@ def project(request, make_app, redis_url, tmp_path):
     """A copy of the project with gadgets and chores, and its database with one of each."""
     server = None if request.param == "SQLite" else SERVER
     folder = tmp_path / "copy"
-    unlike = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "myapp", folder / "myapp", ignore=unlike)
+    copy_code(ROOT / "myapp", folder / "myapp")
     for name in NAMES:
         source = ROOT / f"tests/support/features/sample_{name}"
-        shutil.copytree(source, folder / "myapp" / source.name, ignore=unlike)
+        copy_code(source, folder / "myapp" / source.name)
     shutil.copy(ROOT / "default_config.py", folder)
     copy_migrations(folder / "migrations")
     edit(folder, {"myapp/__init__.py": WITH_SAMPLES})
@@ -112,22 +113,19 @@ def project(request, make_app, redis_url, tmp_path):
         environment = {**os.environ, "DATABASE_URL": uri, "REDIS_URL": redis_url}
         environment |= {"FLASK_APP": "myapp", "INSTANCE_PATH": str(tmp_path)}
         environment |= {"FLASK_CONFIG": "development", "PYTHONPATH": ""}
-
-        def run(*words, code=0, **more):
-            done = subprocess.run(
-                [sys.executable, "-m", *words],
-                **{"cwd": folder, "env": environment | more, "text": True},
-                capture_output=True,
-            )
-            told = done.stdout + done.stderr
-            assert done.returncode == code, told
-            return told
-
         writer = {}
         if request.param == WHERE[2]:
             writer["DATABASE_URL"] = f"sqlite:///{tmp_path}/writer.sqlite3"
-            run("flask", "db", "upgrade", **writer)
-        yield SimpleNamespace(app=app, folder=folder, run=run, writer=writer)
+            command = [sys.executable, "-m", "flask", "db", "upgrade"]
+            subprocess.run(command, cwd=folder, env=environment | writer, check=True)
+        with forks(folder, environment) as run_module:
+
+            def run(*words, code=0, **variables):
+                ended, output = run_module(*words, **variables)
+                assert ended == code, output
+                return output
+
+            yield SimpleNamespace(app=app, folder=folder, run=run, writer=writer)
         close(app)
 
 
@@ -178,7 +176,7 @@ def test_what_is_new_comes_to_the_rows_that_are_there(project):
     running = project.folder.parent / "running"
     running.mkdir()
     (running / ".venv").symlink_to(sys.prefix)
-    shutil.copytree(project.folder / "myapp", running / "myapp")
+    copy_code(project.folder / "myapp", running / "myapp")
     (running / "default_config.py").symlink_to(ROOT / "default_config.py")
     edit(project.folder, ADDED)
     told, file = new_migration(project)

@@ -11,14 +11,13 @@ from alembic.script import ScriptDirectory
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, select, text
 
-from conftest import LAMP, asked, close, empty_database
+from conftest import LAMP, asked, close, empty_database, fill
 from myapp.core.data import alembic_hooks, dialects
 from myapp.core.data.migrations import MIGRATIONS, migrated
 from myapp.core.data.models.sql_model import SqlModel
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.observability.health import check_migrations
 from myapp.ops.doctor.checks import database
-from myapp.roles.models import Role
 from myapp.users.models import User
 from support import migrations
 from support.features.sample_chores.models import SampleChore
@@ -158,10 +157,9 @@ def test_an_upgrade_of_what_is_up_to_date_changes_nothing(empty):
 @pytest.fixture
 def ahead(empty):
     """An application whose database a newer release has migrated."""
-    with empty.app_context():
-        upgrade()
-        with unit_of_work():
-            sql.session.execute(text("UPDATE alembic_version SET version_num = 'f00d'"))
+    fill(empty)
+    with empty.app_context(), unit_of_work():
+        sql.session.execute(text("UPDATE alembic_version SET version_num = 'f00d'"))
     return empty
 
 
@@ -252,17 +250,15 @@ def test_that_nothing_is_lacking_is_looked_up_once(ahead):
 def lived_in(empty):
     """An application whose tables hold rows that refer to each other; the gadget with the
     highest id is gone."""
-    with empty.app_context():
-        upgrade()
-        with unit_of_work():
-            Role.build_in()
-            owner_id = User.create("gardener", "tulips & roses").id
-            gadget, last = (
-                SampleGadget.create(owner_id=owner_id, **LAMP) for _ in range(2)
-            )
-            chore = {"name": "Look", "task": "at it", "done": False, "due_at": None}
-            SampleChore.create(owner_id=owner_id, gadget=gadget.id, **chore)
-            SampleGadget.lock_or_404(last.id).delete()
+    fill(empty)
+    with empty.app_context(), unit_of_work():
+        owner_id = sql.session.scalars(select(User.id).order_by(User.id)).first()
+        gadget, last = (
+            SampleGadget.create(owner_id=owner_id, **LAMP) for _ in range(2)
+        )
+        chore = {"name": "Look", "task": "at it", "done": False, "due_at": None}
+        SampleChore.create(owner_id=owner_id, gadget=gadget.id, **chore)
+        SampleGadget.lock_or_404(last.id).delete()
     return empty
 
 

@@ -230,7 +230,7 @@ def ready(app):
 def test_a_worker_that_ends_is_missed_at_once_but_for_another(
     service, at_work, tmp_path
 ):
-    with worker(service, tmp_path) as second:
+    with worker(service, tmp_path, "--concurrency", "1") as second:
         assert ready(service) == (200, "ok")
         at_work.ask(signal.SIGTERM)
         at_work.ended()

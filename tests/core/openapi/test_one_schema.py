@@ -10,6 +10,7 @@ import pytest
 
 from conftest import LAMP
 from support import ROOT
+from support.copies import copy_code
 
 EDITS = {
     # another length
@@ -27,7 +28,8 @@ EDITS = {
 USE = """
 import json, sys
 
-from conftest import basic
+from werkzeug.datastructures import Authorization
+
 from myapp import create_app
 from myapp.core.data.session import sql, unit_of_work
 from myapp.roles.models import Role
@@ -45,7 +47,8 @@ with app.app_context():
         Role.build_in()
         User.create("pythonista", "I<3testing")
 client = app.test_client()
-client.environ_base["HTTP_AUTHORIZATION"] = basic("pythonista", "I<3testing")
+account = Authorization("basic", {"username": "pythonista", "password": "I<3testing"})
+client.environ_base["HTTP_AUTHORIZATION"] = account.to_header()
 GADGETS = "/api/v1/sample_gadgets"
 
 
@@ -88,11 +91,9 @@ print(json.dumps({
 def seen(tmp_path_factory, redis_url):
     """What a copy of the project does whose gadgets have another schema."""
     folder = tmp_path_factory.mktemp("copy")
-    unlike = shutil.ignore_patterns("__pycache__")
     for name in ("myapp", "tests/support"):
-        shutil.copytree(ROOT / name, folder / name, ignore=unlike)
-    for name in ("conftest.py", "default_config.py"):
-        shutil.copy(ROOT / name, folder)
+        copy_code(ROOT / name, folder / name)
+    shutil.copy(ROOT / "default_config.py", folder)
     models = folder / "tests/support/features/sample_gadgets/models.py"
     text = models.read_text()
     for before, after in EDITS.items():

@@ -168,7 +168,9 @@ class SqlModel(PageQueries, Described, sql.Model):
 
         with cls._taken():
             ((id,),) = write((cls, "create", *row), insert, **filled(row))
-        return cls.Record._make(map({**values, "id": id}.get, cls.Record._fields))
+        # SQLite 3.40 returns a float if the first column of the table holds floats.
+        values["id"] = int(id)
+        return cls.Record._make(map(values.get, cls.Record._fields))
 
     @classmethod
     def _made(cls):

@@ -157,8 +157,9 @@ def connections(config):
     if label not in MOST:
         return
     most, cores = int(ask_database(MOST[label])[0]), os.cpu_count() or 1
-    # myapp.ini starts a process for each core and one more, Celery one for each core. A
-    # process handles one request at a time, with a connection to read and one to write.
+    # myapp.ini starts a process for each core and one more, Celery one for each
+    # core. A process handles one request at a time, with a connection to read and one to
+    # write.
     web = int(os.environ.get("WEB_CONCURRENCY", cores + 1))
     wanted = 2 * (web + cores)
     message = f"this host may want {wanted}, {label} has {most}"

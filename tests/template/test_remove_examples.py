@@ -1,7 +1,4 @@
-"""`flask remove-examples`, in a copy of the project.
-
-tests/template runs the tests of a project without its examples.
-"""
+"""`flask remove-examples`, in a clone of the project."""
 
 import json
 import re
@@ -25,7 +22,7 @@ TABLES = {"devices", "imports", "import_faults", "todos"}
 
 @pytest.fixture(scope="module")
 def removed(tmp_path_factory):
-    """A copy of the project without the examples; `output` is what the command printed."""
+    """A clone without the examples; `output` is what the command printed."""
     clone = Clone(tmp_path_factory.mktemp("removed") / "clone")
     clone.output = clone.flask("remove-examples")
     return clone
@@ -122,6 +119,8 @@ def test_examples_that_were_deleted_by_hand_are_skipped(tmp_path):
     assert {*dropped} == TABLES
     for table, other in (("import_faults", "imports"), ("todos", "devices")):
         assert dropped.index(table) < dropped.index(other)  # it refers to that one
+    clone.commit()
+    assert clone.flask("remove-examples") == "There is nothing to remove.\n"
 
 
 @pytest.mark.no_database

@@ -1,0 +1,110 @@
+"""A service with a record of each kind, made once for the tests of a module.
+
+Nothing is committed: what is made stands in a transaction that the end of the module rolls
+back, and each test runs in a savepoint of it. A module opts in with an `app` of its own:
+
+    @pytest.fixture
+    def app(furnished):
+        return furnished.app
+"""
+
+from contextlib import contextmanager
+from itertools import chain
+from typing import NamedTuple
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from conftest import hire, roll_back, use_shared
+from myapp.core.data.redis import redis_store
+from myapp.core.data.session import sql
+from support.discovery import API, POSTS, Things
+
+# What is unique in records as their examples have it; a test may make such a one.
+RENAMED = {
+    f"{API}/roles/": {"title": "inspector"},
+    f"{API}/users/": {"username": "carpenter"},
+}
+RESTORE = """
+redis.call('FLUSHDB')
+for n, key in ipairs(KEYS) do
+  redis.call('RESTORE', key, ARGV[2 * n - 1], ARGV[2 * n])
+end
+"""
+
+
+TABLES = [table.select() for table in sql.metadata.sorted_tables]
+
+
+class RedisState:
+    """What Redis holds, to restore it later. `values`: each key's, as Redis dumps it."""
+
+    def __init__(self):
+        keys = redis_store.keys()
+        self.values = {key: redis_store.dump(key) for key in keys}
+        self._lifetimes = [max(redis_store.pttl(key), 0) for key in keys]
+
+    def restore(self):
+        arguments = chain(*zip(self._lifetimes, self.values.values()))
+        redis_store.eval(RESTORE, len(self.values), *self.values, *arguments)
+
+
+def stored(app):
+    """All that the database and Redis hold, for a test to compare."""
+    with app.app_context():
+        rows = [sorted(sql.engines[None].execute(each), key=repr) for each in TABLES]
+    return rows, RedisState().values
+
+
+@contextmanager
+def go_back(app, redis_state):
+    """Undo at the end what happens inside, within a transaction that is rolled back later.
+    `redis_state`: what Redis holds at the begin."""
+    settings = dict(app.config)
+    use_shared(app)
+    redis_state.restore()
+    with app.app_context():
+        savepoint = sql.engines[None].begin_nested()
+    try:
+        yield
+    finally:
+        savepoint.rollback()
+        app.config.clear()
+        app.config.update(settings)
+
+
+class Furnished(NamedTuple):
+    """A service; `client`: a user who may do everything and is not the last such one;
+    `things`: a record of each kind, which `client` has made."""
+
+    app: Flask
+    client: FlaskClient
+    things: Things
+
+
+@pytest.fixture(scope="module")
+def module_furnished(shared_app):
+    with roll_back(shared_app):
+        client = hire(shared_app, "chief", "admin")
+        hire(shared_app, "deputy", "admin")
+        things = Things(client).furnish()
+        for path, change in RENAMED.items():
+            things.client.patch(f"{path}{things.ids[path]}", json=change)
+        redis_state = RedisState()
+        with go_back(shared_app, redis_state):
+            for path in things.ids.keys() & POSTS.keys():
+                again = client.post(things.address(path), **things.sent(POSTS[path]))
+                assert again.status_code in (
+                    201,
+                    202,
+                ), f"Give {path} a place in RENAMED."
+        yield Furnished(shared_app, client, things), redis_state
+
+
+@pytest.fixture
+def furnished(module_furnished):
+    """A Furnished, which is for each test of the module as if it were new."""
+    (app, client, things), redis_state = module_furnished
+    with go_back(app, redis_state):
+        yield Furnished(app, client, things.copy())
