@@ -1,4 +1,4 @@
-"""What features are built from. Features import these names from here, and nothing else."""
+"""The names that features may import; everything else in core is private."""
 
 from .data.batches import delete_in_batches, in_batches
 from .data.models.child import Below
