@@ -6,6 +6,7 @@ from .data.models.columns import KEY, MOMENT, now
 from .data.models.owned import Governed, Owned
 from .data.models.pages import EVERYTHING
 from .data.models.redis_model import RedisModel
+from .data.models.row import Row
 from .data.models.schema_model import ID, Described
 from .data.models.sql_model import SqlModel
 from .data.models.urls import collection_url
@@ -159,6 +160,7 @@ __all__ = [
     "requires",
     "requires_refresh_token",
     "Resource",
+    "Row",
     "sample",
     "send",
     "ServiceError",

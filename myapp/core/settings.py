@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import default_config
 from flask import Config, Flask
@@ -16,9 +16,6 @@ from sqlalchemy.exc import ArgumentError
 from .data.dialects import OPTIONS
 from .data.embedded_redis import embedded_redis_url
 from .data.redis import CLUSTER, Client, broker
-
-if TYPE_CHECKING:
-    from .http.feature_api import FeatureApi
 
 PREFIX = "MYAPP_"
 PLAIN = {
@@ -68,8 +65,8 @@ def environment() -> str:
     return os.environ.get("FLASK_CONFIG") or default
 
 
-def declare(features: Iterable["FeatureApi"]) -> None:
-    """Add the defaults in each feature's settings.py to DEFAULTS."""
+def declare(features: Iterable[Any]) -> None:
+    """Add the defaults in the settings.py of each feature, a FeatureApi, to DEFAULTS."""
     for feature in features:
         module = feature.module("settings")
         for name in dir(module):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask, current_app, g
 from redis.exceptions import RedisError
@@ -20,9 +20,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..events import happened
 from .redis import redis_store
-
-if TYPE_CHECKING:
-    from ..security.authentication import Account
 
 EVERY = 1.0  # seconds between two checks of a server, in each process
 AWAY = 1.0  # seconds without another attempt after Redis has not answered
@@ -170,8 +167,8 @@ class Replicas:
             g.server = self.choose(g.caller)
         return g.server
 
-    def choose(self, caller: "Account | None") -> Server:
-        """Return the server that reads for a caller.
+    def choose(self, caller: Any) -> Server:
+        """Return the server that reads for a caller, an Account.
 
         `caller` is None during authentication, which must read current data.
         """
@@ -198,7 +195,7 @@ class Replicas:
     def _fresh(self, replica: Replica) -> bool:
         return time.monotonic() - replica.as_of < self._max_lag
 
-    def _has_written(self, caller: "Account") -> bool:
+    def _has_written(self, caller: Any) -> bool:
         if time.monotonic() < self._redis_back_at:
             return True
         try:

@@ -72,8 +72,13 @@ class RedisModel(Described):
             raise NotFound
         return record
 
-    # There is no lock: a change succeeds only if the record is still as it was read.
-    lock_or_404 = get_or_404
+    @classmethod
+    def lock_or_404(cls, id: int, **scope: Any) -> Self:
+        """Return a record to change. Raises NotFound.
+
+        There is no lock: a change succeeds only if the record is still as it was read.
+        """
+        return cls.get_or_404(id, **scope)
 
     @classmethod
     def create(cls, **values: Any) -> Self:
