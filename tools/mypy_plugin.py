@@ -1,8 +1,8 @@
 """A mypy plugin that knows the columns of a model, which come from its JSON Schema.
 
-    device = Device.get_or_404(7)
-    device.serial_number      # str
-    device.serial_nunber      # error: "Row[Device]" has no attribute "serial_nunber"
+    book = Book.get_or_404(7)
+    book.title  # str
+    book.titel  # error: "Row[Book]" has no attribute "titel"
 
 The plugin imports the model and reads its `read_schema`, so that it needs no rules for the
 functions that build a schema. Editors that run mypy show the same; mypy's daemon needs a

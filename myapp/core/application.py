@@ -85,9 +85,9 @@ def configure(
     settings.load(app, config or settings.environment(), overrides)
     os.makedirs(app.instance_path, exist_ok=True)
     for feature in features:
-        module = feature.module("settings")
-        if hasattr(module, "complete"):
-            module.complete(app)
+        complete = getattr(feature.module("settings"), "complete", None)
+        if complete:
+            complete(app)
 
 
 def assemble(

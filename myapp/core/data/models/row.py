@@ -11,7 +11,7 @@ M = TypeVar("M", covariant=True)
 class Row(Generic[M]):
     """A read-only record of the SqlModel M: a named tuple of the columns that are shown.
 
-    This class is for annotations, as in `def report(device: Row[Device])`. At run time a
+    This class is for annotations, as in `def report(record: Row[Book])`. At run time a
     record is an instance of `M.Record`. mypy knows its columns by `mypy_plugin`.
     """
 
