@@ -94,7 +94,7 @@ def ask_for_a_token(client, admin, id):
     [
         (log_in, "signed in", "gardener", None),
         (ask_for_a_token, "signed in", "gardener", None),
-        (register, "account created", "a stranger", "role=user"),
+        (register, "account created", "anonymous", "role=user"),
         (add, "account created", "chief", "role=manager"),
         (change_password, "password changed", "gardener", None),
         (patch(password=NEW), "password changed", "chief", None),

@@ -1,4 +1,4 @@
-"""What features are built from. Features import these names from here, and nothing else."""
+"""The names that features may import; everything else in core is private."""
 
 from .data.batches import delete_in_batches, in_batches
 from .data.models.child import Below
@@ -6,6 +6,7 @@ from .data.models.columns import KEY, MOMENT, now
 from .data.models.owned import Governed, Owned
 from .data.models.pages import EVERYTHING
 from .data.models.redis_model import RedisModel
+from .data.models.row import Row
 from .data.models.schema_model import ID, Described
 from .data.models.sql_model import SqlModel
 from .data.models.urls import collection_url
@@ -159,6 +160,7 @@ __all__ = [
     "requires",
     "requires_refresh_token",
     "Resource",
+    "Row",
     "sample",
     "send",
     "ServiceError",

@@ -1,15 +1,19 @@
 """The Flask application: its class, and the parts of `core` that it is built from."""
 
 import os
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
+from flask.ctx import RequestContext
 from flask.sessions import SessionInterface
-from werkzeug.routing import IntegerConverter
+from werkzeug.routing import IntegerConverter, Map
 
 from . import settings
 from .data import migrations, session, statements
 from .http import error_handlers, urls
+from .http.feature_api import FeatureApi
 from .http.middleware import chunked_input, proxy_headers, security_headers
 from .jobs import celery_app
 from .observability import metrics, request_log
@@ -22,64 +26,76 @@ class Id(IntegerConverter):
 
     regex = "[0-9]{1,19}"
 
-    def __init__(self, url_map):
+    def __init__(self, url_map: Map) -> None:
         super().__init__(url_map, min=1, max=2**63 - 1)
 
 
 class NoCookies(SessionInterface):
-    """Every request carries its credentials; there is no session to read."""
+    """A session interface without sessions: every request carries its credentials."""
 
-    def open_session(self, app, request):
+    def open_session(self, app: Flask, request: Request) -> None:
         return None
 
 
 class Application(Flask):
-    """Flask without cookies and coroutines, which nothing here uses and every request would
-    pay for."""
+    """Flask without cookies and coroutines: the service uses neither, and each would cost
+    every request some time."""
 
     session_interface = NoCookies()
 
-    def ensure_sync(self, func):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
 
     @cached_property
-    def slashed(self):
-        """The addresses that end in a slash, without it."""
+    def slashed(self) -> set[str]:
+        """The paths that end in a slash, without that slash."""
         rules = self.url_map.iter_rules()
         return {r.rule[:-1] for r in rules if r.rule.endswith("/") and not r.arguments}
 
-    def request_context(self, environ):
-        # Werkzeug would find what is there without its slash, but not its other verbs.
-        path = environ.setdefault("PATH_INFO", "")  # PEP 3333: it may be left out
+    def request_context(self, environ: dict[str, Any]) -> RequestContext:
+        # Without the slash, Werkzeug would answer OPTIONS and 405 for the wrong methods.
+        path = environ.setdefault("PATH_INFO", "")  # PEP 3333: it may be missing
         if path in self.slashed:
             environ["PATH_INFO"] = path + "/"
         return super().request_context(environ)
 
 
-def new_application(import_name):
-    """An application without settings; INSTANCE_PATH names its instance folder."""
+def new_application(import_name: str) -> Application:
+    """Return an application without settings; INSTANCE_PATH names its instance folder."""
     instance = os.environ.get("INSTANCE_PATH")
     return Application(
         import_name,
         instance_relative_config=True,
-        instance_path=instance and os.path.abspath(instance),
+        instance_path=os.path.abspath(instance) if instance else None,
         static_folder=None,
     )
 
 
-def configure(app, features, config, overrides):
-    """Load the settings of `app` and of its features. Raises SettingError."""
+def configure(
+    app: Application,
+    features: Sequence[FeatureApi],
+    config: str | None,
+    overrides: dict[str, Any],
+) -> None:
+    """Load the settings of `app` and of its features. Raises SettingError.
+
+    `config`: development, testing or production; by default as `settings.environment`.
+    """
     settings.declare(features)
     settings.load(app, config or settings.environment(), overrides)
     os.makedirs(app.instance_path, exist_ok=True)
     for feature in features:
-        module = feature.module("settings")
-        if hasattr(module, "complete"):
-            module.complete(app)
+        complete = getattr(feature.module("settings"), "complete", None)
+        if complete:
+            complete(app)
 
 
-def assemble(app, features, accounts):
-    """Give `app` the parts of `core`, and mount the features.
+def assemble(
+    app: Application,
+    features: Sequence[FeatureApi],
+    accounts: tuple[Callable[..., Any], ...],
+) -> None:
+    """Initialize the parts of `core` for `app`, and mount the features.
 
     `accounts`: the functions that `authentication.init_app` takes.
     """

@@ -4,26 +4,30 @@ They are emitted in the transaction of the change. A feature that records them c
 the signal, so neither feature knows the other.
 """
 
+from typing import Any
+
 from blinker import Signal
 from flask import g, has_request_context, request
 
 happened = Signal()
 
 
-def tell(action, account_id, actor=None, **details):
-    """Say that `action` (as "password changed") befell the account of that id.
+def tell(
+    action: str, account_id: int, actor: str | None = None, **details: Any
+) -> None:
+    """Emit a security event: `action` (as "password changed") affects an account.
 
-    `actor`: who did it, by username; by default the caller.
-    `details`: anything else worth knowing. Never a password, a token or a hash.
+    `actor`: the username of the account that acts; by default the caller.
+    `details`: more values for the record. Never a password, a token or a hash.
     """
-    inside = has_request_context()
+    in_request = has_request_context()
     caller = g.get("caller")
-    nobody = "a stranger" if inside else "command line"
+    no_caller = "anonymous" if in_request else "command line"
     happened.send(
         action=action,
         account_id=account_id,
-        actor=actor or (caller.username if caller else nobody),
-        address=request.remote_addr if inside else None,
-        request_id=g.get("request_id") if inside else None,
+        actor=actor or (caller.username if caller else no_caller),
+        address=request.remote_addr if in_request else None,
+        request_id=g.get("request_id") if in_request else None,
         details=" ".join(f"{name}={value}" for name, value in details.items()) or None,
     )

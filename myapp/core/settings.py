@@ -3,10 +3,12 @@
 import json
 import os
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import default_config
-from flask import Config
+from flask import Config, Flask
 from limits import parse as parse_rate
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -22,44 +24,49 @@ PLAIN = {
     "PORT": "PORT",
 }
 PLAINLY = {name: plain for plain, name in PLAIN.items()}
-# The default of every setting: those of default_config.Config, and, after `declare`, those
+# The default of every setting: those of default_config.Config and, after `declare`, those
 # of the features.
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     name: value for name, value in vars(default_config.Config).items() if name.isupper()
 }
-# What has a form of its own, for whoever has missed it.
+# Examples for the messages about settings that cannot be parsed.
 EXAMPLES = {
     "SQLALCHEMY_DATABASE_URI": "postgresql://user:password@host/name",
-    "SQLALCHEMY_REPLICA_URIS": "postgresql://user:password@host/name, with commas between",
+    "SQLALCHEMY_REPLICA_URIS": (
+        "postgresql://user:password@host/name, separated by commas"
+    ),
     "REDIS_URL": "redis://host:6379/0",
     "BROKER_URL": "redis://host:6379/1",
     "RATE_LIMIT": "5 per 15 seconds",
 }
 LAST_PORT = 65535
-# Nothing that flask-cors would take for a pattern; it lets in more than was meant.
+# flask-cors would read other characters as a pattern, which may admit unintended origins.
 ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9._:-]+", re.ASCII)
-SHORTEST_SECRET = 32  # bytes; RFC 7518 §3.2 asks as much of a key for HS256
+SHORTEST_SECRET = 32  # bytes; the least that RFC 7518 §3.2 requires of a key for HS256
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
 
 
 class SettingError(SystemExit):
-    """A setting is missing or makes no sense; the message says which, and what to do.
+    """A setting is missing or invalid; the message says which one, and what to do.
 
-    Where nobody catches it, the process ends with that line, and without a trace.
+    If it is not caught, the process ends with this message and without a traceback.
     """
 
 
-def environment():
-    """Which one nobody has named in code. A server that was told nothing is in production:
-    development's secrets are known to everybody."""
+def environment() -> str:
+    """Return the configuration to use if the caller of `create_app` names none.
+
+    A server without FLASK_CONFIG runs in production, because the secrets of development
+    are public.
+    """
     by_command = "FLASK_RUN_FROM_CLI" in os.environ  # Flask sets it
     default = "development" if by_command else "production"
     return os.environ.get("FLASK_CONFIG") or default
 
 
-def declare(features):
-    """Add the defaults in each feature's settings.py to DEFAULTS."""
+def declare(features: Iterable[Any]) -> None:
+    """Add the defaults in the settings.py of each feature, a FeatureApi, to DEFAULTS."""
     for feature in features:
         module = feature.module("settings")
         for name in dir(module):
@@ -67,11 +74,11 @@ def declare(features):
                 DEFAULTS[name] = getattr(module, name)
 
 
-def load(app, name, overrides):
+def load(app: Flask, name: str, overrides: Mapping[str, Any]) -> None:
     """Fill `app.config`.
 
-    `name`: development, testing or production. Testing reads nothing of this machine's
-    own. `overrides` go last. Raises SettingError.
+    `name`: development, testing or production. Testing reads neither the environment nor
+    instance/config.py. `overrides` take precedence. Raises SettingError.
     """
     if name not in default_config.CONFIGS:
         known = ", ".join(default_config.CONFIGS)
@@ -81,8 +88,8 @@ def load(app, name, overrides):
     if name != "testing":
         require_absolute(os.environ.get("INSTANCE_PATH"))
         in_file = from_file(app.config.root_path)
-        for words in mistaken(in_file):
-            raise SettingError(words)
+        for message in mistaken(in_file):
+            raise SettingError(message)
         app.config.update(in_file)
         app.config.update(from_environment(app.config, os.environ))
     app.config.update(overrides, CONFIG_NAME=name)
@@ -91,26 +98,29 @@ def load(app, name, overrides):
     complete(app)
 
 
-def require_absolute(folder):
-    """Processes start in different folders, and must find the same one."""
+def require_absolute(folder: str | None) -> None:
+    """Raise SettingError if INSTANCE_PATH is relative: processes start in different
+    folders and must use the same one."""
     if folder and not os.path.isabs(folder):
         raise SettingError(
-            f"INSTANCE_PATH is {folder!r}. Write all of it: {os.path.abspath(folder)}"
+            f"INSTANCE_PATH is {folder!r}. Use an absolute path: {os.path.abspath(folder)}"
         )
 
 
-def from_file(folder):
-    """The settings of the `config.py` in a folder; none, where there is no such file."""
-    path, found = os.path.join(folder, "config.py"), Config(folder)
-    if os.path.isdir(path):  # Flask would take it for none
-        raise SettingError(f"{path} is a folder. It is to be a file: move it away.")
-    found.from_pyfile(path, silent=True)
-    return found
+def from_file(folder: str | os.PathLike[str]) -> Config:
+    """Return the settings of the `config.py` in a folder; none if there is no such file."""
+    path, config = os.path.join(folder, "config.py"), Config(folder)
+    if os.path.isdir(path):  # Flask would ignore it
+        raise SettingError(f"{path} is a folder, but it must be a file. Move it away.")
+    config.from_pyfile(path, silent=True)
+    return config
 
 
-def mistaken(in_file):
-    """What is wrong with the values of config.py: each must have its default's type. A
-    value is not shown, since it may be a secret."""
+def mistaken(in_file: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a message for each value of config.py that differs in type from its default.
+
+    The messages leave out the values, which may be secrets.
+    """
     for name in sorted(in_file.keys() & DEFAULTS.keys()):
         value, default = in_file[name], DEFAULTS[name]
         if isinstance(default, bool):
@@ -118,34 +128,39 @@ def mistaken(in_file):
         elif isinstance(default, int):
             kind, fits = "a whole number, 0 or more", type(value) is int and value >= 0
         elif isinstance(default, list):
-            kind = "a list of texts"
+            kind = "a list of strings"
             fits = isinstance(value, list | tuple) and all(
                 isinstance(part, str) for part in value
             )
         else:
-            kind, fits = "a text", isinstance(value, str) or value is default
+            kind, fits = "a string", isinstance(value, str) or value is default
         if not fits:
             yield f"{name} in instance/config.py must be {kind}."
 
 
-def variable(name):
-    """The variable of the environment that is heard, where a setting is to be set."""
+def variable(name: str) -> str:
+    """Return the name of the environment variable that sets a setting."""
     own = PREFIX + name
     return own if own in os.environ else PLAINLY.get(name, own)
 
 
-def as_set(config, name):
-    """What a setting is called where it was set: a variable, or else its own name."""
-    there = config["CONFIG_NAME"] != "testing" and variable(name) in os.environ
-    return variable(name) if there else name
+def as_set(config: Mapping[str, Any], name: str) -> str:
+    """Return the name by which a setting was set: an environment variable's, or its own."""
+    in_environment = config["CONFIG_NAME"] != "testing" and variable(name) in os.environ
+    return variable(name) if in_environment else name
 
 
-def from_environment(config, environ):
-    """The settings found in `environ`, each as the type that its default has."""
-    found = {}
+def from_environment(
+    config: Mapping[str, Any], environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the settings in `environ`, each converted to the type of its default.
+
+    Raises SettingError for an unknown name or an invalid value.
+    """
+    values = {}
     for plain, name in PLAIN.items():
         if environ.get(plain):
-            found[name] = typed(plain, environ[plain], config[name])
+            values[name] = typed(plain, environ[plain], config[name])
     for key, text in environ.items():
         if key.startswith(PREFIX):
             name = key.removeprefix(PREFIX)
@@ -155,19 +170,21 @@ def from_environment(config, environ):
                 raise SettingError(
                     f"{key} is set, but there is no setting {name}.{hint}"
                 )
-            found[name] = typed(key, text, config[name])
-    return found
+            values[name] = typed(key, text, config[name])
+    return values
 
 
-def meant(name, known):
-    """Which of the known names somebody may have meant, or None."""
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar to `name`, or None."""
     names = [known_name for known_name in known if known_name.isupper()]
     return next(iter(get_close_matches(name.upper(), names, 1, 0.75)), None)
 
 
-def typed(key, text, default):
-    """`text` as the type of `default`: bool, int, list (in JSON, or with commas between),
-    else str."""
+def typed(key: str, text: str, default: Any) -> Any:
+    """Convert `text` to the type of `default`: bool, int, list or else str.
+
+    A list is written in JSON or separated by commas. Raises SettingError.
+    """
     if isinstance(default, bool):
         if text.lower() not in TRUE | FALSE:
             raise SettingError(f"{key} is {text!r}; it must be true or false.")
@@ -185,7 +202,7 @@ def typed(key, text, default):
             parts = None
         if not parts or not all(type(part) is str for part in parts):
             raise SettingError(
-                f"{key} begins like a list in JSON; it must be one of texts."
+                f"{key} starts like a JSON list; it must be a list of strings."
             )
         return parts
     if isinstance(default, list):
@@ -193,22 +210,25 @@ def typed(key, text, default):
     return text
 
 
-def require_secrets(config):
-    """Production starts with secrets of its own, long enough, or not at all."""
+def require_secrets(config: Mapping[str, Any]) -> None:
+    """Raise SettingError if a secret is missing, too short or one of development's."""
     known = vars(default_config.DevelopmentConfig).values()
     for name in ("SECRET_KEY", "JWT_SECRET_KEY"):
         secret = config[name] or ""
         if len(secret.encode()) < SHORTEST_SECRET or secret in known:
             raise SettingError(
                 f"{name} must be a secret of at least {SHORTEST_SECRET} bytes, your own. "
-                "Make one with: "
+                "Generate one with: "
                 'python3 -c "import secrets; print(secrets.token_urlsafe(48))" '
                 f"and set it as {PREFIX}{name} in the environment or in .env."
             )
 
 
-def complete(app):
-    """Settle what depends on the instance folder, and check what has a form."""
+def complete(app: Flask) -> None:
+    """Set what depends on the instance folder, and validate the settings.
+
+    Raises SettingError.
+    """
     config = app.config
     config["REDIS_EMBEDDED"] = not config["REDIS_URL"]
     if config["REDIS_EMBEDDED"]:
@@ -219,54 +239,55 @@ def complete(app):
     )
     if config["REDIS_URL"].startswith(CLUSTER) and not config["BROKER_URL"]:
         raise SettingError(
-            "REDIS_URL names a Cluster, which cannot carry tasks to the workers: "
-            f"{variable('BROKER_URL')} must name a Redis beside it that can."
+            "REDIS_URL names a Cluster, which cannot be the broker of the workers: "
+            f"{variable('BROKER_URL')} must name a Redis server beside it."
         )
     config["BROKER_URL"] = config["BROKER_URL"] or config["REDIS_URL"]
     replicas = list(map(database_uri, config["SQLALCHEMY_REPLICA_URIS"]))
     config["SQLALCHEMY_REPLICA_URIS"] = replicas
-    for name, parse in (
-        ("SQLALCHEMY_DATABASE_URI", make_url),
-        ("SQLALCHEMY_REPLICA_URIS", lambda uris: list(map(make_url, uris))),
-        ("REDIS_URL", Client.from_url),
-        ("BROKER_URL", lambda url: Client.from_url(url) and broker(url)),
-        ("RATE_LIMIT", parse_rate),
-    ):
+    parsers: dict[str, Callable[[Any], object]] = {
+        "SQLALCHEMY_DATABASE_URI": make_url,
+        "SQLALCHEMY_REPLICA_URIS": lambda uris: list(map(make_url, uris)),
+        "REDIS_URL": Client.from_url,
+        "BROKER_URL": lambda url: (Client.from_url(url), broker(url)),
+        "RATE_LIMIT": parse_rate,
+    }
+    for name, parse in parsers.items():
         try:
             parse(config[name])
-        except (ArgumentError, ValueError):  # without the address: it holds a password
+        except (ArgumentError, ValueError):  # without the URL: it holds a password
             raise SettingError(
-                f"{as_set(config, name)} makes no sense. Write it as {EXAMPLES[name]}"
+                f"{as_set(config, name)} is not valid. Write it as {EXAMPLES[name]}"
             ) from None
     if make_url(config["SQLALCHEMY_DATABASE_URI"]).get_backend_name() not in OPTIONS:
-        known, named = ", ".join(OPTIONS), as_set(config, "SQLALCHEMY_DATABASE_URI")
-        raise SettingError(f"{named} must be one of: {known}.")
+        known, name = ", ".join(OPTIONS), as_set(config, "SQLALCHEMY_DATABASE_URI")
+        raise SettingError(f"{name} must be one of: {known}.")
     if config["PORT"] > LAST_PORT:
-        named = as_set(config, "PORT")
+        name = as_set(config, "PORT")
         raise SettingError(
-            f"{named} is {config['PORT']}. A port is at most {LAST_PORT}."
+            f"{name} is {config['PORT']}. A port is at most {LAST_PORT}."
         )
     for origin in config["CORS_ORIGINS"]:
         if not ORIGIN.fullmatch(origin):
             raise SettingError(
                 f"{as_set(config, 'CORS_ORIGINS')} has {origin!r}; "
-                "it takes https://app.example.com, or *."
+                "it takes origins such as https://app.example.com, or *."
             )
     for uri in replicas and [config["SQLALCHEMY_DATABASE_URI"], *replicas]:
         if make_url(uri).get_backend_name() != "postgresql":
-            named = as_set(config, "SQLALCHEMY_REPLICA_URIS")
-            raise SettingError(f"{named} works with PostgreSQL alone.")
+            name = as_set(config, "SQLALCHEMY_REPLICA_URIS")
+            raise SettingError(f"{name} works only with PostgreSQL.")
     prefix = config["API_PREFIX"].rstrip("/")
     if prefix and not prefix.startswith("/"):
-        named = as_set(config, "API_PREFIX")
-        raise SettingError(f"{named} is {prefix!r}; it must begin with a slash.")
+        name = as_set(config, "API_PREFIX")
+        raise SettingError(f"{name} is {prefix!r}; it must begin with a slash.")
     config["API_PREFIX"] = prefix
     config["RESTX_ERROR_404_HELP"] = False
     config["RESTX_MASK_HEADER"] = ""
 
 
-def database_uri(uri):
-    """`uri` with the driver we use named, whatever short form a host hands out."""
+def database_uri(uri: str) -> str:
+    """Return `uri` with the name of our driver in place of a host's short form."""
     for short, driver in (
         ("postgres://", "postgresql+psycopg://"),
         ("postgresql://", "postgresql+psycopg://"),

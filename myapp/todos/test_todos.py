@@ -161,7 +161,7 @@ def test_a_todo_is_about_a_device_of_its_owners(client, theirs, todo, verb, whos
     address = TODOS if verb == "POST" else todo["url"]
     refused = client.open(address, method=verb, json={**WASH, "device": id})
     assert problem(refused, 422)["errors"] == [
-        {"pointer": "/device", "detail": "there is no such device"}
+        {"pointer": "/device", "detail": "No such device."}
     ]
     assert listed(client) == [todo]
 

@@ -32,7 +32,7 @@ def test_the_package_holds_features_and_what_they_are_built_from():
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
     assert folders == SHARED | {feature.name for feature in FEATURES}
-    assert files == {"__init__.py", "version.py"}
+    assert files == {"__init__.py", "py.typed", "version.py"}
 
 
 def test_no_module_is_long():

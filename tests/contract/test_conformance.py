@@ -278,7 +278,7 @@ def test_a_reference_leads_to_what_is_there_and_of_the_same_owner(
         strange = [NOWHERE, *([theirs.id_in(home.path)] if is_owned(other) else [])]
         for value in strange:
             for response in refused(client, url, item, body, name, value):
-                detail = f"there is no such {spoken(other)}"
+                detail = f"No such {spoken(other)}."
                 assert faults(response) == {f"/{name}": detail}
     assert client.get(url).json["items"] == [item]
 

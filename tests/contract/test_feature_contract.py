@@ -141,7 +141,7 @@ def test_every_post_to_a_collection_creates(verb):
 def test_a_stranger_is_refused_alike_everywhere(stranger, method, path):
     response = stranger.open(with_ones(path), method=method)
     problem = assert_problem(response, 401)
-    assert problem["detail"] == "Valid credentials are needed here."
+    assert problem["detail"] == "Valid credentials are required."
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 

@@ -234,7 +234,7 @@ def test_what_makes_no_sense_is_said_as_it_was_set_and_with_an_example(
     environment(**{name: "user:hunter2@host"})
     with pytest.raises(SettingError) as refused:
         load()
-    assert str(refused.value) == f"{name} makes no sense. Write it as {example}"
+    assert str(refused.value) == f"{name} is not valid. Write it as {example}"
 
 
 @pytest.mark.parametrize(
@@ -261,10 +261,10 @@ def test_a_mistake_in_the_instance_folder_stops_the_start(load, tmp_path):
         ("JWT_TTL = -15", "a whole number, 0 or more"),
         ("JWT_TTL = True", "a whole number, 0 or more"),
         ("USE_RATE_LIMITS = 1", "True or False"),
-        ("CORS_ORIGINS = '*'", "a list of texts"),
-        ("JWT_FORMER_SECRET_KEYS = [4711]", "a list of texts"),
-        ("API_PREFIX = None", "a text"),
-        ("SECRET_KEY = 4711", "a text"),
+        ("CORS_ORIGINS = '*'", "a list of strings"),
+        ("JWT_FORMER_SECRET_KEYS = [4711]", "a list of strings"),
+        ("API_PREFIX = None", "a string"),
+        ("SECRET_KEY = 4711", "a string"),
     ],
 )
 def test_what_stands_in_the_instance_folder_has_the_type_of_its_default(
@@ -447,12 +447,12 @@ def test_only_production_asks_for_secrets(load):
 @pytest.mark.parametrize(
     "name, value, said",
     [
-        ("MYAPP_CORS_ORIGINS", '["https://a"', "must be one of texts"),
-        ("MYAPP_CORS_ORIGINS", "[1]", "must be one of texts"),
-        ("MYAPP_CORS_ORIGINS", "https://.*", "it takes https://app.example.com"),
-        ("MYAPP_CORS_ORIGINS", "https://a/", "it takes https://app.example.com"),
-        ("MYAPP_CORS_ORIGINS", "app.example.com", "it takes https://app.example.com"),
-        ("MYAPP_JWT_FORMER_SECRET_KEYS", "[hunter2]", "must be one of texts"),
+        ("MYAPP_CORS_ORIGINS", '["https://a"', "must be a list of strings"),
+        ("MYAPP_CORS_ORIGINS", "[1]", "must be a list of strings"),
+        ("MYAPP_CORS_ORIGINS", "https://.*", "such as https://app.example.com"),
+        ("MYAPP_CORS_ORIGINS", "https://a/", "such as https://app.example.com"),
+        ("MYAPP_CORS_ORIGINS", "app.example.com", "such as https://app.example.com"),
+        ("MYAPP_JWT_FORMER_SECRET_KEYS", "[hunter2]", "must be a list of strings"),
         ("DATABASE_URL", "oracle://me:hunter2@here/db", "one of: sqlite, postgresql"),
     ],
 )

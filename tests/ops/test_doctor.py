@@ -844,7 +844,7 @@ def test_values_of_another_type_in_config_py_are_told_at_once(ill):
     of_list, of_number = findings(ill(MYAPP_PORT="1"), "settings")
     assert of_list[:2] == (
         "wrong",
-        "CORS_ORIGINS in instance/config.py must be a list of texts",
+        "CORS_ORIGINS in instance/config.py must be a list of strings",
     )
     assert of_number[1].startswith("JWT_TTL in instance/config.py must be a whole")
     assert of_number[2].startswith("see its default in default_config.py, or in ")
@@ -853,11 +853,11 @@ def test_values_of_another_type_in_config_py_are_told_at_once(ill):
 @pytest.mark.parametrize(
     "variable, value, words, mend",
     [
-        ("INSTANCE_PATH", "here", "INSTANCE_PATH is 'here'", "Write all of it: "),
+        ("INSTANCE_PATH", "here", "INSTANCE_PATH is 'here'", "Use an absolute path: "),
         (
             "DATABASE_URL",
             "no",
-            "DATABASE_URL makes no sense",
+            "DATABASE_URL is not valid",
             "Write it as postgresql:",
         ),
         ("PORT", "65536", "PORT is 65536", "A port is at most 65535"),

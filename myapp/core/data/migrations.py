@@ -1,34 +1,39 @@
 """The state of the database's migrations."""
 
+from collections.abc import Set
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import current_app
+from flask import Flask, current_app
 from flask_migrate import Migrate
 from sqlalchemy import inspect
 
 from .session import sql, unit_of_work
 
-# What mends tables that lack something of ours, and are not of an older release.
+# Hint shown when the schema misses objects our models need and was not created by an
+# older release.
 FOREIGN = (
     "put that migration's file back and flask db downgrade; or, in development, move the "
     "database away and flask deploy"
 )
 MIGRATIONS = str(Path(__file__).parents[3] / "migrations")
 migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
+# Pairs of a database and its revisions that are known to miss nothing.
+_complete: set[tuple[str, ...]] = set()
 
 
-def init_app(app):
-    """Give `app` the command `flask db`."""
+def init_app(app: Flask) -> None:
+    """Add the command `flask db` to `app`."""
     migrate.init_app(app, sql)
 
 
 @migrate.configure
-def _in_form(config):
-    # Black comes with the development tools: a service that runs has none, and needs none.
+def _in_form(config: Config) -> Config:
+    # Black comes with the development tools, which production does not have.
     if find_spec("black"):
         for name, value in {
             "hooks": "black",
@@ -40,53 +45,49 @@ def _in_form(config):
     return config
 
 
-def lacking():
-    """The tables, and columns as `table.column`, that our models name and that the database
-    has not, in order. Raises SQLAlchemyError.
+def lacking() -> list[str]:
+    """Return the tables, and columns as `table.column`, of our models that the database
+    misses, sorted. Raises SQLAlchemyError.
 
-    That nothing is lacking is looked up once for each database and its migrations.
+    A result without any is cached for the database and its revisions.
     """
-    place = current_app.config["SQLALCHEMY_DATABASE_URI"], *sorted(migrated())
-    if place in _complete:
+    state = (current_app.config["SQLALCHEMY_DATABASE_URI"], *sorted(migrated()))
+    if state in _complete:
         return []
     with unit_of_work(writes=False):
-        found = inspect(sql.session.connection())
-        there = {
+        inspector = inspect(sql.session.connection())
+        existing = {
             name: {column["name"] for column in columns}
-            for (_, name), columns in found.get_multi_columns().items()
+            for (_, name), columns in inspector.get_multi_columns().items()
         }
-    missing = [name for name in sql.metadata.tables if name not in there]
-    for name in sql.metadata.tables.keys() & there.keys():
-        columns = sql.metadata.tables[name].columns.keys()
-        missing += [f"{name}.{c}" for c in columns if c not in there[name]]
+    missing = [name for name in sql.metadata.tables if name not in existing]
+    for name in sql.metadata.tables.keys() & existing.keys():
+        names = sql.metadata.tables[name].columns.keys()
+        missing += [f"{name}.{n}" for n in names if n not in existing[name]]
     if not missing:
-        _complete.add(place)
+        _complete.add(state)
     return sorted(missing)
 
 
-_complete = set()
-
-
-def migrated():
-    """The migrations that the tables are at: as `wanted_heads`, or none in an empty
-    database. Raises SQLAlchemyError."""
+def migrated() -> set[str]:
+    """Return the revisions of the database; none if it is empty. Raises SQLAlchemyError."""
     with unit_of_work(writes=False):
         context = MigrationContext.configure(sql.session.connection())
         return set(context.get_current_heads())
 
 
-def newer(migrations):
-    """Those of a set of migrations that this release does not know, but a newer one."""
+def newer(migrations: Set[str]) -> Set[str]:
+    """Return the revisions that this release does not know, because they are newer."""
     return migrations - known_migrations()
 
 
 @lru_cache
-def wanted_heads():
-    """The newest migrations that this release knows."""
+def wanted_heads() -> set[str]:
+    """Return the newest revisions that this release knows."""
     return set(ScriptDirectory(MIGRATIONS).get_heads())
 
 
 @lru_cache
-def known_migrations():
-    """All migrations that this release knows."""
+def known_migrations() -> set[str]:
+    """Return all revisions that this release knows."""
     return {script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions()}

@@ -1,15 +1,17 @@
-"""The Redis client, for whatever REDIS_URL names.
+"""The Redis client, for each form of REDIS_URL.
 
     redis://…, rediss://…, unix://…                          one server
     redis+sentinel://[:password@]host:port,…/service[/db]    the master that Sentinels name
     redis+cluster://[:password@]host:port,…                  a Cluster
 
-A password goes to the servers and to the Sentinels alike.
+A password is sent to the servers and to the Sentinels.
 """
 
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from flask_redis import FlaskRedis
+from flask import Flask
+from flask_redis import FlaskRedis  # type: ignore[import-untyped]  # it has no types
 from redis import Redis
 from redis._parsers import Encoder
 from redis.backoff import NoBackoff
@@ -24,11 +26,11 @@ SENTINEL, CLUSTER = "redis+sentinel", "redis+cluster"
 
 
 class Client:
-    """What makes a client for an address; FlaskRedis asks for a class."""
+    """A factory of clients, in the form of a class that FlaskRedis requires."""
 
     @staticmethod
-    def from_url(url, **options):
-        """A client, which is not connected yet. Raises ValueError."""
+    def from_url(url: str, **options: Any) -> "Redis | LazyCluster":
+        """Return a client for a URL. It connects later. Raises ValueError."""
         scheme = urlsplit(url).scheme
         if scheme not in (SENTINEL, CLUSTER):
             parse_url(url)
@@ -44,8 +46,8 @@ class Client:
         return sentinels.master_for(service, db=int(database or 0))
 
 
-def parts(url):
-    """Of an address with several hosts: pairs of host and port, the path, and the
+def parts(url: str) -> tuple[list[tuple[str, int]], str, dict[str, str]]:
+    """Split a URL with several hosts into pairs of host and port, the path, and the
     credentials as a client takes them. Raises ValueError."""
     split = urlsplit(url)
     user, _, hosts = split.netloc.rpartition("@")
@@ -53,18 +55,20 @@ def parts(url):
     credentials = {"username": unquote(username), "password": unquote(password)}
     nodes = []
     for host in hosts.split(","):
-        one = urlsplit(f"//{host}")
-        if not one.hostname or not one.port:
+        node = urlsplit(f"//{host}")
+        if not node.hostname or not node.port:
             raise ValueError("each host needs its port")
-        nodes.append((one.hostname, one.port))
+        nodes.append((node.hostname, node.port))
     return nodes, split.path.strip("/"), {k: v for k, v in credentials.items() if v}
 
 
-def broker(url):
-    """The same server as Celery calls it, and its options. Raises ValueError for what
-    cannot carry its messages."""
+def broker(url: str) -> tuple[str, dict[str, Any]]:
+    """Return the server's URL in Celery's notation, and the transport options.
+
+    Raises ValueError for a Cluster, which Celery cannot use as a broker.
+    """
     split = urlsplit(url)
-    # A request that has a task to send does not wait for a broker that is gone.
+    # A request that sends a task must not wait for a broker that is down.
     options = {"socket_connect_timeout": 1, "socket_timeout": 3, "max_retries": 0}
     if split.scheme == "unix":
         return "redis+socket" + url.removeprefix("unix"), options
@@ -74,24 +78,28 @@ def broker(url):
         user, at, _ = split.netloc.rpartition("@")
         end = f"/{database or 0}"
         urls = [f"sentinel://{user}{at}{host}:{port}{end}" for host, port in nodes]
-        named = {"master_name": service, "sentinel_kwargs": credentials}
-        return ";".join(urls), options | named
+        master = {"master_name": service, "sentinel_kwargs": credentials}
+        return ";".join(urls), options | master
     if split.scheme == CLUSTER:
-        raise ValueError("a Cluster cannot")
+        raise ValueError("a Cluster cannot be a broker")
     return url, options
 
 
 class LazyCluster(CoreCommands):
-    """A client of a Cluster. To make the real one is to connect, so that waits for the
-    first command; and its errors are not all RedisErrors."""
+    """A client of a Cluster that connects at its first command.
 
-    def __init__(self, nodes, options):
+    RedisCluster connects as soon as it is created, and not all its errors are RedisErrors.
+    """
+
+    _event_dispatcher: Any  # that of the real client; nothing here uses it
+
+    def __init__(self, nodes: list[tuple[str, int]], options: dict[str, Any]) -> None:
         self._nodes = nodes
         self._options = options
-        self._client = None
+        self._client: RedisCluster | None = None
 
-    def execute_command(self, *words, **options):
-        """What the Cluster answers. Raises RedisError, as every other client does."""
+    def execute_command(self, *words: Any, **options: Any) -> Any:
+        """Execute a command. Raises RedisError, as every other client does."""
         try:
             if self._client is None:
                 nodes = [ClusterNode(*node) for node in self._nodes]
@@ -100,15 +108,23 @@ class LazyCluster(CoreCommands):
         except RedisClusterException as error:
             raise ConnectionError("The Cluster does not answer.") from error
 
-    def get_encoder(self):
-        """How a script becomes bytes."""
+    def get_encoder(self) -> Encoder:
+        """Return the encoder that turns a script into bytes."""
         return Encoder("utf-8", "strict", False)
 
 
-# A server that is gone must fail a call at once: by default the client tries for seconds.
-QUICK = {
+if TYPE_CHECKING:
+
+    class _RedisStore(Redis):
+        """FlaskRedis, which passes each command on to the client of the application."""
+
+        def init_app(self, app: Flask) -> None: ...
+
+
+# A server that is down must fail a call at once: by default the client tries for seconds.
+QUICK: dict[str, Any] = {
     "retry": Retry(NoBackoff(), 0),
     "socket_connect_timeout": 0.3,
     "socket_timeout": 0.5,
 }
-redis_store = FlaskRedis.from_custom_provider(Client, **QUICK)
+redis_store: "_RedisStore" = FlaskRedis.from_custom_provider(Client, **QUICK)

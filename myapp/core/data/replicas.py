@@ -1,47 +1,58 @@
-"""Reads from streaming replicas of PostgreSQL, those that SQLALCHEMY_REPLICA_URIS names.
+"""Reads from the streaming replicas of PostgreSQL that SQLALCHEMY_REPLICA_URIS names.
 
-A replica is read only while it is known to hold all that was committed until
-REPLICA_MAX_LAG seconds ago. Whoever has written reads the primary for as long, so that
-everybody reads their own writes, whichever host answers: Redis remembers who they are.
-While the primary is away the replicas answer with what they have.
+A replica is read only while it is known to hold everything that was committed until
+REPLICA_MAX_LAG seconds ago. An account that has written reads the primary for that time, so
+that each account reads its own writes from every host: Redis keeps a mark for the account.
+While the primary is down, the replicas serve what they have.
 """
 
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from threading import Lock, Thread
+from typing import Any
 
-from flask import current_app, g
+from flask import Flask, current_app, g
 from redis.exceptions import RedisError
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..events import happened
 from .redis import redis_store
 
-EVERY = 1.0  # seconds between two looks at a server, in each process
-AWAY = 1.0  # seconds without another try after Redis has not answered
-WAITS = {"connect_timeout": 2, "tcp_user_timeout": 2000}  # s, ms; others are there
+EVERY = 1.0  # seconds between two checks of a server, in each process
+AWAY = 1.0  # seconds without another attempt after Redis has not answered
+WAITS = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 2000,
+}  # s, ms; short, as others answer
 COMMITTED = "SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint"
 REPLAYED = "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint"
-# A replica that was promoted is none any more: who needs the primary names both.
+# A promoted server is no longer a replica, and reports no position.
 REPLAYED += " WHERE pg_is_in_recovery()"
 
 
-def of(app, primary, options):
-    """The Replicas of `app`, whose primary is read on the engine `primary`, and theirs on
-    engines with the same `options`; None where it has none."""
+def of(
+    app: Flask, primary: Engine | None, options: dict[str, Any]
+) -> "Replicas | None":
+    """Return the Replicas of `app`; None if it has no replicas.
+
+    `primary`: the engine that reads from the primary. `options`: of the engines that read
+    from the replicas.
+    """
     uris = app.config["SQLALCHEMY_REPLICA_URIS"]
     if not uris:
         return None
+    assert primary is not None  # only SQLite in memory has no engine for reads
     options = options | {"connect_args": options["connect_args"] | WAITS}
     engines = [create_engine(uri, **options) for uri in uris]
     return Replicas(primary, engines, app.config["REPLICA_MAX_LAG"])
 
 
-def wrote():
-    """Remember that the caller, and whomever the trail told of, has just written, or
-    was just told what stands at the primary."""
+def wrote() -> None:
+    """Mark the caller, and each account that an event of this request affects, as one that
+    has just written."""
     replicas = current_app.extensions["replicas"]
     if replicas:
         accounts = g.pop("befallen", set())
@@ -51,19 +62,19 @@ def wrote():
 
 
 @happened.connect
-def note(_sender, account_id, **_):
-    """An account that came to be, or signed in, has not called, but will."""
+def note(_sender: Any, account_id: int, **_: Any) -> None:
+    """Note an account that an event affects: it is not the caller, but may call next."""
     g.setdefault("befallen", set()).add(account_id)
 
 
 class Server:
-    """A PostgreSQL server, and what was seen when it was last looked at.
+    """A PostgreSQL server, and its state at the last check.
 
-    `away`: whether it did not answer, or is not what we take it for. `position`: how
-    far its log of changes went, in bytes. `looking`: held while somebody looks.
+    `away`: True if it did not answer, or is not the kind of server that we expect.
+    `position`: of its write-ahead log, in bytes. `looking`: held while a thread checks it.
     """
 
-    def __init__(self, engine, position):
+    def __init__(self, engine: Engine, position: str) -> None:
         self.engine = engine
         self.away = False
         self.position = 0
@@ -71,14 +82,14 @@ class Server:
         self._looked = float("-inf")
         self.looking = Lock()
 
-    def look(self):
-        """Have it looked at, if that was not done lately; nobody waits for that."""
+    def look(self) -> None:
+        """Start a check in another thread, unless there was one within EVERY seconds."""
         if time.monotonic() - self._looked < EVERY:
             return
         if self.looking.acquire(blocking=False):
             Thread(target=self._look, daemon=True).start()
 
-    def _look(self):
+    def _look(self) -> None:
         now = time.monotonic()
         try:
             position = self._ask()
@@ -90,37 +101,38 @@ class Server:
             self._looked = time.monotonic()
             self.looking.release()
 
-    def _ask(self):
-        """How far it is; None: it does not tell."""
+    def _ask(self) -> int | None:
+        """Return the server's position; None if it reports none."""
         for _ in range(2):  # the first connection may be older than the server
             with suppress(SQLAlchemyError), self.engine.connect() as connection:
                 return connection.scalar(self._question)
+        return None
 
-    def seen(self, now):
-        """Called with the time before a question that was answered."""
+    def seen(self, now: float) -> None:
+        """Handle a successful check, which began at the time `now`."""
 
 
 class Primary(Server):
-    """The server that takes writes. `past`: when its log had gone how far, lately."""
+    """The server that takes writes. `past`: pairs of a recent time and its position."""
 
-    def __init__(self, engine, max_lag):
+    def __init__(self, engine: Engine, max_lag: float) -> None:
         super().__init__(engine, COMMITTED)
-        self.past = deque(maxlen=int(max_lag / EVERY) + 1)
+        self.past: deque[tuple[float, int]] = deque(maxlen=int(max_lag / EVERY) + 1)
 
-    def seen(self, now):
+    def seen(self, now: float) -> None:
         self.past.append((now, self.position))
 
 
 class Replica(Server):
-    """A server that repeats what the primary does. `as_of`: it holds whatever was
-    committed before that time, at least."""
+    """A server that replays the log of the primary. `as_of`: it holds at least everything
+    that was committed before that time."""
 
-    def __init__(self, engine, primary):
+    def __init__(self, engine: Engine, primary: Primary) -> None:
         super().__init__(engine, REPLAYED)
         self.as_of = float("-inf")
         self._primary = primary
 
-    def seen(self, now):
+    def seen(self, now: float) -> None:
         for then, position in list(self._primary.past):
             if position <= self.position:
                 self.as_of = max(self.as_of, then)
@@ -129,66 +141,70 @@ class Replica(Server):
 class Replicas:
     """The servers of one application, as this process sees them."""
 
-    def __init__(self, primary, engines, max_lag):
+    def __init__(
+        self, primary: Engine, engines: Iterable[Engine], max_lag: float
+    ) -> None:
         self.primary = Primary(primary, max_lag)
         self.all = [Replica(engine, self.primary) for engine in engines]
         self._max_lag = max_lag
         self._redis_back_at = 0.0
 
-    def engines(self):
-        """Where to read now, each for when the one before has lost its connection."""
-        tried = []
+    def engines(self) -> Iterator[Engine]:
+        """Yield engines to read on, the next one if a connection fails."""
+        tried: list[Server] = []
         while (server := self._chosen()) not in tried:
             tried.append(server)
             yield server.engine
-            yield server.engine  # it may have been started anew
+            yield server.engine  # the server may have been restarted
             server.away = True
             g.pop("server", None)
 
-    def _chosen(self):
-        """The Server of this request; chosen once, when it first reads for its caller."""
+    def _chosen(self) -> Server:
+        """Return the server of this request, chosen at the first read for its caller."""
         if "caller" not in g:
             return self.choose(None)
         if "server" not in g:
             g.server = self.choose(g.caller)
         return g.server
 
-    def choose(self, caller):
-        """The Server that answers this caller, an account; or nobody yet, None, while
-        the guard looks who it is: what it learns must be fresh."""
+    def choose(self, caller: Any) -> Server:
+        """Return the server that reads for a caller, an Account.
+
+        `caller` is None during authentication, which must read current data.
+        """
         for server in (self.primary, *self.all):
             server.look()
         alive = [replica for replica in self.all if not replica.away]
         if self.primary.away and alive:
             return max(alive, key=lambda replica: replica.position)
         if caller and any(map(self._fresh, alive)) and not self._has_written(caller):
-            # Looked at again: the mark in Redis is good for just as long as they are.
+            # Checked again, because the mark in Redis may have expired since.
             fresh = [replica for replica in alive if self._fresh(replica)]
-            if fresh:  # always the same one, so that time does not seem to run back
+            if fresh:  # always the same one, so that reads never go back in time
                 return fresh[caller.id % len(fresh)]
         return self.primary
 
-    def remember(self, accounts):
-        """These have written just now."""
+    def remember(self, accounts: Iterable[int]) -> None:
+        """Mark accounts, by their ids, as ones that have just written."""
         try:
             for id in accounts:
                 redis_store.set(mark(id), 1, px=int(self._max_lag * 1000))
         except RedisError:
-            pass  # nor will others be able to look, and so they read the primary
+            pass  # without Redis, every process reads the primary
 
-    def _fresh(self, replica):
+    def _fresh(self, replica: Replica) -> bool:
         return time.monotonic() - replica.as_of < self._max_lag
 
-    def _has_written(self, caller):
+    def _has_written(self, caller: Any) -> bool:
         if time.monotonic() < self._redis_back_at:
             return True
         try:
-            return redis_store.exists(mark(caller.id))
+            return bool(redis_store.exists(mark(caller.id)))
         except RedisError:
             self._redis_back_at = time.monotonic() + AWAY
             return True
 
 
-def mark(id):
-    """The key that stands in Redis while an account has just written."""
+def mark(id: int) -> str:
+    """Return the key that exists in Redis while an account must read the primary."""
     return f"wrote:{id}"

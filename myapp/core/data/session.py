@@ -1,16 +1,21 @@
 """The SQL session and the unit of work.
 
-One request, one transaction: a model flushes and never commits; the unit of work commits
-once, at its end, or rolls everything back. Commands and background tasks use the same.
+A request is one transaction: a model flushes and never commits; the unit of work commits
+once, at its end, or rolls everything back. So do commands and background tasks.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import MetaData, event, make_url
+from sqlalchemy import Connection, Engine, MetaData, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import PoolProxiedConnection
 
 from . import replicas
 from .dialects import engine_options, gave_way, tuned, was_cut_off
@@ -29,16 +34,16 @@ class Base(DeclarativeBase):
     )
 
 
-# Whether the unit of work that is going on may change anything.
-_writes = ContextVar("writes", default=True)
-# The connection, in a list, that its transaction is on; an empty list until there is one.
-_held = ContextVar("held", default=None)
+# True if the current unit of work may change rows.
+_writes: ContextVar[bool] = ContextVar("writes", default=True)
+# A list of the connection of its transaction; empty until the transaction begins.
+_held: ContextVar[list[Connection] | None] = ContextVar("held", default=None)
 
 
 class Joining(Session):
-    """A session that goes on in the transaction that was begun without it."""
+    """A session that joins a transaction which was begun without it."""
 
-    def get_bind(self, *args, **kwargs):
+    def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
         held = _held.get()
         return held[0] if held else super().get_bind(*args, **kwargs)
 
@@ -49,8 +54,8 @@ sql = SQLAlchemy(
 )
 
 
-def init_app(app):
-    """Bind both stores to `app`; nothing is connected yet."""
+def init_app(app: Flask) -> None:
+    """Bind both stores to `app`, without connecting to them."""
     backend = make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name()
     given = app.config.get("SQLALCHEMY_ENGINE_OPTIONS", {})
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(backend, given)
@@ -60,31 +65,32 @@ def init_app(app):
         event.listen(tuned(sql.engine), "begin", _begin)
 
 
-def _begin(connection):
-    # A writer takes its place in the queue at once: one that has read first, and would
-    # write then, cannot wait and fails.
+def _begin(connection: Connection) -> None:
+    # A writer takes the lock at once: a transaction that has read before it writes cannot
+    # wait for the lock, and would fail.
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE" if in_writing() else "BEGIN")
 
 
-def in_writing():
-    """Whether what is going on may change anything."""
+def in_writing() -> bool:
+    """Return True if the current unit of work may change rows."""
     return _writes.get()
 
 
 class Changed(Exception):
-    """Nothing has happened, since somebody else was quicker or the connection was dead;
-    the request may run anew, and see what is there now."""
+    """The transaction has been rolled back, because another one came first or because the
+    connection was dead. The request may run again, and will see the current state."""
 
 
-def transaction(by_session=False):
-    """The driver's connection, in the transaction of the unit of work that is going on.
+def transaction(by_session: bool = False) -> PoolProxiedConnection | DBAPIConnection:
+    """Return the driver's connection, in the transaction of the current unit of work.
 
-    It is the session's where the session has begun it, or must (`by_session`). Else it is
-    begun here, and the session joins it if it comes later: alone, it costs half.
+    If the session has begun that transaction, or must begin it (`by_session`), it is the
+    session's. Else it begins here, without the session, which costs half as much; a
+    session that is used later joins it.
     """
     held = _held.get()
-    session = sql.session.registry.has() and sql.session()
+    session = sql.session() if sql.session.registry.has() else None
     if by_session or held is None or session and session.in_transaction():
         sql.session.flush()
         return sql.session.connection().connection
@@ -96,10 +102,11 @@ def transaction(by_session=False):
 
 
 @contextmanager
-def unit_of_work(writes=True):
-    """Everything inside happens, or nothing does.
+def unit_of_work(writes: bool = True) -> Iterator[None]:
+    """Commit all changes of the block at its end, or none of them if it raises an error.
 
-    `writes`: whether it may change anything; one that only reads never waits for a writer.
+    `writes`: pass False if the block only reads; then it never waits for a writer.
+    Raises Changed where the block may be run again.
     """
     outer = _held.get()
     tokens = _writes.set(writes), _held.set([] if outer is None else outer)
@@ -117,7 +124,7 @@ def unit_of_work(writes=True):
         raise
     finally:
         if held := _held.get():
-            held.pop().close()  # which rolls back what is not committed
+            held.pop().close()  # this rolls back what is not committed
         _writes.reset(tokens[0])
         _held.reset(tokens[1])
         if writes:

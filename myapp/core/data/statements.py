@@ -1,32 +1,50 @@
-"""SQL, quickly: a statement is compiled once, and runs on the driver's own cursor.
+"""Fast SQL: a statement is compiled once, and runs on the driver's cursor.
 
-In a unit of work that writes, it runs in its transaction. In one that only reads, each
-SELECT is a transaction of its own, on connections that need no BEGIN and no COMMIT: that
+In a unit of work that writes, a statement runs in its transaction. In one that only reads,
+each SELECT is its own transaction, on connections that need no BEGIN and no COMMIT: this
 saves a round trip, and a third of the client's work.
 """
 
 import time
 from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import wraps
 from inspect import signature
+from typing import Any
 
 from blinker import Signal
-from flask import current_app
-from sqlalchemy import Float, bindparam, create_engine
+from flask import Flask, current_app
+from sqlalchemy import (
+    URL,
+    BindParameter,
+    Dialect,
+    Engine,
+    Float,
+    Table,
+    bindparam,
+    create_engine,
+)
+from sqlalchemy.engine.interfaces import DBAPICursor, DBAPIModule
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.types import TypeEngine
 
 from . import replicas
 from .dialects import tuned
 from .session import in_writing, sql, transaction
 
-ran = Signal()  # the text and the values of each statement, for whoever watches
-KEPT = 60  # seconds for which a connection is used without a look from its pool
-MOST = 1000  # statements that are kept compiled; more, and all are forgotten
+Rows = list[tuple[Any, ...]]
+Build = Callable[[], Any]  # returns a SELECT, an INSERT, an UPDATE or a DELETE
+Process = Callable[[Any], Any]  # converts a value to the driver's type, or back
+
+ran = Signal()  # sent with the text and the values of each statement
+KEPT = 60  # seconds for which a connection is reused without a check by its pool
+MOST = 1000  # compiled statements in the cache; when it is full, it is cleared
 
 
-def init_app(app):
-    """Have `app` read on connections of their own; its stores are there already."""
+def init_app(app: Flask) -> None:
+    """Create the engine that `app` reads on; `session.init_app` comes first."""
     with app.app_context():
         url = sql.engine.url
     engine = None if in_memory(url) else tuned(create_engine(url, **options(app)))
@@ -34,55 +52,65 @@ def init_app(app):
     app.extensions["statements"] = Statements(engine, app.extensions["replicas"])
 
 
-def options(app):
-    """Those of the engine that writes, and no transactions."""
+def options(app: Flask) -> dict[str, Any]:
+    """Return the options of an engine that reads: as for writes, without transactions."""
     return app.config["SQLALCHEMY_ENGINE_OPTIONS"] | {
         "isolation_level": "AUTOCOMMIT",
         "pool_reset_on_return": None,
     }
 
 
-def in_memory(url):
-    """Whether each connection would find a database of its own, an empty one."""
+def in_memory(url: URL) -> bool:
+    """Return True if each connection would open its own, empty database."""
     return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
-def read(key, select, /, **values):
-    """The rows, as tuples, of the SELECT that `select` makes, with `values` for its bound
-    parameters; `key`: what tells this SELECT from any other."""
+def read(key: Any, select: Build, /, **values: Any) -> Rows:
+    """Execute a SELECT; return its rows as tuples. Raises DBAPIError.
+
+    `key`: hashable, and different for each SELECT. `select`: builds it, if it is not in the
+    cache under this key. `values`: of its bound parameters.
+    """
     return current_app.extensions["statements"].read(key, select, values)
 
 
-def write(key, statement, /, **values):
-    """The rows that the INSERT, UPDATE or DELETE which `statement` makes hands back, if it
-    does; the rest as for `read`."""
+def write(key: Any, statement: Build, /, **values: Any) -> Rows:
+    """Execute an INSERT, UPDATE or DELETE; return the rows of its RETURNING clause.
+
+    The arguments are those of `read`. Raises DBAPIError.
+    """
     return current_app.extensions["statements"].write(key, statement, values)
 
 
-def prepared(select):
-    """Decorate a function that returns a SELECT: it is compiled once, and then runs.
+def prepared(select: Callable[..., Any]) -> Callable[..., Rows]:
+    """Decorate a function that returns a SELECT, so that it executes that SELECT.
 
-    The function's parameters stand for values of the SELECT. The decorated function takes
-    these values by name, and returns the rows as tuples.
+    The statement is compiled once. The function's parameters are bound parameters of it.
+    The decorated function takes their values by name, and returns the rows as tuples.
     """
 
-    def build():
+    def build() -> Any:
         return select(
             **{name: bindparam(name) for name in signature(select).parameters}
         )
 
     @wraps(select)
-    def rows(**values):
+    def rows(**values: Any) -> Rows:
         return read(select, build, **values)
 
     return rows
 
 
-def insert_all(table, names, rows, alike):
-    """Insert many rows, as quickly as the database can: by COPY, or many in a statement.
+def insert_all(
+    table: Table,
+    names: Collection[str],
+    rows: Iterable[tuple[Any, ...]],
+    alike: Mapping[str, Any],
+) -> None:
+    """Insert many rows in the fastest way of the database: by COPY, or by executemany.
 
-    `rows`: tuples of what the columns of these `names` hold; `alike`: what the others hold
-    in every row. Raises DBAPIError.
+    `names`: of columns. `rows`: tuples of their values. `alike`: the other columns, with
+    one value for all rows. Raises DBAPIError.
     """
     statements, dialect = current_app.extensions["statements"], sql.engine.dialect
     connection = transaction(by_session=statements.engine is None)
@@ -116,39 +144,46 @@ def insert_all(table, names, rows, alike):
         cursor.close()
 
 
-def binder(table, name, dialect):
-    """What makes, of a column's value, what the driver takes; None: it is that."""
+def binder(table: Table, name: str, dialect: Dialect) -> Process | None:
+    """Return the converter of a column's values to the driver's type; None if the driver
+    takes them as they are."""
     return table.columns[name].type.dialect_impl(dialect).bind_processor(dialect)
 
 
-def parameters(values):
-    """For an INSERT or UPDATE: by column, the bound parameters of its new values."""
+def parameters(values: Iterable[str]) -> dict[str, BindParameter[Any]]:
+    """Return the bound parameters of an INSERT or UPDATE, by the names of its columns."""
     return {name: bindparam(f"new_{name}") for name in values}
 
 
-def filled(values):
-    """The values of these parameters."""
+def filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of these parameters, by the names of the parameters."""
     return {f"new_{name}": value for name, value in values.items()}
 
 
 class Statements:
-    """The compiled statements of one application, and the `engine` to run them on when
-    nothing is being written; None: run them where the others do. `replicas`: who chooses
-    another one, or None."""
+    """The compiled statements of one application.
 
-    def __init__(self, engine, replicas=None):
+    `engine`: for reads outside a transaction; None: they run on the session's engine.
+    `replicas`: choose another engine for a read, if there are any.
+    """
+
+    def __init__(
+        self, engine: Engine | None, replicas: replicas.Replicas | None = None
+    ) -> None:
         self.engine = engine
         self._replicas = replicas
-        self._statements = {}
-        self._free = defaultdict(list)
+        self._statements: dict[Any, Statement] = {}
+        self._free: defaultdict[Engine, list[tuple[PoolProxiedConnection, float]]] = (
+            defaultdict(list)
+        )
 
-    def engines(self):
-        """All that there are, the one that writes first."""
+    def engines(self) -> list[Engine]:
+        """Return all engines; the first one writes."""
         replicas = self._replicas.all if self._replicas else ()
         readers = self.engine, *(replica.engine for replica in replicas)
         return [sql.engine, *filter(None, readers)]
 
-    def _statement(self, key, make):
+    def _statement(self, key: Any, make: Build) -> "Statement":
         statement = self._statements.get(key)
         if statement is None:
             if len(self._statements) >= MOST:
@@ -157,11 +192,13 @@ class Statements:
             self._statements[key] = statement
         return statement
 
-    def write(self, key, make, values):
+    def write(self, key: Any, make: Build, values: dict[str, Any]) -> Rows:
+        """Execute a statement in the transaction of the unit of work."""
         connection = transaction(by_session=self.engine is None)
         return self._statement(key, make).rows(connection, values)
 
-    def read(self, key, make, values):
+    def read(self, key: Any, make: Build, values: dict[str, Any]) -> Rows:
+        """Execute a SELECT; on a separate connection, if the unit of work only reads."""
         if in_writing() or self.engine is None:
             return self.write(key, make, values)
         statement = self._statement(key, make)
@@ -175,24 +212,31 @@ class Statements:
             self.let_go(engine)
         raise lost
 
-    def let_go(self, engine):
-        """Give the connections that nobody uses just now back to the engine's pool."""
+    def let_go(self, engine: Engine) -> None:
+        """Return the unused connections to the engine's pool."""
         for connection, _ in self._free.pop(engine, ()):
             connection.close()
 
-    def _in_turn(self):
-        """Each for when the one before has lost its connection."""
-        return self._replicas.engines() if self._replicas else [self.engine] * 2
+    def _in_turn(self) -> Iterable[Engine]:
+        """Return engines to try, the next one if a connection of the last one is dead."""
+        if self._replicas:
+            return self._replicas.engines()
+        assert self.engine is not None  # `read` checks this
+        return [self.engine] * 2
 
-    def _alone(self, engine, statement, values):
+    def _alone(
+        self, engine: Engine, statement: "Statement", values: dict[str, Any]
+    ) -> Rows:
         connection, until = self._connection(engine)
         rows = statement.rows(connection, values)
         self._free[engine].append((connection, until))
         return rows
 
-    def _connection(self, engine):
-        """One that nobody else uses, and the time from which on it is not to be used again
-        without its pool having looked at it: to ask the pool each time costs 14 µs."""
+    def _connection(self, engine: Engine) -> tuple[PoolProxiedConnection, float]:
+        """Return an unused connection, and the time after which its pool must check it.
+
+        To ask the pool each time would cost 14 µs.
+        """
         now = time.monotonic()
         with suppress(IndexError):
             while True:
@@ -206,9 +250,13 @@ class Statements:
             raise told(error, engine.dialect) from None
 
 
-def told(error, dialect, text=None, gone=True):
-    """The driver's error as SQLAlchemy would raise it. `text`: what was being executed,
-    if anything was; `gone`: whether the connection is."""
+def told(
+    error: Exception, dialect: Dialect, text: str | None = None, gone: bool = True
+) -> BaseException:
+    """Return the driver's error as the DBAPIError that SQLAlchemy would raise.
+
+    `text`: the statement, if there is one. `gone`: True if the connection is dead.
+    """
     return DBAPIError.instance(
         text,
         None,
@@ -220,19 +268,26 @@ def told(error, dialect, text=None, gone=True):
     )
 
 
-def failed(error, dialect, connection, cursor, text):
-    """The same for what was executed there; a connection that is gone leaves its pool."""
+def failed(
+    error: DBAPIModule.Error,
+    dialect: Dialect,
+    connection: Any,
+    cursor: DBAPICursor,
+    text: str,
+) -> BaseException:
+    """Return the error of a statement as `told` does; remove a dead connection from its
+    pool."""
     gone = dialect.is_disconnect(error, connection, cursor)
     if gone:
-        # Those as old will be made anew, too; whoever has a new one keeps it.
+        # The pool replaces all connections that are as old; newer ones stay.
         connection._pool._invalidate(connection, error)
     return told(error, dialect, text, gone)
 
 
 class Statement:
-    """A statement as a database and its driver take it."""
+    """A statement, compiled for a database and its driver."""
 
-    def __init__(self, statement, dialect):
+    def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         self._dialect = dialect
         self._text = compiled.string
@@ -251,18 +306,19 @@ class Statement:
             if (process := processor(column.type, dialect))
         ]
 
-    def rows(self, connection, values):
-        """What the database answers on a connection of its pool. Raises DBAPIError."""
+    def rows(self, connection: Any, values: dict[str, Any]) -> Rows:
+        """Execute the statement on a connection of a pool. Raises DBAPIError."""
         values = self._constants | values
         for name, process in self._binds.items():
             values[name] = process(values[name])
+        arguments: Any = values
         if self._order is not None:
-            values = tuple(values[name] for name in self._order)
+            arguments = tuple(values[name] for name in self._order)
         if ran.receivers:
-            ran.send(self._text, values=values)
+            ran.send(self._text, values=arguments)
         cursor = connection.cursor()
         try:
-            cursor.execute(self._text, values)
+            cursor.execute(self._text, arguments)
             rows = cursor.fetchall() if self._fetches else []
         except self._dialect.loaded_dbapi.Error as error:
             raise failed(error, self._dialect, connection, cursor, self._text) from None
@@ -270,15 +326,15 @@ class Statement:
             cursor.close()
         return [self._record(row) for row in rows] if self._results else rows
 
-    def _record(self, row):
-        row = list(row)
+    def _record(self, row: Iterable[Any]) -> Any:
+        values = list(row)
         for place, process in self._results:
-            row[place] = process(row[place])
-        return row
+            values[place] = process(values[place])
+        return values
 
 
-def processor(type_, dialect):
-    """What makes a value of what the driver gives for this type; None: it is one."""
+def processor(type_: TypeEngine[Any], dialect: Dialect) -> Process | None:
+    """Return the converter of the driver's values for a type; None if there is none."""
     if isinstance(type_, Float):  # PostgreSQL's would look at each column of a result
         return None
     return type_.dialect_impl(dialect).result_processor(dialect, None)

@@ -180,7 +180,7 @@ def test_what_is_new_comes_to_the_rows_that_are_there(project):
     (running / "default_config.py").symlink_to(ROOT / "default_config.py")
     edit(project.folder, ADDED)
     told, file = new_migration(project)
-    assert "must be filled" not in told
+    assert "is required" not in told
     project.run("black", "--check", "--quiet", str(file))
     project.run("flake8", "--max-line-length=92", str(file))
     told = project.run("flask", "gate", str(running))
@@ -213,14 +213,14 @@ def test_what_nobody_knows_is_asked_for(project):
     wanted = "make it optional(…), or write a server_default into the migration."
     told, file = new_migration(project)
     assert (
-        f"sample_gadgets.floor must be filled, and rows have nothing there: {wanted}"
+        f"sample_gadgets.floor is required, but existing rows have no value for it: {wanted}"
         in told
     )
     with project.app.app_context():
         before = migrated()
     told = project.run("flask", "deploy", code=1)
     assert (
-        f"sample_gadgets.floor must be filled, and sample_gadgets has rows: {wanted}"
+        f"sample_gadgets.floor is required, but sample_gadgets has rows: {wanted}"
         in told
     )
     assert "Traceback" not in told

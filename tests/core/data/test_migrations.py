@@ -325,7 +325,7 @@ def test_a_migration_that_leaves_a_reference_to_nothing_changes_nothing(
     result = lived_in.test_cli_runner().invoke(args=["deploy"])
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
-    assert "what is not there (sample_chores to sample_gadgets)" in caplog.text
+    assert "missing rows (sample_chores to sample_gadgets)" in caplog.text
     with lived_in.app_context():
         assert (tables(), rows(), migrated()) == before
 

@@ -1,15 +1,16 @@
 """The model protocol, in two forms: SqlModel and RedisModel.
 
-Both know the same words, so an endpoint need not know which one it talks to:
+Both have the same methods, so an endpoint works with either:
 
-    get_or_404(id, **scope)   a record to read
-    lock_or_404(id, **scope)  a record to change; nobody changes it in between
-    create(**values)          a new record, to read
-    page(page, **scope)       a Found: the records of a page
-    as_json(record)           what a client reads, by `read_schema`
-    record.update(**values)   change it
-    record.delete()           be rid of it
+    get_or_404(id, **scope)   return a record to read
+    lock_or_404(id, **scope)  return a record to change; other requests cannot change it
+    create(**values)          create a record; return it, to read
+    page(page, **scope)       return a Found: the records of a page
+    as_json(record)           return the representation of a record, as in `read_schema`
+    record.update(**values)   change the record
+    record.delete()           delete the record
 
-A scope is what a record must be equal in, as `owner_id=5`. A slice says `write_schema`,
-`sortable`, and its name as `__tablename__` or `keyspace`; the rest follows from these.
+A scope names values that a record must have, as `owner_id=5`. A feature defines
+`write_schema`, `sortable`, and a name as `__tablename__` or `keyspace`; everything else
+follows from these.
 """

@@ -1,5 +1,7 @@
 """A mixin for models whose records belong to a record of another model."""
 
+from typing import TYPE_CHECKING, Any, ClassVar
+
 from sqlalchemy import Column, ForeignKey
 
 from ...errors import NotFound
@@ -9,48 +11,64 @@ from .owned import Owned
 from .schema_model import spoken
 from .urls import item_url
 
+if TYPE_CHECKING:
+    from .sql_model import SqlModel
 
-class Below:
-    """A mixin for an SqlModel whose records hang below a thing of another model each, and
-    go with it: they are for whoever may read or change that.
+    Model = SqlModel
+else:
+    Model = object
 
-    `parent`: that model. A record shows which one it hangs below as `above`, by default
-    what the parent's things are called, as `smart_lock`.
+
+class Below(Model):
+    """A mixin for an SqlModel whose records belong to a record of another model each.
+
+    They are deleted with that record. An account that may read or change it may read or
+    change them.
+
+    `parent`: that model. `above`: the name of the property with the parent's id, which is
+    the name of the parent's records, as `smart_lock`.
     """
 
-    parent = None
+    parent: "ClassVar[type[SqlModel]]"
+    above: ClassVar[str]
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.above = above = spoken(cls.parent).replace(" ", "_")
         cls.scoped_by = cls.unfiltered = (above,)
         cls.read_only = {
-            above: reference(f"The {spoken(cls.parent)} that it belongs to.")
+            above: reference(f"The {spoken(cls.parent)} that this belongs to.")
         }
         key = ForeignKey(cls.parent.id, ondelete="CASCADE")
         setattr(cls, above, Column(KEY, key, nullable=False))
         super().__init_subclass__(**kwargs)
 
     @classmethod
-    def indexed(cls):
-        """Names of the fields that an index serves, as in `Owned`."""
+    def indexed(cls) -> list[str]:
+        """Return the names of the fields that an index serves, as in `Owned`."""
         return indexable(cls.filters)
 
     @classmethod
-    def as_json(cls, record):
+    def as_json(cls, record: Any) -> dict[str, Any]:
+        """Return the representation of a record, whose URL is below its parent's."""
         above = getattr(record, cls.above)
         collection = f"{cls.parent.collection}/{above}/{cls.collection}"
         return super().as_json(record) | {"url": item_url(collection, record.id)}
 
     @classmethod
-    def readable(cls, id):
-        """The scope of what hangs below the thing `id`. Raises 404 where the caller may not
-        read that."""
+    def readable(cls, id: int) -> dict[str, Any]:
+        """Return the scope of the records of the parent `id`.
+
+        Raises NotFound if the caller may not read the parent.
+        """
         scope = cls.parent.readable() if issubclass(cls.parent, Owned) else {}
         return {cls.above: cls.parent.get_or_404(id, **scope).id}
 
     @classmethod
-    def writable(cls, id):
-        """The same, where they may change it; it stays until this transaction ends."""
+    def writable(cls, id: int) -> dict[str, Any]:
+        """Return the same scope, and lock the parent against deletion.
+
+        Raises NotFound if the caller may not change the parent.
+        """
         scope = cls.parent.writable() if issubclass(cls.parent, Owned) else {}
         if not cls.parent.is_there(id, **scope):
             raise NotFound

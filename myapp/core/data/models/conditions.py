@@ -2,33 +2,37 @@
 
 import re
 import unicodedata
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 from sqlalchemy import bindparam
 
 
-def folded(*texts):
-    """Text made alike for a search without regard to case or Unicode form."""
+def folded(*texts: str | None) -> str:
+    """Normalize texts for a search that ignores case and Unicode form; join them."""
     text = "\n".join(filter(None, texts))
     if text.isascii():
         return text.lower()  # the same, in a tenth of the time
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def containing(words):
-    """The pattern of LIKE, with slashes to escape by, for text that contains the words."""
+def containing(words: str) -> str:
+    """Return the LIKE pattern for text that contains the words; a slash escapes."""
     return "%" + re.sub("[/%_]", r"/\g<0>", folded(words)) + "%"
 
 
-# Of conditions, name by name: what tells them apart when compiled, bound parameters in
-# the place of their values, and the values for these. A tuple is part of the statement.
-def shape(conditions):
+# Three views of a dict of conditions. A tuple becomes part of the statement itself; any
+# other value is a bound parameter.
+def shape(conditions: Mapping[str, Any]) -> Hashable:
+    """Return the cache key of conditions: equal for equal statements."""
     return tuple(
         (name, value if type(value) is tuple else value is None)
         for name, value in conditions.items()
     )
 
 
-def stand_ins(prefix, conditions):
+def stand_ins(prefix: str, conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the conditions with bound parameters in place of their values."""
     return {
         name: (
             value if value is None or type(value) is tuple else bindparam(prefix + name)
@@ -37,7 +41,8 @@ def stand_ins(prefix, conditions):
     }
 
 
-def named(prefix, conditions):
+def named(prefix: str, conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of these bound parameters, by the parameters' names."""
     return {
         prefix + name: value
         for name, value in conditions.items()

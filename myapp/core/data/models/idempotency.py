@@ -1,10 +1,10 @@
 """IdempotencyRecord: the first response to each Idempotency-Key."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
-    Column,
     Integer,
     LargeBinary,
     String,
@@ -13,6 +13,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.orm import Mapped, mapped_column
 
 from ..batches import delete_in_batches
 from ..session import Changed, sql
@@ -20,29 +21,34 @@ from ..statements import filled, parameters, write
 from .columns import KEY, MOMENT, now
 from .redis_model import ONCE
 
+if TYPE_CHECKING:
+    from ..session import Base as Model  # a type checker cannot evaluate `sql.Model`
+else:
+    Model = sql.Model
+
 KEPT = timedelta(seconds=ONCE)
 
 
-class IdempotencyRecord(sql.Model):
+class IdempotencyRecord(Model):
     """The first response to a key; without a status while that request is running."""
 
     __tablename__ = "idempotency"
     __table_args__ = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_nopad_bin"}
 
-    account_id = Column(KEY, primary_key=True, autoincrement=False)
-    key = Column(String(255), primary_key=True)
-    request_hash = Column(LargeBinary, nullable=False)
-    created_at = Column(MOMENT, nullable=False, index=True)
-    status = Column(Integer)
-    headers = Column(JSON(none_as_null=True))
-    body = Column(LargeBinary)
+    account_id: Mapped[int] = mapped_column(KEY, primary_key=True, autoincrement=False)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary, nullable=False)
+    created_at: Mapped[datetime] = mapped_column(MOMENT, nullable=False, index=True)
+    status: Mapped[int | None] = mapped_column(Integer)
+    headers: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     @classmethod
-    def claim(cls, account_id, key, request_hash):
-        """Return whether this is the first request with the key.
+    def claim(cls, account_id: int, key: str, request_hash: bytes) -> bool:
+        """Return True if this is the first request with the key.
 
-        Waits while another one is running. Raises OperationalError where that takes too
-        long.
+        Waits while another request with it is running. Raises OperationalError if that
+        takes too long.
         """
         row = {
             "account_id": account_id,
@@ -51,22 +57,24 @@ class IdempotencyRecord(sql.Model):
             "created_at": now(),
         }
 
-        def insert():
+        def insert() -> Any:
             dialect = sql.engine.dialect.name
+            statement: Any
             if dialect in ("mysql", "mariadb"):
                 statement = mysql.insert(cls).prefix_with("IGNORE")
+            elif dialect == "postgresql":
+                statement = postgresql.insert(cls).on_conflict_do_nothing()
             else:
-                form = postgresql if dialect == "postgresql" else sqlite
-                statement = form.insert(cls).on_conflict_do_nothing()
+                statement = sqlite.insert(cls).on_conflict_do_nothing()
             return statement.values(parameters(row)).returning(cls.account_id)
 
         return bool(write("claim", insert, **filled(row)))
 
     @classmethod
-    def find(cls, account_id, key):
+    def find(cls, account_id: int, key: str) -> "IdempotencyRecord | None":
         """Return the record of a key, locked; None if it is older than KEPT.
 
-        Raises Changed where it has been deleted since `claim`.
+        Raises Changed if it has been deleted since `claim`.
         """
         statement = select(cls).filter_by(account_id=account_id, key=key)
         record = sql.session.scalars(statement.with_for_update()).first()
@@ -75,18 +83,19 @@ class IdempotencyRecord(sql.Model):
         return None if record.created_at < now() - KEPT else record
 
     @classmethod
-    def store(cls, account_id, key, **values):
+    def store(cls, account_id: int, key: str, **values: Any) -> None:
         """Store `request_hash`, `status`, `headers` and `body` for a claimed key."""
         values["created_at"] = now()
         of = {"account_id": account_id, "key": key}
 
-        def statement():
-            binds = {name: bindparam(name) for name in of}
+        def statement() -> Any:
+            binds: dict[str, Any] = {name: bindparam(name) for name in of}
             return update(cls).filter_by(**binds).values(parameters(values))
 
         write("answer", statement, **of, **filled(values))
 
     @classmethod
-    def delete_expired(cls):
-        """Delete the records that are older than KEPT; return how many."""
-        return delete_in_batches(cls.__table__, cls.created_at < now() - KEPT)
+    def delete_expired(cls) -> int:
+        """Delete the records that are older than KEPT; return their number."""
+        table: Any = cls.__table__
+        return delete_in_batches(table, cls.created_at < now() - KEPT)

@@ -1,39 +1,50 @@
 """Mixins for models whose records belong to an account."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
 from flask import g
-from sqlalchemy import Column, ForeignKey, bindparam, false, or_, select
-from sqlalchemy.orm import column_property, declared_attr
+from sqlalchemy import ForeignKey, bindparam, false, or_, select
+from sqlalchemy.orm import Mapped, column_property, declared_attr, mapped_column
 
 from ..statements import read
 from .columns import KEY, USERS, indexable
-from .schema_model import OWNER
+from .row import Row
+from .schema_model import OWNER, Described
+
+if TYPE_CHECKING:
+    from .sql_model import SqlModel
+
+    Model = SqlModel
+else:
+    Model = object
 
 
-class Governed:
-    """A mixin for a model whose records have an `owner_id`: they are for that account, and
-    for whoever has the permission."""
+class Governed(Described):
+    """A mixin for a model whose records have an `owner_id`: they are visible to that
+    account, and to accounts with the permission `…:read_all`."""
 
-    # Whose permissions open everybody's; by default the collection's.
-    governed_by = None
+    # The feature whose permissions apply; by default the collection's.
+    governed_by: ClassVar[str | None] = None
 
     @classmethod
-    def readable(cls):
-        """The scope of what the caller may read."""
+    def readable(cls) -> dict[str, Any]:
+        """Return the scope that the caller may read."""
         return cls._scope("read_all")
 
     @classmethod
-    def writable(cls):
-        """The scope of what the caller may change."""
+    def writable(cls) -> dict[str, Any]:
+        """Return the scope that the caller may change."""
         return cls._scope("write_all")
 
     @classmethod
-    def _scope(cls, permission):
+    def _scope(cls, permission: str) -> dict[str, Any]:
         permission = f"{cls.governed_by or cls.collection}:{permission}"
         everything = permission in g.caller.permissions
         return {} if everything else {"owner_id": g.caller.id}
 
 
-class Owned(Governed):
+class Owned(Governed, Model):
     """A mixin for an SqlModel whose records belong to an account each."""
 
     read_only = {"owner": OWNER}
@@ -41,23 +52,24 @@ class Owned(Governed):
     scoped_by = ("owner_id",)
 
     @declared_attr
-    def owner_id(cls):
-        return Column(KEY, ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
+    def owner_id(cls) -> Mapped[int]:
+        key = ForeignKey("users.id", ondelete="CASCADE")
+        return mapped_column(KEY, key, nullable=False)
 
     @declared_attr
-    def owner(cls):
+    def owner(cls) -> Mapped[str]:
         name = select(USERS.c.username).where(USERS.c.id == cls.owner_id)
         return column_property(name.scalar_subquery())
 
     @classmethod
-    def indexed(cls):
-        """Names of the fields that an index serves: whatever a filter may name, but for
-        long texts."""
+    def indexed(cls) -> list[str]:
+        """Return the names of the fields that an index serves: all filters except long
+        strings."""
         return [name for name in indexable(cls.filters) if name != "owner"]
 
     @classmethod
-    def within(cls, scope):
-        """The conditions of a scope; `owner` as `resolved` has it."""
+    def within(cls, scope: Mapping[str, Any]) -> list[Any]:
+        """Return the conditions of a scope, in which `owner` is as in `resolved`."""
         others = {name: value for name, value in scope.items() if name != "owner"}
         where = super().within(others)
         if "owner" in scope:
@@ -65,9 +77,12 @@ class Owned(Governed):
         return where
 
     @classmethod
-    def resolved(cls, filters):
-        """The filters, with the ids of all accounts that have the owner's name, or had it
-        when they went. An id is a range of an index, a sub-select is not."""
+    def resolved(cls, filters: dict[str, Any]) -> dict[str, Any]:
+        """Return the filters, with the owner's name replaced by the ids of all accounts
+        that have it, or had it when they were deleted.
+
+        An id is a range of an index; a subquery is not.
+        """
         if "owner" not in filters:
             return filters
         owners = read(
@@ -78,15 +93,18 @@ class Owned(Governed):
         return filters | {"owner": tuple(id for (id,) in owners)}
 
     @classmethod
-    def create(cls, owner_id, **values):
+    def create(  # type: ignore[override]  # an owned record needs its owner
+        cls, owner_id: int, **values: Any
+    ) -> Row[Self]:
+        """Create a record of the account `owner_id`; otherwise as SqlModel.create."""
         caller = g.get("caller")
         if caller and caller.id == owner_id:
-            owner = caller.username  # no need to look
+            owner = caller.username  # saves a query
         else:
-            found = read(
+            rows = read(
                 "owner",
                 lambda: select(USERS.c.username).where(USERS.c.id == bindparam("id")),
                 id=owner_id,
             )
-            owner = found[0][0] if found else None  # whom the foreign key refuses
+            owner = rows[0][0] if rows else None  # then the foreign key fails
         return super().create(owner_id=owner_id, owner=owner, **values)

@@ -1,12 +1,27 @@
 """The queries behind a page of an SqlModel: filters, sort, search, cursor, total."""
 
-from sqlalchemy import and_, bindparam, func, literal, or_, select, tuple_
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from sqlalchemy import Row as SqlRow
+from sqlalchemy import (
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 
 from ..batches import in_batches
 from ..session import sql
 from ..statements import read
 from .conditions import containing, named, shape, stand_ins
-from .pages import MOST_COUNTED, Found, counted
+from .pages import MOST_COUNTED, Found, Page, counted
+from .row import Row
 
 AT_ONCE = 500  # rows of a stream that are in memory
 
@@ -14,34 +29,51 @@ AT_ONCE = 500  # rows of a stream that are in memory
 class PageQueries:
     """A mixin for SqlModel: `page` and `stream`."""
 
+    if TYPE_CHECKING:
+        __table__: ClassVar[Table]
+        Record: ClassVar[type[Any]]
+        scoped_by: ClassVar[tuple[str, ...]]
+        search: Any
+
+        @classmethod
+        def columns(cls) -> list[Any]: ...
+
+        @classmethod
+        def within(cls, scope: Mapping[str, Any]) -> list[Any]: ...
+
+        @classmethod
+        def resolved(cls, filters: dict[str, Any]) -> dict[str, Any]: ...
+
     @classmethod
-    def page(cls, page, **scope):
+    def page(cls, page: Page, **scope: Any) -> Found[Row[Self]]:
+        """Return the records of a page, within a scope."""
         filters = cls.resolved(page.filters)
         values = named("scope_", scope) | named("filter_", filters)
         if page.words:
             values["words"] = containing(page.words)
-        key = (cls, shape(scope), shape(filters), bool(page.words))
+        key: tuple[Any, ...] = (cls, shape(scope), shape(filters), bool(page.words))
 
-        def where():
+        def where() -> list[Any]:
             return cls._chosen(
                 stand_ins("scope_", scope),
                 stand_ins("filter_", filters),
                 bindparam("words") if page.words else None,
             )
 
-        # Only for a page by its number the total is asked for first: where that lies
-        # beyond the end, nothing need be counted past. Else it comes with the rows.
-        total = None
+        # A page by its number is counted first: if it lies beyond the end, no rows need be
+        # skipped. Otherwise the total comes with the rows.
+        total: int | None = None
         if page.offset and page.count != "none":
             total = cls._count(key, where, values, page.count)
             known, exact = counted(total, page.count)
-            if exact and page.offset >= known:
+            if exact and known is not None and page.offset >= known:
                 return Found([], False, known, exact)
-        beyond = bool(page.place and page.place.values is not None)
-        if beyond:
-            values |= {f"place_{n}": v for n, v in enumerate(page.place.values)}
+        place = page.place.values if page.place else None
+        beyond = place is not None
+        if place is not None:
+            values |= {f"place_{n}": v for n, v in enumerate(place)}
         key = (*key, page.sort, page.backward, beyond)
-        rows = []
+        rows: list[Any] = []
         for turn in range(cls._turns(page, beyond)):
             count = page.count if total is None else "none"
             part = read(
@@ -66,34 +98,37 @@ class PageQueries:
         return Found(rows, more, *counted(total, page.count))
 
     @classmethod
-    def stream(cls, page, **scope):
-        """All that `page` would choose, in batches of rows, from one snapshot."""
+    def stream(cls, page: Page, **scope: Any) -> Iterator[Sequence[SqlRow]]:
+        """Yield all records that match a page's filters, in batches, from one snapshot."""
         words = containing(page.words) if page.words else None
         where = cls._chosen(scope, cls.resolved(page.filters), words)
         return in_batches(cls._sorted(page).where(*where), AT_ONCE)
 
     @classmethod
-    def count_by(cls, field, **scope):
-        """How many records in a scope have each value of `field`, as {value: number}."""
+    def count_by(cls, field: str, **scope: Any) -> dict[Any, int]:
+        """Return the number of records in a scope by the value of a field."""
 
-        def statement():
+        def statement() -> Select:
             column = getattr(cls, field)
             counts = select(column, func.count()).group_by(column).order_by(column)
             return counts.where(*cls.within(stand_ins("scope_", scope)))
 
         key = (cls, "count_by", field, shape(scope))
-        return dict(read(key, statement, **named("scope_", scope)))
+        rows: list[Any] = read(key, statement, **named("scope_", scope))
+        return dict(rows)
 
     @classmethod
-    def _chosen(cls, scope, filters, words):
+    def _chosen(
+        cls, scope: Mapping[str, Any], filters: Mapping[str, Any], words: Any
+    ) -> list[Any]:
         where = cls.within(scope) + cls.within(filters)
         if words is not None:
             where.append(cls.search.like(words, escape="/"))
         return where
 
     @classmethod
-    def _sorted(cls, page):
-        statement = select(*cls.columns())
+    def _sorted(cls, page: Page) -> Select:
+        statement: Select = select(*cls.columns())
         for name, descends in page.sort:
             field = getattr(cls, name)
             downwards = descends is not page.backward
@@ -101,8 +136,8 @@ class PageQueries:
         return statement
 
     @classmethod
-    def _index(cls, page, scope):
-        """The name of the index that both finds and sorts the page, or None."""
+    def _index(cls, page: Page, scope: Mapping[str, Any]) -> str | None:
+        """Return the name of the index that both filters and sorts the page, or None."""
         fields = {*page.filters, page.sort[0][0]} - {"id", "owner"}
         wanted = [*cls.scoped_by, *fields, "id"]
         if len(fields) > 1 or not scope.keys() >= set(cls.scoped_by):
@@ -113,29 +148,45 @@ class PageQueries:
         return None
 
     @classmethod
-    def _count(cls, key, where, values, how):
+    def _count(
+        cls,
+        key: tuple[Any, ...],
+        where: Callable[[], list[Any]],
+        values: dict[str, Any],
+        how: str,
+    ) -> int:
         counting = read(
             (*key, "count", how), lambda: cls._counting(where(), how), **values
         )
         return counting[0][0]
 
     @classmethod
-    def _counting(cls, where, how):
-        """The SELECT of how many there are, up to one more than MOST_COUNTED if capped."""
-        some = select(literal(1)).select_from(cls).where(*where)
+    def _counting(cls, where: list[Any], how: str) -> Select:
+        """Return the SELECT of the total; capped, it ends one row after MOST_COUNTED."""
+        some: Select = select(literal(1)).select_from(cls).where(*where)
         if how == "exact":
             return some.with_only_columns(func.count())
-        some = some.limit(MOST_COUNTED + 1).subquery()
-        return select(func.count()).select_from(some)
+        capped = some.limit(MOST_COUNTED + 1).subquery()
+        return select(func.count()).select_from(capped)
 
     @classmethod
-    def _part(cls, page, scope, where, beyond, turn, count):
-        """The SELECT of a page, or of the part of it that lies in one range; each row ends
-        with the total, if that is to be counted."""
+    def _part(
+        cls,
+        page: Page,
+        scope: Mapping[str, Any],
+        where: list[Any],
+        beyond: bool,
+        turn: int,
+        count: str,
+    ) -> Select:
+        """Return the SELECT of a page, or of its part in one range of the index.
+
+        Each row ends with the total, if it is to be counted.
+        """
         statement = cls._sorted(page).where(*where)
         index = cls._index(page, scope)
         if index is not None:
-            # Left to itself MariaDB finds the scope alone, and reads on from its start.
+            # Without a hint, MariaDB uses the index for the scope alone, and scans it.
             for dialect in ("mariadb", "mysql"):
                 statement = statement.with_hint(cls, f"FORCE INDEX ({index})", dialect)
         if beyond:
@@ -146,29 +197,30 @@ class PageQueries:
         return statement.limit(bindparam("limit")).offset(bindparam("offset"))
 
     @classmethod
-    def _turns(cls, page, beyond):
-        """How many ranges of the index are to be read in turn until the page is full."""
+    def _turns(cls, page: Page, beyond: bool) -> int:
+        """Return the number of ranges to read in turn until the page is full."""
         ranges = beyond and sql.engine.dialect.name == "sqlite"
         return len(page.sort) if ranges else 1
 
     @classmethod
-    def _beyond(cls, page):
-        """Conditions that a row lies beyond the cursor's place, for each range of the
-        index that is to be read in turn."""
-        fields = [getattr(cls, name) for name, _ in page.sort]
+    def _beyond(cls, page: Page) -> list[Any]:
+        """Return the conditions for rows beyond the cursor, one for each range of the index
+        that is read in turn."""
+        fields: list[Any] = [getattr(cls, name) for name, _ in page.sort]
         values = [bindparam(f"place_{n}", type_=f.type) for n, f in enumerate(fields)]
         downwards = [descends is not page.backward for _, descends in page.sort]
         dialect = sql.engine.dialect.name
         if len(set(downwards)) == 1 and dialect == "postgresql":
-            # A comparison of rows is one range of the index; PostgreSQL knows that.
+            # PostgreSQL reads a comparison of rows as one range of the index.
             row, place = tuple_(*fields), tuple_(*values)
             return [row < place if downwards[0] else row > place]
-        ranges, alike = [], []
+        ranges: list[Any] = []
+        alike: list[Any] = []
         for field, value, down in zip(fields, values, downwards):
             past = field < value if down else field > value
             ranges.insert(0, and_(*alike, past))
             alike.append(field == value)
-        if dialect == "sqlite":  # it would sort what it reads from several ranges
+        if dialect == "sqlite":  # it would sort the rows of several ranges
             return ranges
         first, value = fields[0], values[0]
         bound = first <= value if downwards[0] else first >= value

@@ -1,7 +1,9 @@
 """RedisModel: a model in Redis, whose records expire."""
 
 import time
-from datetime import UTC, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Self
 
 import orjson
 from flask import g
@@ -13,57 +15,77 @@ from ..redis import redis_store
 from ..session import Changed
 from .columns import now
 from .conditions import folded
-from .pages import Found
+from .pages import Found, Page
 from .schema_model import Described
 
-ONCE = 24 * 3600  # seconds for which an Idempotency-Key is known
-REMEMBERED = 3600  # seconds for which an index knows what has expired, for a late sweep
+ONCE = 24 * 3600  # seconds for which an Idempotency-Key is stored
+REMEMBERED = 3600  # seconds for which an index keeps expired ids, for a late sweep
 
 
 class RedisModel(Described):
     """A model in Redis: records that live for `ttl()` seconds after their last change.
 
-    A record is a string of JSON below its id. Beside it stands an index for each scope in
-    `scopes`: a sorted set of ids, by the second in which they expire, so that what has
-    expired can be dropped from it at any time without a race. Every change does so with
-    what expired more than REMEMBERED seconds ago; whoever reads passes over the rest.
+    A record is a JSON string under its id. For each scope in `scopes` there is an index: a
+    sorted set of ids by the second in which they expire, so that expired ids can be removed
+    at any time without a race. Every change removes those that expired more than REMEMBERED
+    seconds ago; reads skip the others.
+
+    `keyspace`: the prefix of the keys. `scopes`: tuples of names, as `("owner_id",)`.
     """
 
-    scopes = ((),)
+    keyspace: ClassVar[str]
+    scopes: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    _kept: ClassVar[set[str]]
 
-    def __init_subclass__(cls, **kwargs):
+    id: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+    _stored: bytes
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.collection = cls.keyspace
         cls.describe()
         cls._kept = {"id", "version", "created_at", "updated_at", "expires_at"}
         cls._kept.update(cls.write_schema["properties"], *cls.scopes)
 
-    def __init__(self, **values):
+    def __init__(self, **values: Any) -> None:
         self.__dict__.update(values)
 
     @classmethod
-    def ttl(cls):
-        """Seconds that a record lives."""
+    def ttl(cls) -> int:
+        """Return the seconds after which a record expires."""
         raise NotImplementedError
 
     @classmethod
-    def get(cls, id, **scope):
-        """The record, or None."""
+    def get(cls, id: int, **scope: Any) -> Self | None:
+        """Return a record, or None."""
         return cls._loaded(redis_store.get(cls._key(id)), scope)
 
     @classmethod
-    def get_or_404(cls, id, **scope):
+    def get_or_404(cls, id: int, **scope: Any) -> Self:
+        """Return a record. Raises NotFound."""
         record = cls.get(id, **scope)
         if record is None:
             raise NotFound
         return record
 
-    # Nothing is held: a change goes through only if the record is still as it was read.
-    lock_or_404 = get_or_404
+    @classmethod
+    def lock_or_404(cls, id: int, **scope: Any) -> Self:
+        """Return a record to change. Raises NotFound.
+
+        There is no lock: a change succeeds only if the record is still as it was read.
+        """
+        return cls.get_or_404(id, **scope)
 
     @classmethod
-    def create(cls, **values):
-        """A new record; without an `id` among the values it gets the next one."""
+    def create(cls, **values: Any) -> Self:
+        """Create a record. Without an `id` among the values, it gets the next one.
+
+        Raises Changed if a record with this id exists.
+        """
         stored = b""
         if "id" not in values:
             values["id"], stored = cls._next()
@@ -72,24 +94,30 @@ class RedisModel(Described):
         return record._store()
 
     @classmethod
-    def _next(cls):
-        """The id of a new record, and what stands there: something where a request that
-        came before with the same Idempotency-Key died before its end."""
+    def _next(cls) -> tuple[int, bytes]:
+        """Return the id of a new record, and the bytes that are stored under it.
+
+        There are some if an earlier request with the same Idempotency-Key did not end.
+        """
         key, once = cls._key("last"), g.get("once")
         if once is None:
             return redis_store.incr(key), b""
         id = redis_store.eval(NEXT, 2, key, cls._key(f"once:{once}"), ONCE)
-        return id, redis_store.get(cls._key(id)) or b""
+        stored: Any = redis_store.get(cls._key(id))
+        return id, stored or b""
 
-    def update(self, **values):
+    def update(self, **values: Any) -> Self:
+        """Change this record. Raises Changed if it has changed since it was read."""
         self.__dict__.update(values)
         return self._store()
 
-    def delete(self):
+    def delete(self) -> None:
+        """Delete this record. Raises Changed if it has changed since it was read."""
         self._swap(b"")
 
     @classmethod
-    def page(cls, page, **scope):
+    def page(cls, page: Page, **scope: Any) -> Found[Self]:
+        """Return the records of a page, within a scope."""
         ids = cls._living(scope)
         if page.filters or page.words:
             ids = [record.id for record in cls._load(ids) if cls._fits(record, page)]
@@ -104,52 +132,52 @@ class RedisModel(Described):
             records.reverse()
         return Found(records, len(ids) > page.limit, total, total is not None)
 
-    def searchable(self):
-        """The text that `q` looks through."""
+    def searchable(self) -> str:
+        """Return the text that `q` searches."""
         return folded(*(getattr(self, name) for name in self.texts))
 
     @classmethod
-    def _fits(cls, record, page):
+    def _fits(cls, record: Self, page: Page) -> bool:
         return folded(page.words) in record.searchable() and all(
             getattr(record, name) == value for name, value in page.filters.items()
         )
 
     @classmethod
-    def _key(cls, id):
-        # In braces is what a Redis Cluster goes by: all keys of a model in one place, for
-        # a record and its indexes change in one step.
+    def _key(cls, id: int | str) -> str:
+        # A Redis Cluster hashes the part in braces: all keys of a model are on one node,
+        # because a record and its indexes change in one step.
         return f"{{{cls.keyspace}}}:{id}"
 
     @classmethod
-    def _index(cls, scope):
+    def _index(cls, scope: Mapping[str, Any]) -> str:
         names = "".join(f":{name}={value}" for name, value in sorted(scope.items()))
         return f"{{{cls.keyspace}}}:index{names}"
 
     @classmethod
-    def count(cls, **scope):
-        """How many records of a scope there are."""
+    def count(cls, **scope: Any) -> int:
+        """Return the number of records in a scope."""
         return redis_store.zcount(cls._index(scope), *cls._from_now())
 
     @classmethod
-    def _from_now(cls):
-        """What is still to expire, as a range of an index."""
+    def _from_now(cls) -> tuple[str, str]:
+        """Return the range of an index with the ids that have not expired."""
         return f"({int(time.time())}", "+inf"
 
     @classmethod
-    def _living(cls, scope):
-        """The ids in a scope, in order."""
-        ids = redis_store.zrangebyscore(cls._index(scope), *cls._from_now())
+    def _living(cls, scope: Mapping[str, Any]) -> list[int]:
+        """Return the ids in a scope, in order."""
+        ids: Any = redis_store.zrangebyscore(cls._index(scope), *cls._from_now())
         return sorted(map(int, ids))
 
     @classmethod
-    def _load(cls, ids):
+    def _load(cls, ids: Iterable[int]) -> list[Self]:
         if not ids:
             return []
         stored = redis_store.mget([cls._key(id) for id in ids])
         return [record for text in stored if (record := cls._loaded(text, {}))]
 
     @classmethod
-    def _loaded(cls, stored, scope):
+    def _loaded(cls, stored: Any, scope: Mapping[str, Any]) -> Self | None:
         if stored is None:
             return None
         record = cls(**orjson.loads(stored))
@@ -161,17 +189,17 @@ class RedisModel(Described):
         fits = all(getattr(record, name) == value for name, value in scope.items())
         return record if fits else None
 
-    def _store(self):
-        self.version = time.time_ns()  # no two states are alike
+    def _store(self) -> Self:
+        self.version = time.time_ns()  # different for each state
         self.updated_at = now()
         self.expires_at = self.updated_at + timedelta(seconds=self.ttl())
         self._stored = self._swap(dumps({n: getattr(self, n) for n in self._kept}))
         return self
 
-    def _swap(self, new):
-        """Put `new` in the place of what was read, in one step; b"" is nothing.
+    def _swap(self, new: bytes) -> bytes:
+        """Store `new` if the record is still as it was read, in one step; b"" deletes it.
 
-        Raises Changed where something else stands there by now.
+        Raises Changed if it is not.
         """
         keys = [self._key(self.id)]
         for names in self.scopes:
@@ -184,7 +212,7 @@ class RedisModel(Described):
         return new
 
 
-# The next id; for the same KEYS[2] the same again, for ARGV[1] seconds.
+# Returns the next id; the same one for the same KEYS[2], for ARGV[1] seconds.
 NEXT = """
 local known = redis.call('GET', KEYS[2])
 if known then return tonumber(known) end

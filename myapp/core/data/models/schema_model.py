@@ -1,7 +1,9 @@
 """SchemaModel: what both kinds of model derive from `write_schema`."""
 
 import re
+from collections.abc import Callable
 from operator import attrgetter
+from typing import Any, ClassVar
 
 from ...schema.fields import BIGGEST, integer, kinds, moment, reading, text
 from ...schema.validation import Body
@@ -9,34 +11,54 @@ from .columns import indexable
 from .pages import OWN
 from .urls import item_url, url_of
 
-ID = integer(1, BIGGEST, "Never given twice.", 7)
-OWNER = text(1, 64, "The account that this belongs to.", "pythonista")
-CREATED_AT = moment("When it came.")
-UPDATED_AT = moment("When it last changed.")
+ID = integer(1, BIGGEST, "The id, which is never used again.", 7)
+OWNER = text(1, 64, "The username of the owner.", "pythonista")
+CREATED_AT = moment("When the resource was created.")
+UPDATED_AT = moment("When the resource was last modified.")
 
 
-def spoken(model):
-    """What a model's things are called, one of them: `smart lock` for SmartLock."""
+def spoken(model: type) -> str:
+    """Return the name of a model's records, in the singular: `smart lock` for SmartLock."""
     return re.sub(r"(?<=.)(?=[A-Z])", " ", model.__name__).lower()
 
 
 class Described:
-    """What both forms draw from `write_schema`.
+    """The base of both kinds of model: everything that follows from `write_schema`.
 
-    `read_schema`: what is written, with url, id, owner (where there is one) and times.
-    `filters`: the properties that a query may filter by, with their schemas.
+    `read_schema`: the properties of `write_schema`, with url, id, owner (if there is one)
+    and times. `filters`: the properties that a query may filter by, with their schemas.
+    `body`: validates a request body. `shown`: the names of the properties that are stored.
     """
 
-    collection = None  # the address below the prefix; by default the table's name
-    sortable = ("id",)
-    read_only = {}  # more properties that a client reads and does not write
-    write_only = ()  # names of those that it writes and never reads
-    computed = ()  # names of those that `as_json` adds to what is stored
-    unfiltered = ()  # names of those that no query may filter by
-    texts = None  # names of those that `q` looks through; by default all that are text
+    write_schema: ClassVar[dict[str, Any]]
+    read_schema: ClassVar[dict[str, Any]]
+    body: ClassVar[Body]
+    filters: ClassVar[dict[str, dict[str, Any]]]
+    shown: ClassVar[tuple[str, ...]]
+
+    # The path below API_PREFIX; by default the name of the table or keyspace.
+    collection: ClassVar[str] = ""
+    sortable: ClassVar[tuple[str, ...]] = ("id",)
+    # Additional properties, which clients read and do not write.
+    read_only: ClassVar[dict[str, dict[str, Any]]] = {}
+    # Names of properties that clients write and never read.
+    write_only: ClassVar[tuple[str, ...]] = ()
+    # Names of properties that `as_json` adds to the stored ones.
+    computed: ClassVar[tuple[str, ...]] = ()
+    # Names of properties that a query must not filter by.
+    unfiltered: ClassVar[tuple[str, ...]] = ()
+    # Names of properties that `q` searches; by default all strings.
+    texts: ClassVar[tuple[str, ...]] = ()
+
+    _names: ClassVar[tuple[str, ...]]
+    _values: ClassVar[Callable[[Any], tuple[Any, ...]]]
 
     @classmethod
-    def describe(cls):
+    def describe(cls) -> None:
+        """Set the attributes that follow from `write_schema`.
+
+        Raises TypeError if `sortable` or a property's name is not allowed.
+        """
         cls.body = Body(cls.write_schema)
         cls.read_schema = reading(
             cls.__name__,
@@ -80,8 +102,8 @@ class Described:
             )
 
     @classmethod
-    def as_json(cls, record):
-        """What a client reads; `record` is an instance, or a row of its columns."""
+    def as_json(cls, record: Any) -> dict[str, Any]:
+        """Return the representation of a record: an instance, or a row of its columns."""
         url = item_url(cls.collection, record.id)
         values = record if isinstance(record, tuple) else cls._values(record)
         return dict(zip(cls._names, (url, *values)))

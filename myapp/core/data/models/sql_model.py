@@ -2,13 +2,17 @@
 
 import re
 from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sqlalchemy import (
-    Column,
     Index,
     Integer,
+    Select,
+    Table,
     Text,
     UniqueConstraint,
     bindparam,
@@ -16,7 +20,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import declared_attr
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from ...errors import Conflict, InvalidReference, NotFound, fault
 from ...schema.fields import REFERS, kinds
@@ -26,64 +30,79 @@ from .columns import KEY, MOMENT, MOST_SEARCHED, SEARCHED, column_for, now, refe
 from .conditions import folded, named, shape, stand_ins
 from .owned import Owned
 from .page_queries import PageQueries
+from .row import Row
 from .schema_model import Described, spoken
+
+if TYPE_CHECKING:
+    from ..session import Base as Model  # a type checker cannot evaluate `sql.Model`
+else:
+    Model = sql.Model
 
 REBUILD_ROWS = 500  # in one unit of work
 
 
-class SqlModel(PageQueries, Described, sql.Model):
+class SqlModel(PageQueries, Described, Model):
     """A model in the SQL database: a column for each property of `write_schema`.
 
-    Reading selects rows of just the columns that are shown; `lock_or_404` loads an
-    instance.
+    `get_or_404`, `create` and `page` return a Row of the columns that are shown;
+    `lock_or_404` returns an instance.
 
-    `references`: {name: model} of the properties that are the id of another thing, which
-    must be there and, where things of both have owners, have the same one. A reference that
-    is optional is emptied when that thing goes; a required one takes this along.
-    `unique`: names of the properties that no two things may have alike, of those that are
-    of one owner or hang below one thing, else of all.
+    `references`: {name: model} of the properties that are ids of other records. Such a
+    record must exist and, if both models have owners, have the same owner. When it is
+    deleted, an optional reference becomes null; with a required one, this record is deleted
+    too.
+    `unique`: names of the properties whose values are unique, within one owner or one
+    parent if there is one.
     """
 
     __abstract__ = True
 
-    references = {}
-    unique = ()
-    scoped_by = ()  # names of the columns that every page is within one value of
-    hidden = ("version",)  # what reading selects beside what is shown
+    if TYPE_CHECKING:
+        __table__: ClassVar[Table]
 
-    id = Column(KEY, primary_key=True)
-    version = Column(Integer, nullable=False, default=1)
-    created_at = Column(MOMENT, nullable=False, default=now)
-    updated_at = Column(MOMENT, nullable=False, default=now, onupdate=now)
+    references: "ClassVar[dict[str, type[SqlModel]]]" = {}
+    unique: ClassVar[tuple[str, ...]] = ()
+    # Names of the columns of which every page has a single value.
+    scoped_by: ClassVar[tuple[str, ...]] = ()
+    # Names of the columns that a Row has in addition to those that are shown.
+    hidden: ClassVar[tuple[str, ...]] = ("version",)
+    Record: ClassVar[type[Any]]
+
+    id: Mapped[int] = mapped_column(KEY, primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, nullable=False, default=1)
+    created_at: Mapped[datetime] = mapped_column(MOMENT, nullable=False, default=now)
+    updated_at: Mapped[datetime] = mapped_column(
+        MOMENT, nullable=False, default=now, onupdate=now
+    )
 
     @declared_attr
-    def search(cls):
+    def search(cls) -> Mapped[str]:
         fields = cls.write_schema["properties"]
         length = sum(fields[name].get("maxLength", 0) for name in cls.texts)
         kind = Text if length <= MOST_SEARCHED else SEARCHED
-        return Column(kind, nullable=False, default="")
+        return mapped_column(kind, nullable=False, default="")
 
     @declared_attr.directive
-    def __mapper_args__(cls):
+    def __mapper_args__(cls) -> dict[str, Any]:
         return {"version_id_col": cls.version}
 
     @declared_attr.directive
-    def __table_args__(cls):
-        # The scope comes first in each, for a page is within it, and the id last, for
-        # ties go by it; so an index serves both to find and to sort.
+    def __table_args__(cls) -> tuple[Any, ...]:
+        # The scope comes first, because each page is within it, and the id last, because
+        # it orders ties; so one index serves both to filter and to sort.
         names = [dict.fromkeys((name, "id")) for name in cls.indexed()]
         orders = [(*cls.scoped_by, *fields) for fields in names]
         return (
             *(Index(None, *order) for order in orders if order != ("id",)),
             *(UniqueConstraint(*cls.scoped_by, name) for name in cls.unique),
             {
-                "sqlite_autoincrement": True,  # an id never comes back after a deletion
+                "sqlite_autoincrement": True,  # an id is never used again
                 "mysql_charset": "utf8mb4",
                 "mysql_collate": "utf8mb4_nopad_bin",
             },
         )
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         if not cls.__dict__.get("__abstract__"):
             cls.collection = cls.collection or cls.__tablename__
             for name, other in cls.references.items():
@@ -94,39 +113,44 @@ class SqlModel(PageQueries, Described, sql.Model):
                     continue
                 if hasattr(cls, name):
                     raise TypeError(
-                        f"{cls.__name__}.{name} is taken: name it otherwise"
+                        f"{cls.__name__}.{name} is taken: choose another name"
                     )
-                other = cls.references.get(name)
-                made = reference_to(other, schema) if other else column_for(schema)
-                setattr(cls, name, made)
-                if other and "null" in kinds(schema):
-                    event.listen(other, "before_delete", cls._letting_go(name))
-            cls.Record = namedtuple("Record", (*cls.shown, *cls.hidden))
+                referenced = cls.references.get(name)
+                if referenced:
+                    setattr(cls, name, reference_to(referenced, schema))
+                else:
+                    setattr(cls, name, column_for(schema))
+                if referenced and "null" in kinds(schema):
+                    event.listen(referenced, "before_delete", cls._letting_go(name))
+            fields = (*cls.shown, *cls.hidden)
+            cls.Record = namedtuple("Record", fields)  # type: ignore[misc]  # dynamic
         super().__init_subclass__(**kwargs)
 
     @classmethod
-    def columns(cls):
-        """What reading selects."""
+    def columns(cls) -> list[Any]:
+        """Return the columns of a Row."""
         return [getattr(cls, name) for name in (*cls.shown, *cls.hidden)]
 
     @classmethod
-    def indexed(cls):
-        """Names of the fields that an index serves."""
+    def indexed(cls) -> Iterable[str]:
+        """Return the names of the fields that an index serves."""
         return cls.sortable
 
     @classmethod
-    def within(cls, scope):
-        """The conditions of a scope."""
+    def within(cls, scope: Mapping[str, Any]) -> list[Any]:
+        """Return the conditions of a scope."""
         return [getattr(cls, name) == value for name, value in scope.items()]
 
     @classmethod
-    def resolved(cls, filters):
-        """The filters as `within` takes them."""
+    def resolved(cls, filters: dict[str, Any]) -> dict[str, Any]:
+        """Return a client's filters in the form that `within` takes."""
         return filters
 
     @classmethod
-    def get_or_404(cls, id, **scope):
-        def one():
+    def get_or_404(cls, id: int, **scope: Any) -> Row[Self]:
+        """Return a record to read. Raises NotFound."""
+
+        def one() -> Select:
             conditions = cls.within(stand_ins("scope_", scope))
             return select(*cls.columns()).where(cls.id == bindparam("id"), *conditions)
 
@@ -136,7 +160,11 @@ class SqlModel(PageQueries, Described, sql.Model):
         return cls.Record._make(rows[0])
 
     @classmethod
-    def lock_or_404(cls, id, **scope):
+    def lock_or_404(cls, id: int, **scope: Any) -> Self:
+        """Return an instance to change, locked until the transaction ends.
+
+        Raises NotFound.
+        """
         statement = select(cls).where(cls.id == id, *cls.within(scope))
         statement = statement.with_for_update(of=cls)
         record = sql.session.scalars(statement).first()
@@ -145,16 +173,20 @@ class SqlModel(PageQueries, Described, sql.Model):
         return record
 
     @classmethod
-    def is_there(cls, id, **scope):
-        """Whether there is such a record; it stays until this transaction ends."""
-        found = select(cls.id).where(cls.id == id, *cls.within(scope))
-        held = found.with_for_update(read=True, key_share=True)
-        return sql.session.execute(held).first() is not None
+    def is_there(cls, id: int, **scope: Any) -> bool:
+        """Return True if the record exists; no other transaction can delete it before this
+        one ends."""
+        statement = select(cls.id).where(cls.id == id, *cls.within(scope))
+        locked = statement.with_for_update(read=True, key_share=True)
+        return sql.session.execute(locked).first() is not None
 
     @classmethod
-    def create(cls, **values):
-        """A new record, to read. Among `values` may be what is shown and is no column.
-        Raises 422 where a reference leads nowhere, 409 where what is unique is taken.
+    def create(cls, **values: Any) -> Row[Self]:
+        """Create a record; return it, to read.
+
+        `values` may include properties that are shown and not stored. Raises
+        InvalidReference if a reference names no record, and Conflict if a unique value is
+        taken.
         """
         cls._must_refer(values, values.get("owner_id"))
         values = cls._made() | values
@@ -162,7 +194,7 @@ class SqlModel(PageQueries, Described, sql.Model):
         columns = cls.__table__.columns
         row = {name: value for name, value in values.items() if name in columns}
 
-        def insert():
+        def insert() -> Any:
             new = sql.insert(cls.__table__).values(parameters(row))
             return new.returning(cls.id)
 
@@ -173,21 +205,21 @@ class SqlModel(PageQueries, Described, sql.Model):
         return cls.Record._make(map(values.get, cls.Record._fields))
 
     @classmethod
-    def _made(cls):
-        """What the columns of a new record hold where nothing is said."""
+    def _made(cls) -> dict[str, Any]:
+        """Return the default values of a new record's columns."""
         defaults = cls._defaults().items()
         return {name: d(None) if callable(d) else d for name, d in defaults}
 
     @classmethod
     @cache
-    def _defaults(cls):
-        """What a column holds where nothing is said, or what makes it."""
-        columns = cls.__table__.columns
+    def _defaults(cls) -> dict[str, Any]:
+        """Return the defaults of the columns: values, or functions that return them."""
+        columns: Any = cls.__table__.columns
         return {column.key: column.default.arg for column in columns if column.default}
 
     @classmethod
-    def create_many(cls, bodies, **values):
-        """New records from an iterable of bodies, all with the same `values` beside."""
+    def create_many(cls, bodies: Iterable[Mapping[str, Any]], **values: Any) -> None:
+        """Create records from request bodies, each with the same additional `values`."""
         alike = {**cls._made(), **values}
         del alike["search"]
         written = [name for name in cls.write_schema["properties"] if name not in alike]
@@ -197,9 +229,10 @@ class SqlModel(PageQueries, Described, sql.Model):
         ]
         insert_all(cls.__table__, (*written, "search"), rows, alike)
 
-    def update(self, **values):
-        """Change it. Raises 422 and 409 as `create` does."""
-        # Who deletes a thing waits for what refers to it: never the other way round.
+    def update(self, **values: Any) -> Self:
+        """Change this record. Raises InvalidReference and Conflict, as `create` does."""
+        # Lock only new references: a deletion locks a record before those that refer to it,
+        # so two transactions could otherwise wait for each other.
         others = {n: v for n, v in values.items() if v != getattr(self, n)}
         self._must_refer(others, getattr(self, "owner_id", None))
         for name, value in values.items():
@@ -210,66 +243,70 @@ class SqlModel(PageQueries, Described, sql.Model):
         return self
 
     @classmethod
-    def _must_refer(cls, values, owner_id):
+    def _must_refer(cls, values: Mapping[str, Any], owner_id: int | None) -> None:
         faults = []
         for name in cls.references.keys() & values.keys():
             other, id = cls.references[name], values[name]
             scope = {"owner_id": owner_id} if issubclass(other, Owned) else {}
             if id is not None and not other.is_there(id, **scope):
-                faults.append(fault(f"/{name}", f"there is no such {spoken(other)}"))
+                faults.append(fault(f"/{name}", f"No such {spoken(other)}."))
         if faults:
             raise InvalidReference(errors=faults)
 
     @classmethod
     @contextmanager
-    def _taken(cls):
-        """What writes something that may be taken; the database decides, and names the
-        index or the columns."""
+    def _taken(cls) -> Iterator[None]:
+        """Raise Conflict if the block violates a unique constraint, whose index or columns
+        the database's message names."""
         try:
             yield
         except IntegrityError as error:
-            said, table = str(error.orig), cls.__tablename__
+            message, table = str(error.orig), cls.__tablename__
             for name in cls.unique:
                 index = "_".join(("uq", table, *cls.scoped_by, name))
-                if re.search(rf"\b({index}|{table}[.]{name})\b", said):
+                if re.search(rf"\b({index}|{table}[.]{name})\b", message):
                     raise Conflict(f"The {name} is taken.") from None
             raise
 
     @classmethod
-    def _letting_go(cls, name):
-        """What a thing does, before it goes, to those that refer to it by `name`. The
-        foreign key would empty it, but not say when they changed."""
+    def _letting_go(cls, name: str) -> Callable[..., None]:
+        """Return a listener that sets references to a deleted record to null.
 
-        def let_go(_mapper, connection, other):
+        The foreign key would do so without changing `version` and `updated_at`.
+        """
+
+        def let_go(_mapper: Any, connection: Any, other: Any) -> None:
             about = sql.update(cls).where(getattr(cls, name) == other.id)
             connection.execute(about.values({name: None}))
 
         return let_go
 
-    def delete(self):
+    def delete(self) -> None:
+        """Delete this record."""
         sql.session.delete(self)
         sql.session.flush()
 
-    def searchable(self):
-        """The text that `q` looks through."""
+    def searchable(self) -> str:
+        """Return the text that `q` searches."""
         return folded(*(getattr(self, name) for name in self.texts))
 
     @classmethod
-    def search_anew(cls):
+    def search_anew(cls) -> int:
         """Rebuild the search text of every record; return how many differed.
 
         Versions and times of the records stay.
         """
-        total, last, records = 0, 0, True
-        while records:
+        total, last, more = 0, 0, True
+        while more:
             with unit_of_work():
-                some = (
+                batch = (
                     select(cls)
                     .where(cls.id > last)
                     .order_by(cls.id)
                     .limit(REBUILD_ROWS)
                 )
-                records = sql.session.scalars(some.with_for_update()).all()
+                records = sql.session.scalars(batch.with_for_update()).all()
+                more = bool(records)
                 for record in records:
                     text, last = record.searchable(), record.id
                     if record.search != text:
