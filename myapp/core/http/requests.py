@@ -142,7 +142,7 @@ def merged(
     try:
         result = merge(target, patch)
     except RecursionError:
-        raise Malformed("The request body is nested too deeply.") from None
+        raise Malformed("The body is nested too deeply.") from None
     # An unknown property that is set to null disappears in the merge; it must be an error,
     # as one that is set to a value is.
     return shape.body.check({**dict.fromkeys(patch.keys() - names), **result})
