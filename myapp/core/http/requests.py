@@ -55,7 +55,7 @@ def accepts(
 
     `shape`: a model, or a write schema. Raises 400, 413, 415 or 422.
     """
-    body = getattr(shape, "body", None) or Body(shape)
+    body = Body(shape) if isinstance(shape, dict) else shape.body
 
     def decorator(verb: Callable[..., R]) -> Callable[..., R]:
         @wraps(verb)
@@ -106,7 +106,7 @@ def _document_body(
     conflicts = [f"The {name} is taken." for name in getattr(shape, "unique", ())]
     violations = ["The request body violates the schema."]
     for name in getattr(shape, "references", ()):
-        violations.append(f"The {name} does not exist.")
+        violations.append(f"No such {name}.")
     responses = {
         "400": problem_response("The request body is not valid JSON."),
         "413": problem_response("The request body is too large."),
