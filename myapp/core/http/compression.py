@@ -1,13 +1,15 @@
-"""Content codings (RFC 9110 §8.4): zstd or gzip, for who takes them and where it pays.
+"""Content codings (RFC 9110 §8.4): zstd or gzip, if the client accepts one and it pays.
 
-An item's own answer is never coded: its ETag is what If-Match brings back, and a coding
-would make it another one. What is coded has an ETag of its own for each coding.
+The response with a single item is never compressed: clients send its ETag back as If-Match,
+and each coding is a representation with an ETag of its own.
 """
 
 import sys
 import zlib
+from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import lru_cache
+from typing import Protocol
 
 from flask import request
 from werkzeug.datastructures import Accept
@@ -18,35 +20,47 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-SMALLEST = 1024  # bytes; fewer travel in one packet anyway
-CODINGS = {  # the better first
+SMALLEST = 1024  # bytes; a smaller body fits into one packet anyway
+
+
+class Compressor(Protocol):
+    """The interface that the compressors of zlib and zstd share."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+CODINGS: dict[str, Callable[[], Compressor]] = {  # in order of preference
     "zstd": lambda: zstd.ZstdCompressor(level=3),
     "gzip": lambda: zlib.compressobj(6, wbits=31),
 }
 
 
-def coding():
-    """The coding that this request's client likes best, or None for none."""
+def coding() -> str | None:
+    """Return the coding that the client prefers, or None."""
     return chosen(request.headers.get("Accept-Encoding", ""))
 
 
 @lru_cache(256)
-def chosen(accepted):
-    """The best coding that an Accept-Encoding lets us use, or None."""
+def chosen(accepted: str) -> str | None:
+    """Return the best coding for an Accept-Encoding header, or None."""
     if not accepted:
         return None
     best = parse_accept_header(accepted, Accept).best_match([*CODINGS, "identity"])
     return best if best in CODINGS else None
 
 
-def coded(data, coding):
-    """These bytes in a coding."""
+def coded(data: bytes, coding: str) -> bytes:
+    """Return `data` compressed with `coding`, a key of CODINGS."""
     compressor = CODINGS[coding]()
     return compressor.compress(data) + compressor.flush()
 
 
-def coded_pieces(pieces, coding):
-    """A stream of bytes in a coding; it ends when they do."""
+def coded_pieces(
+    pieces: Generator[bytes, None, None], coding: str
+) -> Generator[bytes, None, None]:
+    """Yield a stream of bytes, compressed with `coding`; close `pieces` at the end."""
     compressor = CODINGS[coding]()
     with closing(pieces):
         for piece in pieces:

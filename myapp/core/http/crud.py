@@ -1,12 +1,12 @@
-"""CrudResource: the five verbs of a feature that needs nothing else.
+"""CrudResource: the usual verbs, for a feature that needs nothing else.
 
     books = FeatureApi("books", "Books, each of an account.", owned=True)
     CrudResource.register(books, Book, one="a book")
 
-This mounts `/` and `/<int:id>`, with the decorators of verbs that are written out. It is a
-call, like `register_api` in Flask's documentation of class-based views, because such a
-feature has nothing to say but its model and what a record is called. To leave verbs out,
-name the others in `only`. To change a verb, override its method; its decorators stay:
+This mounts `/` and `/<int:id>`, with the same decorators as verbs that are written out. It
+is a call, like `register_api` in Flask's documentation of class-based views, because such a
+feature defines only its model and the noun for a record. To omit verbs, name the others in
+`only`. To change a verb, override its method; its decorators stay:
 
     class Books(CrudResource):
         def create(self, body):
@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from flask import g
+from flask import Response, g
 
 from ..data.models.child import Below
 from ..data.models.owned import Governed
@@ -39,7 +39,8 @@ from .resource import Resource
 from .responses import answers, answers_nothing
 
 Model = type[SqlModel] | type[RedisModel]
-SCOPED = (Governed, Below)  # their records belong to an account or to a parent
+# Models whose records belong to an account or to a parent record.
+SCOPED = (Governed, Below)
 ITEM, COLLECTION = "/<int:id>", "/"
 VERBS = ("list", "create", "read", "replace", "change", "remove")
 
@@ -47,7 +48,7 @@ VERBS = ("list", "create", "read", "replace", "change", "remove")
 class CrudResource(Resource):
     """The verbs of `model`. `parent`: the id of the parent record, if there is one.
 
-    Docstrings become the summaries in the documents.
+    The docstrings of the methods are the summaries in the documents.
     """
 
     model: Model
@@ -80,29 +81,38 @@ class CrudResource(Resource):
         self.lock(id, **parent).delete()
 
     def lock(self, id: int, **parent: int) -> Any:
-        """Return the record, to change it, if the request's preconditions hold."""
+        """Return the record, locked for a change.
+
+        Raises 404, and 412 or 428 if the request's preconditions are not met.
+        """
         record = self.model.lock_or_404(id, **self.writable(parent))
         must_match(record)
         return record
 
     def readable(self, parent: dict[str, int]) -> dict[str, Any]:
-        """Return the scope that the caller may read; an open model has no scope."""
-        scoped = issubclass(self.model, SCOPED)
-        return self.model.readable(*parent.values()) if scoped else {}
+        """Return the scope that the caller may read; empty for a model without scopes."""
+        if not issubclass(self.model, SCOPED):
+            return {}
+        return self.model.readable(*parent.values())
 
     def writable(self, parent: dict[str, int]) -> dict[str, Any]:
-        """Return the scope that the caller may change."""
-        scoped = issubclass(self.model, SCOPED)
-        return self.model.writable(*parent.values()) if scoped else {}
+        """Return the scope that the caller may change; empty without scopes."""
+        if not issubclass(self.model, SCOPED):
+            return {}
+        return self.model.writable(*parent.values())
 
     @classmethod
     def register(
         cls, feature: FeatureApi, model: Model, one: str, only: Collection[str] = VERBS
     ) -> None:
-        """Mount the verbs in `only`. Call this in the feature's endpoints.py."""
+        """Mount the verbs in `only`. Call this in the feature's endpoints.py.
+
+        `one`: a record, as the summaries name it, with its article.
+        """
         many = f"{'your' if issubclass(model, Governed) else 'the'} {model.collection}"
         words = {"one": one, "many": many.replace("_", " ")}
-        module = sys._getframe(1).f_globals["__name__"]  # as namedtuple finds it
+        # The caller's module; collections.namedtuple finds it in the same way.
+        module = sys._getframe(1).f_globals["__name__"]
         resources: dict[str, dict[str, Any]] = {}
         for name, address, verb in verbs_of(model):
             if name in only:
@@ -112,56 +122,64 @@ class CrudResource(Resource):
         for address, attributes in resources.items():
             attributes |= {"model": model, "__module__": module}
             if address == ITEM and issubclass(model, RedisModel):
-                attributes["writes"] = False  # to the SQL database
+                attributes["writes"] = False  # not to the SQL database
             name = model.__name__ + ("Item" if address == ITEM else "Collection")
             feature.route(address)(type(name, (cls,), attributes))
 
 
-def verbs_of(model: Model) -> Iterator[tuple[str, str, Callable[..., Any]]]:
-    """Yield the name, the address and the method of each verb."""
+def verbs_of(model: Model) -> Iterator[tuple[str, str, Callable[..., Response]]]:
+    """Yield the name, the path and the function of each verb."""
+    for name, function in _collection_verbs(model):
+        yield name, COLLECTION, function
+    for name, function in _item_verbs(model):
+        yield name, ITEM, function
 
+
+def _collection_verbs(model: Model) -> Iterator[tuple[str, Callable[..., Response]]]:
     @requires()
     @paged(model)
-    def get(self, page, **parent):
+    def get(self: CrudResource, page: Page, **parent: int) -> Found:
         return self.list(page, **parent)
 
-    yield "list", COLLECTION, get
+    yield "list", get
 
     @requires()
     @idempotent
     @accepts(model)
     @answers(model, 201)
-    def post(self, body, **parent):
+    def post(self: CrudResource, body: dict[str, Any], **parent: int) -> Any:
         return self.create(body, **parent)
 
-    yield "create", COLLECTION, post
+    yield "create", post
 
+
+def _item_verbs(model: Model) -> Iterator[tuple[str, Callable[..., Response]]]:
     @requires()
     @answers(model)
-    def get(self, id, **parent):
+    def get(self: CrudResource, id: int, **parent: int) -> Any:
         return self.read(id, **parent)
 
-    yield "read", ITEM, get
+    yield "read", get
 
     @requires()
     @accepts(model)
     @answers(model)
-    def put(self, id, body, **parent):
+    def put(self: CrudResource, id: int, body: dict[str, Any], **parent: int) -> Any:
         return self.replace(id, body, **parent)
 
-    yield "replace", ITEM, put
+    yield "replace", put
 
     @requires()
     @accepts_patch(model)
     @answers(model)
-    def patch(self, id, patch, **parent):
+    def patch(self: CrudResource, id: int, patch: Any, **parent: int) -> Any:
         return self.change(id, patch, **parent)
 
-    yield "change", ITEM, patch
+    yield "change", patch
 
     @requires()
     @answers_nothing
-    def delete(self, id, **parent):
-        return self.remove(id, **parent)
+    def delete(self: CrudResource, id: int, **parent: int) -> None:
+        self.remove(id, **parent)
 
-    yield "remove", ITEM, delete
+    yield "remove", delete

@@ -1,42 +1,55 @@
-"""Whole collections as a download, streamed in constant memory from one snapshot.
+"""Download whole collections, streamed in constant memory from one snapshot.
 
-CSV (RFC 4180) for spreadsheets, NDJSON for programs. A cell that a spreadsheet would run
-as a formula gets an apostrophe before it, and so does one that begins with an apostrophe,
-so that `unguarded` finds out what was there.
+CSV (RFC 4180) is for spreadsheets, NDJSON for programs. A CSV cell that a spreadsheet would
+run as a formula is prefixed with an apostrophe. A cell that begins with an apostrophe gets
+one more, so that `unguarded` can restore every text.
 """
 
 import csv
 import io
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from functools import wraps
+from typing import Any, ParamSpec
 
 from flask import Response, request, stream_with_context
 
+from ..data.models.schema_model import Described
 from ..schema.operation import carrying, describes, problem_response
 from ..schema.serialization import dumps
 from .compression import coded_pieces, coding
 from .query import checked, chosen, filter_parameters, one_of, query
+
+P = ParamSpec("P")
+Pieces = Generator[bytes, None, None]
+Batches = Generator[Iterable[Any], None, None]  # of records, or of rows of values
 
 TYPES = {
     "csv": "text/csv; charset=utf-8; header=present",
     "ndjson": "application/x-ndjson",
 }
 FILE = {"schema": {"type": "string", "format": "binary"}}
-# What begins a formula; the wide ones do in Chinese, Japanese and Korean spreadsheets.
+# Characters that begin a formula. Chinese, Japanese and Korean spreadsheets accept the
+# full-width ones too.
 RUNS = frozenset("=+-@\t\r\n＝＋－＠'")
 
 
-def exports(model):
-    """Answer with all records as a download; the verb gets what the query asks for as
-    `page`, and returns batches of records."""
+def exports(
+    model: type[Described],
+) -> Callable[[Callable[P, Batches]], Callable[P, Response]]:
+    """Respond with all records of `model` that match the query, as a download.
 
-    def decorator(verb):
+    The verb gets the sort order, the filters and the search as `page`, and returns a
+    generator of batches of records. Invalid query parameters raise 400.
+    """
+
+    def decorator(verb: Callable[..., Batches]) -> Callable[..., Response]:
         @wraps(verb)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: Any, **kwargs: Any) -> Response:
             with checked() as check:
                 form = check("format", one_of(*TYPES), "csv")
                 page = chosen(model, check)
-            pieces = ()
+            pieces = no_pieces()
             if request.method == "GET":
                 batches = verb(*args, page=page, **kwargs)
                 pieces = begun(ENCODERS[form](model, batches))
@@ -48,7 +61,7 @@ def exports(model):
             parameters=[
                 query(
                     "format",
-                    "For spreadsheets, or for programs.",
+                    "The format: CSV for spreadsheets, NDJSON for programs.",
                     type="string",
                     enum=list(TYPES),
                     default="csv",
@@ -57,60 +70,76 @@ def exports(model):
             ],
             responses={
                 "200": {
-                    "description": "All that match.",
+                    "description": "All matching records.",
                     "headers": carrying("Content-Disposition"),
                     "content": content,
                 },
-                "400": problem_response("A query parameter makes no sense."),
+                "400": problem_response("A query parameter is invalid."),
             },
         )
 
     return decorator
 
 
-def answers_csv(stem, names):
-    """Answer with a CSV of these columns; the verb returns batches of rows."""
+def answers_csv(
+    stem: str, names: Iterable[str]
+) -> Callable[[Callable[P, Batches]], Callable[P, Response]]:
+    """Respond with a CSV file `stem`.csv whose columns are `names`.
 
-    def decorator(verb):
+    The verb returns a generator of batches of rows.
+    """
+
+    def decorator(verb: Callable[..., Batches]) -> Callable[..., Response]:
         @wraps(verb)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: Any, **kwargs: Any) -> Response:
             batches = verb(*args, **kwargs)
-            reads = request.method == "GET"
-            return download(begun(lines(names, batches)) if reads else (), "csv", stem)
+            is_get = request.method == "GET"
+            pieces = begun(lines(names, batches)) if is_get else no_pieces()
+            return download(pieces, "csv", stem)
 
-        described = {
-            "description": "All of them.",
+        response = {
+            "description": "All rows.",
             "headers": carrying("Content-Disposition"),
             "content": {"text/csv": FILE},
         }
-        return describes(wrapper, responses={"200": described})
+        return describes(wrapper, responses={"200": response})
 
     return decorator
 
 
-def download(pieces, form, stem):
-    """The response that streams these pieces of a file of that form."""
-    used = coding()
-    if used:
-        pieces = coded_pieces(pieces, used)
+def download(pieces: Pieces, form: str, stem: str) -> Response:
+    """Return a response that streams `pieces` as the file `stem`.`form`.
+
+    `form` is a key of TYPES.
+    """
+    content_coding = coding()
+    if content_coding:
+        pieces = coded_pieces(pieces, content_coding)
     response = Response(stream_with_context(pieces), content_type=TYPES[form])
     response.headers["Cache-Control"] = "no-store"
     response.headers["Vary"] = "Authorization, Accept-Encoding"
-    if used:
-        response.headers["Content-Encoding"] = used
-    name = f'attachment; filename="{stem}.{form}"'
-    response.headers["Content-Disposition"] = name
+    if content_coding:
+        response.headers["Content-Encoding"] = content_coding
+    disposition = f'attachment; filename="{stem}.{form}"'
+    response.headers["Content-Disposition"] = disposition
     return response
 
 
-def begun(pieces):
-    """The same pieces. The first is there already: what fails until then is answered
-    with a problem, and what fails later breaks the download off, after a quote that is
-    never closed: behind a proxy, the end of a connection may look like that of a file.
+def no_pieces() -> Pieces:
+    """Yield nothing: the content of the response to a HEAD request."""
+    yield from ()
+
+
+def begun(pieces: Pieces) -> Pieces:
+    """Return the same pieces, with the first one already computed.
+
+    An error in the first piece is raised here, so that the client gets a problem. A later
+    error aborts the download after a quote that is never closed: behind a proxy, a closed
+    connection may look like the end of the file, but the unclosed quote makes it invalid.
     """
     first = next(pieces)
 
-    def all_of_them():
+    def resume() -> Pieces:
         yield first
         try:
             yield from pieces
@@ -118,25 +147,25 @@ def begun(pieces):
             yield b'"'
             raise
 
-    return all_of_them()
+    return resume()
 
 
-def as_ndjson(model, batches):
-    """A line of JSON for each record."""
+def as_ndjson(model: type[Described], batches: Batches) -> Pieces:
+    """Yield a piece for each batch: a line of JSON for each record."""
     with closing(batches):
         for records in batches:
             yield b"".join(dumps(model.as_json(record)) + b"\n" for record in records)
 
 
-def as_csv(model, batches):
-    """A line of names, then a line for each record."""
+def as_csv(model: type[Described], batches: Batches) -> Pieces:
+    """Yield a line of property names, then a line for each record."""
     with closing(batches):
         rows = ((model.as_json(record).values() for record in b) for b in batches)
         yield from lines(model.read_schema["properties"], rows)
 
 
-def lines(names, batches):
-    """CSV: a line of names, then one for each row of values, a piece for each batch."""
+def lines(names: Iterable[str], batches: Batches) -> Pieces:
+    """Yield CSV, a piece for each batch: a line of names, then one for each row."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(names)
@@ -149,16 +178,22 @@ def lines(names, batches):
             text.truncate()
 
 
-ENCODERS = {"csv": as_csv, "ndjson": as_ndjson}
+ENCODERS: dict[str, Callable[[type[Described], Batches], Pieces]] = {
+    "csv": as_csv,
+    "ndjson": as_ndjson,
+}
 
 
-def cell(value):
-    """A value as a cell: a text made harmless, nothing for null, else as in JSON."""
+def cell(value: Any) -> str:
+    """Return a value as a CSV cell.
+
+    Formulas in texts are escaped, null is empty, and other values are written as in JSON.
+    """
     if isinstance(value, str):
         return "'" + value if value[:1] in RUNS else value
     return "" if value is None else dumps(value).decode().strip('"')
 
 
-def unguarded(text):
-    """What a cell held before `cell` made it harmless."""
+def unguarded(text: str) -> str:
+    """Return the text that `cell` escaped."""
     return text[1:] if text[:1] == "'" and text[1:2] in RUNS else text

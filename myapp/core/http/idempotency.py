@@ -1,12 +1,14 @@
-"""Idempotency-Key: however often a client sends a POST, it happens once.
+"""Idempotency-Key: a POST is carried out once, however often a client sends it.
 
-The key, the response and what was created are committed together. A second request with
+The key, the response and the created record are committed together. A second request with
 the same key waits for the first one to end, and gets its response.
 """
 
 import re
+from collections.abc import Callable
 from functools import wraps
 from hashlib import blake2b
+from typing import Any, ParamSpec
 
 from flask import Response, current_app, g, request
 from sqlalchemy.exc import OperationalError
@@ -17,11 +19,13 @@ from ..errors import Conflict, Invalid, Malformed, fault
 from ..jobs.schedule import every
 from ..schema.operation import carrying, describes, problem_response
 
-VISIBLE = "!-~"  # of ASCII
+P = ParamSpec("P")
+
+VISIBLE = "!-~"  # the range of visible ASCII characters
 FORM = re.compile(f"[{VISIBLE}]{{1,255}}")
-OTHER_BODY = "The Idempotency-Key came with another body."
-STILL_RUNNING = "The first request with this key is still running."
-STRANGER = 0  # the account of clients that have none
+OTHER_BODY = "The Idempotency-Key was used with another request."
+STILL_RUNNING = "The first request with this Idempotency-Key is still running."
+STRANGER = 0  # the account id of anonymous clients
 REPLAYED = (
     "Cache-Control",
     "Content-Type",
@@ -32,38 +36,45 @@ REPLAYED = (
 )
 
 
-def idempotent(verb):
-    """Answer a repeated Idempotency-Key with the first answer, and do nothing."""
+def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
+    """Carry out a POST once for each Idempotency-Key, and replay its response after that.
+
+    A request without the header is carried out each time. Raises 400 if the key is
+    malformed, 409 if the first request is still running, and 422 if the key was used with
+    another request.
+    """
 
     @wraps(verb)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Response:
         key = request.headers.get("Idempotency-Key")
         if key is None:
             return verb(*args, **kwargs)
         if not FORM.fullmatch(key):
-            wrong = "must be 1 to 255 visible ASCII characters"
-            raise Malformed(errors=[fault("/Idempotency-Key", wrong)])
+            detail = "Must be 1 to 255 visible ASCII characters."
+            raise Malformed(errors=[fault("/Idempotency-Key", detail)])
         caller = g.get("caller")
         key_of = {"account_id": caller.id if caller else STRANGER, "key": key}
         if not claim(key_of):
             first = find(key_of)
             if first:
                 return replayed(first)
-        # Code outside the transaction finds by this what an earlier attempt created.
+        # Redis is outside the transaction: by this digest, a retry finds the record that an
+        # earlier attempt created there.
         g.once = blake2b(f"{key_of}".encode(), digest_size=16).hexdigest()
         response = verb(*args, **kwargs)
         store(key_of, response)
         return response
 
-    replayed_as = {"description": "", "headers": carrying("Idempotent-Replayed")}
-    made = [s for s in verb.operation["responses"] if s in ("201", "202")]
+    replay = {"description": "", "headers": carrying("Idempotent-Replayed")}
+    operation: dict[str, Any] = getattr(verb, "operation")
+    created = [status for status in operation["responses"] if status in ("201", "202")]
     return describes(
         wrapper,
         parameters=[
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "description": "Send the same one again to be sure that it happens once.",
+                "description": "A unique key. A retry with the same key is safe.",
                 "schema": {
                     "type": "string",
                     "minLength": 1,
@@ -73,7 +84,7 @@ def idempotent(verb):
             }
         ],
         responses={
-            **dict.fromkeys(made, replayed_as),
+            **dict.fromkeys(created, replay),
             "400": problem_response("The Idempotency-Key is malformed."),
             "409": problem_response(STILL_RUNNING),
             "422": problem_response(OTHER_BODY),
@@ -81,9 +92,12 @@ def idempotent(verb):
     )
 
 
-def claim(key_of):
-    """Return whether this is the first request with its key. Raises Conflict where the
-    first one runs for too long."""
+def claim(key_of: dict[str, Any]) -> bool:
+    """Return True if this is the first request with its key.
+
+    `key_of`: the account id and the key. Raises Conflict if the first request runs for too
+    long.
+    """
     try:
         return IdempotencyRecord.claim(**key_of, request_hash=request_hash())
     except OperationalError as error:
@@ -92,18 +106,20 @@ def claim(key_of):
         raise Conflict(STILL_RUNNING) from None
 
 
-def find(key_of):
-    """Return the record of the first request within the last day, or None. Raises Invalid
-    where that had another body."""
+def find(key_of: dict[str, Any]) -> IdempotencyRecord | None:
+    """Return the record of the first request, or None if it is older than a day.
+
+    Raises Invalid if that was another request.
+    """
     record = IdempotencyRecord.find(**key_of)
     if record and record.request_hash != request_hash():
-        wrong = "came with another body before"
-        raise Invalid(OTHER_BODY, [fault("/Idempotency-Key", wrong)])
+        detail = "Was used with another request."
+        raise Invalid(OTHER_BODY, [fault("/Idempotency-Key", detail)])
     return record
 
 
-def store(key_of, response):
-    """Store the response beside what it reports."""
+def store(key_of: dict[str, Any], response: Response) -> None:
+    """Store the response, in the transaction of the record that it reports."""
     headers = response.headers
     IdempotencyRecord.store(
         **key_of,
@@ -114,15 +130,18 @@ def store(key_of, response):
     )
 
 
-def replayed(first):
-    """The first answer, once more."""
+def replayed(first: IdempotencyRecord) -> Response:
+    """Return the stored response once more."""
     response = Response(first.body, first.status, first.headers)
     response.headers["Idempotent-Replayed"] = "true"
     return response
 
 
-def request_hash():
-    """What tells one request from another; keyed, since bodies may hold passwords."""
+def request_hash() -> bytes:
+    """Return a hash of the request: its path, query and body.
+
+    It is keyed with SECRET_KEY, because a body may hold a password.
+    """
     secret = current_app.config["SECRET_KEY"].encode()[:64]
     digest = blake2b(request.full_path.encode(), key=secret, digest_size=32)
     digest.update(g.get("digest") or request.get_data())
@@ -130,7 +149,7 @@ def request_hash():
 
 
 @every(minutes=10)
-def purge():
+def purge() -> str | None:
     """Delete responses that are older than a day."""
     count = IdempotencyRecord.delete_expired()
-    return count and f"{count} answers"
+    return f"{count} responses" if count else None

@@ -1,19 +1,22 @@
 """The schema and the query parameters of a page."""
 
+from typing import Any
+
 from ...version import EXAMPLE_URL
 from ..data.models.pages import MOST_COUNTED, MOST_PER_PAGE, PER_PAGE
+from ..data.models.schema_model import Described
 from ..schema.examples import example_of
 from ..schema.fields import reading
 from .query import DEEPEST, filter_parameters, query
 
 
-def parameters_of(model):
-    """What `asked_for` reads for a page."""
+def parameters_of(model: type[Described]) -> list[dict[str, Any]]:
+    """Return the OpenAPI objects of the parameters that `asked_for` reads."""
     return [
-        query("page", "Which page.", type="integer", minimum=1, maximum=DEEPEST),
+        query("page", "Page number.", type="integer", minimum=1, maximum=DEEPEST),
         query(
             "per_page",
-            f"Items on a page; more than {MOST_PER_PAGE} is clamped to that.",
+            f"Items per page; larger values are clamped to {MOST_PER_PAGE}.",
             type="integer",
             minimum=1,
             maximum=DEEPEST,
@@ -21,21 +24,21 @@ def parameters_of(model):
         ),
         query(
             "view",
-            "`urls`: only where the items are.",
+            "`items` returns whole items, `urls` only their URLs.",
             type="string",
             enum=["items", "urls"],
             default="items",
         ),
         query(
             "total",
-            f"How to count: up to {MOST_COUNTED:,}, wholly, or not at all.",
+            f"How to count: up to {MOST_COUNTED:,}, exactly, or not at all.",
             type="string",
             enum=["capped", "exact", "none"],
             default="capped",
         ),
         query(
             "cursor",
-            "Stands in links; follow them.",
+            "An opaque position. Follow the links instead of building it.",
             type="string",
             pattern="^[A-Za-z0-9_-]+$",
         ),
@@ -43,32 +46,40 @@ def parameters_of(model):
     ]
 
 
-def collection_schema(model):
-    """The read schema of a page of `model`."""
+def collection_schema(model: type[Described]) -> dict[str, Any]:
+    """Return the read schema of a page of `model`."""
 
-    def count(description, example, *kinds):
-        kind = ["integer", *kinds] if kinds else "integer"
-        told = {"description": description, "examples": [example]}
-        return {"type": kind, "minimum": 0, **told}
+    def count(description: str, example: int, *kinds: str) -> dict[str, Any]:
+        return {
+            "type": ["integer", *kinds] if kinds else "integer",
+            "minimum": 0,
+            "description": description,
+            "examples": [example],
+        }
 
-    def uri(description, example, *kinds):
-        kind = ["string", *kinds] if kinds else "string"
-        told = {"description": description, "examples": [example]}
-        return {"type": kind, "format": "uri", **told}
+    def uri(description: str, example: str | None, *kinds: str) -> dict[str, Any]:
+        return {
+            "type": ["string", *kinds] if kinds else "string",
+            "format": "uri",
+            "description": description,
+            "examples": [example],
+        }
 
     meta = reading(
         "PageMeta",
-        page=count("Which page this is.", 1),
-        per_page=count("How many items a page holds.", PER_PAGE),
-        pages=count("How many pages there are; null where nobody counted.", 1, "null"),
-        total=count(f"How many items, counted to {MOST_COUNTED:,}.", 1, "null"),
-        total_exact={"type": "boolean", "description": "Whether there are no more."},
-        first=uri("The first page.", EXAMPLE_URL),
-        prev=uri("The page before.", None, "null"),
-        next=uri("The page after.", None, "null"),
-        last=uri(
-            "The last page; null where nobody counted the pages.", EXAMPLE_URL, "null"
+        page=count("The page number.", 1),
+        per_page=count("The number of items per page.", PER_PAGE),
+        pages=count("The number of pages; null if they are not counted.", 1, "null"),
+        total=count(
+            f"The number of items, counted up to {MOST_COUNTED:,} by default.",
+            1,
+            "null",
         ),
+        total_exact={"type": "boolean", "description": "Whether `total` is exact."},
+        first=uri("The first page.", EXAMPLE_URL),
+        prev=uri("The previous page; null if there is none.", None, "null"),
+        next=uri("The next page; null if there is none.", None, "null"),
+        last=uri("The last page; null if `pages` is null or 0.", EXAMPLE_URL, "null"),
     )
     items = model.read_schema
     return {
@@ -78,14 +89,14 @@ def collection_schema(model):
             "items": {
                 "type": "array",
                 "items": items,
-                "description": "The items; with `view=urls` there are `urls` instead.",
+                "description": "The items; absent with `view=urls`.",
             },
             "urls": {
                 "type": "array",
                 "items": items["properties"]["url"],
-                "description": "Where the items are.",
+                "description": "The URLs of the items; present with `view=urls` only.",
             },
-            "meta": {**meta, "description": "Where this page stands."},
+            "meta": {**meta, "description": "The position, the total and the links."},
         },
         "required": ["meta"],
         "additionalProperties": False,

@@ -1,17 +1,23 @@
 """ETags and conditional requests (RFC 9110 §13).
 
-A strong ETag is a hash of the body and of the record's version, so it changes if and only
-if the record does.
+A strong ETag is a hash of the body and the record's version, so it changes if and only if
+the record does.
 """
 
-from datetime import UTC
+from collections.abc import Callable
+from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import Any, ParamSpec, TypeVar
 
 from flask import current_app, request
 
+from ..data.models.schema_model import Described
 from ..errors import Problem
 from ..schema.operation import carrying, describes, problem_response
 from ..schema.serialization import dumps
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CONDITIONS = (
     "HTTP_IF_MATCH",
@@ -21,61 +27,62 @@ CONDITIONS = (
 )
 
 
-def etag(body, version):
-    """The opaque tag, without its quotes, of these bytes in this version."""
+def etag(body: bytes, version: int) -> str:
+    """Return the opaque tag, without its quotes, of a body in this version."""
     return blake2b(b"%d:%b" % (version, body), digest_size=12).hexdigest()
 
 
-def must_match(found, model=None):
-    """Go on only if the request's preconditions hold for what it is about to change.
+def must_match(record: Any | None, model: type[Described] | None = None) -> None:
+    """Check the request's preconditions against the record that it is about to change.
 
-    `found`: a record, or None where there is nothing yet; `model`: what it is shown as,
-    if not as itself. Raises 412; 428 where
-    REQUIRE_IF_MATCH asks for a condition and there is none.
+    `record`: None if it does not exist yet. `model`: the model that serializes it; by
+    default its own. Raises 412 if a precondition is false, and 428 if REQUIRE_IF_MATCH
+    demands one and the request has none.
     """
-    sent = request.headers
-    if current_app.config["REQUIRE_IF_MATCH"] and "If-Match" not in sent:
-        if found or "If-None-Match" not in sent:
+    headers = request.headers
+    if current_app.config["REQUIRE_IF_MATCH"] and "If-Match" not in headers:
+        if record or "If-None-Match" not in headers:
             raise Problem(428)
-    if found:
-        tag = etag(dumps((model or found).as_json(found)), found.version)
-        precondition(tag, found.updated_at)
-    elif "If-Match" in sent:
+    if record:
+        tag = etag(dumps((model or record).as_json(record)), record.version)
+        precondition(tag, record.updated_at)
+    elif "If-Match" in headers:
         raise Problem(412)
 
 
-def precondition(tag, modified):
-    """304 where the client has this already, else None (RFC 9110 §13.2.2).
+def precondition(tag: str, modified: datetime | None) -> int | None:
+    """Return 304 if the client has this representation already, else None.
 
-    Raises 412 where a condition does not hold.
+    The order of evaluation is that of RFC 9110 §13.2.2. `modified`: a naive UTC datetime.
+    Raises 412 if a precondition is false.
     """
-    sent = request.environ
-    if not any(name in sent for name in CONDITIONS):
+    environ = request.environ
+    if not any(name in environ for name in CONDITIONS):
         return None
-    reads = request.method in ("GET", "HEAD")
-    if "HTTP_IF_MATCH" in sent:
+    is_read = request.method in ("GET", "HEAD")
+    if "HTTP_IF_MATCH" in environ:
         if tag not in request.if_match:
             raise Problem(412)
     elif request.if_unmodified_since and modified:
         if modified.replace(tzinfo=UTC) > request.if_unmodified_since:
             raise Problem(412)
-    known = sent.get("HTTP_IF_NONE_MATCH")
+    known = environ.get("HTTP_IF_NONE_MATCH")
     if known is not None:
-        # The one that we gave, mostly: then there is nothing to take apart.
+        # Most clients send back exactly our ETag, which needs no parsing.
         if known == f'"{tag}"' or request.if_none_match.contains_weak(tag):
-            if reads:
+            if is_read:
                 return 304
             raise Problem(412)
-    elif reads and request.if_modified_since and modified:
+    elif is_read and request.if_modified_since and modified:
         if modified.replace(tzinfo=UTC) <= request.if_modified_since:
             return 304
     return None
 
 
-def conditional(verb):
-    """Document the preconditions that `answer` and `must_match` hold."""
+def conditional(verb: Callable[P, R]) -> Callable[P, R]:
+    """Document the preconditions that `answer` and `must_match` check."""
 
-    def header(name, description, **schema):
+    def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
         return {
             "name": name,
             "in": "header",
@@ -85,15 +92,15 @@ def conditional(verb):
 
     if verb.__name__ == "post":
         return verb
-    told = "Go on only if this is still the ETag; `*`: if the thing is still there."
-    parameters = [header("If-Match", told, examples=["*"])]
-    responses = {"412": problem_response("It has changed since.")}
+    description = "The ETag that the resource must still have; `*` matches any ETag."
+    parameters = [header("If-Match", description, examples=["*"])]
+    responses = {"412": problem_response("The resource has been modified.")}
     if verb.__name__ == "get":
-        parameters.append(header("If-None-Match", "The ETag that you have already."))
+        parameters.append(header("If-None-Match", "The ETag that the client has."))
         responses["304"] = {
-            "description": "You have it already.",
+            "description": "Not Modified.",
             "headers": carrying("ETag"),
         }
     else:
-        responses["428"] = problem_response("If-Match is required here.")
+        responses["428"] = problem_response("If-Match is required.")
     return describes(verb, parameters=parameters, responses=responses)

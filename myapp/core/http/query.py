@@ -1,34 +1,53 @@
-"""Query parameters: parse them, report every fault, document them."""
+"""Query parameters: parse them, report every error, document them."""
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from flask import request
 
 from ..data.models.pages import Page
+from ..data.models.schema_model import Described
 from ..errors import Malformed, fault
 from ..schema.fields import BIGGEST, NO_NUL, kinds
 from ..schema.operation import describes, problem_response
 from ..schema.parsing import TIMES, parsed
 
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Schema = dict[str, Any]
+Sort = tuple[tuple[str, bool], ...]  # name of a field, and whether it descends
+
 DEEPEST = 2**31 - 1
 LONGEST_SEARCH = 250  # characters
 
 
-@contextmanager
-def checked():
-    """What reads a parameter of the query; at its end 400 is raised with every fault."""
-    errors = []
-    sent = request.args
+class Check(Protocol):
+    """A function that returns a query parameter, parsed.
 
-    def check(name, parse, default):
-        if name not in sent:
+    If the parameter is absent or invalid, it returns `default`. `parse` raises ValueError
+    with the detail of the error.
+    """
+
+    def __call__(self, name: str, parse: Callable[[str], T], default: T) -> T: ...
+
+
+@contextmanager
+def checked() -> Iterator[Check]:
+    """Yield a Check; at the end, raise 400 with every error that it met."""
+    errors = []
+    arguments = request.args
+
+    def check(name: str, parse: Callable[[str], T], default: T) -> T:
+        if name not in arguments:
             return default
-        values = sent.getlist(name)
+        values = arguments.getlist(name)
         try:
             if len(values) > 1:
-                raise ValueError("is given more than once")
+                raise ValueError("Must be given only once.")
             return parse(values[0])
         except ValueError as error:
             errors.append(fault(f"/{name}", str(error)))
@@ -36,43 +55,46 @@ def checked():
 
     yield check
     if errors:
-        raise Malformed("The query makes no sense.", errors)
+        raise Malformed("The query string is invalid.", errors)
 
 
-def queried(**schemas):
-    """Take parameters from the query, each as its schema says, or that schema's default
-    where it is left out; the verb gets them by their names."""
+def queried(**schemas: Schema) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Parse query parameters; the verb gets them as keyword arguments.
 
-    def decorator(verb):
+    `schemas`: the schema of each parameter. If one is absent, the verb gets the default of
+    its schema. Raises 400 with every error.
+    """
+
+    def decorator(verb: Callable[..., R]) -> Callable[..., R]:
         @wraps(verb)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: Any, **kwargs: Any) -> R:
             with checked() as check:
-                told = {
+                parameters = {
                     name: check(name, partial(parsed, schema), schema.get("default"))
                     for name, schema in schemas.items()
                 }
-            return verb(*args, **told, **kwargs)
+            return verb(*args, **parameters, **kwargs)
 
         return describes(
             wrapper,
             parameters=[query(name, **schema) for name, schema in schemas.items()],
-            responses={"400": problem_response("A query parameter makes no sense.")},
+            responses={"400": problem_response("A query parameter is invalid.")},
         )
 
     return decorator
 
 
-def chosen(model, check):
-    """The Page of all that the query chooses, in its order; `check` reads the query."""
-    sent = request.args
+def chosen(model: type[Described], check: Check) -> Page:
+    """Return a Page of all records that the query selects, in its sort order."""
+    arguments = request.args
     return Page(
         number=1,
         size=0,
         sort=check("sort", lambda text: parse_sort(model, text), (("id", False),)),
         filters={
-            name: check(name, lambda text, schema=schema: parsed(schema, text), None)
+            name: check(name, partial(parsed, schema), None)
             for name, schema in model.filters.items()
-            if name in sent
+            if name in arguments
         },
         words=check("q", parse_words, ""),
         count="none",
@@ -80,35 +102,43 @@ def chosen(model, check):
     )
 
 
-def positive(text):
+def positive(text: str) -> int:
+    """Parse an integer from 1 to DEEPEST, or raise ValueError."""
     if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= DEEPEST:
-        raise ValueError(f"must be a whole number from 1 to {DEEPEST}")
+        raise ValueError(f"Must be an integer from 1 to {DEEPEST}.")
     return int(text)
 
 
-def parse_words(text):
+def parse_words(text: str) -> str:
+    """Parse the text to search for, or raise ValueError."""
     if len(text) > LONGEST_SEARCH:
-        raise ValueError(f"must have at most {LONGEST_SEARCH} characters")
-    return parsed({"type": "string"}, text)
+        raise ValueError(f"Must have at most {LONGEST_SEARCH} characters.")
+    parsed({"type": "string"}, text)  # raises ValueError if it contains NUL
+    return text
 
 
-def one_of(*choices):
-    def parse(text):
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a parser that accepts only these texts."""
+
+    def parse(text: str) -> str:
         if text not in choices:
-            raise ValueError(f"must be one of: {', '.join(choices)}")
+            raise ValueError(f"Must be one of: {', '.join(choices)}.")
         return text
 
     return parse
 
 
-def parse_sort(model, text):
-    """`-created_at,name` as pairs. Ties go by `id`, in the direction of the last field,
-    so that one index serves both ways."""
-    pairs = []
+def parse_sort(model: type[Described], text: str) -> Sort:
+    """Parse a sort parameter, as `-created_at,name`, or raise ValueError.
+
+    Ties are ordered by `id`, in the direction of the last field, so that one index serves
+    both directions.
+    """
+    pairs: list[tuple[str, bool]] = []
     for part in text.split(","):
         name = part.removeprefix("-")
         if name not in model.sortable:
-            raise ValueError(f"must name some of: {', '.join(model.sortable)}")
+            raise ValueError(f"Must name sortable fields: {', '.join(model.sortable)}.")
         if name not in (known for known, _ in pairs):
             pairs.append((name, part != name))
     if "id" not in (name for name, _ in pairs):
@@ -116,46 +146,52 @@ def parse_sort(model, text):
     return tuple(pairs)
 
 
-def sort_text(pairs):
+def sort_text(pairs: Iterable[tuple[str, bool]]) -> str:
+    """Return the sort parameter that `parse_sort` parses to these pairs."""
     return ",".join(("-" if descends else "") + name for name, descends in pairs)
 
 
-def query(name, description, **schema):
-    """A parameter in the query, as the documents tell it."""
+def query(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """Return the OpenAPI object of a query parameter."""
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
-def filter_parameters(model):
-    """What `chosen` reads."""
+def filter_parameters(model: type[Described]) -> list[dict[str, Any]]:
+    """Return the OpenAPI objects of the parameters that `chosen` reads."""
     names = ", ".join(model.sortable)
-    one = f"-?({'|'.join(model.sortable)})"
+    field = f"-?({'|'.join(model.sortable)})"
+    filters = [
+        query(
+            name,
+            f"Return only items with exactly this {name}.",
+            **filter_schema(schema),
+        )
+        for name, schema in model.filters.items()
+    ]
     return [
         query(
             "sort",
-            f"Fields with commas between, a minus before one that descends: {names}.",
+            f"Comma-separated fields; a minus before one sorts it descending: {names}.",
             type="string",
-            pattern=f"^{one}(,{one})*$",
+            pattern=f"^{field}(,{field})*$",
             examples=[f"-{model.sortable[-1]}"],
         ),
         query(
             "q",
-            "Text anywhere in the text fields, in any case.",
+            "Return only items with this text in any text field, ignoring case.",
             type="string",
             maxLength=LONGEST_SEARCH,
             pattern=NO_NUL,
         ),
-        *(
-            query(
-                name, f"Only those with exactly this {name}.", **filter_schema(schema)
-            )
-            for name, schema in model.filters.items()
-        ),
+        *filters,
     ]
 
 
-def filter_schema(schema):
-    """What a filter on a property takes, as `parsed` has it: any value of its type, and
-    no null."""
+def filter_schema(schema: Schema) -> Schema:
+    """Return the schema of a filter on a property, as `parsed` accepts it.
+
+    It allows any value of the property's type, except null.
+    """
     kind = next(kind for kind in kinds(schema) if kind != "null")
     if kind == "integer":
         return {"type": kind, "minimum": -BIGGEST, "maximum": BIGGEST}

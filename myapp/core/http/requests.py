@@ -1,10 +1,13 @@
 """Read request bodies: JSON, and merge patches (RFC 7396)."""
 
+from collections.abc import Callable
 from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import orjson
 from flask import request
 
+from ..data.models.schema_model import Described
 from ..errors import Malformed, Problem
 from ..schema.examples import example_of
 from ..schema.fields import without_default
@@ -12,113 +15,141 @@ from ..schema.operation import describes, problem_response
 from ..schema.serialization import dumps
 from ..schema.validation import Body
 
+P = ParamSpec("P")
+R = TypeVar("R")
+Schema = dict[str, Any]
+
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
 
-def json_body(*media_types):
-    """The request's body, parsed. Raises 413, 415 or 400."""
-    sent = request._get_current_object()
-    if sent.mimetype not in media_types or sent.content_encoding:
-        headers = {
-            "Accept-Patch" if sent.method == "PATCH" else "Accept": ", ".join(
-                media_types
-            )
-        }
-        raise Problem(415, f"Send {' or '.join(media_types)}.", headers=headers)
-    data = sent.get_data()  # kept: the request may run anew
-    if sent.content_length is None:
-        sent.stream.read(1)  # 413 where there is more than was let in
+def json_body(*media_types: str) -> Any:
+    """Return the parsed body of the request.
+
+    `media_types`: those that are accepted. Raises 413 (too large), 415 (another media type,
+    or a Content-Encoding) or 400 (not JSON).
+    """
+    # The request itself: each access through Flask's proxy costs time.
+    current = request._get_current_object()  # type: ignore[attr-defined]
+    if current.mimetype not in media_types or current.content_encoding:
+        name = "Accept-Patch" if current.method == "PATCH" else "Accept"
+        accepted = " or ".join(media_types)
+        raise Problem(
+            415,
+            f"The request body must be sent as {accepted}, without Content-Encoding.",
+            headers={name: ", ".join(media_types)},
+        )
+    data = current.get_data()  # cached, because the request may be retried
+    if current.content_length is None:
+        current.stream.read(1)  # raises 413 if more than the limit was sent
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise Malformed(f"This is not JSON: {error}.") from None
+        raise Malformed(f"The request body is not valid JSON: {error}.") from None
 
 
-def accepts(shape):
-    """Take the body, which must fit the write schema; the verb gets it as `body`.
+def accepts(
+    shape: type[Described] | Schema,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Validate the body against a write schema; the verb gets it as `body`.
 
-    `shape`: a model, or a write schema.
+    `shape`: a model, or a write schema. Raises 400, 413, 415 or 422.
     """
-    body = getattr(shape, "body", None) or Body(shape)
+    body = Body(shape) if isinstance(shape, dict) else shape.body
 
-    def decorator(verb):
+    def decorator(verb: Callable[..., R]) -> Callable[..., R]:
         @wraps(verb)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: Any, **kwargs: Any) -> R:
             return verb(*args, body=body.check(json_body(JSON)), **kwargs)
 
-        return _describes_body(wrapper, {JSON: body.schema}, shape)
+        return _document_body(wrapper, {JSON: body.schema}, shape)
 
     return decorator
 
 
-def accepts_patch(model):
-    """Take a merge patch (RFC 7396); the verb gets it as `patch`, for `merged`."""
+def accepts_patch(
+    model: type[Described],
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Accept a merge patch (RFC 7396); the verb gets it as `patch`, for `merged`.
+
+    Raises 400, 413 or 415; `merged` validates the result.
+    """
     schema = {
         "title": f"{model.__name__}Patch",
         "type": "object",
-        # What is left out stays, and null puts a default back. A client that knew the
-        # default might send it.
+        # An omitted property is unchanged, and null restores its default. So the document
+        # must not show the default: a generated client might send it.
         "properties": {
-            name: without_default(described)
-            for name, described in model.write_schema["properties"].items()
+            name: without_default(property_schema)
+            for name, property_schema in model.write_schema["properties"].items()
         },
         "additionalProperties": False,
-        "description": "What is to change; null takes an optional property away.",
+        "description": "The properties to change; null clears an optional property.",
         "examples": [example_of(model.write_schema)],
     }
 
-    def decorator(verb):
+    def decorator(verb: Callable[..., R]) -> Callable[..., R]:
         @wraps(verb)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: Any, **kwargs: Any) -> R:
             return verb(*args, patch=json_body(MERGE_PATCH, JSON), **kwargs)
 
-        return _describes_body(wrapper, {MERGE_PATCH: schema, JSON: schema}, model)
+        return _document_body(wrapper, {MERGE_PATCH: schema, JSON: schema}, model)
 
     return decorator
 
 
-def _describes_body(verb, schemas, shape):
-    taken = [f"The {name} is taken." for name in getattr(shape, "unique", ())]
-    unfit = ["The body does not fit the schema."]
-    unfit += [f"There is no such {name}." for name in getattr(shape, "references", ())]
+def _document_body(
+    verb: Callable[..., R],
+    schemas: dict[str, Schema],
+    shape: type[Described] | Schema,
+) -> Callable[..., R]:
+    conflicts = [f"The {name} is taken." for name in getattr(shape, "unique", ())]
+    violations = ["The request body violates the schema."]
+    for name in getattr(shape, "references", ()):
+        violations.append(f"No such {name}.")
+    responses = {
+        "400": problem_response("The request body is not valid JSON."),
+        "413": problem_response("The request body is too large."),
+        "415": problem_response("The media type of the request body is not supported."),
+        "422": problem_response(" ".join(violations)),
+    }
+    if conflicts:
+        responses["409"] = problem_response(" ".join(conflicts))
     return describes(
         verb,
         request_body={
             "required": True,
             "content": {media: {"schema": schema} for media, schema in schemas.items()},
         },
-        responses={
-            "400": problem_response("The body is not JSON."),
-            "413": problem_response("The body is too large."),
-            "415": problem_response("The body is of another media type."),
-            "422": problem_response(" ".join(unfit)),
-            **({"409": problem_response(" ".join(taken))} if taken else {}),
-        },
+        responses=responses,
     )
 
 
-def merged(found, patch, model=None):
-    """The body that `patch` makes of what there is (RFC 7396 §2). Raises 422.
+def merged(
+    record: Any, patch: Any, model: type[Described] | None = None
+) -> dict[str, Any]:
+    """Return the body that results from applying `patch` to `record` (RFC 7396 §2).
 
-    `model`: what the record is shown as, if not as itself.
+    `model`: the model whose schema applies; by default the record's own. Raises 422 if the
+    result violates the write schema.
     """
-    model = model or found
+    shape: Any = model or record
     if not isinstance(patch, dict):
-        return model.body.check(patch)
-    now = orjson.loads(dumps(model.as_json(found)))
-    names = model.write_schema["properties"]
-    target = {name: now[name] for name in names if now.get(name) is not None}
+        return shape.body.check(patch)
+    current = orjson.loads(dumps(shape.as_json(record)))
+    names = shape.write_schema["properties"]
+    target = {name: current[name] for name in names if current.get(name) is not None}
     try:
         result = merge(target, patch)
     except RecursionError:
-        raise Malformed("This is nested too deeply.") from None
-    # Taking away what is not known here is as wrong as setting it.
-    return model.body.check({**dict.fromkeys(patch.keys() - names), **result})
+        raise Malformed("The body is nested too deeply.") from None
+    # An unknown property that is set to null disappears in the merge; it must be an error,
+    # as one that is set to a value is.
+    return shape.body.check({**dict.fromkeys(patch.keys() - names), **result})
 
 
-def merge(target, patch):
-    """RFC 7396's MergePatch: `target` with `patch` applied, as a new value."""
+def merge(target: Any, patch: Any) -> Any:
+    """Return `target` with `patch` applied, as a new value (MergePatch in RFC 7396 §2)."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}

@@ -1,38 +1,49 @@
-"""Resource: one address, a method for each verb, one transaction for each request."""
+"""Resource: one URL, a method for each verb, one transaction for each request."""
 
 import time
 from random import random
+from typing import Any
 
 import flask_restx
 from flask import request
+from flask.typing import ResponseReturnValue
 
 from ..data.dialects import PATIENCE
 from ..data.session import Changed, unit_of_work
 
 
 class Resource(flask_restx.Resource):
-    """What answers at one address, a method for each verb. One request, one transaction:
-    it commits after the answer is built and before it is sent."""
+    """A resource at one URL, with a method for each verb.
 
-    # Whether a request changes anything in the SQL database; None: unless it only reads.
-    writes = None
+    One request is one transaction, committed after the response is built and before it is
+    sent. A request that lost a race (Changed) is retried.
+    """
 
-    def dispatch_request(self, *args, **kwargs):
-        began = time.monotonic()
+    # Whether a request writes to the SQL database; None: every method except GET and HEAD.
+    writes: bool | None = None
+
+    def dispatch_request(self, *args: Any, **kwargs: Any) -> ResponseReturnValue:
+        """Call the method for the request's verb in a unit of work.
+
+        Raises Changed after ATTEMPTS attempts, or after PATIENCE seconds.
+        """
+        start = time.monotonic()
         writes = self.writes
         if writes is None:
             writes = request.method not in ("GET", "HEAD")
-        for attempt in range(ATTEMPTS):
+        attempt = 0
+        while True:
             try:
                 with unit_of_work(writes):
                     return super().dispatch_request(*args, **kwargs)
             except Changed:
-                late = time.monotonic() > began + PATIENCE
+                late = time.monotonic() > start + PATIENCE
                 if late or attempt == ATTEMPTS - 1:
                     raise
-            # Of many that gave way to each other, not all come again at once.
+            # A random pause, so that requests in conflict do not all retry at once.
             time.sleep(random() * PAUSE * 2**attempt)
+            attempt += 1
 
 
-ATTEMPTS = 8  # times that a request runs, at most, when it may run anew
-PAUSE = 0.002  # seconds, at most, after the first time; then twice as long each time
+ATTEMPTS = 8  # of a request, at most
+PAUSE = 0.002  # seconds after the first attempt, at most; doubled after each other one

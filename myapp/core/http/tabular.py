@@ -1,66 +1,84 @@
-"""Rows from a file, CSV or NDJSON, in constant memory and from any place in it on.
+"""Read rows from a CSV or NDJSON file, in constant memory and from any position.
 
-This reads what `export.py` writes, and what spreadsheets do. A line that is no row is told
-of as a ServiceError in its place, and the next line is read.
+The file may come from `exports.py` or from a spreadsheet. A line that is not a valid row
+yields a ServiceError in its place, and reading goes on with the next line.
 """
 
 import csv
 import io
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any, BinaryIO
 
 import orjson
 
+from ..data.models.schema_model import Described
 from ..errors import Invalid, Malformed, ServiceError, fault
 from ..schema.examples import example_of
 from ..schema.fields import is_optional, kinds
 from .exports import cell, unguarded
 
-LONGEST = 1024 * 1024  # bytes of a line, and, about, of what is in memory
+LONGEST = 1024 * 1024  # bytes of a line, and roughly of the rows that are in memory
 BOM = b"\xef\xbb\xbf"
-DELIMITERS = ",;\t"  # what spreadsheets put between cells, by country
+DELIMITERS = ",;\t"  # spreadsheets use one of these, depending on the locale
 
 
-def reader(file, form, model, position=0):
-    """The rows of a binary file for a model, from `position` bytes on; 0: from its start.
+def reader(
+    file: BinaryIO, form: str, model: type[Described], position: int = 0
+) -> "Rows":
+    """Return the rows of a file for `model`, from `position` (in bytes) on.
 
-    `form`: csv or ndjson. Raises ServiceError for a CSV whose header does not fit.
+    `form`: csv or ndjson. Raises ServiceError if the header of a CSV file is invalid.
     """
     return READERS[form](file, model, position)
 
 
 class Rows:
-    """`take` gives rows, and `position` tells how many bytes they and those before are."""
+    """The rows of a file.
 
-    def __init__(self, file, model, position):
+    `position`: the bytes that the rows read so far take, with all before them. Pass it to
+    `reader` to continue there.
+    """
+
+    def __init__(self, file: BinaryIO, model: type[Described], position: int) -> None:
         self.position = position
         self._file = file
-        self._written = model.write_schema["properties"]
-        # An export holds these, too. They are not for writing, so they are left out.
-        self._ignored = model.read_schema["properties"].keys() - self._written
+        self._writable = model.write_schema["properties"]
+        # An export holds read-only properties, too. They are ignored.
+        self._ignored = model.read_schema["properties"].keys() - self._writable
         file.seek(position)
         if not position and file.read(len(BOM)) == BOM:
             self.position = len(BOM)
         file.seek(self.position)
 
-    def take(self, number):
-        """The next rows, at most so many, or as many as LONGEST bytes hold; none at the end
-        only. Each is a dict, or the ServiceError that it is none."""
-        taken, enough = [], self.position + LONGEST
-        for row in self._rows():
-            taken.append(row)
-            if len(taken) == number or self.position >= enough:
-                break
-        return taken
+    def take(self, number: int) -> list[Any]:
+        """Return the next rows, each as a value or as the ServiceError of an invalid row.
 
-    def count(self):
-        """How many rows there are from here on."""
+        At most `number` rows, or as many as LONGEST bytes hold. The list is empty only at
+        the end.
+        """
+        batch, limit = [], self.position + LONGEST
+        for row in self._rows():
+            batch.append(row)
+            if len(batch) == number or self.position >= limit:
+                break
+        return batch
+
+    def count(self) -> int:
+        """Return the number of rows from here on; this reads to the end."""
         return sum(1 for _ in self._records())
 
-    def _rows(self):
+    def _records(self) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def _row(self, record: Any) -> Any:
+        raise NotImplementedError
+
+    def _rows(self) -> Iterator[Any]:
         return map(self._row, self._records())
 
-    def _line(self):
-        """The next line; b"" at the end. Raises ValueError for one that is too long."""
+    def _line(self) -> bytes:
+        """Return the next line; b"" at the end. Raises ValueError if it is too long."""
         line = self._file.readline(LONGEST)
         self.position += len(line)
         if len(line) < LONGEST or line.endswith(b"\n"):
@@ -68,15 +86,15 @@ class Rows:
         while line and not line.endswith(b"\n"):
             line = self._file.readline(LONGEST)
             self.position += len(line)
-        raise ValueError(f"is longer than {LONGEST} bytes")
+        raise ValueError(f"The line is longer than {LONGEST} bytes.")
 
 
 class NdjsonRows(Rows):
-    """A JSON object on each line."""
+    """The rows of an NDJSON file: one JSON object per line."""
 
-    def _records(self):
-        line = True
-        while line:
+    def _records(self) -> Iterator[bytes | ServiceError]:
+        line = None
+        while line != b"":
             try:
                 line = self._line()
                 if line and not line.isspace():
@@ -84,112 +102,122 @@ class NdjsonRows(Rows):
             except ValueError as error:
                 yield unreadable(str(error))
 
-    def _row(self, line):
-        if isinstance(line, ServiceError):
-            return line
+    def _row(self, record: bytes | ServiceError) -> Any:
+        if isinstance(record, ServiceError):
+            return record
         try:
-            data = orjson.loads(line)
+            data = orjson.loads(record)
         except orjson.JSONDecodeError as error:
-            return unreadable(f"is not JSON: {error}")
+            return unreadable(f"The line is not valid JSON: {error}.")
         if isinstance(data, dict) and self._ignored & data.keys():
             return {name: data[name] for name in data if name not in self._ignored}
         return data
 
 
 class CsvRows(Rows):
-    """Cells, below a line of names (RFC 4180)."""
+    """The rows of a CSV file, below a header of property names (RFC 4180)."""
 
-    def __init__(self, file, model, position):
+    def __init__(self, file: BinaryIO, model: type[Described], position: int) -> None:
         super().__init__(file, model, 0)
         self._delimiter, self._width, self._columns = self._header()
         if position:
             self.position = position
             file.seek(position)
 
-    def _header(self):
-        """The delimiter, how many cells a row has, and where each property is: its place,
-        its name, and what makes a value of its cell."""
+    def _header(self) -> tuple[str, int, list[tuple[int, str, Callable[[str], Any]]]]:
+        """Return the delimiter, the number of cells per row, and the columns.
+
+        A column is its index, the name of its property and a parser for its cells.
+        """
         line = "\n"
         try:
             while line.isspace():
                 line = self._line().decode()
         except UnicodeDecodeError:
-            raise Malformed("The file is not in UTF-8.") from None
-        except ValueError as error:
-            raise Malformed(f"The header {error}.") from None
+            raise Malformed("The header is not valid UTF-8.") from None
+        except ValueError:
+            raise Malformed(f"The header is longer than {LONGEST} bytes.") from None
         delimiter = max(DELIMITERS, key=line.count)
         try:
             cells = next(csv.reader([line], delimiter=delimiter, strict=True), [])
         except csv.Error as error:
-            raise Malformed(f"The header is not CSV: {error}.") from None
+            raise Malformed(f"The header is not valid CSV: {error}.") from None
         names = [name.strip() for name in cells]
         faults = [
-            fault(f"/{name}", "is not known here")
+            fault(f"/{name}", "Unknown column.")
             for name in names
-            if name not in self._written and name not in self._ignored
+            if name not in self._writable and name not in self._ignored
         ]
         faults += [
-            fault(f"/{name}", "is there twice")
-            for name in self._written
+            fault(f"/{name}", "Duplicate column.")
+            for name in self._writable
             if names.count(name) > 1
         ]
         faults += [
-            fault(f"/{name}", "is required")
-            for name, schema in self._written.items()
+            fault(f"/{name}", "Required column is missing.")
+            for name, schema in self._writable.items()
             if name not in names and not is_optional(schema)
         ]
         if faults:
-            raise Invalid("The header does not fit the schema.", faults)
+            raise Invalid("The header does not match the schema.", faults)
         columns = [
-            (place, name, value_of(self._written[name]))
-            for place, name in enumerate(names)
-            if name in self._written
+            (index, name, value_of(self._writable[name]))
+            for index, name in enumerate(names)
+            if name in self._writable
         ]
         return delimiter, len(names), columns
 
-    def _records(self):
+    def _records(self) -> Iterator[list[str] | ServiceError]:
         while True:
-            cells = csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
+            rows = csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
             self._start = self.position
             try:
-                for row in cells:
-                    if row:  # an empty line is none
+                for row in rows:
+                    if row:  # skip empty lines
                         yield row
                     self._start = self.position
                 return
             except UnicodeDecodeError:
-                problem = unreadable("is not in UTF-8")
-            except (csv.Error, ValueError) as error:
-                problem = unreadable(f"is not CSV: {error}")
-            # Of a quote that is never closed nobody knows where the row ends: there.
+                problem = unreadable("The row is not valid UTF-8.")
+            except csv.Error as error:
+                problem = unreadable(f"The row is not valid CSV: {error}.")
+            except ValueError as error:
+                problem = unreadable(str(error))
+            # If a quote is never closed, the end of the row is unknown, so go on with the
+            # line after the one where the row begins.
             self._file.seek(self._start)
             self.position = self._start
             with suppress(ValueError):
                 self._line()
             yield problem
 
-    def _lines(self):
+    def _lines(self) -> Iterator[str]:
         while line := self._line():
             yield line.decode()
 
-    def _row(self, cells):
-        if isinstance(cells, ServiceError):
-            return cells
-        if len(cells) != self._width:
-            return unreadable(f"has {len(cells)} cells; the header has {self._width}")
+    def _row(self, record: list[str] | ServiceError) -> Any:
+        if isinstance(record, ServiceError):
+            return record
+        if len(record) != self._width:
+            return unreadable(
+                f"The row has {len(record)} cells, but the header has {self._width}."
+            )
         return {
             name: value
-            for place, name, value_in in self._columns
-            if (value := value_in(cells[place])) is not LEFT_OUT
+            for index, name, parse in self._columns
+            if (value := parse(record[index])) is not LEFT_OUT
         }
 
 
-READERS = {"csv": CsvRows, "ndjson": NdjsonRows}
+READERS: dict[str, type[Rows]] = {"csv": CsvRows, "ndjson": NdjsonRows}
 LEFT_OUT = object()
 
 
-def sample(form, model):
-    """A file of that form with one row: the examples that the write schema gives."""
+def sample(form: str, model: type[Described]) -> str:
+    """Return a file with one row: the examples of the write schema.
+
+    `form`: csv or ndjson.
+    """
     properties = model.write_schema["properties"]
     row = {name: example_of(schema) for name, schema in properties.items()}
     if form == "ndjson":
@@ -199,11 +227,14 @@ def sample(form, model):
     return text.getvalue()
 
 
-def value_of(schema):
-    """What makes, of a cell as `export.cell` writes it, the value of a property."""
+def value_of(schema: dict[str, Any]) -> Callable[[str], Any]:
+    """Return a parser for the cells of a property, the reverse of `exports.cell`.
+
+    It returns LEFT_OUT for an empty cell of an optional property.
+    """
     types = set(kinds(schema))
 
-    def value(cell):
+    def value(cell: str) -> Any:
         if cell == "" and is_optional(schema):
             return LEFT_OUT
         if "string" in types:
@@ -211,11 +242,11 @@ def value_of(schema):
         try:
             return orjson.loads(cell)
         except ValueError:
-            return cell  # and the schema says what is wrong with it
+            return cell  # the validation against the schema reports it
 
     return unguarded if types == {"string"} and not is_optional(schema) else value
 
 
-def unreadable(why):
-    """What stands for a line that is no row."""
-    return Invalid(errors=[fault("", why)])
+def unreadable(detail: str) -> ServiceError:
+    """Return the error that takes the place of an invalid row."""
+    return Invalid(errors=[fault("", detail)])

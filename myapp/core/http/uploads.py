@@ -1,10 +1,12 @@
-"""A file as a request's body: streamed to disk while it comes, never held in memory."""
+"""Accept a file as the request body, streamed to disk and never held in memory."""
 
 import os
 import secrets
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from flask import current_app, g, request
 from werkzeug.formparser import FormDataParser
@@ -13,83 +15,103 @@ from ..data.session import Changed
 from ..errors import RETRY, Invalid, Malformed, Problem, fault
 from ..schema.operation import describes, problem_response
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 FORM = "multipart/form-data"
 AT_ONCE = 64 * 1024  # bytes in memory
 MOST_PARTS = 10  # of a form
-ENVELOPE = 64 * 1024  # bytes of a form beside its file
+ENVELOPE = 64 * 1024  # bytes of a form besides its file
 
 
 class Upload:
-    """A file that has come: its `media_type`, and its `name`, if the client said one."""
+    """An uploaded file in `folder`.
 
-    def __init__(self, folder, limit=None):
+    `media_type`: one of those that the endpoint accepts. `name`: the client's file name, or
+    None. `key`: its name in the folder. `kept`: whether it outlives the request.
+    """
+
+    def __init__(self, folder: str | Path, limit: int | None = None) -> None:
         self.folder, self.limit = Path(folder), limit
         self.key = secrets.token_hex(16)
-        self.media_type = self.name = None
+        self.media_type: str | None = None
+        self.name: str | None = None
         self.kept = False
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._digest = blake2b(digest_size=32)
         self._file = open(self.path, "xb")
 
     @property
-    def path(self):
+    def path(self) -> Path:
+        """The path of the file on disk."""
         return self.folder / self.key
 
     @property
-    def digest(self):
-        """What tells it from another file."""
+    def digest(self) -> bytes:
+        """A hash of the content."""
         return self._digest.digest()
 
-    def write(self, piece):
-        """Take more of it. Raises 413 beyond the limit, where there is one."""
+    def write(self, piece: bytes) -> None:
+        """Append to the file. Raises 413 beyond `limit` (in bytes)."""
         if self.limit is not None and self._file.tell() + len(piece) > self.limit:
             raise Problem(413)
         self._digest.update(piece)
         self._file.write(piece)
 
-    def seek(self, _place):  # the parser of forms has come to its end
+    def seek(self, _position: int) -> None:
+        """Close the file: Werkzeug's form parser seeks when it has written all of it."""
         self.close()
 
-    def close(self):
-        """All of it is there, even if the power goes."""
+    def close(self) -> None:
+        """Close the file and flush it to disk, so that it survives a power failure."""
         if self._file.closed:
             return
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        if os.name == "nt":  # where a folder cannot be opened
+        if os.name == "nt":  # Windows cannot open a folder
             return
         folder = os.open(self.folder, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
 
-    def keep(self):
-        """Let it outlive the request; returns what it is called in its folder."""
+    def keep(self) -> str:
+        """Keep the file after the request; return its `key`."""
         self.kept = True
         return self.key
 
-    def drop(self):
+    def drop(self) -> None:
+        """Delete the file."""
         self._file.close()
         self.path.unlink(missing_ok=True)
 
 
-def receives(forms, samples, folder, limit, title="FileForm"):
-    """Take a file, as the body or as the one file of a form; the verb gets it as `upload`.
+def receives(
+    forms: dict[str, str],
+    samples: Mapping[str, str],
+    folder: str,
+    limit: str,
+    title: str = "FileForm",
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Accept a file, as the body or as the only file of a form.
 
-    `forms`: the media types, each with what the names of such files end in.
-    `samples`: a file of each form, for the documents. `folder`, `limit`: the settings that
-    say where it goes, and how many bytes it may have. `title`: of the form's schema; each
-    feature that takes files needs its own.
-    What the verb does not `keep` is gone when it returns.
+    The verb gets it as an Upload, `upload`; it is deleted when the verb returns, unless the
+    verb calls `keep`. Raises 400, 413, 415, 422 or 503 (the disk is full).
+
+    `forms`: the accepted media types, each with its file extension. `samples`: a sample
+    file for each extension, for the documents. `folder`, `limit`: the names of the settings
+    that hold the folder and the maximum size in bytes. `title`: the title of the form's
+    schema, unique among all features.
     """
 
-    def decorator(verb):
+    def decorator(verb: Callable[..., R]) -> Callable[..., R]:
         @wraps(verb)
-        def wrapper(*args, **kwargs):
-            if "upload" not in g:  # the request may run anew, the body comes once
+        def wrapper(*args: Any, **kwargs: Any) -> R:
+            # The request may be retried, but its body can be read only once.
+            if "upload" not in g:
                 g.upload = received(forms, current_app.config[folder], limit)
                 g.digest = g.upload.digest + g.upload.media_type.encode()
-            upload = g.upload
+            upload: Upload = g.upload
             upload.kept = False
             try:
                 return verb(*args, upload=upload, **kwargs)
@@ -104,10 +126,11 @@ def receives(forms, samples, folder, limit, title="FileForm"):
                     upload.drop()
 
         file = {"type": "string", "format": "binary", "description": "The file."}
-        # A client in Python sends what is a file in several forms as the last of them.
+        # A generated Python client sends an ambiguous file as the last media type, so the
+        # first one of `forms` comes last.
         content = {
-            media: {"schema": {**file, "examples": [samples[form]]}}
-            for media, form in reversed(forms.items())
+            media: {"schema": {**file, "examples": [samples[extension]]}}
+            for media, extension in reversed(forms.items())
         }
         sample = next(iter(samples.values()))
         parts = {
@@ -125,35 +148,48 @@ def receives(forms, samples, folder, limit, title="FileForm"):
                 "content": {**content, FORM: {"schema": parts, "encoding": encoding}},
             },
             responses={
-                "400": problem_response("The body is malformed."),
+                "400": problem_response("The request body is malformed."),
                 "413": problem_response("The file is too large."),
-                "415": problem_response("The body is of another media type."),
-                "422": problem_response("The header of the file does not fit."),
+                "415": problem_response(
+                    "The media type of the request body is not supported."
+                ),
+                "422": problem_response("The file or the form is invalid."),
             },
         )
 
     return decorator
 
 
-def received(forms, folder, limit):
-    """The Upload that the request's body is. Raises 400, 413, 415, 422, 503."""
-    limit = current_app.config[limit]
-    request.max_content_length = limit + ENVELOPE * (request.mimetype == FORM)
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    known = request.mimetype in forms or request.mimetype == FORM
-    if not known or request.content_encoding or charset not in ("utf-8", "utf8"):
-        raise unsupported(forms)
-    uploads = []
+def received(forms: Mapping[str, str], folder: str | Path, limit: str) -> Upload:
+    """Store the request body and return it. Raises 400, 413, 415, 422 or 503.
 
-    def begin(content_type, filename=None, **_):
-        uploads.append(Upload(folder, limit))
-        uploads[-1].name = filename
-        uploads[-1].media_type = media_type_of(forms, content_type, filename)
-        return uploads[-1]
+    `forms`, `limit`: as for `receives`. `folder`: the folder itself.
+    """
+    limit_bytes: int = current_app.config[limit]
+    is_form = request.mimetype == FORM
+    request.max_content_length = limit_bytes + (ENVELOPE if is_form else 0)
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    supported = is_form or request.mimetype in forms
+    if not supported or request.content_encoding or charset not in ("utf-8", "utf8"):
+        raise unsupported(forms)
+    uploads: list[Upload] = []
+
+    def begin(
+        content_type: str | None, filename: str | None = None, **_: Any
+    ) -> Upload:
+        upload = Upload(folder, limit_bytes)
+        uploads.append(upload)
+        upload.name = filename
+        upload.media_type = media_type_of(forms, content_type, filename)
+        return upload
 
     try:
-        if request.mimetype == FORM:
-            parser = FormDataParser(begin, silent=False, max_form_parts=MOST_PARTS)
+        if is_form:
+            parser = FormDataParser(
+                begin,  # type: ignore[arg-type]  # the parser only writes and seeks
+                silent=False,
+                max_form_parts=MOST_PARTS,
+            )
             length, options = request.content_length, request.mimetype_params
             _, form, files = parser.parse(request.stream, FORM, length, options)
             must_be_one_file(list(form), [name for name, _ in files.items(multi=True)])
@@ -168,35 +204,46 @@ def received(forms, folder, limit):
     except BaseException as error:
         for upload in uploads:
             upload.drop()
-        if isinstance(error, OSError):  # no room, perhaps
-            current_app.logger.error("A file cannot be kept: %s", error.strerror)
+        if isinstance(error, OSError):  # the disk may be full
+            current_app.logger.error("A file cannot be stored: %s", error.strerror)
             raise Problem(503, headers=RETRY) from None
         if isinstance(error, ValueError):
-            raise Malformed(f"This is no form: {error}.") from None
+            raise Malformed(f"The form is malformed: {error}.") from None
         raise
 
 
-def must_be_one_file(fields, files):
-    """Go on only if a form with parts of these names is one file. Raises 422."""
+def must_be_one_file(fields: list[str], files: list[str]) -> None:
+    """Raise 422 unless a form with parts of these names is one file, called `file`."""
     faults = [
-        fault(f"/{name}", "is not known here")
-        for name in (*fields, *files)
-        if name != "file"
+        fault(f"/{name}", "Unknown field.") for name in fields + files if name != "file"
     ]
     if files.count("file") != 1 or "file" in fields:
-        faults.append(fault("/file", "must be one file"))
+        faults.append(fault("/file", "Must be exactly one file."))
     if faults:
-        raise Invalid("The form does not fit.", faults)
+        raise Invalid("The form is invalid.", faults)
 
 
-def media_type_of(forms, media, name):
-    """What a file is, by the end of its name, else by what the client calls it; or None."""
-    ending = (name or "").rpartition(".")[2].lower()
-    called = (media or "").partition(";")[0].strip().lower()
-    by_name = [known for known in forms if forms[known] == ending]
-    return by_name[0] if by_name else called if called in forms else None
+def media_type_of(
+    forms: Mapping[str, str], media: str | None, name: str | None
+) -> str | None:
+    """Return the media type of a file, or None if it is not one of `forms`.
+
+    The extension of its `name` decides; without a known one, the media type `media` that
+    the client sent.
+    """
+    extension = (name or "").rpartition(".")[2].lower()
+    for media_type in forms:
+        if forms[media_type] == extension:
+            return media_type
+    sent = (media or "").partition(";")[0].strip().lower()
+    return sent if sent in forms else None
 
 
-def unsupported(forms):
-    taken = ", ".join([*forms, FORM])
-    return Problem(415, f"Send {taken}, in UTF-8.", headers={"Accept": taken})
+def unsupported(forms: Iterable[str]) -> Problem:
+    """Return the error for a body of another media type, charset or coding."""
+    accepted = ", ".join([*forms, FORM])
+    return Problem(
+        415,
+        f"The request body must be {accepted}, in UTF-8, without Content-Encoding.",
+        headers={"Accept": accepted},
+    )

@@ -1,27 +1,30 @@
-"""Absolute URLs of the current request."""
+"""Absolute URLs, as the client of the current request sees them."""
 
 from functools import lru_cache
 
-from flask import current_app, has_request_context, request
+from flask import Flask, current_app, has_request_context, request
 from werkzeug.sansio.utils import get_current_url
 
 
-def init_app(app):
+def init_app(app: Flask) -> None:
     """Let the models of `app` build URLs of the current request."""
     app.extensions["api_root"] = api_root
 
 
-def api_root():
-    """The absolute URL of API_PREFIX, without a trailing slash; outside a request, its
-    path."""
-    prefix = current_app.config["API_PREFIX"]
+def api_root() -> str:
+    """Return the absolute URL of API_PREFIX, without a trailing slash.
+
+    Outside a request, return its path.
+    """
+    prefix: str = current_app.config["API_PREFIX"]
     return here(prefix).rstrip("/") if has_request_context() else prefix
 
 
-def here(path):
-    """The absolute URL of a path below the root of the application."""
-    current = request._get_current_object()
+def here(path: str) -> str:
+    """Return the absolute URL of a path below the root of the application."""
+    current = request._get_current_object()  # type: ignore[attr-defined]
     return address(current.scheme, current.host, current.root_path, path)
 
 
+# Cached, because most requests have the same few URLs.
 address = lru_cache(1000)(get_current_url)

@@ -1,4 +1,4 @@
-"""Compressed where it pays, and never so that an ETag loses its meaning."""
+"""Long responses are compressed, and ETags stay valid."""
 
 import gzip
 import sys
@@ -18,7 +18,7 @@ DECODED = {"gzip": gzip.decompress, "zstd": zstd.decompress}
 
 @pytest.fixture
 def many(client):
-    """A page of gadgets, long enough to be worth the work."""
+    """Create a page of gadgets that is long enough to be compressed; return its path."""
     for number in range(10):
         client.post(GADGETS, json={**LAMP, "name": f"Lamp {number}"})
     return GADGETS
@@ -30,19 +30,19 @@ def fetched(client, path, accepted, **headers):
 
 @pytest.mark.parametrize("coding", DECODED)
 @pytest.mark.parametrize("path", [GADGETS, "/openapi.json"])
-def test_what_is_long_is_compressed(client, many, coding, path):
+def test_a_long_response_is_compressed(client, many, coding, path):
     plain, short = client.get(path), fetched(client, path, coding)
     assert short.headers["Content-Encoding"] == coding
     assert DECODED[coding](short.data) == plain.data
     assert len(short.data) < len(plain.data) / 2
     assert short.content_length == len(short.data)
-    for answer in (plain, short):
-        assert "Accept-Encoding" in answer.vary
+    for response in (plain, short):
+        assert "Accept-Encoding" in response.vary
 
 
 @pytest.mark.parametrize("coding", DECODED)
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_an_export_is_compressed_as_it_goes(client, many, coding, form):
+def test_an_export_is_compressed_while_it_is_streamed(client, many, coding, form):
     path = f"{GADGETS}export?format={form}"
     short = fetched(client, path, coding)
     assert short.headers["Content-Encoding"] == coding
@@ -66,14 +66,14 @@ def test_an_export_is_compressed_as_it_goes(client, many, coding, form):
         ("x" * 5000, None),
     ],
 )
-def test_the_client_chooses(client, many, accepted, chosen):
-    answer = fetched(client, many, accepted)
-    assert answer.status_code == 200
-    assert answer.headers.get("Content-Encoding") == chosen
+def test_the_client_chooses_the_coding(client, many, accepted, chosen):
+    response = fetched(client, many, accepted)
+    assert response.status_code == 200
+    assert response.headers.get("Content-Encoding") == chosen
 
 
 @pytest.mark.parametrize("path", [GADGETS, "/openapi.json", "/docs/x/docs.css"])
-def test_each_coding_has_an_etag_of_its_own_that_saves_the_body(client, many, path):
+def test_each_coding_has_an_etag_that_works_with_if_none_match(client, many, path):
     tags = set()
     for accepted in ("identity", "gzip", "zstd"):
         tag = fetched(client, path, accepted).headers["ETag"]
@@ -85,21 +85,21 @@ def test_each_coding_has_an_etag_of_its_own_that_saves_the_body(client, many, pa
     assert len(tags) == 3
 
 
-def test_an_item_is_never_compressed_so_its_etag_goes_on_to_work(client):
+def test_an_item_is_never_compressed_so_its_etag_works_with_if_match(client):
     long = {name: value.ljust(64, "🔥") for name, value in LAMP.items()}
-    made = client.post(GADGETS, json=long, headers={"Accept-Encoding": "gzip, zstd"})
-    got = fetched(client, made.json["url"], "gzip, zstd")
+    created = client.post(GADGETS, json=long, headers={"Accept-Encoding": "gzip, zstd"})
+    got = fetched(client, created.json["url"], "gzip, zstd")
     assert got.content_length > 1024
-    for answer in (made, got):
-        assert "Content-Encoding" not in answer.headers
-    assert got.headers["ETag"] == made.headers["ETag"]
+    for response in (created, got):
+        assert "Content-Encoding" not in response.headers
+    assert got.headers["ETag"] == created.headers["ETag"]
     changed = client.put(
-        made.json["url"], json=LAMP, headers={"If-Match": got.headers["ETag"]}
+        created.json["url"], json=LAMP, headers={"If-Match": got.headers["ETag"]}
     )
     assert changed.status_code == 200
 
 
-def test_what_is_short_stays_as_it_is(client, gadget):
-    answer = fetched(client, GADGETS, "gzip, zstd")
-    assert "Content-Encoding" not in answer.headers
-    assert answer.json["meta"]["total"] == 1
+def test_a_short_response_is_not_compressed(client, gadget):
+    response = fetched(client, GADGETS, "gzip, zstd")
+    assert "Content-Encoding" not in response.headers
+    assert response.json["meta"]["total"] == 1

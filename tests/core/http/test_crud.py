@@ -1,6 +1,6 @@
 """CrudResource serves and documents the same verbs as code that writes them out.
 
-The contract tests hold what the verbs do, since sample features of each kind use it.
+The contract tests cover the behaviour, because sample features of each kind use it.
 """
 
 import pytest
@@ -49,21 +49,21 @@ def operations(app, *paths):
 
 
 def described(operation):
-    """Return an operation without its words, and without its links to other verbs."""
-    kept = {k: v for k, v in operation.items() if k not in ("summary", "description")}
+    """Return an operation without its summary, description and links."""
+    others = {k: v for k, v in operation.items() if k not in ("summary", "description")}
     responses = {
         status: {name: part for name, part in response.items() if name != "links"}
         for status, response in operation["responses"].items()
     }
-    return {**kept, "responses": responses}
+    return {**others, "responses": responses}
 
 
-def test_the_contract_tests_try_each_kind_of_feature():
+def test_the_contract_tests_cover_each_kind_of_feature():
     tried = {str(collection).rstrip("/").rpartition("/")[2] for collection in USUAL}
     assert tried >= set(KINDS)
 
 
-def test_the_documents_are_those_of_verbs_that_are_written_out():
+def test_the_documents_equal_those_of_verbs_that_are_written_out():
     feature = FeatureApi("sample_gadgets", "Gadgets of an account.", owned=True)
     CrudResource.register(feature, SampleGadget, one="a gadget")
     names = {each.name: each for each in SERVED} | {feature.name: feature}
@@ -111,13 +111,13 @@ def test_only_the_named_verbs_are_mounted(mount):
     assert_problem(as_account(app, "pythonista").patch("/shop/1", json={}), 405)
 
 
-def test_an_address_without_verbs_is_not_mounted(mount):
+def test_a_path_without_verbs_is_not_mounted(mount):
     app = mount(only=("list", "create"))
     assert_problem(as_account(app, "pythonista").get("/shop/1"), 404)
     assert "/shop/{id}" not in openapi(app)["paths"]
 
 
-def test_a_method_that_is_overridden_keeps_its_decorators(mount):
+def test_an_overridden_method_keeps_its_decorators(mount):
     app = mount(Closed)
     client, path = as_account(app, "pythonista"), "/shop/"
     assert assert_problem(client.get(path), 409)["detail"] == "The shop is closed."
@@ -126,7 +126,7 @@ def test_a_method_that_is_overridden_keeps_its_decorators(mount):
     assert assert_problem(client.get("/shop/7"), 409)["detail"] == "7 is sold."
 
 
-def test_a_method_that_is_overridden_describes_its_verb_or_leaves_it_as_it_was(mount):
+def test_an_overridden_method_keeps_the_summary_unless_it_has_a_docstring(mount):
     documents = operations(mount(Closed), "/shop", "/shop/{id}")
     assert documents["/shop"]["get"]["summary"] == "Refuse to list your sample chores"
     assert documents["/shop/{id}"]["get"]["summary"] == "Read an item"

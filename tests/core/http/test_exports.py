@@ -31,7 +31,7 @@ MINE = {"Authorization": basic("pythonista", "I<3testing")}
 
 EVERYTHING = Page(1, 0, (("id", False),), {}, "", "none", None)
 
-# What a schema of text lets in.
+# The characters that the schema of a text allows.
 assert NO_NUL == "^[^\\u0000]*$"
 anything = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
@@ -41,7 +41,7 @@ def rows_of(text):
 
 
 def exported(client, form="csv", **query):
-    """The records of an export, as an import would read them."""
+    """Return the records of an export, as an import would read them."""
     response = client.get(EXPORT, query_string={"format": form, **query})
     assert response.status_code == 200
     if form == "ndjson":
@@ -53,22 +53,22 @@ def exported(client, form="csv", **query):
 
 
 def register(app, number, username="pythonista", **values):
-    """Commit that many gadgets of an account, called 0001 and so on."""
+    """Commit `number` gadgets of an account, named 0000 and so on."""
     with app.app_context(), unit_of_work():
         bodies = ({**LAMP, "name": f"{n:04}", **values} for n in range(number))
         SampleGadget.create_many(bodies, owner_id=User.find(username).id)
 
 
 def elsewhere(function, *args, **kwargs):
-    """Call it as if nothing else were going on in this thread."""
+    """Call a function in a new context, as another request would."""
     return Context().run(function, *args, **kwargs)
 
 
-# What a download holds
+# Content
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_export_holds_what_the_list_shows(client, gadget, form):
+def test_an_export_holds_the_items_of_the_list(client, gadget, form):
     other = client.post(GADGETS, json={**LAMP, "name": "Oven"}).json
     expected = [gadget, other]
     if form == "csv":
@@ -76,24 +76,24 @@ def test_an_export_holds_what_the_list_shows(client, gadget, form):
     assert exported(client, form) == expected
 
 
-def test_csv_is_as_rfc_4180_has_it(client):
+def test_csv_follows_rfc_4180(client):
     body = {**LAMP, "name": 'a "b", c', "location": "two\nlines"}
-    made = client.post(GADGETS, json=body).json
+    created = client.post(GADGETS, json=body).json
     response = client.get(EXPORT)
     assert response.content_type == "text/csv; charset=utf-8; header=present"
     head, rest = response.text.split("\r\n", 1)
-    assert head.split(",") == list(made)
+    assert head.split(",") == list(created)
     assert '"a ""b"", c","two\nlines"' in rest and rest.endswith("\r\n")
 
 
-def test_ndjson_is_a_line_for_each(client, gadget):
+def test_ndjson_has_a_line_for_each_record(client, gadget):
     response = client.get(EXPORT, query_string={"format": "ndjson"})
     assert response.content_type == "application/x-ndjson"
     assert response.data == client.get(gadget["url"]).data + b"\n"
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_download_has_a_name_and_is_not_kept(client, form):
+def test_a_download_has_a_name_and_is_not_cached(client, form):
     headers = client.get(EXPORT, query_string={"format": form}).headers
     named = f'attachment; filename="sample_gadgets.{form}"'
     assert headers["Content-Disposition"] == named
@@ -101,14 +101,14 @@ def test_a_download_has_a_name_and_is_not_kept(client, form):
     assert "Content-Length" not in headers
 
 
-def test_nothing_is_a_line_of_names_or_no_line(client):
+def test_an_empty_export_is_a_header_or_no_line(client):
     assert client.get(EXPORT).text.split(",")[:2] == ["url", "id"]
     assert exported(client) == exported(client, "ndjson") == []
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("beyond", [-1, 0, 1, AT_ONCE])
-def test_all_are_there_in_order_however_many(app, client, form, beyond):
+def test_exports_of_any_size_are_complete_and_in_order(app, client, form, beyond):
     number = AT_ONCE + beyond
     register(app, number)
     names = [row["name"] for row in exported(client, form, sort="-name")]
@@ -130,7 +130,7 @@ def test_an_export_is_filtered_searched_and_sorted_like_the_list(app, client):
         assert exported(client, "ndjson", **query) == listed
 
 
-def test_everybody_exports_what_they_may_read(app, client, engineer):
+def test_an_export_holds_only_what_the_caller_may_read(app, client, engineer):
     register(app, 2)
     register(app, 1, "engineer")
     manager = hire(app, "overseer", "manager")
@@ -140,7 +140,7 @@ def test_everybody_exports_what_they_may_read(app, client, engineer):
     assert exported(engineer, owner="pythonista") == []
 
 
-# What is asked for wrongly
+# Invalid queries
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -148,25 +148,25 @@ def test_everybody_exports_what_they_may_read(app, client, engineer):
     "query",
     ["format=xml", "format=", "format=csv&format=csv", "sort=x", "id=x", "q=%00"],
 )
-def test_what_makes_no_sense_is_refused(client, method, query):
+def test_an_invalid_query_is_refused(client, method, query):
     response = client.open(f"{EXPORT}?{query}", method=method)
     assert response.status_code == 400
     assert response.mimetype == "application/problem+json"
 
 
-def test_all_that_is_wrong_is_named_at_once(client):
+def test_all_errors_of_a_query_are_reported_at_once(client):
     query = "format=xml&sort=x&id=x&created_at=x&q=%00&type=%00"
     problem = assert_problem(client.get(f"{EXPORT}?{query}"), 400)
     pointers = {error["pointer"] for error in problem["errors"]}
     assert pointers == {"/format", "/sort", "/id", "/created_at", "/q", "/type"}
 
 
-def test_what_is_for_pages_means_nothing_here(client, gadget):
+def test_the_parameters_of_pages_are_ignored(client, gadget):
     query = {"page": "x", "per_page": 0, "cursor": "x", "view": "x", "total": "x"}
     assert exported(client, "ndjson", **query) == [gadget]
 
 
-def test_the_documents_tell_what_an_export_takes(stranger):
+def test_the_parameters_of_an_export_are_documented(stranger):
     paths = stranger.get("/openapi.json").json["paths"]
     names = {known["name"] for known in paths[EXPORT]["get"]["parameters"]}
     assert {"format", "sort", "q", "type", "owner"} <= names
@@ -177,44 +177,44 @@ def test_the_documents_tell_what_an_export_takes(stranger):
 
 
 @pytest.mark.parametrize("begin", [*"=+-@\t\r\n", *"＝＋－＠"])
-def test_what_a_spreadsheet_would_run_is_made_harmless(client, begin):
+def test_a_cell_that_a_spreadsheet_would_run_is_escaped(client, begin):
     body = {**LAMP, "name": f"{begin}1+1"}
-    made = client.post(GADGETS, json=body).json
+    created = client.post(GADGETS, json=body).json
     (row,) = rows_of(client.get(EXPORT).text)
     assert row["name"] == f"'{begin}1+1"
-    (told,) = exported(client)
-    assert told["name"] == made["name"]
+    (row,) = exported(client)
+    assert row["name"] == created["name"]
 
 
 @given(anything)
 @example("'")
 @example("'=1")
-def test_any_text_comes_back_out_of_its_cell(text):
+def test_any_text_can_be_restored_from_its_cell(text):
     line = io.StringIO(newline="")
     csv.writer(line).writerow(["before", cell(text), "after"])
-    ((_, kept, _),) = csv.reader(io.StringIO(line.getvalue(), newline=""))
-    assert unguarded(kept) == text
-    assert kept[:1] not in set("=+-@\t\r\n")
+    ((_, restored, _),) = csv.reader(io.StringIO(line.getvalue(), newline=""))
+    assert unguarded(restored) == text
+    assert restored[:1] not in set("=+-@\t\r\n")
 
 
 @pytest.mark.parametrize("text", ["", "'tis", "'", "a=b"])
-def test_what_nobody_guarded_is_left_as_it_is(text):
+def test_a_text_that_was_not_escaped_is_unchanged(text):
     assert unguarded(text) == text
 
 
 @pytest.mark.parametrize(
-    "value, shown", [(None, ""), (True, "true"), (-5, "-5"), (0.5, "0.5")]
+    "value, expected", [(None, ""), (True, "true"), (-5, "-5"), (0.5, "0.5")]
 )
-def test_what_is_no_text_stands_there_as_in_json(value, shown):
-    assert cell(value) == shown
+def test_other_values_are_written_as_in_json(value, expected):
+    assert cell(value) == expected
 
 
-# How it is read
+# Snapshots and connections
 
 
 @pytest.fixture
 def committed(make_app):
-    """An application with four batches of pythonista's gadgets, seen by everybody."""
+    """Yield an application with four committed batches of pythonista's gadgets."""
     pool = {"pool_size": 1, "max_overflow": 1, "pool_timeout": 0.1}
     app = make_app(SQLALCHEMY_ENGINE_OPTIONS=pool)
     register(app, 3 * AT_ONCE + 10)
@@ -224,13 +224,13 @@ def committed(make_app):
 
 
 def connections(app):
-    """How many connections are in use."""
+    """Return the number of connections in use."""
     with app.app_context():
         return sql.engine.pool.checkedout()
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_export_shows_one_moment(committed, form):
+def test_an_export_is_a_snapshot(committed, form):
     client = as_account(committed, "pythonista")
     before = elsewhere(exported, client, form)
     first, last = before[0], before[-1]
@@ -255,58 +255,60 @@ def test_an_export_shows_one_moment(committed, form):
     assert [row["name"] for row in after[-2:]] == ["changed", LAMP["name"]]
 
 
-def test_an_export_takes_one_connection_and_gives_it_back_early(committed):
+def test_an_export_uses_one_connection_and_releases_it_early(committed):
     client = as_account(committed, "pythonista")
     pieces = client.get(EXPORT).iter_encoded()
     in_use = [connections(committed) for _ in pieces]
     assert in_use == [1, 1, 1, 0]
 
 
-def test_who_leaves_gives_the_connection_back_and_reads_no_more(committed, monkeypatch):
-    shown = count_shown(monkeypatch)
+def test_a_closed_download_releases_its_connection_and_reads_no_more(
+    committed, monkeypatch
+):
+    serialized = count_shown(monkeypatch)
     client = as_account(committed, "pythonista")
-    for _ in range(3):  # more often than there are connections
+    for _ in range(3):  # more requests than connections
         response = client.get(EXPORT)
         next(response.iter_encoded())
         response.close()
         assert connections(committed) == 0
-    assert len(shown) == 3 * AT_ONCE
+    assert len(serialized) == 3 * AT_ONCE
     assert len(elsewhere(exported, client)) == 3 * AT_ONCE + 10
 
 
-def test_who_never_reads_gives_the_connection_back(committed):
+def test_a_download_that_is_never_read_releases_its_connection(committed):
     as_account(committed, "pythonista").get(EXPORT).close()
     assert connections(committed) == 0
 
 
 def count_shown(monkeypatch):
-    """A list that grows with every record that is shown."""
-    shown = []
+    """Return a list that gets the id of each record when it is serialized."""
+    serialized = []
     as_json = SampleGadget.as_json
 
-    def watched(record):
-        shown.append(record.id)
+    def spy(record):
+        serialized.append(record.id)
         return as_json(record)
 
-    monkeypatch.setattr(SampleGadget, "as_json", watched)
-    return shown
+    monkeypatch.setattr(SampleGadget, "as_json", spy)
+    return serialized
 
 
-def test_without_a_database_it_is_503_and_no_broken_file(committed):
+def test_without_a_connection_an_export_is_503_and_not_a_broken_file(committed):
     client = as_account(committed, "pythonista")
-    assert client.get(GADGETS).status_code == 200  # now the account is known
+    assert client.get(GADGETS).status_code == 200  # now the account is cached
     with committed.app_context():
-        taken = [sql.engine.connect() for _ in range(2)]
+        held = [sql.engine.connect() for _ in range(2)]
         response = elsewhere(client.get, EXPORT)
-        for connection in taken:
+        for connection in held:
             connection.close()
     problem = assert_problem(response, 503)
     assert response.headers["Retry-After"]
     assert "Content-Disposition" not in response.headers, problem
 
 
-def test_head_reads_no_gadget(app, client, gadget):
-    client.get(GADGETS)  # now the account is known
+def test_head_reads_no_records(app, client, gadget):
+    client.get(GADGETS)  # now the account is cached
     with asked(app) as seen:
         assert client.head(EXPORT).status_code == 200
         assert not [text for text, _ in seen if "gadgets" in text]
@@ -330,15 +332,15 @@ def test_ten_times_the_rows_take_the_same_memory(app, encoder):
         assert lines >= expected
         return most
 
-    peak(attic, 2 * AT_ONCE)  # what is compiled and cached once
+    peak(attic, 2 * AT_ONCE)  # fills the caches
     assert peak({}, 20 * AT_ONCE) < 1.5 * peak(attic, 2 * AT_ONCE)
 
 
-# Over a wire
+# Over a socket
 
 
 def ask(address, form):
-    """A connection that has asked for an export, and takes little at a time."""
+    """Request an export over a connection with a small receive buffer; return it."""
     url = urlsplit(address)
     connection = HTTPConnection(url.hostname, url.port, timeout=10)
     connection.sock = socket.socket()
@@ -350,19 +352,17 @@ def ask(address, form):
 
 
 def until(condition):
-    """Wait for it, for ten seconds at most."""
+    """Wait until the condition is true, for at most ten seconds; return its value."""
     deadline = time.monotonic() + 10
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()
 
 
-def test_an_export_is_cut_off_when_the_client_leaves(
-    live_app, live_server, monkeypatch
-):
+def test_an_export_ends_when_the_client_disconnects(live_app, live_server, monkeypatch):
     wide = dict.fromkeys(LAMP, "🌡" * 64)
-    register(live_app, 6000, **wide)  # more than the sockets hold
-    shown = count_shown(monkeypatch)
+    register(live_app, 6000, **wide)  # more than the socket buffers hold
+    serialized = count_shown(monkeypatch)
     connection = ask(live_server, "ndjson")
     response = connection.getresponse()
     assert response.status == 200 and response.read(100)
@@ -370,18 +370,18 @@ def test_an_export_is_cut_off_when_the_client_leaves(
     response.close()
     connection.close()
     assert until(lambda: connections(live_app) == 0)
-    assert AT_ONCE <= len(shown) < 6000
+    assert AT_ONCE <= len(serialized) < 6000
 
 
 def parse_whole(text, form):
-    """Read a file in full, as who is strict with it."""
+    """Parse a file with a strict parser."""
     if form == "csv":
         return list(csv.reader(io.StringIO(text, newline=""), strict=True))
     return [orjson.loads(line) for line in text.splitlines()]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_fails_in_the_middle_does_not_look_whole(
+def test_an_export_that_fails_halfway_does_not_look_complete(
     live_app, live_server, monkeypatch, form
 ):
     register(live_app, 3 * AT_ONCE)

@@ -1,4 +1,4 @@
-"""A POST with an Idempotency-Key happens once, however often it comes."""
+"""A POST with an Idempotency-Key is carried out once, however often it is sent."""
 
 from datetime import timedelta
 
@@ -26,11 +26,11 @@ def post(client, path=GADGETS, body=LAMP, **headers):
     return client.post(path, json=body, headers={**KEY, **headers})
 
 
-def pointers(answer):
-    return [fault["pointer"] for fault in answer.json["errors"]]
+def pointers(response):
+    return [fault["pointer"] for fault in response.json["errors"]]
 
 
-def test_a_repeated_key_gets_the_first_answer_and_nothing_happens(client):
+def test_a_repeated_key_replays_the_first_response_only(client):
     first, second = post(client), post(client)
     assert AGAIN not in first.headers
     assert second.headers[AGAIN] == "true"
@@ -41,7 +41,7 @@ def test_a_repeated_key_gets_the_first_answer_and_nothing_happens(client):
     assert total(client) == 1
 
 
-def test_the_first_answer_stays_though_the_thing_changes(client):
+def test_the_first_response_is_replayed_although_the_record_changed(client):
     first = post(client)
     client.patch(first.json["url"], json={"name": "Renamed"})
     assert post(client).data == first.data
@@ -50,7 +50,7 @@ def test_the_first_answer_stays_though_the_thing_changes(client):
     assert total(client) == 0
 
 
-def test_without_a_key_each_post_counts(client):
+def test_without_a_key_each_post_is_carried_out(client):
     for _ in range(2):
         assert AGAIN not in client.post(GADGETS, json=LAMP).headers
     assert total(client) == 2
@@ -71,15 +71,15 @@ def test_a_key_belongs_to_its_account(client, engineer):
         (GADGETS, {}),
     ],
 )
-def test_a_key_is_for_one_request(client, path, body):
+def test_a_key_cannot_be_used_for_another_request(client, path, body):
     post(client)
-    answer = post(client, path, body)
-    assert_problem(answer, 422)
-    assert pointers(answer) == ["/Idempotency-Key"]
+    response = post(client, path, body)
+    assert_problem(response, 422)
+    assert pointers(response) == ["/Idempotency-Key"]
     assert (total(client), total(client, CHORES)) == (1, 0)
 
 
-def test_what_was_refused_may_be_sent_again_mended(client):
+def test_a_refused_request_may_be_corrected_and_sent_with_the_same_key(client):
     refused = post(client, body={**LAMP, "name": ""})
     assert pointers(refused) == ["/name"]
     assert post(client).status_code == 201
@@ -87,20 +87,20 @@ def test_what_was_refused_may_be_sent_again_mended(client):
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "schlüssel", "a\tb", " "])
-def test_a_key_that_makes_no_sense_is_400(client, key):
-    answer = post(client, **{"Idempotency-Key": key.encode().decode("latin-1")})
-    assert_problem(answer, 400)
-    assert pointers(answer) == ["/Idempotency-Key"]
+def test_a_malformed_key_is_400(client, key):
+    response = post(client, **{"Idempotency-Key": key.encode().decode("latin-1")})
+    assert_problem(response, 400)
+    assert pointers(response) == ["/Idempotency-Key"]
     assert total(client) == 0
 
 
 @pytest.mark.parametrize("key", ["1", '"quoted"', "x" * 255, "!~"])
-def test_a_key_is_any_visible_ascii(client, key):
-    answers = [post(client, **{"Idempotency-Key": key}) for _ in range(2)]
-    assert [answer.headers.get(AGAIN) for answer in answers] == [None, "true"]
+def test_a_key_may_have_any_visible_ascii_characters(client, key):
+    responses = [post(client, **{"Idempotency-Key": key}) for _ in range(2)]
+    assert [response.headers.get(AGAIN) for response in responses] == [None, "true"]
 
 
-def test_keys_differ_by_case(client):
+def test_keys_are_case_sensitive(client):
     for key in ("key", "KEY", "Key"):
         assert AGAIN not in post(client, **{"Idempotency-Key": key}).headers
 
@@ -112,33 +112,33 @@ def age(app, **by):
         )
 
 
-def test_a_key_counts_for_a_day(app, client):
+def test_a_key_expires_after_a_day(app, client):
     post(client)
     age(app, hours=23, minutes=59)
     assert post(client).headers[AGAIN] == "true"
     age(app, hours=24, minutes=1)
-    anew = post(client, body={**LAMP, "name": "Another"})
-    assert anew.status_code == 201 and AGAIN not in anew.headers
-    assert post(client, body={**LAMP, "name": "Another"}).data == anew.data
+    later = post(client, body={**LAMP, "name": "Another"})
+    assert later.status_code == 201 and AGAIN not in later.headers
+    assert post(client, body={**LAMP, "name": "Another"}).data == later.data
     assert total(client) == 2
 
 
-def test_what_is_older_is_purged_by_a_command(app, client):
-    def kept():
+def test_a_command_purges_expired_responses(app, client):
+    def stored():
         with app.app_context(), unit_of_work(writes=False):
             return sql.session.scalar(sql.select(sql.func.count(IdempotencyRecord.key)))
 
     post(client)
     age(app, hours=24, minutes=1)
     post(client, **{"Idempotency-Key": "younger"})
-    for said in ("1 answers", "nothing to do"):  # it may run twice
+    for outcome in ("1 responses", "nothing to do"):  # it may run twice
         result = app.test_cli_runner().invoke(args=["purge"])
         assert result.exit_code == 0
-        assert f"idempotency.purge: {said}\n" in result.output
-        assert kept() == 1
+        assert f"idempotency.purge: {outcome}\n" in result.output
+        assert stored() == 1
 
 
-def test_a_sign_up_happens_once_and_its_password_is_kept_nowhere(app, stranger):
+def test_a_sign_up_is_carried_out_once_and_its_password_is_not_stored(app, stranger):
     body = {"username": "newcomer", "password": "Only I know this one"}
     first, second = (post(stranger, REGISTER, body) for _ in range(2))
     assert first.status_code == 201
@@ -156,13 +156,13 @@ IMPATIENT = {
 }
 
 
-def test_whoever_comes_second_waits_for_the_first_and_not_for_ever(make_app):
-    """409; 503 on SQLite, which lets one write at a time, and does not say what."""
+def test_a_second_request_waits_for_the_first_but_not_forever(make_app):
+    """Expect 409; on SQLite 503, because it has one writer and does not name the row."""
     app = make_app()
     kind = app.config["SQLALCHEMY_DATABASE_URI"].partition(":")[0].partition("+")[0]
     hurry = {"connect_args": IMPATIENT[kind]}
     second = as_account(make_app(SQLALCHEMY_ENGINE_OPTIONS=hurry), "pythonista")
-    second.get(GADGETS)  # who this is, is known from here on
+    second.get(GADGETS)  # from now on the account is cached
     with app.app_context():
         first = {
             "account_id": User.find("pythonista").id,
@@ -175,8 +175,8 @@ def test_whoever_comes_second_waits_for_the_first_and_not_for_ever(make_app):
         sql.session.execute(under_way.values(first))
         assert_problem(post(second), 503 if kind == "sqlite" else 409)
         sql.session.rollback()
-        made = post(second)
-        assert made.status_code == 201
-        second.delete(made.json["url"])
+        created = post(second)
+        assert created.status_code == 201
+        second.delete(created.json["url"])
         sql.session.execute(sql.delete(IdempotencyRecord).filter_by(**first))
         sql.session.commit()

@@ -1,4 +1,4 @@
-"""A collection in pages: its links lead everywhere, and nothing in a query breaks it."""
+"""Pages: links reach every item, and no query makes the service fail."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -33,7 +33,7 @@ SORTS = [
     "location,-type,name",
     "name,-id",
 ]
-# Many are alike, so that a walk must tell ties apart.
+# Many records have equal values, so that sorting must break ties.
 SHELF = [
     {
         **LAMP,
@@ -49,20 +49,20 @@ SHELF = [
 
 
 def stock(app, bodies):
-    """Have pythonista own gadgets of these bodies."""
+    """Create gadgets with these bodies, owned by pythonista."""
     with app.app_context(), unit_of_work():
         SampleGadget.create_many(bodies, owner_id=User.find("pythonista").id)
 
 
 @pytest.fixture
 def shelf(app, client):
-    """The gadgets of SHELF, as the service shows them."""
+    """Create the gadgets of SHELF and return them as the service lists them."""
     stock(app, SHELF)
     return client.get(GADGETS, query_string={"per_page": 100}).json["items"]
 
 
 def in_order(items, sort):
-    """`items` by each field of `sort`; ties by id, in the direction of the last one."""
+    """Sort `items` by the fields of `sort`, and ties by id in the last one's direction."""
     fields = sort.split(",")
     fields.append(re.sub(r"\w+$", "id", fields[-1]))
     for field in reversed(fields):
@@ -76,7 +76,7 @@ def in_pages(items, size):
 
 
 def walk(client, address, rel):
-    """The pages from `address` on, as `rel` leads, 100 of them at most."""
+    """Return the pages from `address` on, following the links `rel`, at most 100."""
     pages = []
     while address and len(pages) < 100:
         pages.append(client.get(address).json)
@@ -92,7 +92,7 @@ def items_of(pages):
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_next_leads_through_everything_once_and_in_order(client, shelf, sort):
+def test_next_links_visit_every_item_once_and_in_order(client, shelf, sort):
     pages = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
     assert items_of(pages) == in_pages(in_order(shelf, sort), 5)
     assert [page["meta"]["page"] for page in pages] == [1, 2, 3, 4, 5]
@@ -100,7 +100,7 @@ def test_next_leads_through_everything_once_and_in_order(client, shelf, sort):
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_prev_leads_back_the_same_way(client, shelf, sort):
+def test_prev_links_visit_the_same_pages_backwards(client, shelf, sort):
     there = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
     back = walk(client, there[-1]["meta"]["prev"], "prev")
     assert items_of(back) == items_of(there)[-2::-1]
@@ -108,7 +108,7 @@ def test_prev_leads_back_the_same_way(client, shelf, sort):
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_from_prev_there_is_a_way_forward_again(client, shelf, sort):
+def test_the_next_link_of_a_previous_page_leads_forward_again(client, shelf, sort):
     there = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
     third = client.get(there[3]["meta"]["prev"]).json
     assert items_of(walk(client, third["meta"]["next"], "next")) == items_of(there)[3:]
@@ -116,7 +116,7 @@ def test_from_prev_there_is_a_way_forward_again(client, shelf, sort):
 
 @pytest.mark.parametrize("per_page", [1, 5, 22, 23, 24])
 @pytest.mark.parametrize("sort", ["id", "-created_at,name"])
-def test_first_and_last_lead_to_both_ends(client, shelf, sort, per_page):
+def test_first_and_last_link_to_both_ends(client, shelf, sort, per_page):
     expected = in_pages(in_order(shelf, sort), per_page)
     for page in range(1, len(expected) + 1):
         query = {"sort": sort, "per_page": per_page, "page": page}
@@ -128,23 +128,23 @@ def test_first_and_last_lead_to_both_ends(client, shelf, sort, per_page):
         assert last["meta"]["page"] == meta["pages"] == len(expected)
 
 
-def test_prev_leads_from_the_last_page_to_the_first(client, shelf):
+def test_prev_links_lead_from_the_last_page_to_the_first(client, shelf):
     last = client.get(f"{GADGETS}?per_page=5").json["meta"]["last"]
     assert items_of(walk(client, last, "prev")) == in_pages(shelf, 5)[::-1]
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_a_numbered_page_is_the_one_that_the_links_lead_to(client, shelf, sort):
+def test_a_numbered_page_is_the_page_that_the_links_lead_to(client, shelf, sort):
     for number, page in enumerate(in_pages(in_order(shelf, sort), 5), 1):
         query = {"sort": sort, "per_page": 5, "page": number}
-        found = client.get(GADGETS, query_string=query).json
-        assert found["items"] == page
-        assert found["meta"]["page"] == number
-        assert bool(found["meta"]["prev"]) is (number > 1)
-        assert bool(found["meta"]["next"]) is (number < 5)
+        body = client.get(GADGETS, query_string=query).json
+        assert body["items"] == page
+        assert body["meta"]["page"] == number
+        assert bool(body["meta"]["prev"]) is (number > 1)
+        assert bool(body["meta"]["next"]) is (number < 5)
 
 
-def test_links_lead_on_from_a_numbered_page(client, shelf):
+def test_a_numbered_page_links_to_its_neighbours(client, shelf):
     meta = client.get(f"{GADGETS}?per_page=5&page=3").json["meta"]
     for rel, number in {"prev": 1, "next": 3}.items():
         assert client.get(meta[rel]).json["items"] == in_pages(shelf, 5)[number]
@@ -163,7 +163,7 @@ def test_links_lead_on_from_a_numbered_page(client, shelf):
     ],
 )
 @pytest.mark.parametrize("verb", ["GET", "HEAD"])
-def test_the_link_header_says_what_meta_says(client, shelf, verb, query):
+def test_the_link_header_has_the_links_of_meta(client, shelf, verb, query):
     query = {"per_page": 5, **query}
     meta = client.get(GADGETS, query_string=query).json["meta"]
     header = client.open(GADGETS, method=verb, query_string=query).headers["Link"]
@@ -174,7 +174,7 @@ def test_the_link_header_says_what_meta_says(client, shelf, verb, query):
     assert all(meta[rel] == address for address, rel in links)
 
 
-def test_links_ask_for_the_same_in_the_same_way(client, shelf):
+def test_links_keep_the_query_parameters(client, shelf):
     query = {
         "type": "Type 1",
         "location": "Küche",
@@ -189,27 +189,27 @@ def test_links_ask_for_the_same_in_the_same_way(client, shelf):
     meta = client.get(GADGETS, query_string={**query, "page": 2}).json["meta"]
     for rel in ("first", "prev", "next", "last"):
         link = urlsplit(meta[rel])
-        asked = parse_qs(link.query)
-        asked.pop("cursor", None)
+        linked = parse_qs(link.query)
+        linked.pop("cursor", None)
         assert (link.netloc, link.path) == ("localhost", GADGETS)
-        assert asked == {name: [value] for name, value in query.items()}
+        assert linked == {name: [value] for name, value in query.items()}
     pages = walk(client, meta["first"], "next")
     assert items_of(pages) == in_pages(in_order(wanted, "-name"), 2)
 
 
-def test_links_from_an_address_without_its_slash_lead_on(client, shelf):
+def test_links_work_from_a_url_without_its_trailing_slash(client, shelf):
     pages = walk(client, GADGETS.rstrip("/") + "?per_page=10", "next")
     assert items_of(pages) == in_pages(shelf, 10)
 
 
-# How many
+# Totals
 
 
 @pytest.mark.parametrize("address", COLLECTIONS)
-def test_a_page_of_nothing_is_a_page(client, address):
-    found = client.get(address)
-    assert found.status_code == 200
-    assert found.json == {
+def test_the_page_of_an_empty_collection(client, address):
+    response = client.get(address)
+    assert response.status_code == 200
+    assert response.json == {
         "items": [],
         "meta": {
             "page": 1,
@@ -225,13 +225,13 @@ def test_a_page_of_nothing_is_a_page(client, address):
     }
 
 
-def test_a_page_holds_20_unless_asked(client, shelf):
-    found = client.get(GADGETS).json
-    assert found["items"] == shelf[:20]
-    assert (found["meta"]["per_page"], found["meta"]["pages"]) == (20, 2)
+def test_a_page_holds_20_items_by_default(client, shelf):
+    body = client.get(GADGETS).json
+    assert body["items"] == shelf[:20]
+    assert (body["meta"]["per_page"], body["meta"]["pages"]) == (20, 2)
 
 
-def test_a_page_holds_100_at_most(app, client, shelf):
+def test_a_page_holds_at_most_100_items(app, client, shelf):
     stock(app, SHELF * 4)
     pages = walk(client, f"{GADGETS}?per_page=101", "next")
     assert [len(page["items"]) for page in pages] == [100, 15]
@@ -242,23 +242,23 @@ def test_a_page_holds_100_at_most(app, client, shelf):
 
 
 @pytest.mark.parametrize("page", [6, 7, 2**31 - 1])
-def test_beyond_the_end_there_is_nothing_but_a_way_back(client, shelf, page):
-    found = client.get(f"{GADGETS}?per_page=5&page={page}")
-    assert found.status_code == 200
-    assert found.json["items"] == []
-    meta = found.json["meta"]
+def test_a_page_beyond_the_end_is_empty_and_links_back(client, shelf, page):
+    response = client.get(f"{GADGETS}?per_page=5&page={page}")
+    assert response.status_code == 200
+    assert response.json["items"] == []
+    meta = response.json["meta"]
     assert (meta["page"], meta["pages"], meta["next"]) == (page, 5, None)
     assert client.get(meta["prev"]).json["items"] == shelf[20:]
 
 
 @pytest.mark.parametrize("total", ["capped", "exact", "none"])
-def test_beyond_the_end_of_nothing_there_is_nothing(client, total):
-    found = client.get(f"{GADGETS}?page=2&total={total}").json
-    assert found["items"] == []
-    assert (found["meta"]["prev"], found["meta"]["next"]) == (None, None)
+def test_a_page_beyond_the_end_of_an_empty_collection_has_no_links(client, total):
+    body = client.get(f"{GADGETS}?page=2&total={total}").json
+    assert body["items"] == []
+    assert (body["meta"]["prev"], body["meta"]["next"]) == (None, None)
 
 
-def test_a_total_is_left_out_on_request(client, shelf):
+def test_the_total_is_omitted_on_request(client, shelf):
     pages = walk(client, f"{GADGETS}?total=none&per_page=5", "next")
     assert items_of(pages) == in_pages(shelf, 5)
     for page in pages:
@@ -267,7 +267,7 @@ def test_a_total_is_left_out_on_request(client, shelf):
         assert meta["total_exact"] is False
 
 
-def test_a_total_is_counted_up_to_10000(app, client):
+def test_the_total_is_counted_up_to_10000(app, client):
     stock(app, [LAMP] * 10_001)
 
     def counted(query):
@@ -284,12 +284,12 @@ def test_a_total_is_counted_up_to_10000(app, client):
     assert counted("") == (10_000, True, 100, True)
 
 
-# While things change
+# Concurrent changes
 
 
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("rel", ["next", "prev"])
-def test_what_nobody_touches_is_seen_once_whatever_happens_meanwhile(
+def test_unchanged_items_are_listed_once_while_others_come_and_go(
     app, client, shelf, sort, rel
 ):
     meta = client.get(f"{GADGETS}?sort={sort}&per_page=5").json["meta"]
@@ -298,7 +298,7 @@ def test_what_nobody_touches_is_seen_once_whatever_happens_meanwhile(
     while address:
         page = client.get(address).json
         seen += page["items"] if rel == "next" else page["items"][::-1]
-        # Both ends of this page go, the cursor's place with them, and others come in.
+        # Delete both ends of this page, where the cursors point, and add others.
         for item in page["items"][:: max(len(page["items"]) - 1, 1)]:
             client.delete(item["url"])
             deleted.add(item["id"])
@@ -313,7 +313,7 @@ def test_what_nobody_touches_is_seen_once_whatever_happens_meanwhile(
     assert deleted
 
 
-def test_a_link_to_what_is_gone_meanwhile_leads_to_an_empty_page(client, shelf):
+def test_a_link_to_items_that_were_deleted_leads_to_an_empty_page(client, shelf):
     address = client.get(f"{GADGETS}?per_page=20").json["meta"]["next"]
     for item in shelf[20:]:
         client.delete(item["url"])
@@ -326,7 +326,7 @@ def test_a_link_to_what_is_gone_meanwhile_leads_to_an_empty_page(client, shelf):
 # Views
 
 
-def test_a_view_shows_only_where_the_items_are(client, shelf):
+def test_the_urls_view_lists_only_the_urls_of_the_items(client, shelf):
     pages = walk(client, f"{GADGETS}?view=urls&sort=-name&per_page=5", "next")
     assert all(page.keys() == {"urls", "meta"} for page in pages)
     urls = [item["url"] for item in in_order(shelf, "-name")]
@@ -334,7 +334,7 @@ def test_a_view_shows_only_where_the_items_are(client, shelf):
     assert pages[0]["meta"]["total"] == 23
 
 
-# Bad queries
+# Invalid queries
 
 BAD = {
     "page": ["0", "-1", "x", "", "1.5", "1e1", "+1", " 1", "٣", "2147483648", "9" * 99],
@@ -359,15 +359,17 @@ GOOD = {
     "created_at": ["2026-11-21T07:40:00Z", "0001-01-01t00:00:00-12:00"],
     "q": ["", "a b", "é"],
 }
-# Where the document knows no more than that a text is what it seems.
+# Invalid values that the documented schema accepts, because it cannot be more precise.
 OPAQUE = {"cursor": ["x", "W10", "AAAA", "bnVsbA"]}
 
 
 @pytest.mark.parametrize("name", [*GOOD, "cursor"])
 @pytest.mark.parametrize("address", COLLECTIONS)
-def test_the_document_tells_a_good_value_from_a_bad_one(client, address, name):
+def test_the_documented_schema_accepts_valid_values_and_refuses_invalid_ones(
+    client, address, name
+):
     verbs = client.get("/openapi.json").json["paths"][address.rstrip("/")]
-    schemas = {told["name"]: told["schema"] for told in verbs["get"]["parameters"]}
+    schemas = {each["name"]: each["schema"] for each in verbs["get"]["parameters"]}
     schema = schemas[name]
     fits = jsonschema_rs.validator_for(schema, validate_formats=True).is_valid
     for value in GOOD.get(name, ()):
@@ -378,12 +380,12 @@ def test_the_document_tells_a_good_value_from_a_bad_one(client, address, name):
 
 
 def read_as(schema, text):
-    """What a client means by a text in a query."""
+    """Return the value that `text` in a query has for a schema."""
     digits = re.fullmatch("-?[0-9]+", text, re.ASCII)
     return int(text) if schema.get("type") == "integer" and digits else text
 
 
-def test_a_field_that_is_named_again_sorts_no_further(client, shelf):
+def test_only_the_first_occurrence_of_a_sort_field_counts(client, shelf):
     def order(sort):
         items = client.get(GADGETS, query_string={"sort": sort}).json["items"]
         return [item["id"] for item in items]
@@ -393,37 +395,37 @@ def test_a_field_that_is_named_again_sorts_no_further(client, shelf):
 
 @pytest.mark.parametrize("name, value", [(n, v) for n in BAD for v in BAD[n]])
 @pytest.mark.parametrize("address", COLLECTIONS)
-def test_a_bad_value_is_told_with_its_place(client, address, name, value):
-    refused = client.get(address, query_string={name: value})
-    assert refused.status_code == 400
-    assert refused.mimetype == "application/problem+json"
-    (error,) = refused.json["errors"]
+def test_an_invalid_value_is_reported_with_its_parameter(client, address, name, value):
+    response = client.get(address, query_string={name: value})
+    assert response.status_code == 400
+    assert response.mimetype == "application/problem+json"
+    (error,) = response.json["errors"]
     assert error["pointer"] == f"/{name}"
 
 
 @pytest.mark.parametrize("name", [*BAD, "name"])
-def test_a_value_that_is_given_twice_is_bad(client, name):
+def test_a_parameter_that_is_sent_twice_is_invalid(client, name):
     good = {"page": 1, "per_page": 1, "sort": "id", "view": "urls", "total": "none"}
     value = good.get(name, "x")
-    refused = client.get(f"{GADGETS}?{name}={value}&{name}={value}")
-    assert refused.status_code == 400
-    assert [error["pointer"] for error in refused.json["errors"]] == [f"/{name}"]
+    response = client.get(f"{GADGETS}?{name}={value}&{name}={value}")
+    assert response.status_code == 400
+    assert [error["pointer"] for error in response.json["errors"]] == [f"/{name}"]
 
 
 @pytest.mark.parametrize("address", COLLECTIONS)
-def test_every_fault_of_a_query_is_told_at_once(client, address):
-    refused = client.get(address, query_string={name: BAD[name][0] for name in BAD})
-    assert refused.status_code == 400
-    told = [error["pointer"] for error in refused.json["errors"]]
-    assert sorted(told) == sorted(f"/{name}" for name in BAD)
-    assert all(error["detail"] for error in refused.json["errors"])
+def test_all_errors_of_a_query_are_reported_at_once(client, address):
+    response = client.get(address, query_string={name: BAD[name][0] for name in BAD})
+    assert response.status_code == 400
+    pointers = [error["pointer"] for error in response.json["errors"]]
+    assert sorted(pointers) == sorted(f"/{name}" for name in BAD)
+    assert all(error["detail"] for error in response.json["errors"])
 
 
 # Cursors
 
 
 def cursor_of(client, sort="id"):
-    """A cursor of ours, to a page in the middle, opened: a list of what it says."""
+    """Return the decoded cursor of a page in the middle, as a list."""
     query = {"sort": sort, "per_page": 5, "page": 2}
     link = client.get(GADGETS, query_string=query).json["meta"]["next"]
     (cursor,) = parse_qs(urlsplit(link).query)["cursor"]
@@ -442,9 +444,9 @@ def follow(client, sort, cursor):
 def test_a_cursor_of_another_sort_is_refused(client, shelf, other):
     cursor = closed(cursor_of(client))
     assert follow(client, "id", cursor).status_code == 200
-    refused = follow(client, other, cursor)
-    assert refused.status_code == 400
-    assert [error["pointer"] for error in refused.json["errors"]] == ["/cursor"]
+    response = follow(client, other, cursor)
+    assert response.status_code == 400
+    assert [error["pointer"] for error in response.json["errors"]] == ["/cursor"]
 
 
 def test_a_cursor_of_another_collection_is_refused_or_harmless(client, shelf):
@@ -457,7 +459,7 @@ def test_a_cursor_of_another_collection_is_refused_or_harmless(client, shelf):
     [
         (0, "name"),
         (0, None),
-        (1, None),  # the very end lies ahead of nothing
+        (1, None),  # no page lies after the end
         (1, []),
         (1, ["x"]),
         (1, [1.5]),
@@ -480,10 +482,10 @@ def test_a_cursor_of_another_collection_is_refused_or_harmless(client, shelf):
     ],
 )
 def test_a_cursor_that_was_tampered_with_is_refused(client, shelf, place, value):
-    opened = cursor_of(client)
-    assert follow(client, "id", closed(opened)).status_code == 200
-    opened[place] = value
-    assert follow(client, "id", closed(opened)).status_code == 400
+    cursor = cursor_of(client)
+    assert follow(client, "id", closed(cursor)).status_code == 200
+    cursor[place] = value
+    assert follow(client, "id", closed(cursor)).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -493,18 +495,18 @@ def test_a_cursor_that_was_tampered_with_is_refused(client, shelf, place, value)
     + [("created_at", "0001-01-01T00:00:00+23:59")],
 )
 def test_a_value_of_another_type_in_a_cursor_is_refused(client, shelf, sort, value):
-    opened = cursor_of(client, sort)
-    assert follow(client, sort, closed(opened)).status_code == 200
-    opened[1][0] = value
-    assert follow(client, sort, closed(opened)).status_code == 400
+    cursor = cursor_of(client, sort)
+    assert follow(client, sort, closed(cursor)).status_code == 200
+    cursor[1][0] = value
+    assert follow(client, sort, closed(cursor)).status_code == 400
 
 
 @pytest.mark.parametrize("value", [None, [], {}, 7, "12345", ["id"] * 6, "id", True])
-def test_json_that_is_no_cursor_is_refused(client, shelf, value):
+def test_json_that_is_not_a_cursor_is_refused(client, shelf, value):
     assert follow(client, "id", closed(value)).status_code == 400
 
 
-def test_a_link_of_somebody_else_shows_nothing_of_theirs(client, engineer, shelf):
+def test_a_link_of_another_account_shows_none_of_its_items(client, engineer, shelf):
     address = client.get(f"{GADGETS}?per_page=5").json["meta"]["next"]
     assert client.get(address).json["items"] == shelf[5:10]
     assert engineer.get(address).json["items"] == []
@@ -538,11 +540,11 @@ def test_no_json_in_place_of_a_cursor_breaks_the_service(client, value):
     data=st.data(),
 )
 def test_no_value_in_a_cursor_breaks_the_service(client, shelf, sort, data):
-    opened = cursor_of(client, sort)
-    names = re.findall(r"\w+", opened[0])
-    opened[1] = [data.draw(FITTING[name] | JSON) for name in names]
-    answer = follow(client, sort, closed(opened))
-    assert answer.status_code in (200, 400)
+    cursor = cursor_of(client, sort)
+    names = re.findall(r"\w+", cursor[0])
+    cursor[1] = [data.draw(FITTING[name] | JSON) for name in names]
+    response = follow(client, sort, closed(cursor))
+    assert response.status_code in (200, 400)
 
 
 @fuzz

@@ -1,4 +1,4 @@
-"""Every error comes in one form, whoever raised it, and keeps our insides in."""
+"""Every error has one format, regardless of its source, and reveals no internals."""
 
 import flask_restx
 import pytest
@@ -81,8 +81,10 @@ INSIDES = ("division", "zero", "10.0.0.7", "Queue", "shadow", "short", "I<3", "s
 
 @pytest.fixture(scope="module")
 def broken(make_app):
-    """A client of a service, set up as in production, in which all kinds of things go
-    wrong: below /flask in a view, below /restx in a Resource."""
+    """Return a client of a service that raises every kind of error, as in production.
+
+    Paths below /flask raise it in a view, those below /restx in a Resource.
+    """
     app = make_app(TESTING=False, API_PREFIX="")
     actions = {action.__name__: action for action in STATUSES}
     feature = FeatureApi("restx", "Trouble.")
@@ -99,27 +101,27 @@ def broken(make_app):
 
 @pytest.mark.parametrize("way", ["flask", "restx"])
 @pytest.mark.parametrize("action", STATUSES, ids=lambda action: action.__name__)
-def test_every_error_is_a_problem_that_keeps_our_secrets(broken, way, action):
+def test_every_error_is_a_problem_without_internals(broken, way, action):
     response = broken.get(f"/{way}/{action.__name__}")
     assert_problem(response, STATUSES[action])
     assert not [word for word in INSIDES if word in response.text]
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_an_error_keeps_the_headers_that_it_came_with(broken):
+def test_an_error_keeps_its_headers(broken):
     assert broken.get("/restx/say_it_ourselves").headers["X-Why"] == "because"
     assert "Bearer" in broken.get("/restx/ask_the_guard").headers["WWW-Authenticate"]
     down = broken.get("/restx/ask_a_database_that_is_gone")
     assert int(down.headers["Retry-After"]) > 0
 
 
-def test_an_address_that_is_not_there_is_a_problem_too(broken):
+def test_unknown_urls_and_methods_are_problems(broken):
     assert_problem(broken.get("/nowhere"), 404)
     assert_problem(broken.post("/flask/divide_by_zero"), 405)
 
 
 def troubles(caplog):
-    """What was logged beside the line that each request leaves."""
+    """Return the log records other than the access log."""
     return [record for record in caplog.records if record.name != "myapp.access"]
 
 
@@ -129,7 +131,7 @@ def troubles(caplog):
     [divide_by_zero, ask_a_database_that_is_gone, ask_a_redis_that_is_gone],
     ids=lambda action: action.__name__,
 )
-def test_what_is_our_fault_is_logged_with_the_request_id(broken, way, action, caplog):
+def test_server_errors_are_logged_with_the_request_id(broken, way, action, caplog):
     response = broken.get(
         f"/{way}/{action.__name__}", headers={"X-Request-ID": "find-me-again"}
     )
@@ -139,35 +141,35 @@ def test_what_is_our_fault_is_logged_with_the_request_id(broken, way, action, ca
     assert "find-me-again" in record.getMessage()
 
 
-def test_the_trace_of_the_unexpected_goes_to_the_log(broken, caplog):
+def test_the_traceback_of_an_unexpected_error_is_logged(broken, caplog):
     broken.get("/restx/divide_by_zero")
     assert "in divide_by_zero" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_what_is_the_clients_fault_is_not_logged(broken, caplog):
+def test_client_errors_are_not_logged_as_errors(broken, caplog):
     broken.get("/restx/abort_as_flask")
     broken.get("/restx/say_it_ourselves")
     assert not troubles(caplog)
 
 
-def test_an_error_undoes_what_the_request_did(make_app):
+def test_an_error_rolls_the_request_back(make_app):
     app = make_app(TESTING=False)
     feature = FeatureApi("halfway", "Trouble.")
 
     @feature.route("/")
     class Halfway(Resource):
         def post(self):
-            User.create("nobody", "knows this")
+            User.create("newcomer", "knows this")
             1 / 0
 
     feature.mount(app)
     assert_problem(app.test_client().post("/api/v1/halfway/"), 500)
     with app.app_context():
-        assert User.find("nobody") is None
+        assert User.find("newcomer") is None
 
 
-def test_a_database_that_is_away_is_503(make_app, tmp_path):
+def test_an_unavailable_database_is_503(make_app, tmp_path):
     uri = f"sqlite:///{tmp_path}/no/such/folder/db"
     client = as_account(make_app(SQLALCHEMY_DATABASE_URI=uri), "pythonista")
     response = client.get("/api/v1/account")
@@ -175,8 +177,8 @@ def test_a_database_that_is_away_is_503(make_app, tmp_path):
     assert int(response.headers["Retry-After"]) > 0
 
 
-def test_a_redis_that_is_away_is_503_and_only_where_it_is_needed(make_app, tmp_path):
-    app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
+def test_an_unavailable_redis_is_503_only_where_it_is_needed(make_app, tmp_path):
+    app = make_app(REDIS_URL=f"unix://{tmp_path}/missing.sock")
     client = as_account(app, "pythonista")
     assert client.get("/api/v1/account").status_code == 200
     response = client.get("/api/v1/sample_signals/")
@@ -184,14 +186,14 @@ def test_a_redis_that_is_away_is_503_and_only_where_it_is_needed(make_app, tmp_p
     assert int(response.headers["Retry-After"]) > 0
 
 
-def test_tables_that_are_not_there_yet_are_503_and_told_of(make_app, tmp_path, caplog):
+def test_missing_tables_are_503_without_a_traceback(make_app, tmp_path, caplog):
     with empty_database(tmp_path) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri, TESTING=False)
         headers = {"Authorization": basic("pythonista", "I<3testing")}
-        answer = app.test_client().get("/api/v1/account", headers=headers)
+        response = app.test_client().get("/api/v1/account", headers=headers)
         close(app)
-    assert answer.status_code == 503
-    assert int(answer.headers["Retry-After"]) > 0
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
     assert "Traceback" not in caplog.text
 
 
@@ -199,7 +201,7 @@ def test_tables_that_are_not_there_yet_are_503_and_told_of(make_app, tmp_path, c
     "collection",
     ["sample_gadgets", "sample_chores", "sample_signals", "users", "account"],
 )
-def test_an_address_without_its_slash_knows_the_same_verbs(client, collection):
+def test_a_url_without_its_trailing_slash_allows_the_same_methods(client, collection):
     bare = f"/api/v1/{collection}"
     for verb in ("OPTIONS", "BREW", "DELETE" if collection != "account" else "POST"):
         with_slash = client.open(f"{bare}/", method=verb)

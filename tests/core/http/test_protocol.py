@@ -1,6 +1,6 @@
-"""One contract, two stores: SqlModel and RedisModel know the same words.
+"""One contract, two stores: SqlModel and RedisModel have the same methods.
 
-Each test drives a model of either kind; what only one store can do stands at the end.
+Each test runs with a model of either kind. Tests of one store alone are at the end.
 """
 
 from itertools import count
@@ -24,7 +24,7 @@ from support.features.sample_signals.models import SampleSignal
 
 
 class Gadgets:
-    """Records in SQL; their text is `model`."""
+    """Records in SQL; their text property is `model`."""
 
     model = SampleGadget
     text = "model"
@@ -38,7 +38,7 @@ class Gadgets:
 
 
 class Signals:
-    """Records in Redis; their text is `firmware`."""
+    """Records in Redis; their text property is `firmware`."""
 
     model = SampleSignal
     text = "firmware"
@@ -66,22 +66,22 @@ def store(request, context):
 
 @pytest.fixture
 def five(store):
-    """The ids of five records, whose texts are v1.0 to v1.4."""
+    """Create five records with the texts v1.0 to v1.4 and return their ids."""
     return [store.make(f"v1.{number}").id for number in range(5)]
 
 
 def page(store, query="", **scope):
-    """The ids on the page that a query asks for, and its meta."""
+    """Return the ids on the page for a query string, and its meta."""
     with current_app.test_request_context("/?" + query):
-        asked = asked_for(store.model)
-    found = store.model.page(asked, **scope or store.mine)
+        request = asked_for(store.model)
+    result = store.model.page(request, **scope or store.mine)
     with current_app.test_request_context("/?" + query):
-        meta = meta_of(asked, found)
-    return [record.id for record in found.records], meta
+        meta = meta_of(request, result)
+    return [record.id for record in result.records], meta
 
 
 def walk(store, query, towards):
-    """The ids on each page, from the first that a query leads to on to the last."""
+    """Return the ids on each page, from the page for a query string to the last one."""
     pages = []
     while query is not None:
         ids, meta = page(store, query)
@@ -91,7 +91,7 @@ def walk(store, query, towards):
 
 
 def state(store, id):
-    """What a client sees of a record, and the ETag it has."""
+    """Return a record as JSON, and its ETag."""
     record = store.model.get_or_404(id)
     body = dumps(store.model.as_json(record))
     return orjson.loads(body), etag(body, record.version)
@@ -100,43 +100,43 @@ def state(store, id):
 # One record
 
 
-def test_a_new_record_is_there_to_be_read(store):
-    made = store.make("v1")
-    found = store.model.get_or_404(made.id)
-    assert getattr(found, store.text) == "v1"
-    assert store.model.as_json(found) == store.model.as_json(made)
+def test_a_new_record_can_be_read(store):
+    created = store.make("v1")
+    record = store.model.get_or_404(created.id)
+    assert getattr(record, store.text) == "v1"
+    assert store.model.as_json(record) == store.model.as_json(created)
 
 
-def test_a_record_reads_as_its_schema_says(store):
-    made = store.make("v1")
-    shown, _ = state(store, made.id)
+def test_a_record_matches_its_read_schema(store):
+    created = store.make("v1")
+    body, _ = state(store, created.id)
     schema = store.model.read_schema
-    assert list(shown) == list(schema["properties"])
+    assert list(body) == list(schema["properties"])
     checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
-    jsonschema.validate(shown, schema, format_checker=checker)
-    assert shown["url"].endswith(f"/{store.model.collection}/{made.id}")
+    jsonschema.validate(body, schema, format_checker=checker)
+    assert body["url"].endswith(f"/{store.model.collection}/{created.id}")
 
 
 @pytest.mark.parametrize("find", ["get_or_404", "lock_or_404"])
-def test_what_is_not_there_is_404(store, find):
+def test_a_missing_record_is_not_found(store, find):
     with pytest.raises(NotFound):
         getattr(store.model, find)(2**63 - 1)
 
 
 @pytest.mark.parametrize("find", ["get_or_404", "lock_or_404"])
-def test_what_is_outside_the_scope_is_404(store, find):
-    made = store.make("v1")
+def test_a_record_outside_the_scope_is_not_found(store, find):
+    created = store.make("v1")
     look = getattr(store.model, find)
-    assert look(made.id, **store.mine).id == made.id
+    assert look(created.id, **store.mine).id == created.id
     with pytest.raises(NotFound):
-        look(made.id, **store.theirs)
+        look(created.id, **store.theirs)
 
 
-def test_an_update_changes_what_it_names_and_nothing_else(store):
-    made = store.make("v1")
-    before, tag = state(store, made.id)
-    updated = store.model.lock_or_404(made.id).update(**{store.text: "v2"})
-    after, new_tag = state(store, made.id)
+def test_an_update_changes_only_the_named_properties(store):
+    created = store.make("v1")
+    before, tag = state(store, created.id)
+    updated = store.model.lock_or_404(created.id).update(**{store.text: "v2"})
+    after, new_tag = state(store, created.id)
     assert orjson.loads(dumps(store.model.as_json(updated))) == after
     moments = {"updated_at", "last_seen", "expires_at"}
     assert {name for name in after if after[name] != before[name]} - moments == {
@@ -145,22 +145,22 @@ def test_an_update_changes_what_it_names_and_nothing_else(store):
     assert new_tag != tag
 
 
-def test_an_update_leaves_the_others_alone(store, five):
+def test_an_update_leaves_other_records_unchanged(store, five):
     before = [state(store, id) for id in five[1:]]
     store.model.lock_or_404(five[0]).update(**{store.text: "v2"})
     assert [state(store, id) for id in five[1:]] == before
 
 
 def test_an_updated_record_is_found_by_its_new_text_only(store):
-    made = store.make("before")
-    store.model.lock_or_404(made.id).update(**{store.text: "after"})
+    created = store.make("before")
+    store.model.lock_or_404(created.id).update(**{store.text: "after"})
     assert page(store, "q=before")[0] == []
     assert page(store, f"{store.text}=before")[0] == []
-    assert page(store, "q=after")[0] == [made.id]
-    assert page(store, f"{store.text}=after")[0] == [made.id]
+    assert page(store, "q=after")[0] == [created.id]
+    assert page(store, f"{store.text}=after")[0] == [created.id]
 
 
-def test_a_deleted_record_is_gone_everywhere(store, five):
+def test_a_deleted_record_is_neither_found_nor_listed(store, five):
     store.model.lock_or_404(five[2]).delete()
     with pytest.raises(NotFound):
         store.model.get_or_404(five[2])
@@ -172,7 +172,7 @@ def test_a_deleted_record_is_gone_everywhere(store, five):
 # Pages
 
 
-def test_a_page_holds_the_scope_in_the_order_of_ids(store, five):
+def test_a_page_holds_the_scope_ordered_by_id(store, five):
     store.make("v1.0", **store.theirs)
     ids, meta = page(store)
     assert ids == five
@@ -180,14 +180,14 @@ def test_a_page_holds_the_scope_in_the_order_of_ids(store, five):
     assert meta["prev"] is meta["next"] is None
 
 
-def test_a_page_of_nothing_is_empty(store):
+def test_a_page_of_an_empty_collection_is_empty(store):
     ids, meta = page(store)
     assert ids == []
     assert (meta["total"], meta["pages"]) == (0, 0)
     assert meta["prev"] is meta["next"] is meta["last"] is None
 
 
-def test_a_page_beyond_the_end_leads_back(store, five):
+def test_a_page_beyond_the_end_links_back(store, five):
     ids, meta = page(store, "per_page=2&page=9")
     assert ids == []
     assert meta["next"] is None
@@ -196,7 +196,9 @@ def test_a_page_beyond_the_end_leads_back(store, five):
 
 @pytest.mark.parametrize("sort", ["id", "-id"])
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 6])
-def test_next_leads_through_all_once_and_prev_back(store, five, sort, size):
+def test_next_links_visit_every_record_once_and_prev_links_lead_back(
+    store, five, sort, size
+):
     in_order = five if sort == "id" else five[::-1]
     expected = [in_order[at : at + size] for at in range(0, 5, size)]
     query = f"sort={sort}&per_page={size}"
@@ -206,13 +208,13 @@ def test_next_leads_through_all_once_and_prev_back(store, five, sort, size):
 
 
 @pytest.mark.parametrize("sort", ["id", "-id"])
-def test_a_numbered_page_holds_what_the_links_lead_to(store, five, sort):
+def test_a_numbered_page_is_the_page_that_the_links_lead_to(store, five, sort):
     linked = walk(store, f"sort={sort}&per_page=2", "next")
     numbered = [page(store, f"sort={sort}&per_page=2&page={n}")[0] for n in (1, 2, 3)]
     assert numbered == linked
 
 
-def test_a_link_finds_its_way_although_its_place_is_gone(store, five):
+def test_a_link_works_although_the_record_at_its_cursor_was_deleted(store, five):
     _, meta = page(store, "per_page=2")
     store.model.lock_or_404(five[1]).delete()
     assert page(store, urlsplit(meta["next"]).query)[0] == five[2:4]
@@ -226,7 +228,7 @@ def test_a_filter_is_exact(store, five):
     assert page(store, f"id={five[2]}&{store.text}=v1.3")[0] == []
 
 
-def test_filters_and_links_go_together(store):
+def test_links_keep_the_filters(store):
     ids = [store.make(text).id for text in ("odd", "even") * 3]
     pages = walk(store, f"{store.text}=even&per_page=2", "next")
     assert pages == [[ids[1], ids[3]], [ids[5]]]
@@ -244,35 +246,35 @@ def test_filters_and_links_go_together(store):
         ("it's", "'S"),
     ],
 )
-def test_a_search_finds_text_anywhere_in_any_case(store, text, query):
+def test_a_search_matches_anywhere_and_ignores_case(store, text, query):
     store.make("axb 1000 unlike")
-    made = store.make(text)
+    created = store.make(text)
     with current_app.test_request_context("/", query_string={"q": query}):
-        asked = asked_for(store.model)
-    found = store.model.page(asked, **store.mine)
-    assert [record.id for record in found.records] == [made.id]
+        request = asked_for(store.model)
+    result = store.model.page(request, **store.mine)
+    assert [record.id for record in result.records] == [created.id]
 
 
 @pytest.mark.parametrize(
     "how, total, exact",
     [("capped", 5, True), ("exact", 5, True), ("none", None, False)],
 )
-def test_a_total_is_counted_as_asked(store, five, how, total, exact):
+def test_the_total_is_counted_as_requested(store, five, how, total, exact):
     ids, meta = page(store, f"total={how}&per_page=2")
     assert ids == five[:2]
     assert (meta["total"], meta["total_exact"]) == (total, exact)
     assert meta["next"]
 
 
-def test_a_page_sorts_by_what_is_declared_and_nothing_else(store):
+def test_a_page_cannot_be_sorted_by_an_undeclared_field(store):
     with pytest.raises(Malformed):
         page(store, "sort=owner_id")
 
 
-# What SQL does
+# SQL only
 
 
-def test_sql_sorts_by_several_fields_and_goes_by_id_in_the_end(context):
+def test_sql_sorts_by_several_fields_and_breaks_ties_by_id(context):
     store = Gadgets()
     rooms = ["b", "a", "b", "a", "b", "a"]
     ids = [store.make("v1", location=room, **store.mine).id for room in rooms]
@@ -293,14 +295,14 @@ def test_sql_sorts_by_several_fields_and_goes_by_id_in_the_end(context):
 
 
 def test_sql_flushes_and_does_not_commit(context):
-    made = Gadgets().make("v1")
-    assert SampleGadget.get_or_404(made.id)
+    created = Gadgets().make("v1")
+    assert SampleGadget.get_or_404(created.id)
     sql.session.rollback()
     with pytest.raises(NotFound):
-        SampleGadget.get_or_404(made.id)
+        SampleGadget.get_or_404(created.id)
 
 
-def test_a_unit_of_work_keeps_all_that_it_did(context):
+def test_a_unit_of_work_commits_all_its_changes(context):
     with unit_of_work():
         store = Gadgets()
         kept, deleted = store.make("v1"), store.make("v1")
@@ -312,7 +314,7 @@ def test_a_unit_of_work_keeps_all_that_it_did(context):
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, NotFound, KeyboardInterrupt])
-def test_a_unit_of_work_that_fails_leaves_nothing(context, error):
+def test_a_unit_of_work_that_fails_is_rolled_back(context, error):
     with unit_of_work():
         store = Gadgets()
         one, other = store.make("v1"), store.make("v1")
@@ -326,55 +328,58 @@ def test_a_unit_of_work_that_fails_leaves_nothing(context, error):
     assert SampleGadget.get_or_404(one.id).model == "v1"
 
 
-def test_sql_counts_the_versions_of_a_record(context):
-    found = SampleGadget.lock_or_404(Gadgets().make("v1").id)
-    first = found.version
-    assert found.update(model="v2").version == first + 1
-    assert found.update(model="v1").version == first + 2
-    assert found.update(model="v1").version == first + 2, "nothing has changed"
+def test_sql_increments_the_version_with_each_change(context):
+    record = SampleGadget.lock_or_404(Gadgets().make("v1").id)
+    first = record.version
+    assert record.update(model="v2").version == first + 1
+    assert record.update(model="v1").version == first + 2
+    assert record.update(model="v1").version == first + 2, "nothing has changed"
 
 
-def test_sql_makes_many_records_at_once_that_are_like_any_other(context):
+def test_records_that_sql_creates_in_bulk_are_like_others(context):
     store = Gadgets()
     one = store.make("v1")
     SampleGadget.create_many([LAMP | {"model": f"v{n}"} for n in "23"], **store.mine)
     ids, _ = page(store)
     assert len(ids) == 3
     assert page(store, "q=V3")[0] == [ids[2]]
-    made, many = (SampleGadget.as_json(SampleGadget.get_or_404(id)) for id in ids[:2])
-    assert made["id"] == one.id
+    created, many = (
+        SampleGadget.as_json(SampleGadget.get_or_404(id)) for id in ids[:2]
+    )
+    assert created["id"] == one.id
     own = {"url", "id", "model", "created_at", "updated_at"}
-    assert {n: made[n] for n in made if n not in own} == {
+    assert {n: created[n] for n in created if n not in own} == {
         n: many[n] for n in many if n not in own
     }
 
 
-# What Redis does
+# Redis only
 
 
-def test_of_two_who_read_the_same_only_the_first_changes_it(context):
-    made = Signals().make("v1")
-    first, second = SampleSignal.lock_or_404(made.id), SampleSignal.lock_or_404(made.id)
+def test_of_two_concurrent_changes_only_the_first_succeeds(context):
+    created = Signals().make("v1")
+    first = SampleSignal.lock_or_404(created.id)
+    second = SampleSignal.lock_or_404(created.id)
     first.update(firmware="first")
     with pytest.raises(Changed):
         second.update(firmware="second")
     with pytest.raises(Changed):
-        SampleSignal.lock_or_404(made.id) and second.delete()
-    assert SampleSignal.get_or_404(made.id).firmware == "first"
-    first.update(firmware="again")  # who has changed it last may go on
-    assert SampleSignal.get_or_404(made.id).firmware == "again"
+        SampleSignal.lock_or_404(created.id) and second.delete()
+    assert SampleSignal.get_or_404(created.id).firmware == "first"
+    first.update(firmware="again")  # the last writer may change it again
+    assert SampleSignal.get_or_404(created.id).firmware == "again"
 
 
-def test_what_is_gone_meanwhile_does_not_come_back_by_an_update(context):
-    made = Signals().make("v1")
-    read = SampleSignal.lock_or_404(made.id)
-    made.delete()
+def test_an_update_does_not_restore_a_deleted_record(context):
+    created = Signals().make("v1")
+    read = SampleSignal.lock_or_404(created.id)
+    created.delete()
     with pytest.raises(Changed):
         read.update(firmware="v2")
-    assert SampleSignal.get(made.id) is None
+    assert SampleSignal.get(created.id) is None
 
 
-def test_of_two_who_create_the_same_only_the_first_does(context):
+def test_of_two_creations_of_one_id_only_the_first_succeeds(context):
     store = Signals()
     store.make("first")
     store.ids = count(1)
@@ -384,27 +389,27 @@ def test_of_two_who_create_the_same_only_the_first_does(context):
 
 
 @pytest.mark.parametrize("others", [1, 4])
-def test_a_request_that_came_second_runs_anew(client, gadget, monkeypatch, others):
+def test_a_request_that_loses_a_race_is_retried(client, gadget, monkeypatch, others):
     url = f"/api/v1/sample_signals/{gadget['id']}"
     client.put(url, json={"firmware": "v1"})
     read = SampleSignal.get.__func__
 
-    def overtaken(cls, id, **scope):
-        """Read it, and somebody else changes it before we do."""
+    def read_then_overtake(cls, id, **scope):
+        """Read a record, and let another request change it at once."""
         nonlocal others
-        found = read(cls, id, **scope)
+        record = read(cls, id, **scope)
         if others:
             others -= 1
             read(cls, id).update(firmware=f"other {others}")
-        return found
+        return record
 
-    monkeypatch.setattr(SampleSignal, "get", classmethod(overtaken))
+    monkeypatch.setattr(SampleSignal, "get", classmethod(read_then_overtake))
     response = client.put(url, json={"firmware": "v2", "battery": 5})
     assert response.status_code == 200
     assert (response.json["firmware"], response.json["battery"]) == ("v2", 5)
 
 
-def test_a_request_that_never_comes_first_gives_up(client, gadget, monkeypatch):
+def test_a_request_that_loses_every_race_fails(client, gadget, monkeypatch):
     url = f"/api/v1/sample_signals/{gadget['id']}"
 
     def changed(*_):
@@ -415,15 +420,15 @@ def test_a_request_that_never_comes_first_gives_up(client, gadget, monkeypatch):
     assert response.status_code in (409, 503)
 
 
-def test_a_record_in_redis_lives_as_long_as_is_set(context, monkeypatch):
+def test_a_record_in_redis_has_the_configured_lifetime(context, monkeypatch):
     monkeypatch.setattr(SampleSignal, "lifetime_seconds", 60)
-    made = Signals().make("v1")
-    assert 58 <= redis_store.ttl(f"{{sample_signals}}:{made.id}") <= 60
-    lifetime = made.expires_at - made.updated_at
+    created = Signals().make("v1")
+    assert 58 <= redis_store.ttl(f"{{sample_signals}}:{created.id}") <= 60
+    lifetime = created.expires_at - created.updated_at
     assert lifetime.total_seconds() == 60
 
 
-def test_what_has_expired_is_on_no_page(context, monkeypatch):
+def test_an_expired_record_is_not_listed(context, monkeypatch):
     store = Signals()
     kept = store.make("v1")
     monkeypatch.setattr(SampleSignal, "lifetime_seconds", -1)

@@ -1,4 +1,4 @@
-"""Behind proxies: whose address counts, and what a link begins with."""
+"""Behind proxies: the address of the client, and the scheme of links."""
 
 import pytest
 
@@ -14,7 +14,7 @@ LIE = "203.0.113.9"
 
 @pytest.fixture
 def behind(app, monkeypatch):
-    """Put the application behind so many proxies; its clients all come from ROUTER."""
+    """Put the application behind a number of proxies; all connections are from ROUTER."""
     monkeypatch.setattr(app, "wsgi_app", app.wsgi_app)
 
     def behind(count):
@@ -37,17 +37,17 @@ def sign_in(client, headers, password=PASSWORDS["pythonista"]):
 
 
 def address(client, headers):
-    """Where a session that begins now began, as its owner is told."""
+    """Sign in and return the address of the new session, as the API shows it."""
     token = sign_in(client, headers).json["access_token"]
-    told = client.get(
+    sessions = client.get(
         f"{AUTH}/sessions", headers={"Authorization": f"Bearer {token}", **headers}
     )
-    (current,) = [session for session in told.json["items"] if session["current"]]
+    (current,) = [session for session in sessions.json["items"] if session["current"]]
     return current["address"]
 
 
 @pytest.mark.parametrize(
-    "count, sent, counts",
+    "count, headers, expected",
     [
         (0, forwarded(CLIENT), ROUTER),
         (0, {}, ROUTER),
@@ -56,8 +56,8 @@ def address(client, headers):
         (1, forwarded("2001:db8::7"), "2001:db8::7"),
         (2, forwarded(CLIENT, CDN), CLIENT),
         (2, forwarded(LIE, CLIENT, CDN), CLIENT),
-        (2, forwarded(CDN), ROUTER),  # somebody came round the outer one
-        (1, {}, ROUTER),  # and here round both
+        (2, forwarded(CDN), ROUTER),  # a client bypassed the outer proxy
+        (1, {}, ROUTER),  # a client bypassed both
         (1, forwarded("unknown"), ROUTER),
         (1, forwarded("9" * 1000), ROUTER),
         (1, forwarded(""), ROUTER),
@@ -65,13 +65,13 @@ def address(client, headers):
         (1, {"Forwarded": f"for={LIE}", "X-Real-IP": LIE}, ROUTER),
     ],
 )
-def test_the_address_that_counts_is_the_one_before_our_proxies(
-    behind, count, sent, counts
+def test_the_client_address_is_the_last_one_before_the_trusted_proxies(
+    behind, count, headers, expected
 ):
-    assert address(behind(count), sent) == counts
+    assert address(behind(count), headers) == expected
 
 
-def test_who_guesses_is_slowed_down_alone_and_whatever_they_say(behind):
+def test_the_login_throttle_cannot_be_evaded_with_forged_addresses(behind):
     client = behind(1)
     guesses = [
         sign_in(client, forwarded(f"203.0.113.{n}", OTHER), "a guess").status_code
@@ -81,7 +81,7 @@ def test_who_guesses_is_slowed_down_alone_and_whatever_they_say(behind):
     assert sign_in(client, forwarded(CLIENT)).status_code == 200
 
 
-def test_without_a_proxy_nobody_chooses_their_address(behind):
+def test_without_a_proxy_a_client_cannot_choose_its_address(behind):
     client = behind(0)
     guesses = [
         sign_in(client, forwarded(f"203.0.113.{n}"), "a guess").status_code
@@ -90,38 +90,38 @@ def test_without_a_proxy_nobody_chooses_their_address(behind):
     assert guesses == [401] * 5 + [429]
 
 
-@pytest.mark.parametrize("said", ["https", "HTTPS", "http, https", " https "])
-def test_a_client_of_https_gets_links_and_rules_for_https(make_app, said):
+@pytest.mark.parametrize("scheme", ["https", "HTTPS", "http, https", " https "])
+def test_an_https_client_gets_https_links_and_hsts(make_app, scheme):
     client = as_account(make_app(TRUSTED_PROXIES=2), "pythonista")
-    secure = {"X-Forwarded-Proto": said}
+    secure = {"X-Forwarded-Proto": scheme}
     page = client.get(SESSIONS, headers=secure)
     assert page.json["meta"]["first"].startswith("https://localhost/")
     assert "Strict-Transport-Security" in page.headers
     assert client.get("/nowhere", headers=secure).headers["Strict-Transport-Security"]
 
 
-def test_a_new_thing_is_at_an_address_of_https(behind):
+def test_an_https_client_gets_an_https_location(behind):
     client = behind(1)
     body = {"username": "newcomer", "password": "just arrived"}
     secure = {"X-Forwarded-Proto": "https"}
-    made = client.post(f"{AUTH}/register", json=body, headers=secure)
-    assert made.status_code == 201
-    for url in (made.json["url"], made.headers["Location"]):
+    created = client.post(f"{AUTH}/register", json=body, headers=secure)
+    assert created.status_code == 201
+    for url in (created.json["url"], created.headers["Location"]):
         assert url.startswith("https://localhost/")
 
 
 @pytest.mark.parametrize(
-    "count, said",
+    "count, scheme",
     [(0, "https"), (1, "http"), (1, "https, http"), (1, "javascript"), (1, "")],
 )
-def test_no_other_client_is_told_of_https(client, behind, count, said):
+def test_other_clients_get_http_links_and_no_hsts(client, behind, count, scheme):
     behind(count)
-    answer = client.post(GADGETS, json=LAMP, headers={"X-Forwarded-Proto": said})
-    assert answer.headers["Location"].startswith("http://localhost/")
-    assert "Strict-Transport-Security" not in answer.headers
+    response = client.post(GADGETS, json=LAMP, headers={"X-Forwarded-Proto": scheme})
+    assert response.headers["Location"].startswith("http://localhost/")
+    assert "Strict-Transport-Security" not in response.headers
 
 
-def test_the_host_and_the_path_are_what_the_nearest_proxy_asked_for(behind):
+def test_forwarded_hosts_ports_and_prefixes_are_ignored(behind):
     headers = {
         "X-Forwarded-Host": "evil.example",
         "X-Forwarded-Port": "1",
@@ -133,6 +133,6 @@ def test_the_host_and_the_path_are_what_the_nearest_proxy_asked_for(behind):
     assert b"evil" not in document.data
 
 
-def test_with_no_proxy_nothing_stands_before_the_application(make_app):
+def test_without_a_proxy_the_application_is_not_wrapped(make_app):
     assert type(make_app().wsgi_app) is not proxy_headers.Behind
     assert type(make_app(TRUSTED_PROXIES=1).wsgi_app) is proxy_headers.Behind

@@ -1,4 +1,4 @@
-"""What feature_api.py relies on inside Flask-RESTX: look here first when it is upgraded."""
+"""The internals of Flask-RESTX that feature_api.py relies on; review them at upgrades."""
 
 import inspect
 from importlib.metadata import version
@@ -23,14 +23,14 @@ HOOKS = {
 }
 
 
-def test_its_version_is_the_one_that_was_looked_into():
+def test_the_version_is_the_one_that_was_reviewed():
     assert version("flask-restx") == PINNED
     requirements = ROOT / "requirements.in"
     assert f"flask-restx=={PINNED} " in requirements.read_text()
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_what_we_override_is_there_with_the_parameters_we_know(name):
+def test_each_overridden_method_exists_with_the_same_parameters(name):
     theirs = inspect.signature(getattr(flask_restx.Api, name))
     assert list(theirs.parameters) == HOOKS[name]
     ours = inspect.signature(getattr(FeatureApi, name))
@@ -38,7 +38,7 @@ def test_what_we_override_is_there_with_the_parameters_we_know(name):
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_what_we_override_is_called(make_app, monkeypatch, name):
+def test_each_overridden_method_is_called(make_app, monkeypatch, name):
     called = []
     ours = getattr(FeatureApi, name)
 
@@ -55,7 +55,7 @@ def test_what_we_override_is_called(make_app, monkeypatch, name):
     assert called
 
 
-def test_no_route_is_flask_restxs_own(app):
+def test_flask_restx_adds_no_routes(app):
     views = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules()}
     assert "restx_doc" not in app.blueprints
     assert not [name for name in views if name.endswith((".doc", ".specs", ".static"))]
@@ -69,7 +69,7 @@ def test_no_route_is_flask_restxs_own(app):
     [feature for feature in SERVED if not feature.below],
     ids=lambda feature: feature.name,
 )
-def test_the_root_of_a_slice_is_its_collection_and_has_an_address(app, admin, feature):
+def test_the_root_of_a_feature_is_the_url_of_its_collection(app, admin, feature):
     with app.test_request_context():
         root = feature.base_url
     assert root.endswith(f"/{feature.name}/")
@@ -78,17 +78,17 @@ def test_the_root_of_a_slice_is_its_collection_and_has_an_address(app, admin, fe
     assert admin.get(path).status_code == (200 if path in collection else 404)
 
 
-def test_a_verb_that_a_resource_lacks_is_405_in_our_form(client):
+def test_a_method_that_a_resource_lacks_is_a_405_problem(client):
     assert_problem(client.post("/api/v1/users/1"), 405)
 
 
-def test_no_stranger_is_told_of_other_routes(stranger):
+def test_a_404_does_not_suggest_other_routes(stranger):
     text = stranger.get("/api/v1/userz/").get_data(as_text=True)
     assert "users" not in text
     assert "did you mean" not in text
 
 
-def test_no_client_chooses_fields(make_app):
+def test_clients_cannot_choose_fields(make_app):
     app = make_app(API_PREFIX="")
     feature = FeatureApi("masked", "Nothing to hide.")
     shape = feature.model("Shape", {"a": String, "b": String})
@@ -101,19 +101,19 @@ def test_no_client_chooses_fields(make_app):
 
     feature.mount(app)
     for mask in ("{a}", "{{{"):
-        answer = app.test_client().get("/masked/", headers={"X-Fields": mask})
-        assert answer.json == {"a": "1", "b": "2"}
+        response = app.test_client().get("/masked/", headers={"X-Fields": mask})
+        assert response.json == {"a": "1", "b": "2"}
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "", "*/*", "x"])
-def test_the_answer_is_json_whatever_is_accepted(client, gadget, accept):
+def test_responses_are_json_regardless_of_accept(client, gadget, accept):
     headers = {"Accept": accept}
-    answer = client.get(gadget["url"], headers=headers)
-    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    response = client.get(gadget["url"], headers=headers)
+    assert (response.status_code, response.mimetype) == (200, "application/json")
     assert_problem(client.get("/api/v1/sample_gadgets/0", headers=headers), 404)
 
 
-def test_a_slice_may_be_called_as_another_begins(make_app):
+def test_the_name_of_a_feature_may_be_a_prefix_of_another(make_app):
     app = make_app(API_PREFIX="")
     for name in ("_note", "_notes"):
         feature = FeatureApi(name, "Notes.")

@@ -1,32 +1,41 @@
-"""Behind proxies that speak HTTP: who calls, and over what, is what the nearest ones say.
+"""Take the client's address and scheme from the headers of trusted HTTP proxies.
 
-Where nobody is in between, or nginx hands requests on by `uwsgi_pass`, the server knows
-that itself, and what a client says of it counts for nothing.
+Without a proxy, or behind nginx with `uwsgi_pass`, the server itself knows both. Then the
+application is not wrapped, and clients cannot spoof them.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import ip_address
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from flask import Flask
 
 
-def init_app(app):
-    if app.config["TRUSTED_PROXIES"]:
-        app.wsgi_app = Behind(app.wsgi_app, app.config["TRUSTED_PROXIES"])
+def init_app(app: Flask) -> None:
+    """Wrap `app` in the middleware, if TRUSTED_PROXIES is not 0."""
+    proxies = app.config["TRUSTED_PROXIES"]
+    if proxies:
+        # As Flask's documentation does.
+        app.wsgi_app = Behind(app.wsgi_app, proxies)  # type: ignore[method-assign]
 
 
 class Behind:
-    """A WSGI application behind so many proxies.
+    """Middleware for an application behind a number of trusted proxies.
 
-    Each of them adds to X-Forwarded-For whom it got a request from: of the client's own
-    entries none counts. X-Forwarded-Proto has no such list: proxies replace it, or leave
-    it, so that its last word is that of one of them.
-    Werkzeug's ProxyFix believes any text: an address that is none would reach the database.
+    Each proxy appends the address of its peer to X-Forwarded-For, so the entries before
+    those of the trusted proxies come from the client and are ignored. X-Forwarded-Proto is
+    not such a list: a proxy replaces it or leaves it, so the last value is a proxy's.
+    Werkzeug's ProxyFix accepts any text as an address, and it would reach the database.
     """
 
-    def __init__(self, wsgi_app, proxies):
+    def __init__(self, wsgi_app: WSGIApplication, proxies: int) -> None:
         self.wsgi_app = wsgi_app
         self.proxies = proxies
 
-    def __call__(self, environ, start_response):
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         addresses = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         if len(addresses) >= self.proxies:
             with suppress(ValueError):
@@ -38,6 +47,9 @@ class Behind:
         return self.wsgi_app(environ, start_response)
 
 
-def address(text):
-    """The IP address that a proxy wrote, without a zone of its own. Raises ValueError."""
+def address(text: str) -> str:
+    """Parse the IP address in a header; drop the zone of an IPv6 address (RFC 4007 §11).
+
+    Raises ValueError.
+    """
     return str(ip_address(text.strip().partition("%")[0]))

@@ -1,8 +1,11 @@
-"""What every answer carries for browsers: security headers, and who else may read it."""
+"""Security headers for browsers, and CORS."""
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import request
+from flask import Flask, Response, request
 from flask_cors.core import get_cors_headers, get_cors_options, set_cors_headers
 from werkzeug.datastructures import Headers
 
@@ -12,11 +15,12 @@ ALWAYS = [
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 ]
-# An answer is no page: nothing in it may load or run. The documents bring a policy of
-# their own.
+# A response of the API is not a page, so nothing in it may load or run. The pages of the
+# documents bring their own policy.
 POLICY = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 A_YEAR = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
+# Request headers that pages of other origins may send.
 SENT = (
     "Authorization",
     "Content-Type",
@@ -27,6 +31,7 @@ SENT = (
     "If-Unmodified-Since",
     "X-Request-ID",
 )
+# Response headers that they may read.
 READ = (
     "Content-Disposition",
     "ETag",
@@ -42,47 +47,59 @@ READ = (
 )
 
 
-def init_app(app):
-    app.wsgi_app = Secured(app.wsgi_app)
+def init_app(app: Flask) -> None:
+    """Add the security headers, and the CORS headers if CORS_ORIGINS is set."""
+    # As Flask's documentation does.
+    app.wsgi_app = Secured(app.wsgi_app)  # type: ignore[method-assign]
     origins = app.config["CORS_ORIGINS"]
     if origins:
-        share = {
+        resource_options = {
             "origins": origins,
             "allow_headers": SENT,
             "expose_headers": READ,
             "max_age": 600,
             "vary_header": False,
         }
-        options = get_cors_options(app, share)
+        options = get_cors_options(app, resource_options)
 
         @lru_cache(1000)
-        def granted(origin):
-            sent = Headers({"Origin": origin})
-            return list(get_cors_headers(options, sent, "GET").items())
+        def cors_headers(origin: str) -> list[tuple[str, Any]]:
+            headers = Headers({"Origin": origin})
+            return list(get_cors_headers(options, headers, "GET").items())
 
-        app.after_request(lambda response: _shared(response, options, granted))
+        app.after_request(
+            lambda response: _add_cors_headers(response, options, cors_headers)
+        )
 
 
-def _shared(response, options, granted):
-    sent = request._get_current_object()
-    origin = sent.headers.get("Origin")
-    if sent.method == "OPTIONS":
+def _add_cors_headers(
+    response: Response,
+    options: Any,  # flask-cors exports no type for them
+    cors_headers: Callable[[str], list[tuple[str, Any]]],
+) -> Response:
+    current = request._get_current_object()  # type: ignore[attr-defined]
+    origin = current.headers.get("Origin")
+    if current.method == "OPTIONS":
         set_cors_headers(response, options)
-    elif origin:  # what is granted depends on nothing else, then
-        response.headers.extend(granted(origin))
+    elif origin:  # other than OPTIONS, the headers depend on the origin alone
+        response.headers.extend(cors_headers(origin))
     vary = response.headers.get("Vary")
     response.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
     return response
 
 
 class Secured:
-    """A WSGI application, all of whose answers carry the security headers."""
+    """Middleware that adds the security headers to every response."""
 
-    def __init__(self, wsgi_app):
+    def __init__(self, wsgi_app: WSGIApplication) -> None:
         self.wsgi_app = wsgi_app
 
-    def __call__(self, environ, start_response):
-        def start(status, headers, exc_info=None):
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        def start(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Callable[[bytes], object]:
             headers += ALWAYS
             if not any(name == POLICY[0] for name, _ in headers):
                 headers.append(POLICY)
