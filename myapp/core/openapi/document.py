@@ -66,8 +66,8 @@ ID = {
 # The errors of every operation.
 GENERAL = {
     "429": problem_response("Too many requests, if rate limits are enabled."),
-    "500": problem_response("Internal error."),
-    "503": problem_response("A required service is unavailable."),
+    "500": problem_response("An internal error occurred."),
+    "503": problem_response("A dependency is unavailable."),
 }
 
 Document = dict[str, Any]  # an OpenAPI or Swagger document
