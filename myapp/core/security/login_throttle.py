@@ -62,7 +62,7 @@ class Slowdown:
         address: str,
     ) -> T:
         try:
-            known = redis_store.exists(familiar(username, address))
+            known = bool(redis_store.exists(familiar(username, address)))
         except RedisError:
             known = False
         return self._counter.use(
