@@ -17,9 +17,14 @@ def test_the_doctor_says_where_files_are_kept(app):
 @pytest.mark.parametrize(
     "size, level, message, hint",
     [
-        (2**31, "wrong", "2,147,483,648 bytes, of which uWSGI takes", "limit-post in"),
-        (2**29, "advice", "536,870,912 bytes, of which nginx takes 257 MiB", "client_"),
-        (0, "wrong", " takes no body at all", "unset MYAPP_MAX_IMPORT_BYTES"),
+        (2**31, "wrong", "2,147,483,648 bytes, but uWSGI accepts", "raise limit-post"),
+        (
+            2**29,
+            "advice",
+            "536,870,912 bytes, but nginx accepts only 257 MiB",
+            "raise c",
+        ),
+        (0, "wrong", " is 0, so every body is refused", "unset MYAPP_MAX_IMPORT_BYTES"),
     ],
 )
 def test_a_limit_that_the_servers_in_front_do_not_share_is_reported(
@@ -35,7 +40,7 @@ def test_a_limit_that_the_servers_in_front_do_not_share_is_reported(
 def test_the_hint_names_the_configuration_of_the_feature(app):
     app.config["MAX_IMPORT_BYTES"] = 2**29
     _, _, hint = finding(app, "imports")
-    assert "in myapp/imports/nginx.conf; then deploy/setup" in hint
+    assert "in myapp/imports/nginx.conf; then run deploy/setup" in hint
 
 
 def test_a_file_that_the_disk_cannot_take_is_reported(app):
@@ -48,7 +53,7 @@ def test_a_file_that_the_disk_cannot_take_is_reported(app):
 def test_a_disk_that_is_nearly_full_is_wrong(app, monkeypatch):
     monkeypatch.setattr(checks, "LOW_DISK_BYTES", 2**60)
     found = finding(app, "imports")
-    assert found[::2] == ("wrong", "make room there")
+    assert found[::2] == ("wrong", "free some disk space")
     assert found[1].endswith(f"on the disk of {app.config['IMPORTS_FOLDER']}")
 
 

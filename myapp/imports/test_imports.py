@@ -243,7 +243,7 @@ def test_a_bad_row_is_told_of_and_the_others_are_registered(client, send):
     assert shown.items() >= counts.items()
     told = {"row": 2, "pointer": "/name"}
     (error,) = shown["errors"]
-    assert error == {**told, "detail": "the value is shorter than 1 character"}
+    assert error == {**told, "detail": "The value is shorter than 1 character."}
     assert devices(client) == [THERMOSTAT, LAMP]
 
 
@@ -336,7 +336,7 @@ def test_an_import_shows_the_first_faults_and_all_can_be_downloaded(client, send
     read = list(csv.DictReader(io.StringIO(told.text, newline="")))
     assert [int(fault["row"]) for fault in read] == list(range(1, len(rows) + 1))
     assert {(f["pointer"], f["detail"]) for f in read} == {
-        ("/name", "the value is shorter than 1 character")
+        ("/name", "The value is shorter than 1 character.")
     }
 
 

@@ -533,7 +533,7 @@ def test_secrets_that_are_none_are_told_in_production(sound, given, level, words
     [
         ({"MAX_CONTENT_LENGTH": 2**31}, "wrong", "MAX_CONTENT_LENGTH is 2,147,"),
         ({"MAX_CONTENT_LENGTH": 2**22}, "advice", "MAX_CONTENT_LENGTH is 4,194,304"),
-        ({"MAX_CONTENT_LENGTH": 0}, "wrong", "MAX_CONTENT_LENGTH 0"),
+        ({"MAX_CONTENT_LENGTH": 0}, "wrong", "MAX_CONTENT_LENGTH is 0"),
         ({"JWT_TTL": 0}, "wrong", "JWT_TTL 0"),
         ({"JWT_TTL": 10**6}, "advice", "a token that is stolen"),
         (

@@ -4,21 +4,21 @@ import ssl
 
 from celery import Celery
 from celery.schedules import schedule
-from flask import current_app, g
+from flask import Flask, current_app, g
 from kombu.exceptions import OperationalError as BrokerError
 
 from ..data.redis import broker
 from ..errors import RETRY, Problem
 from .schedule import SCHEDULE
-from .task import Task, log
+from .task import P, Task, TaskFunction, log
 from .worker import Pulse, beat, worker
 
-FORGOTTEN = 900  # and after which its message goes to another worker
+FORGOTTEN = 900  # seconds after which an unfinished task goes to another worker
 TLS = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
-def init_app(app):
-    """Give `app` its Celery: the same settings, JSON alone, and nothing connected yet."""
+def init_app(app: Flask) -> None:
+    """Create the Celery application of `app`; it connects on first use."""
     url, options = broker(app.config["BROKER_URL"])
     celery = Celery("myapp", task_cls=Task)
     celery.flask = app
@@ -29,9 +29,9 @@ def init_app(app):
         broker_connection_retry_on_startup=True,
         worker_cancel_long_running_tasks_on_connection_loss=True,
         accept_content=["json"],
-        task_publish_retry=False,  # a request does not wait: it says 503
-        worker_prefetch_multiplier=1,  # what one worker cannot begin yet, another may
-        # A sweep that nobody came to in time is dropped: the next one is there already.
+        task_publish_retry=False,  # a request does not wait, but fails with 503
+        worker_prefetch_multiplier=1,  # leave waiting tasks to other workers
+        # A periodic task that has waited for a whole period is dropped for the next one.
         beat_schedule={
             name: {
                 "task": name,
@@ -47,16 +47,18 @@ def init_app(app):
         app.cli.add_command(command)
 
 
-def send(function, *arguments):
-    """Have a worker run this task; its log lines carry this request's id.
+def send(
+    function: TaskFunction[P, object], *arguments: P.args, **keywords: P.kwargs
+) -> None:
+    """Have a worker run a task; its log lines carry the id of this request.
 
-    Raises 503 where the broker is down. A task that is sent within a unit of work may
-    come to run before that is committed.
+    Raises 503 if the broker is unavailable. Within a unit of work, the task may start
+    before the commit.
     """
     celery = current_app.extensions["celery"]
     try:
         celery.tasks[function.name].apply_async(
-            arguments, headers={"request_id": g.get("request_id")}
+            arguments, keywords, headers={"request_id": g.get("request_id")}
         )
     except BrokerError:
         log.error("The broker does not answer.")

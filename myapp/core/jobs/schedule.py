@@ -1,55 +1,56 @@
 """Periodic tasks, and the scheduler that enqueues them."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from socket import AF_UNIX, SOCK_DGRAM, socket
+from typing import Any
 
 from celery import beat as clock
 from flask import current_app
 from redis.exceptions import RedisError
 
 from ..data.redis import redis_store
-from .task import named, task
+from .task import P, R_co, TaskFunction, named, task
 
-CLOCK = "clock"  # in Redis while the clock ticks, which it does for the shortest period
-STOPPED = 30  # seconds without a tick until the clock counts as gone
+CLOCK = "clock"  # the key that exists in Redis while the scheduler runs
+STOPPED = 30  # seconds without a tick until the scheduler counts as stopped
+SCHEDULE: dict[str, timedelta] = {}  # the period of each periodic task
 
 
-def every(**period):
-    """Make it one that the clock asks for once in this period, as `minutes=1`.
+def every(**period: float) -> Callable[[Callable[P, R_co]], TaskFunction[P, R_co]]:
+    """Make a function a task that the scheduler enqueues once per period.
 
-    It may run twice at once, late or never; the next one makes up for it.
+    `period`: as for timedelta, for example `minutes=1`. A run may be late, be missed or
+    overlap with another one, so each run must catch up with the work of those before.
     """
 
-    def decorator(function):
+    def decorator(function: Callable[P, R_co]) -> TaskFunction[P, R_co]:
         SCHEDULE[named(function)] = timedelta(**period)
         return task(function)
 
     return decorator
 
 
-SCHEDULE = {}  # the period of each task that the clock asks for
-
-
-def sweeps():
-    """The tasks that the clock asks for, by name."""
+def sweeps() -> dict[str, Any]:
+    """Return the periodic tasks by name."""
     tasks = current_app.extensions["celery"].tasks
     return {name: tasks[name] for name in SCHEDULE}
 
 
 class Clock(clock.Scheduler):
-    """Celery's, with its schedule in memory."""
+    """Celery's scheduler, with the schedule in memory and a heartbeat in Redis."""
 
-    def tick(self, *args, **kwargs):
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
         tell_systemd()
         with suppress(RedisError):
             redis_store.set(CLOCK, 1, ex=STOPPED)
         return super().tick(*args, **kwargs)
 
 
-def tell_systemd():
-    """Say that we have started, and live; without systemd there is nobody to hear it."""
+def tell_systemd() -> None:
+    """Notify systemd, if it started this process, that we are ready and alive."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with suppress(OSError), socket(AF_UNIX, SOCK_DGRAM) as systemd:

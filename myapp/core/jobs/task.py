@@ -1,11 +1,13 @@
 """Tasks: functions that a worker runs.
 
-A message only wakes a worker: the database holds what is to be done and how far it is.
-So a task may run twice, late or never, without harm.
+A message only wakes a worker: the database stores the work and its progress. So a task may
+run twice, late or not at all, without harm.
 """
 
 import logging
 import time
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from celery import Task as CeleryTask
 from celery import shared_task
@@ -17,30 +19,43 @@ from ..data.dialects import UNAVAILABLE
 from ..data.session import Changed
 from ..observability.metrics import job
 
-SLOW = 300  # seconds after which a task is asked to end
-STUCK = 330  # and after which it is made to
+SLOW = 300  # seconds: the soft time limit, which raises SoftTimeLimitExceeded
+STUCK = 330  # seconds: the hard time limit, which kills the process
 log = logging.getLogger("myapp.tasks")
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class TaskFunction(Protocol[P, R_co]):
+    """A function that is a task; calling it runs it in this process."""
+
+    name: str
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
 
 class Task(CeleryTask):
-    """A task runs in an application context, leaves one line in the log, and is counted.
+    """Runs a function in an application context, logs one line and counts it.
 
-    What it returns, as "12 sessions", is for that line; where there was nothing to do
-    it returns None, and there is no line.
+    The line contains the return value of the function, such as "12 sessions". If it is
+    None, there was nothing to do, and nothing is logged.
     """
 
-    acks_late = True  # a worker that dies has not done it
+    acks_late = True  # so that a task runs again if its worker dies
     reject_on_worker_lost = True
     ignore_result = True
     autoretry_for = (*UNAVAILABLE, Changed, BrokerError)
     max_retries = 5
-    retry_backoff = True  # 1, 2, 4, … seconds, at random less of it
-    retry_jitter = True
+    retry_backoff = True  # 1, 2, 4, … seconds
+    retry_jitter = True  # a random part of it
     soft_time_limit = SLOW
     time_limit = STUCK
 
-    def __call__(self, *args, **kwargs):
-        began, outcome, unexpected = time.perf_counter(), None, None
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        outcome: str | None = None
+        unexpected: Exception | None = None
         with self.app.flask.app_context():
             g.task_id = self.request.id
             g.request_id = self.request.get("request_id")
@@ -48,7 +63,7 @@ class Task(CeleryTask):
                 with job(self.name):
                     outcome = self.run(*args, **kwargs)
             except Retry:
-                outcome = "is tried again"
+                outcome = "will be retried"
                 raise
             except Exception as error:
                 outcome, unexpected = "failed", error
@@ -57,19 +72,23 @@ class Task(CeleryTask):
                 ms = round((time.perf_counter() - began) * 1000, 1)
                 facts = {"task": self.name, "outcome": outcome, "ms": ms}
                 if outcome:
-                    more = {"exc_info": unexpected, "extra": {"facts": facts}}
-                    log.info("%(task)s: %(outcome)s", facts, **more)
+                    log.info(
+                        "%(task)s: %(outcome)s",
+                        facts,
+                        exc_info=unexpected,
+                        extra={"facts": facts},
+                    )
 
 
-def task(function):
-    """Make a function of a slice's `tasks.py` a task, named as the slice and itself."""
+def task(function: Callable[P, R_co]) -> TaskFunction[P, R_co]:
+    """Make a function of a feature's `tasks.py` a task, named `<feature>.<function>`."""
     return shared_task(name=named(function))(function)
 
 
-def named(function):
-    """`users.purge` for the function `purge` in myapp/users/tasks.py.
+def named(function: Callable[..., Any]) -> str:
+    """Return the name of a task: `users.purge` for `purge` in myapp/users/tasks.py.
 
-    A task of `core` is named after its module.
+    The first part is the feature, or for a task of `core` its module.
     """
     *_, package, module = function.__module__.split(".")
     in_core = ".core." in function.__module__

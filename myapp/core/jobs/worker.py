@@ -1,4 +1,4 @@
-"""`flask worker` and `flask beat`, and their signs of life."""
+"""`flask worker` and `flask beat`, and their heartbeats."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ import signal
 import time
 from functools import partial
 from socket import gethostname
+from typing import Any
 
 import click
 from celery import bootsteps
@@ -19,13 +20,13 @@ from ..processes import die_with_parent
 from .schedule import CLOCK, Clock, tell_systemd
 from .task import log
 
-PULSE = 2  # seconds between two signs of life of a worker
-SILENCE = 10  # seconds without one until a worker counts as gone
-WORKERS = "workers"  # in Redis: the workers, by the second until which they count
+PULSE = 2  # seconds between two heartbeats of a worker
+SILENCE = 10  # seconds without a heartbeat until a worker counts as gone
+WORKERS = "workers"  # sorted set in Redis: each worker, and when it counts as gone
 
 
-def check_worker():
-    """`ok`, or that there is no worker."""
+def check_worker() -> str:
+    """Return `ok` if a worker runs, else the reason."""
     try:
         alive = redis_store.zcount(WORKERS, int(time.time()), "+inf")
     except RedisError:
@@ -33,38 +34,38 @@ def check_worker():
     return "ok" if alive else "does not answer"
 
 
-def check_beat():
-    """`ok`, or that there is no clock."""
+def check_beat() -> str:
+    """Return `ok` if the scheduler runs, else the reason."""
     try:
         ticks = redis_store.exists(CLOCK)
     except RedisError:
         return "unknown: Redis does not answer"
-    return "ok" if ticks else "does not tick"
+    return "ok" if ticks else "is not running"
 
 
 class Pulse(bootsteps.StartStopStep):
-    """A worker's sign of life, for `check_worker`, from the loop that takes messages."""
+    """The heartbeat of a worker, sent from the loop that receives messages."""
 
     requires = {"celery.worker.components:Timer"}
 
-    def __init__(self, worker, **_):
+    def __init__(self, worker: Any, **_: Any) -> None:
         self.flask = worker.app.flask
         self.name = f"{gethostname()}:{os.getpid()}"
 
-    def start(self, worker):
+    def start(self, worker: Any) -> None:
         self.beat()
         self.timer = worker.timer.call_repeatedly(PULSE, self.beat)
 
-    def stop(self, worker):
+    def stop(self, worker: Any) -> None:
         self.timer.cancel()
-        self.told("zrem", self.name)
+        self.update("zrem", self.name)
 
-    def beat(self):
+    def beat(self) -> None:
         tell_systemd()
-        self.told("zremrangebyscore", "-inf", int(time.time()))
-        self.told("zadd", {self.name: int(time.time()) + SILENCE})
+        self.update("zremrangebyscore", "-inf", int(time.time()))
+        self.update("zadd", {self.name: int(time.time()) + SILENCE})
 
-    def told(self, command, *arguments):
+    def update(self, command: str, *arguments: Any) -> None:
         try:
             with self.flask.app_context():
                 getattr(redis_store, command)(WORKERS, *arguments)
@@ -73,21 +74,21 @@ class Pulse(bootsteps.StartStopStep):
 
 
 @setup_logging.connect
-def keep_our_lines(**_):
-    """Celery says what it has to say in our form, and nothing of each task."""
+def keep_our_lines(**_: Any) -> None:
+    """Log Celery's warnings in our format, and leave the log line of a task to Task."""
     celery = logging.getLogger("celery")
     celery.handlers[:] = logging.getLogger("myapp").handlers
     celery.setLevel(logging.WARNING)
     celery.propagate = False
-    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)  # Task tells it
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
 
 
-def begin_alone(worker, **_):
-    """A process of the pool shares no connection with its worker, nor outlives it.
+def begin_alone(worker: int, **_: Any) -> None:
+    """Initialize a process of the pool: drop inherited connections, end with the worker.
 
-    `worker`: its process id, which may be gone already. SIGTERM would not do: a process
-    that has done a task waits half a minute for its worker to take note.
+    `worker`: the process id of the worker, which may have ended already.
     """
+    # After SIGTERM, a process would wait half a minute for its worker to confirm a task.
     die_with_parent(worker, signal.SIGKILL)
     for engine in current_app.extensions["statements"].engines():
         engine.dispose(close=False)
@@ -99,10 +100,10 @@ PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 @click.command(context_settings=PASSED_ON)
 @click.pass_context
 @with_appcontext
-def worker(context):
-    """Run the tasks that wait, in a process for each core.
+def worker(context: click.Context) -> None:
+    """Run background tasks, with one process per core.
 
-    Celery's own options go through, as --concurrency 4.
+    Options of Celery are passed on, such as --concurrency 4.
     """
     run(context, "worker", "--without-gossip", "--without-mingle")
 
@@ -110,13 +111,13 @@ def worker(context):
 @click.command(context_settings=PASSED_ON)
 @click.pass_context
 @with_appcontext
-def beat(context):
-    """Be the clock that asks for what is due; two of them do no harm."""
+def beat(context: click.Context) -> None:
+    """Enqueue periodic tasks; it is safe to run two schedulers."""
     run(context, "beat", "--scheduler", f"{Clock.__module__}:Clock")
 
 
-def run(context, *command):
-    """Be this command of Celery's."""
+def run(context: click.Context, *command: str) -> None:
+    """Run a command of Celery in this process."""
     die_with_parent()
     pool_begins = partial(begin_alone, os.getpid())
     worker_process_init.connect(pool_begins, weak=False)

@@ -1,8 +1,8 @@
-"""The checks of `flask doctor`: how to register one, and what several of them share.
+"""The checks of `flask doctor`: how to register one, and helpers for several of them.
 
 A check is a generator function. It takes the configuration, yields `wrong(…)` or
-`advice(…)` for each fault, and returns a sentence to print where there is no fault; it
-returns None where there is nothing to check. A check changes nothing and shows no secret.
+`advice(…)` for each error, and returns the text to print if there is no error, or None if
+there is nothing to check. A check changes nothing and shows no secret.
 """
 
 import os
@@ -11,7 +11,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from flask import Config, current_app
 
@@ -20,6 +20,9 @@ from ..settings import PREFIX, environment
 LOW_DISK_BYTES = 256 * 2**20
 
 Finding = tuple[str, str, str]  # level, message, hint
+CheckFunction = TypeVar(
+    "CheckFunction", bound=Callable[[Config], Generator[Finding, None, Any]]
+)
 
 
 class Check(NamedTuple):
@@ -33,14 +36,16 @@ class Check(NamedTuple):
 CHECKS: dict[str, list[Check]] = defaultdict(list)  # by the name of their module
 
 
-def check(after: str | None = "settings") -> Callable:
-    """Decorate a generator function that is a check; its name is the check's name.
+def check(
+    after: str | None = "settings",
+) -> Callable[[CheckFunction], CheckFunction]:
+    """Register a generator function as a check; its name is the name of the check.
 
-    `after`: run it only if that check has returned a sentence. With broken settings the
-    check `settings` returns None, so pass `after=None` for a check that needs no settings.
+    `after`: run it only if that check has returned a text. With broken settings, the check
+    `settings` returns None, so pass `after=None` for a check that needs no settings.
     """
 
-    def register(function):
+    def register(function: CheckFunction) -> CheckFunction:
         CHECKS[function.__module__].append(Check(function.__name__, after, function))
         return function
 
@@ -48,7 +53,7 @@ def check(after: str | None = "settings") -> Callable:
 
 
 def wrong(message: str, hint: str) -> Finding:
-    """Return a finding that makes `flask doctor` fail; `hint` says how to mend it."""
+    """Return a finding that makes `flask doctor` fail; `hint` says how to fix it."""
     return "wrong", message, hint
 
 
@@ -63,7 +68,7 @@ def wrong_in_production(config: Config, message: str, hint: str) -> Finding:
 
 
 def in_production(config: Config) -> bool:
-    """Return whether this is production; also works if the settings could not be loaded."""
+    """Return True in production; also works if the settings could not be loaded."""
     return config.get("CONFIG_NAME", environment()) == "production"
 
 
@@ -75,29 +80,35 @@ def project_folder() -> Path:
 def check_body_limit(config: Config, name: str, nginx: str) -> Iterator[Finding]:
     """Yield a finding if uWSGI or nginx refuses a body that the setting `name` allows.
 
-    `nginx`: the file with the limit of nginx, from the project's folder.
+    `nginx`: the file with nginx's limit, relative to the project's folder.
     """
-    size, folder = config[name], project_folder()
-    uwsgi = (folder / "myapp.ini").read_text(encoding="utf-8")
-    uwsgi_bytes = int(re.search(r"^limit-post = (\d+)", uwsgi, re.MULTILINE)[1])
-    limits = (folder / nginx).read_text(encoding="utf-8")
-    nginx_mib = int(re.search(r"client_max_body_size (\d+)m", limits)[1])
-    message = f"{name} is {size:,} bytes, of which"
+    size = config[name]
+    uwsgi_bytes = _limit("myapp.ini", r"^limit-post = (\d+)")
+    nginx_mib = _limit(nginx, r"client_max_body_size (\d+)m")
+    message = f"{name} is {size:,} bytes, but"
     if size == 0:
-        yield wrong(f"{name} 0 takes no body at all", f"unset {PREFIX}{name}")
+        yield wrong(f"{name} is 0, so every body is refused", f"unset {PREFIX}{name}")
     elif size > uwsgi_bytes:
-        hint = "limit-post in myapp.ini"
-        yield wrong(f"{message} uWSGI takes {uwsgi_bytes:,}", hint)
+        hint = "raise limit-post in myapp.ini"
+        yield wrong(f"{message} uWSGI accepts only {uwsgi_bytes:,}", hint)
     elif size > nginx_mib * 2**20:
-        hint = f"client_max_body_size in {nginx}; then deploy/setup"
-        yield advice(f"{message} nginx takes {nginx_mib} MiB", hint)
+        hint = f"raise client_max_body_size in {nginx}; then run deploy/setup"
+        yield advice(f"{message} nginx accepts only {nginx_mib} MiB", hint)
+
+
+def _limit(file: str, pattern: str) -> int:
+    text = (project_folder() / file).read_text(encoding="utf-8")
+    limit = re.search(pattern, text, re.MULTILINE)
+    if limit is None:
+        raise ValueError(f"{file} has no line {pattern}")
+    return int(limit[1])
 
 
 def check_folder(path: str, setting: str) -> Generator[Finding, None, int | None]:
     """Yield a finding if a folder cannot be written to, or if its disk is nearly full.
 
-    Return how many bytes are left; None after a finding. A folder that does not exist is
-    judged by the nearest one above it. `setting`: the variable that names the folder.
+    Return the number of free bytes, or None after a finding. If the folder does not exist,
+    its nearest existing parent is checked. `setting`: the setting that names the folder.
     """
     existing = path
     while not os.path.lexists(existing):
@@ -108,9 +119,9 @@ def check_folder(path: str, setting: str) -> Generator[Finding, None, int | None
         )
         yield wrong(f"{path} cannot be written to", hint)
         return None
-    left = shutil.disk_usage(existing).free
-    if left < LOW_DISK_BYTES:
-        message = f"{left:,} bytes are left on the disk of {path}"
-        yield wrong(message, "make room there")
+    free = shutil.disk_usage(existing).free
+    if free < LOW_DISK_BYTES:
+        message = f"only {free:,} bytes are free on the disk of {path}"
+        yield wrong(message, "free some disk space")
         return None
-    return left
+    return free

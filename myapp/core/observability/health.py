@@ -1,4 +1,4 @@
-"""Whether the stores answer and the database is up to date."""
+"""Health of the stores and of the database schema."""
 
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -8,8 +8,8 @@ from ..data.redis import redis_store
 from ..data.session import sql, unit_of_work
 
 
-def check_database():
-    """`ok`, or why the database is of no use now."""
+def check_database() -> str:
+    """Return `ok` if the database answers, else the reason."""
     try:
         with unit_of_work(writes=False):
             sql.session.execute(sql.text("SELECT 1"))
@@ -18,25 +18,27 @@ def check_database():
     return "ok"
 
 
-def check_migrations():
-    """`ok`, or what is to be done about the tables.
+def check_migrations() -> str:
+    """Return `ok` if the schema fits this release, else the reason.
 
-    A newer release that has migrated them saw to it that we can work with them (gate.py).
-    What lacks something of ours is of no such release.
+    A schema of a newer release fits too, because the schema gate has checked that this
+    release works with it. If objects are missing, it is not from such a release.
     """
     try:
         current = migrated()
         if current == wanted_heads():
             return "ok"
         if newer(current):
-            return "foreign: `flask deploy` says what they lack" if lacking() else "ok"
+            if lacking():
+                return "foreign: `flask deploy` lists the missing objects"
+            return "ok"
     except SQLAlchemyError:
         return "unknown: the database does not answer"
     return "pending: run `flask deploy`"
 
 
-def check_redis():
-    """`ok`, or why Redis is of no use now."""
+def check_redis() -> str:
+    """Return `ok` if Redis answers, else the reason."""
     try:
         redis_store.ping()
     except RedisError:

@@ -1,16 +1,18 @@
-"""`/metrics`: what happens here, in Prometheus' text format.
+"""`/metrics`: metrics in the text format of Prometheus.
 
-Several workers on a host share their counts through files in PROMETHEUS_MULTIPROC_DIR;
-without it, a process tells of itself alone.
+Processes on one host share their metrics through files in PROMETHEUS_MULTIPROC_DIR. If it
+is not set, a process reports only its own.
 """
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Flask, Response
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -30,43 +32,43 @@ metrics = Blueprint("metrics", __name__)
 
 requests = Counter(
     "http_requests_total",
-    "Requests answered.",
+    "HTTP requests.",
     ("method", "route", "status"),
 )
 latency = Histogram(
     "http_request_duration_seconds",
-    "From the first line of ours to the last, without the server's own work.",
+    "Duration of requests in the application, without the WSGI server.",
     ("method", "route"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 connections_open = Gauge(
     "database_connections_open",
-    "Connections to the databases, all that there are.",
+    "Open connections to the databases.",
     multiprocess_mode="livesum",
 )
 connections_in_use = Gauge(
     "database_connections_in_use",
-    "Those that some transaction is using now, which may write.",
+    "Connections to the primary database that a transaction is using.",
     multiprocess_mode="livesum",
 )
 redis_up = Gauge(
     "redis_up",
-    "Whether Redis answers.",
+    "1 if Redis answers, else 0.",
     multiprocess_mode="mostrecent",
 )
-
-
 jobs = Counter(
     "jobs_total",
-    "Work that no request waits for, by how it ended: done or failed.",
+    "Background jobs by outcome: done or failed.",
     ("job", "outcome"),
 )
-job_seconds = Counter("job_seconds_total", "What that work took.", ("job",))
+job_seconds = Counter(
+    "job_seconds_total", "Total duration of background jobs.", ("job",)
+)
 
 
 @contextmanager
-def job(name):
-    """Count what is done in the block as a job of this name."""
+def job(name: str) -> Iterator[None]:
+    """Count the block as a job of this name, and measure its duration."""
     began, outcome = time.perf_counter(), "failed"
     try:
         yield
@@ -76,7 +78,8 @@ def job(name):
         job_seconds.labels(name).inc(time.perf_counter() - began)
 
 
-def init_app(app):
+def init_app(app: Flask) -> None:
+    """Register `/metrics`, and count the database connections of `app`."""
     app.register_blueprint(metrics)
     with app.app_context():
         for engine in app.extensions["statements"].engines():
@@ -86,24 +89,26 @@ def init_app(app):
         event.listen(sql.engine, "checkin", lambda *_: connections_in_use.dec())
 
 
-def count(method, route, status, seconds):
-    """Count a request; `route` is the template of its address, None where there is none."""
-    where = (method, route) if route else ("(any)", "(none)")
-    answered, took = labelled(*where, status)
-    answered.inc()
-    took.observe(seconds)
+def count(method: str, route: str | None, status: int, seconds: float) -> None:
+    """Count a request; `route` is its URL rule, or None if no rule matched."""
+    labels = (method, route) if route else ("(any)", "(none)")
+    requests_total, duration = labelled(*labels, status)
+    requests_total.inc()
+    duration.observe(seconds)
 
 
 @lru_cache(1000)
-def labelled(method, route, status):
-    """The counter and the histogram of such requests: to look for them takes as long as to
-    count."""
+def labelled(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the counter and the histogram of such requests.
+
+    The look-up in prometheus_client takes as long as counting, so it is cached.
+    """
     return requests.labels(method, route, status), latency.labels(method, route)
 
 
 @metrics.route("/metrics")
-def tell():
-    """What Prometheus comes for."""
+def tell() -> Response:
+    """Return all metrics."""
     redis_up.set(check_redis() == "ok")
     registry = REGISTRY
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
@@ -118,15 +123,15 @@ def tell():
 
 
 class Workers(MultiProcessCollector):
-    """What all processes have counted, and what those that live are doing."""
+    """Collects the counters of all processes, and the gauges of those that still run."""
 
-    def collect(self):
+    def collect(self) -> Any:
         return self.merge([str(f) for f in Path(self._path).glob("*.db") if counts(f)])
 
 
-def counts(file):
-    """Whether a process's file of samples is to be read."""
-    if file.stat().st_size == 0:  # it was killed before it could write
+def counts(file: Path) -> bool:
+    """Return True if the metrics file of a process must be read."""
+    if file.stat().st_size == 0:  # the process was killed before it wrote anything
         return False
     process = file.stem.rpartition("_")[2]
     if not file.name.startswith("gauge_live") or not process.isdecimal():
@@ -135,6 +140,6 @@ def counts(file):
         os.kill(int(process), 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it lives, as somebody else
+    except PermissionError:  # it runs under another account
         pass
     return True

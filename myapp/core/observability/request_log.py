@@ -1,8 +1,8 @@
-"""Every request has an id, and leaves a line in the log.
+"""Give each request an id, and log one line for it.
 
-The id is the client's own where it is sane, else a new one. It stands in the answer, in
-every problem and in the log, so that all three can be joined. Lines are JSON in
-production, and for people elsewhere.
+The id is that of the client's X-Request-ID header if it is valid, else a new one. It is in
+the response headers, in every error and in the log. Lines are JSON in production, and plain
+text elsewhere.
 """
 
 import logging
@@ -11,9 +11,10 @@ import secrets
 import sys
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
-from flask import g, has_app_context, request
+from flask import Flask, Response, g, has_app_context, request
 
 from ..errors import Problem
 from . import metrics
@@ -22,44 +23,51 @@ SANE = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 access = logging.getLogger("myapp.access")
 
 
-def init_app(app):
+def init_app(app: Flask) -> None:
+    """Log the requests to `app`."""
     handler = Lines()
     as_json = app.config["CONFIG_NAME"] == "production"
     handler.setFormatter(AsJson() if as_json else AsText())
     logger = logging.getLogger("myapp")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # a server that logs, too, would write each line once more
+    logger.propagate = False  # a server with a root handler would repeat each line
     app.before_request(_take)
     app.after_request(_answer)
 
 
-def _take():
-    ours, sent = g._get_current_object(), request._get_current_object()
-    ours.began = time.perf_counter()
-    wanted = sent.headers.get("X-Request-ID", "")
-    ours.request_id = wanted if SANE.fullmatch(wanted) else secrets.token_hex(8)
-    if not sent.host:  # links would lead nowhere
-        raise Problem(400, "The Host header makes no sense.")
+# In the two functions below, g and request are resolved once, because each access through
+# the proxy costs time.
 
 
-def _answer(response):
-    ours, asked = g._get_current_object(), request._get_current_object()
-    seconds = time.perf_counter() - ours.began
-    response.headers["X-Request-ID"] = ours.get("request_id", "")
-    # The template of the address says nothing of anybody; the address might.
-    route = asked.url_rule.rule if asked.url_rule else None
-    metrics.count(asked.method, route, response.status_code, seconds)
+def _take() -> None:
+    context = g._get_current_object()
+    current = request._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
+    context.began = time.perf_counter()
+    wanted = current.headers.get("X-Request-ID", "")
+    context.request_id = wanted if SANE.fullmatch(wanted) else secrets.token_hex(8)
+    if not current.host:  # without it, links cannot be built
+        raise Problem(400, "Invalid Host header.")
+
+
+def _answer(response: Response) -> Response:
+    context = g._get_current_object()
+    current = request._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
+    seconds = time.perf_counter() - context.began
+    response.headers["X-Request-ID"] = context.get("request_id", "")
+    # The URL rule, because the URL itself may contain personal data.
+    route = current.url_rule.rule if current.url_rule else None
+    metrics.count(current.method, route, response.status_code, seconds)
     if access.isEnabledFor(logging.INFO):
-        caller = ours.get("caller")
+        caller = context.get("caller")
         facts = {
-            "method": asked.method,
+            "method": current.method,
             "route": route or "(none)",
             "status": response.status_code,
             "ms": round(seconds * 1000, 1),
             "account": caller.id if caller else None,
         }
-        # Made by hand: `access.info` would look for the line of code that called it.
+        # `access.info` would take time to find the line of code that called it.
         line = "%(method)s %(route)s %(status)d"
         record = logging.LogRecord(
             access.name, logging.INFO, "", 0, line, (facts,), None
@@ -70,17 +78,17 @@ def _answer(response):
 
 
 class Lines(logging.Handler):
-    """Writes to standard error, which passes on each line when it ends."""
+    """Writes each line to standard error."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         try:
             sys.stderr.write(self.format(record) + "\n")
         except Exception:
             self.handleError(record)
 
 
-def known_ids():
-    """What the line belongs to: the request, and the task where there is one."""
+def known_ids() -> dict[str, str | None]:
+    """Return the ids of the current request and, if there is one, of the task."""
     if not has_app_context():
         return {"request_id": None}
     task = {"task_id": g.task_id} if "task_id" in g else {}
@@ -88,10 +96,10 @@ def known_ids():
 
 
 class AsJson(logging.Formatter):
-    """A line of JSON for each event."""
+    """Formats a record as one line of JSON."""
 
-    def format(self, record):
-        facts = {
+    def format(self, record: logging.LogRecord) -> str:
+        facts: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             **known_ids(),
@@ -103,16 +111,20 @@ class AsJson(logging.Formatter):
 
 
 class AsText(logging.Formatter):
-    """A line that a person reads at a glance."""
+    """Formats a record as text, for a terminal."""
 
-    def format(self, record):
+    def format(self, record: logging.LogRecord) -> str:
         facts = getattr(record, "facts", {})
-        more = [f"{facts['ms']} ms"] if facts else []
+        parts = [
+            datetime.fromtimestamp(record.created).strftime("%H:%M:%S"),
+            record.getMessage(),
+        ]
+        if facts:
+            parts.append(f"{facts['ms']} ms")
         if facts.get("account"):
-            more.append(f"account {facts['account']}")
-        more += filter(None, known_ids().values())
-        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
-        line = "  ".join((at, record.getMessage(), *more))
+            parts.append(f"account {facts['account']}")
+        parts += filter(None, known_ids().values())
+        line = "  ".join(parts)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line

@@ -2,54 +2,62 @@
 
 import re
 from collections import defaultdict
+from typing import Any
 
 from ..errors import TITLES
 from ..schema.examples import example_of
+from ..schema.fields import Schema
 from .swagger2 import inside
 
+Use = tuple[dict[str, Any], dict[str, Any]]  # a response, and the operation that has it
 
-def shared(paths):
-    """Of each kind of problem the response that most slices give, and of those the one that
-    most operations do, by its title; in their place, these refer to it.
 
-    What one slice alone says would be the usual until the next slice comes, and then be
-    written out in each of its operations.
+def shared(paths: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Move the most common response of each error status out of the operations.
+
+    Return these responses by name; operations with such a response then refer to it.
+    The most common one is that of most features, and of most operations among these.
+    Counting operations first would prefer the response of one large feature, which all
+    others would then have to write out.
     """
-    given = defaultdict(lambda: defaultdict(list))
+    uses: dict[str, dict[str, list[Use]]] = defaultdict(lambda: defaultdict(list))
     for verbs in paths.values():
         for operation in verbs.values():
             for status, response in operation["responses"].items():
                 if status >= "400":
-                    alike = given[status][response["description"]]
-                    alike.append((response, operation))
+                    same = uses[status][response["description"]]
+                    same.append((response, operation))
 
-    def spread(pairs):
+    def spread(pairs: list[Use]) -> tuple[int, int]:
         return len({operation["tags"][0] for _, operation in pairs}), len(pairs)
 
-    found = {}
-    for status, by_words in sorted(given.items()):
-        pairs = max(by_words.values(), key=spread)
-        usual, _ = pairs[0]
+    components = {}
+    for status, by_description in sorted(uses.items()):
+        pairs = max(by_description.values(), key=spread)
+        common, _ = pairs[0]
         name = re.sub(r"\W", "", TITLES[int(status)])
-        found[name] = usual
+        components[name] = common
         for response, operation in pairs:
-            if response == usual:
+            if response == common:
                 operation["responses"][status] = {
                     "$ref": f"#/components/responses/{name}"
                 }
-    return found
+    return components
 
 
-def with_references(part, schemas, copies):
-    """A copy of part of an operation, its titled schemas moved to `schemas`.
+def with_references(
+    part: Any, schemas: dict[str, Schema], copies: dict[int, tuple[Schema, Schema]]
+) -> Any:
+    """Return a copy of part of an operation; move its titled schemas to `schemas`.
 
-    `copies`: by id, each whole schema so far with its copy, since many operations share it.
+    `copies` holds each whole schema so far with its copy, by the id of the schema, because
+    many operations share one.
     """
     if isinstance(part, list):
         return [with_references(each, schemas, copies) for each in part]
     if not isinstance(part, dict) or "$ref" in part:
         return part
-    copy = {}
+    copy: dict[str, Any] = {}
     for key, value in part.items():
         if key == "schema":
             if id(value) not in copies:
@@ -60,8 +68,12 @@ def with_references(part, schemas, copies):
     return copy
 
 
-def reference(schema, schemas):
-    """A schema, or the $ref to it if it has a title; the same for those inside it."""
+def reference(schema: Schema, schemas: dict[str, Schema]) -> Schema:
+    """Move a schema to `schemas` if it has a title, and return the `$ref` to it.
+
+    Without a title, return the schema itself. Schemas inside it are treated alike. Raises
+    ValueError if another schema has the same title.
+    """
     if "properties" in schema and "title" in schema:
         schema = {"examples": [example_of(schema)]} | schema
     schema = inside(schema, lambda part: reference(part, schemas))
@@ -69,5 +81,5 @@ def reference(schema, schemas):
         return schema
     name = re.sub(r"[^\w.-]", "", schema["title"])
     if schemas.setdefault(name, schema) != schema:
-        raise ValueError(f"two schemas are called {name}")
+        raise ValueError(f"two schemas have the title {name}")
     return {"$ref": f"#/components/schemas/{name}"}

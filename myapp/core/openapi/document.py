@@ -2,12 +2,17 @@
 
 import inspect
 import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
+from flask import Flask
 from flask_restx import Resource
+from werkzeug.routing import Rule
 
 from ...version import TITLE, __version__
 from ..errors import DETAILS, TITLES
 from ..schema.examples import example_of
+from ..schema.fields import Schema
 from ..schema.operation import (
     ALWAYS,
     FAULT,
@@ -22,13 +27,13 @@ from .components import shared, with_references
 from .swagger2 import downgrade
 
 DESCRIPTION = """\
-Sign in with a username and a password (HTTP Basic), or with an access token (Bearer).
-Every error is a problem (RFC 9457); quote its `request_id` when you ask for help.
+Authenticate with a username and a password (HTTP Basic), or with an access token (Bearer).
+Every error is a problem document (RFC 9457); quote its `request_id` if you ask for help.
 """
 INFO = {
     "version": __version__,
     "description": DESCRIPTION,
-    "contact": {"name": "Whoever runs this service"},
+    "contact": {"name": "The operator of this service"},
     "license": {"name": "MIT", "url": "https://spdx.org/licenses/MIT"},
 }
 SECURITY_SCHEMES = {
@@ -41,13 +46,13 @@ SECURITY_SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "An access token, as a login gives it.",
+        "description": "An access token from a login.",
     },
     "refresh": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A refresh token, as a login gives it; it works once.",
+        "description": "A refresh token from a login; it can be used once.",
     },
 }
 VERBS = ("get", "post", "put", "patch", "delete")
@@ -56,36 +61,48 @@ ID = {
     "type": "integer",
     "minimum": 1,
     "maximum": 2**63 - 1,
-    "description": "The `id` of the thing.",
+    "description": "The `id` of the resource.",
 }
-# What any verb may answer.
+# The errors of every operation.
 GENERAL = {
-    "429": problem_response("Too many calls, where rate limits are on."),
-    "500": problem_response("Something went wrong on our side."),
-    "503": problem_response("A part that this needs is down."),
+    "429": problem_response("Too many requests, if rate limits are enabled."),
+    "500": problem_response("An internal error occurred."),
+    "503": problem_response("A dependency is unavailable."),
 }
 
+Document = dict[str, Any]  # an OpenAPI or Swagger document
+Operation = dict[str, Any]
 
-# The documents
-def openapi(app):
-    """The whole service as one OpenAPI 3.1 document, a dict.
 
-    Raises ValueError where two operations share an id, or two schemas a title.
+class Feature(Protocol):
+    """The attributes of a FeatureApi that are used here."""
+
+    name: str
+    description: str
+
+
+def openapi(app: Flask) -> Document:
+    """Return the OpenAPI 3.1 document of the whole service.
+
+    Raises ValueError if two operations share an id, or two different schemas a title.
     """
     return document(app, app.extensions["features"], TITLE)
 
 
-def swagger(app, feature):
-    """One slice as a Swagger 2.0 document, a dict."""
+def swagger(app: Flask, feature: Feature) -> Document:
+    """Return the Swagger 2.0 document of one feature."""
     return downgrade(document(app, [feature], f"{TITLE}: {feature.name}"))
 
 
-def document(app, features, title):
-    """These features of an app as an OpenAPI 3.1 document; see `openapi`."""
-    paths, schemas, copies, ids = {}, {}, {}, set()
+def document(app: Flask, features: Iterable[Feature], title: str) -> Document:
+    """Return the OpenAPI 3.1 document of some features; see `openapi`."""
+    paths: dict[str, dict[str, Operation]] = {}
+    schemas: dict[str, Schema] = {}
+    copies: dict[int, tuple[Schema, Schema]] = {}
+    ids: set[str] = set()
     for path, verb, operation in operations(app, features):
         if operation["operationId"] in ids:
-            raise ValueError(f"two operations are called {operation['operationId']}")
+            raise ValueError(f"two operations have the id {operation['operationId']}")
         ids.add(operation["operationId"])
         paths.setdefault(path, {})[verb] = with_references(operation, schemas, copies)
     for path in paths:
@@ -109,8 +126,10 @@ def document(app, features, title):
     }
 
 
-def operations(app, features):
-    """Yield (path, verb, operation) for each described verb of these features."""
+def operations(
+    app: Flask, features: Iterable[Feature]
+) -> Iterator[tuple[str, str, Operation]]:
+    """Yield (path, verb, operation) for each documented verb of these features."""
     names = {feature.name for feature in features}
     for rule in app.url_map.iter_rules():
         name = rule.endpoint.partition(".")[0]
@@ -119,7 +138,7 @@ def operations(app, features):
             continue
         path = path_of(rule)
         for verb in VERBS:
-            function = getattr(view, verb, None)
+            function: Any = getattr(view, verb, None)
             if hasattr(function, "operation"):
                 yield path, verb, {
                     "tags": [name],
@@ -131,22 +150,24 @@ def operations(app, features):
                 }
 
 
-def path_of(rule):
-    """The address of a rule as documents write it: `/users/{id}`. A collection answers
-    without its slash, too, and linters want it so."""
+def path_of(rule: Rule) -> str:
+    """Return the path of a rule in OpenAPI syntax: `/users/{id}`.
+
+    The trailing slash of a collection is left out; the service accepts both forms.
+    """
     return VARIABLE.sub(r"{\g<name>}", rule.rule).rstrip("/")
 
 
-def wording(function):
-    """A docstring as an operation's summary, its first line, and its description."""
+def wording(function: Callable[..., Any]) -> dict[str, str]:
+    """Return the summary of an operation, the first line of the docstring, and the rest."""
     text = inspect.getdoc(function) or ""
     summary, _, details = text.partition("\n")
     return {"summary": summary.rstrip("."), "description": details.strip() or summary}
 
 
-def addressed(rule, operation):
-    """The parameters of an operation with those that its address adds, and its responses
-    with those that any may give."""
+def addressed(rule: Rule, operation: Operation) -> dict[str, Any]:
+    """Return the parameters of an operation with those of its path, and its responses with
+    the GENERAL ones."""
     variables = [
         {
             "name": variable["name"],
@@ -158,7 +179,7 @@ def addressed(rule, operation):
     ]
     responses = dict(operation["responses"])
     if variables:
-        responses.setdefault("404", problem_response("There is no such thing."))
+        responses.setdefault("404", problem_response("Not found."))
     for status, general in GENERAL.items():
         known = responses.get(status)
         responses[status] = joined(known, general) if known else general
@@ -168,8 +189,8 @@ def addressed(rule, operation):
     }
 
 
-def answering(status, response):
-    """A response with the headers that each carries; a problem with its example, too."""
+def answering(status: str, response: dict[str, Any]) -> dict[str, Any]:
+    """Return a response with its common headers, and an error with its example."""
     names = [*response.get("headers", ()), *ALWAYS]
     response = dict(response)
     if "application/problem+json" in response.get("content", ()):
@@ -186,8 +207,8 @@ def answering(status, response):
     return response
 
 
-def example_problem(status):
-    """A problem of that status, as problems.py would write it."""
+def example_problem(status: int) -> dict[str, Any]:
+    """Return an example of the error body of a status."""
     problem = {
         **PROBLEM["examples"][0],
         "title": TITLES[status],
@@ -201,40 +222,45 @@ def example_problem(status):
     return problem
 
 
-def operation_id(app, verb, path):
-    """A name for generated clients, as `putUsersById`. Without an underscore, for
-    Swagger UI would take that for a blank in a link."""
+def operation_id(app: Flask, verb: str, path: str) -> str:
+    """Return the operationId of a path and a verb, such as `putUsersById`.
+
+    Client generators use it as a method name. It has no underscores, because Swagger UI
+    replaces them with spaces in its links.
+    """
     below = path.removeprefix(app.config["API_PREFIX"]).replace("{", "by_")
     words = re.findall(r"[^\W_]+", below)
     return verb + "".join(word[0].upper() + word[1:] for word in words)
 
 
-def link(path, paths):
-    """Tell, where things are made or listed at `path`, what can be done with one.
+def link(path: str, paths: dict[str, dict[str, Operation]]) -> None:
+    """Add OpenAPI links to the responses of `path` that create or list resources.
 
-    That is what stands below it, and what has the thing's name in its address: below
-    `roles`, and where there is a `{role_id}`.
+    They lead to the operations on one such resource: those whose path continues `path`
+    with a variable, and those with a variable of its name, as `role_id` for `roles`.
     """
     singular = path.rpartition("/")[2].removesuffix("s")
     variable = re.compile(
         rf"{re.escape(path)}/{{(\w+)}}[^{{]*|[^{{]*{{({singular}_id)}}[^{{]*"
     )
-    around = {name: f"$request.path.{name}" for name in re.findall(r"{(\w+)}", path)}
+    own = {name: f"$request.path.{name}" for name in re.findall(r"{(\w+)}", path)}
     links = {}
-    for below, verbs in paths.items():
-        if found := variable.fullmatch(below):
+    for target, verbs in paths.items():
+        if match := variable.fullmatch(target):
             for operation in verbs.values():
-                links[operation["operationId"]] = found[1] or found[2]
+                links[operation["operationId"]] = match[1] or match[2]
+    if not links:
+        return
     for operation in paths[path].values():
         places = {"201": "/id", "202": "/id"}
-        if any(known["name"] == "page" for known in operation["parameters"]):
+        if any(parameter["name"] == "page" for parameter in operation["parameters"]):
             places["200"] = "/items/0/id"
-        for status in places.keys() & operation["responses"].keys() if links else ():
+        for status in places.keys() & operation["responses"].keys():
             operation["responses"][status]["links"] = {
                 id: {
                     "operationId": id,
                     "parameters": {
-                        **around,
+                        **own,
                         name: f"$response.body#{places[status]}",
                     },
                 }

@@ -1,30 +1,37 @@
-"""The OpenAPI document as a Postman collection (format 2.1), and an environment for it.
+"""Convert the OpenAPI document to a Postman collection (format 2.1) with an environment.
 
-What a call makes or hands out is kept in variables, and the calls that need it take it from
-there: so a folder runs from top to bottom as it is.
+Ids and tokens in responses are saved as variables, and later requests use them. So each
+folder of the collection can be run as it is, from top to bottom.
 """
 
 import json
 import re
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from werkzeug.http import HTTP_STATUS_CODES
 
 from ..schema.examples import example_of
-from ..schema.fields import REFERS
+from ..schema.fields import REFERS, Schema
 
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-# The order of a life, after what makes: listed, read, changed, and at last forgotten.
+# The order of requests, after those that create: read, change, delete.
 ORDER = ("post", "get", "put", "patch", "delete")
-MINE = "account"  # the folder that ends with the account: it comes last
+MINE = "account"  # the folder that deletes the account in the end, so it comes last
 SENT = {
     "If-Match": "{{etag}}",
     "If-None-Match": "{{etag}}",
     "Idempotency-Key": "{{$guid}}",
 }
 
+Document = dict[str, Any]  # the OpenAPI document
+Operation = dict[str, Any]
+Item = dict[str, Any]  # a part of the collection
+Variables = dict[tuple[str, str], str]  # by operationId and parameter
 
-def environment(name, base_url):
-    """The environment for the collection: where the service is, and who calls."""
+
+def environment(name: str, base_url: str) -> Item:
+    """Return a Postman environment: the address of the service and the credentials."""
     values = {"base_url": base_url, "username": "", "password": ""}
     return {
         "name": name,
@@ -41,8 +48,8 @@ def environment(name, base_url):
     }
 
 
-def collection(document):
-    """An OpenAPI 3.1 document as a Postman collection, a dict."""
+def collection(document: Document) -> Item:
+    """Return the Postman collection of an OpenAPI 3.1 document."""
     info, ids = document["info"], kept_ids(document)
     return {
         "info": {
@@ -67,9 +74,13 @@ def collection(document):
     }
 
 
-def needed(tag, document):
-    """What other folders make that this one's calls are about, or must name."""
-    own, named = set(), set()
+def needed(tag: dict[str, Any], document: Document) -> Iterator[str]:
+    """Yield a sentence for each request of another folder that must run first.
+
+    These create the resources that the requests of this folder act on or refer to.
+    """
+    own: set[str] = set()
+    named: set[str] = set()
     for _, _, operation in in_order(document, tag["name"]):
         own.add(operation["operationId"])
         if "requestBody" in operation:
@@ -85,14 +96,14 @@ def needed(tag, document):
                 yield f"Run “{operation['summary']}” first."
 
 
-def body_of(operation, document):
-    """The media type and the schema of what is sent."""
-    media, sent = next(iter(operation["requestBody"]["content"].items()))
-    return media, resolved(sent["schema"], document)
+def body_of(operation: Operation, document: Document) -> tuple[str, Schema]:
+    """Return the media type and the schema of the request body."""
+    media, content = next(iter(operation["requestBody"]["content"].items()))
+    return media, resolved(content["schema"], document)
 
 
-def referred(schema):
-    """The variables that hold the ids which must be sent: {property: variable}."""
+def referred(schema: Schema) -> dict[str, str]:
+    """Return the required references of a body: {property: variable with the id}."""
     return {
         name: kept_as(schema["properties"][name][REFERS])
         for name in schema.get("required", ())
@@ -100,32 +111,39 @@ def referred(schema):
     }
 
 
-def in_order(document, tag):
-    """The operations of a tag: those that make come first, and those that delete last."""
-    found = [
+def in_order(document: Document, tag: str) -> list[tuple[str, str, Operation]]:
+    """Return the operations of a tag, those that create first, those that delete last."""
+    operations = [
         (path, verb, operation)
         for path, verbs in document["paths"].items()
         for verb, operation in verbs.items()
         if tag in operation["tags"]
     ]
-    return sorted(found, key=lambda one: (not makes(one[2]), ORDER.index(one[1])))
+    return sorted(operations, key=lambda one: (not makes(one[2]), ORDER.index(one[1])))
 
 
-def makes(operation):
+def makes(operation: Operation) -> bool:
+    """Return True if the operation creates a resource."""
     return bool({"201", "202"} & operation["responses"].keys())
 
 
-def item(path, verb, operation, document, ids):
-    """One call; `ids`: see `kept_ids`."""
-    told = {place: [] for place in ("path", "query", "header")}
+def item(
+    path: str, verb: str, operation: Operation, document: Document, ids: Variables
+) -> Item:
+    """Return one request of the collection; `ids`: see `kept_ids`."""
+    parameters: dict[str, list[dict[str, Any]]] = {
+        "path": [],
+        "query": [],
+        "header": [],
+    }
     for parameter in operation["parameters"]:
-        told[parameter["in"]].append(parameter)
-    headers = [
+        parameters[parameter["in"]].append(parameter)
+    headers: list[Item] = [
         {**described(each), "value": SENT.get(each["name"], ""), "disabled": True}
-        for each in told["header"]
+        for each in parameters["header"]
     ]
     address = path.replace("{", ":").replace("}", "")
-    request = {
+    request: Item = {
         "method": verb.upper(),
         "description": operation["description"],
         "header": headers,
@@ -135,14 +153,14 @@ def item(path, verb, operation, document, ids):
             "path": address.strip("/").split("/"),
             "query": [
                 {**described(each), "value": "", "disabled": True}
-                for each in told["query"]
+                for each in parameters["query"]
             ],
             "variable": [
                 {
                     **described(each),
                     "value": "{{%s}}" % ids[operation["operationId"], each["name"]],
                 }
-                for each in told["path"]
+                for each in parameters["path"]
             ],
         },
     }
@@ -155,11 +173,11 @@ def item(path, verb, operation, document, ids):
         options = {"raw": {"language": language}}
         request["body"] = {"mode": "raw", "raw": raw, "options": options}
         headers.insert(0, {"key": "Content-Type", "value": media})
-    ways = {name for way in operation["security"] for name in way}
+    schemes = {name for choice in operation["security"] for name in choice}
     if operation["operationId"] == "postAuthLogout":
-        request["auth"] = auth("bearer")  # whose session it is that ends
-    elif "basic" not in ways:
-        request["auth"] = auth(*ways) if ways else {"type": "noauth"}
+        request["auth"] = auth("bearer")  # the session of this token ends
+    elif "basic" not in schemes:
+        request["auth"] = auth(*schemes) if schemes else {"type": "noauth"}
     return {
         "name": operation["summary"],
         "request": request,
@@ -168,8 +186,8 @@ def item(path, verb, operation, document, ids):
     }
 
 
-def examples(request, operation, document):
-    """What a call is answered with where all is well, for mock servers to give."""
+def examples(request: Item, operation: Operation, document: Document) -> Iterator[Item]:
+    """Yield an example of each successful JSON response, for mock servers."""
     for status, response in operation["responses"].items():
         for media, described in response.get("content", {}).items():
             if status < "300" and media.endswith("json"):
@@ -184,44 +202,48 @@ def examples(request, operation, document):
                 }
 
 
-def said(operation, schema):
-    """An example of a body as JSON, where in its place this run says who it is, what was
-    made in another folder, and, where it must be unique, what nobody else has."""
+def said(operation: Operation, schema: Schema) -> str:
+    """Return an example of a request body as JSON, with variables where needed.
+
+    Variables stand for the credentials, for the ids of resources that another folder has
+    created, and for the changing part of unique values.
+    """
     example = example_of(schema)
     properties, variables = schema["properties"], referred(schema)
     if operation["operationId"] == "postAuthLogin" or MINE in operation["tags"]:
-        told = {"username": "{{username}}", "password": "{{password}}"}
+        values = {"username": "{{username}}", "password": "{{password}}"}
     else:
-        told = {name: "{{%s}}" % variable for name, variable in variables.items()}
-        taken = operation["responses"].get("409", {}).get("description", "")
-        unique = re.findall(r"The (\w+) is taken", taken)
+        values = {name: "{{%s}}" % variable for name, variable in variables.items()}
+        conflict = operation["responses"].get("409", {}).get("description", "")
+        unique = re.findall(r"The (\w+) is (?:already )?taken", conflict)
         for name in unique if makes(operation) else ():
             if type(example.get(name)) is str and "format" not in properties[name]:
-                told[name] = unlike(example[name], **properties[name])
+                values[name] = unlike(example[name], **properties[name])
     body = {
-        name: told.get(name, value)
+        name: values.get(name, value)
         for name, value in example.items()
         if name in variables or REFERS not in properties[name]
     }
     text = json.dumps(body, indent=2, ensure_ascii=False)
-    for variable in variables.values():  # which holds a number
+    for variable in variables.values():  # an id is a number, so without quotes
         text = text.replace('"{{%s}}"' % variable, "{{%s}}" % variable)
     return text
 
 
-def unlike(example, minLength=0, maxLength=255, **_):
-    """A text like the example that no run before has said, of a length that fits."""
+def unlike(example: str, minLength: int = 0, maxLength: int = 255, **_: Any) -> str:
+    """Return a text that is different in each run, of an allowed length."""
     if len(example) + 37 <= maxLength:  # a hyphen and a UUID
         return f"{example}-{{{{$guid}}}}"
     return "{{$randomAlphaNumeric}}" * max(minLength, min(maxLength, 12))
 
 
-def described(parameter):
+def described(parameter: dict[str, Any]) -> Item:
+    """Return the key and the description of a parameter."""
     return {"key": parameter["name"], "description": parameter.get("description", "")}
 
 
-def auth(way):
-    """Sign-in by a security scheme of ours."""
+def auth(way: str) -> Item:
+    """Return the authentication of a request by one of our security schemes."""
     if way == "basic":
         values = {"username": "{{username}}", "password": "{{password}}"}
         kind = "basic"
@@ -234,39 +256,41 @@ def auth(way):
     }
 
 
-def kept_ids(document):
-    """The variable that holds a parameter of an operation: {(operationId, name): it}; of
-    what makes such a thing, rather than of what lists it."""
+def kept_ids(document: Document) -> Variables:
+    """Return the variable with the value of each path parameter of an operation.
+
+    It holds the id from the response that creates such a resource or, without one, from
+    the response that lists them.
+    """
     sources = [
         (path, operation)
         for path, verbs in document["paths"].items()
         for operation in verbs.values()
     ]
-    # What stands before a variable in an address, unless a link says more of it.
-    around = {
-        (operation["operationId"], found[1]): kept_as(path[: found.start()])
+    # By default, the variable is named after the path in front of the parameter.
+    variables = {
+        (operation["operationId"], match[1]): kept_as(path[: match.start()])
         for path, operation in sources
-        for found in re.finditer(r"/{(\w+)}", path)
+        for match in re.finditer(r"/{(\w+)}", path)
     }
-    return around | {
-        (link["operationId"], name): kept_as(path)
-        for path, operation in sorted(sources, key=lambda source: makes(source[1]))
-        for link in links_of(operation)
-        for name in [made_in(link)]
-    }
+    for path, operation in sorted(sources, key=lambda source: makes(source[1])):
+        for link in links_of(operation):
+            variables[link["operationId"], made_in(link)] = kept_as(path)
+    return variables
 
 
-def made_in(link):
-    """The parameter of a link that comes from the answer."""
+def made_in(link: dict[str, Any]) -> str:
+    """Return the parameter of a link that comes from the response body."""
     return list(link["parameters"])[-1]
 
 
-def kept_as(path):
-    """The variable that keeps the id of what was made or listed at `path`."""
+def kept_as(path: str) -> str:
+    """Return the variable with the id of a resource created or listed at `path`."""
     return f"{path.rpartition('/')[2]}_id"
 
 
-def links_of(operation):
+def links_of(operation: Operation) -> list[dict[str, Any]]:
+    """Return the OpenAPI links of all responses."""
     return [
         link
         for response in operation["responses"].values()
@@ -274,10 +298,12 @@ def links_of(operation):
     ]
 
 
-def keeping(path, operation, ids):
-    """The lines of script that keep the id that an answer holds, if a call needs it; or
-    forget it, with the thing."""
-    own = kept_as(path.rpartition("/")[0])  # of a thing, where it was made
+def keeping(path: str, operation: Operation, ids: Variables) -> Iterator[str]:
+    """Yield the lines of a script that saves the id from the response, if it is used.
+
+    After a deletion, the script removes the id instead.
+    """
+    own = kept_as(path.rpartition("/")[0])  # the variable with the id of the resource
     if operation["operationId"].startswith("delete") and own in ids.values():
         yield f'pm.collectionVariables.unset("{own}");'
     variable = kept_as(path)
@@ -285,7 +311,7 @@ def keeping(path, operation, ids):
         place = link["parameters"][made_in(link)]
         yield f'const variable = "{variable}";'
         if place.endswith("/items/0/id"):
-            # What this run has made itself goes before what was there already.
+            # A resource that this run has created takes precedence.
             yield "const first = pm.response.json().items?.[0];"
             yield "if (first && !pm.collectionVariables.get(variable))"
             yield "  pm.collectionVariables.set(variable, first.id);"
@@ -294,16 +320,16 @@ def keeping(path, operation, ids):
             yield "  pm.collectionVariables.set(variable, pm.response.json().id);"
 
 
-# After each call.
+# The script after each request.
 CHECK = """\
-pm.test("it is answered with what was asked for", () => {
+pm.test("The request succeeds", () => {
   pm.expect(pm.response.code).to.be.below(400);
 });
 let body = {};
 try {
   body = pm.response.json();
 } catch {
-  // a file, or nothing
+  // not JSON
 }
 for (const name of ["access_token", "refresh_token"]) {
   if (body[name]) pm.collectionVariables.set(name, body[name]);
@@ -312,13 +338,13 @@ if (body.id) pm.collectionVariables.set("etag", pm.response.headers.get("ETag"))
 """.splitlines()
 
 
-def after(lines):
-    """Run these lines of script after a call."""
+def after(lines: Iterable[str]) -> list[Item]:
+    """Return the event that runs these lines of script after a request."""
     return [{"listen": "test", "script": {"type": "text/javascript", "exec": [*lines]}}]
 
 
-def resolved(schema, document):
-    """A schema, or the one that it refers to."""
+def resolved(schema: Schema, document: Document) -> Schema:
+    """Return the schema, or the one that it refers to."""
     if "$ref" not in schema:
         return schema
     return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]

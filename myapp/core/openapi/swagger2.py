@@ -1,9 +1,15 @@
-"""From OpenAPI 3.1 to Swagger 2.0, for tools that read nothing newer.
+"""Convert OpenAPI 3.1 to Swagger 2.0, for tools that need the older format.
 
-What 2.0 has a word for is said with it. What it has none for is kept under a name with
-`x-`, which tools pass over: so the old document may be laxer than the new, never
-stricter.
+Information for which Swagger 2.0 has no keyword is kept under a name with `x-`, which tools
+ignore. So the Swagger document may accept more than the OpenAPI document, never less.
 """
+
+from collections.abc import Callable
+from typing import Any
+
+from ..schema.fields import Schema
+
+Part = dict[str, Any]  # a part of an OpenAPI or Swagger document
 
 # The keywords of JSON Schema that hold schemas: by name, in a list, alone.
 NAMED = {"properties", "patternProperties", "dependentSchemas", "$defs"}
@@ -11,7 +17,7 @@ LISTED = {"allOf", "anyOf", "oneOf", "prefixItems"}
 ALONE = {"items", "additionalProperties", "unevaluatedProperties", "unevaluatedItems"}
 ALONE |= {"contains", "propertyNames", "not", "if", "then", "else"}
 
-# What 2.0 knows of a parameter's value, what it knows of a body, and what says nothing.
+# The keywords that Swagger 2.0 has for parameters, those for bodies, and those to drop.
 PLAIN = {"type", "format", "items", "default", "enum", "multipleOf", "pattern"}
 PLAIN |= {"maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"}
 PLAIN |= {"maxLength", "minLength", "maxItems", "minItems", "uniqueItems"}
@@ -19,11 +25,11 @@ RICH = {"$ref", "title", "description", "properties", "required", "allOf", "exam
 RICH |= {"additionalProperties", "maxProperties", "minProperties", "readOnly"} | PLAIN
 SILENT = {"$schema", "$id", "$comment"}
 
-NULL = {"x-nullable": True}  # what `{"type": "null"}` becomes
+NULL = {"x-nullable": True}  # replaces `{"type": "null"}`
 
 
-def downgrade(document):
-    """The Swagger 2.0 document that says what an OpenAPI 3.1 document says."""
+def downgrade(document: Part) -> Part:
+    """Return the Swagger 2.0 document that is equivalent to an OpenAPI 3.1 document."""
     components = document["components"]
     return {
         "swagger": "2.0",
@@ -50,8 +56,8 @@ def downgrade(document):
     }
 
 
-def inside(schema, change):
-    """A copy of a JSON Schema, with `change` applied to each schema right inside it."""
+def inside(schema: Schema, change: Callable[[Any], Any]) -> Schema:
+    """Return a copy of a JSON Schema, with `change` applied to its direct subschemas."""
     copy = dict(schema)
     for key, value in schema.items():
         if key in NAMED:
@@ -66,7 +72,7 @@ def inside(schema, change):
 # Operations
 
 
-def _operation(operation, components):
+def _operation(operation: Part, components: Part) -> Part:
     body = operation.get("requestBody")
     parameters = [_parameter(each, components) for each in operation["parameters"]]
     if body:
@@ -79,7 +85,7 @@ def _operation(operation, components):
     }
     translated = {
         **operation,
-        # 2.0 has another kind of parameter for forms, beside which no body may stand.
+        # In Swagger 2.0, an operation with form parameters cannot have a body.
         "consumes": [m for m in body["content"] if "form" not in m] if body else [],
         "produces": sorted(produced),
         "parameters": parameters,
@@ -92,17 +98,17 @@ def _operation(operation, components):
     return translated
 
 
-def _parameter(parameter, components):
+def _parameter(parameter: Part, components: Part) -> Part:
     value = _value(parameter, components)
     if value["type"] == "array" and parameter.get("explode", True):
         value["collectionFormat"] = "multi"
     return {"required": False, **value}
 
 
-def _body(body):
-    """A body: 2.0 has room for one schema, that of the first media type."""
+def _body(body: Part) -> Part:
+    # Swagger 2.0 has one schema for a body: here that of the first media type.
     content = _schemas(body)
-    translated = {
+    translated: Part = {
         "name": "body",
         "in": "body",
         "required": False,
@@ -116,10 +122,10 @@ def _body(body):
     return translated
 
 
-def _response(response, components):
+def _response(response: Part, components: Part) -> Part:
     if "$ref" in response:
         return {"$ref": response["$ref"].replace("/components", "")}
-    translated = {"description": response["description"]}
+    translated: Part = {"description": response["description"]}
     if "headers" in response:
         translated["headers"] = {
             name: _header(_resolved(header, components), components)
@@ -138,33 +144,32 @@ def _response(response, components):
     return translated
 
 
-def _resolved(part, components):
-    """A part of a document, or what it refers to."""
+def _resolved(part: Part, components: Part) -> Part:
     if "$ref" not in part:
         return part
     _, _, kind, name = part["$ref"].split("/")
     return components[kind][name]
 
 
-def _schemas(part):
-    """The schemas of a body or a response, by media type."""
+def _schemas(part: Part) -> dict[str, Schema]:
+    """Return the schemas of a body or a response by media type."""
     return {
         media: _schema(described.get("schema", {}))
         for media, described in part["content"].items()
     }
 
 
-def _header(header, components):
+def _header(header: Part, components: Part) -> Part:
     value = _value(header, components)
     return {f"x-{key}" if key == "required" else key: value[key] for key in value}
 
 
-def _value(described, components):
-    """A parameter or header: its schema stands right in it, and knows few words."""
+def _value(described: Part, components: Part) -> Part:
+    """Convert a parameter or header; the keywords of its schema become its own."""
     value = _plain(_schema(_resolved(described["schema"], components)))
     if "x-description" in value and "description" not in described:
         value["description"] = value.pop("x-description")
-    if "x-example" in value:  # which Swagger UI would send, if nobody took it out
+    if "x-example" in value:  # Swagger UI would send it by default
         value.setdefault("x-examples", [value["x-example"]])
         del value["x-example"]
     return value | {
@@ -174,7 +179,7 @@ def _value(described, components):
     }
 
 
-def _plain(schema):
+def _plain(schema: Schema) -> Schema:
     plain = {
         key if key in PLAIN or key[:2] == "x-" else f"x-{key}": word
         for key, word in schema.items()
@@ -184,14 +189,14 @@ def _plain(schema):
     return {"type": "string", **plain}
 
 
-def _security(type, scheme, description, **other):
+def _security(type: str, scheme: str, description: str, **other: Any) -> Part:
     if scheme == "basic":
         return {"type": "basic", "description": description}
     return {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": f"{description} Write the word Bearer before it.",
+        "description": f"{description} Write `Bearer ` in front of it.",
         **{f"x-{key}": word for key, word in other.items()},
     }
 
@@ -199,8 +204,8 @@ def _security(type, scheme, description, **other):
 # Schemas
 
 
-def _schema(schema):
-    """A JSON Schema of 2020-12 as a Schema Object of Swagger 2.0."""
+def _schema(schema: Any) -> Schema:
+    """Convert a JSON Schema (2020-12) to a Schema Object of Swagger 2.0."""
     if schema is True or schema is False:
         return {} if schema else {"x-not": {}}
     schema = inside(schema, _schema)
@@ -213,8 +218,8 @@ def _schema(schema):
     }
 
 
-def _type(schema):
-    """One type, and whether it may be null."""
+def _type(schema: Schema) -> None:
+    """Convert a list of types to one type and `x-nullable`."""
     types = schema.pop("type", [])
     types = [types] if isinstance(types, str) else list(types)
     if "null" in types:
@@ -228,8 +233,8 @@ def _type(schema):
         schema.setdefault("items", {})
 
 
-def _choice(schema):
-    """Of `anyOf` and `oneOf` the only branch beside null, or the type that all share."""
+def _choice(schema: Schema) -> None:
+    """Replace `anyOf` and `oneOf` by the only branch besides null, or by a common type."""
     for keyword in ("anyOf", "oneOf"):
         branches = schema.pop(keyword, [])
         if NULL in branches:
@@ -247,8 +252,8 @@ def _choice(schema):
                 schema["type"] = types.pop()
 
 
-def _bounds(schema):
-    """An exclusive bound is a bound and a flag."""
+def _bounds(schema: Schema) -> None:
+    """Convert an exclusive bound to a bound with a flag."""
     for bound, exclusive in (
         ("minimum", "exclusiveMinimum"),
         ("maximum", "exclusiveMaximum"),
@@ -257,7 +262,7 @@ def _bounds(schema):
             schema[bound], schema[exclusive] = schema[exclusive], True
 
 
-def _wording(schema):
+def _wording(schema: Schema) -> None:
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
     if schema.get("examples"):
@@ -268,8 +273,8 @@ def _wording(schema):
         del schema["required"]
 
 
-def _reference(schema):
-    """A reference stands alone."""
+def _reference(schema: Schema) -> None:
+    """Move a `$ref` with siblings into `allOf`, because a reference must stand alone."""
     if "$ref" in schema:
         name = schema.pop("$ref").rpartition("/")[2]
         reference = {"$ref": f"#/definitions/{name}"}

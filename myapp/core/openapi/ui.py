@@ -1,16 +1,19 @@
-"""The documents as a browser and a program get them: Swagger UI, and what it shows.
+"""Serve the documents, and Swagger UI to read them.
 
-Their content comes from document.py.
+document.py builds the content.
 """
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-import flask_swagger_ui
+import flask_swagger_ui  # type: ignore[import-untyped]  # it has none
 import orjson
 from flask import (
     Blueprint,
+    Flask,
     Response,
     abort,
     current_app,
@@ -19,10 +22,13 @@ from flask import (
     request,
     url_for,
 )
+from werkzeug.wrappers import Response as WsgiResponse
 
 from ..http.compression import coded, coding
-from .document import TITLE, openapi, swagger
+from .document import TITLE, Feature, openapi, swagger
 from .postman import collection, environment
+
+Build = Callable[[Flask], Any]  # builds a document of an application
 
 WHEEL = Path(flask_swagger_ui.__file__).parent / "dist"
 OURS = Path(__file__).parent / "static"
@@ -47,47 +53,50 @@ docs = Blueprint("docs", __name__, template_folder="templates")
 
 
 @docs.route("/")
-def home():
+def home() -> WsgiResponse:
     return redirect(url_for("docs.ui"))
 
 
 @docs.route("/docs/")
-def ui():
+def ui() -> Response:
     return ui_page()
 
 
 @docs.route("/docs/json/")
 @docs.route("/openapi.json")
-def whole():
+def whole() -> Response:
     return json_response("openapi.json", openapi)
 
 
 @docs.route("/docs/postman.json")
-def postman():
-    """The whole service as a Postman collection."""
+def postman() -> Response:
+    """Return the Postman collection of the whole service."""
     return json_response("postman.json", lambda app: collection(openapi(app)))
 
 
 @docs.route("/docs/postman-environment.json")
-def postman_environment():
-    """This server as an environment for that collection."""
+def postman_environment() -> Response:
+    """Return a Postman environment for this server."""
     base_url = request.host_url.rstrip("/") + request.root_path
     data = orjson.dumps(environment(TITLE, base_url))
     return built_response(data, "application/json", "no-cache")
 
 
 @docs.route("/docs/<stamp>/<name>")
-def file(stamp, name):
-    """A file of the page. The stamp changes with any of them: keep it for a year."""
+def file(stamp: str, name: str) -> Response:
+    """Return a static file of the page.
+
+    The current stamp changes with the files, so a file at its address is cached for a year.
+    """
     if name not in FILES:
         abort(404)
-    today = stamp == STAMP
-    caching = f"public, immutable, max-age={YEAR}" if today else "no-cache"
+    current = stamp == STAMP
+    caching = f"public, immutable, max-age={YEAR}" if current else "no-cache"
     return built_response(CONTENTS[name], TYPES[Path(name).suffix], caching)
 
 
-def ui_page(feature=None):
-    """Swagger UI over the document of a slice, or of all; no file from another host."""
+def ui_page(feature: Feature | None = None) -> Response:
+    """Return Swagger UI for the document of a feature, or of the whole service."""
     page = render_template(
         "docs.html",
         title=TITLE,
@@ -99,21 +108,21 @@ def ui_page(feature=None):
     return Response(page, headers=headers)
 
 
-def swagger_response(feature):
-    """The response with a slice's Swagger 2.0."""
+def swagger_response(feature: Feature) -> Response:
+    """Return the Swagger 2.0 document of a feature."""
     return json_response(feature.name, lambda app: swagger(app, feature))
 
 
-def json_response(name, build):
-    """The response with a document; 304 to whoever has it. See `serialised`."""
+def json_response(name: str, build: Build) -> Response:
+    """Return the document that `build` makes, or 304; see `serialised`."""
     data = serialised(current_app, name, build)
     return built_response(data, "application/json", "no-cache")
 
 
-def built_response(data, mimetype, caching):
-    """The response with what was built once, compressed; 304 to whoever has it.
+def built_response(data: bytes, mimetype: str, caching: str) -> Response:
+    """Return constant data, compressed, or 304 if the client has it.
 
-    `caching`: its Cache-Control.
+    `caching`: the value of Cache-Control.
     """
     used = coding()
     data, tag = prepared(data, used)
@@ -127,29 +136,29 @@ def built_response(data, mimetype, caching):
 
 
 @lru_cache(100)
-def prepared(data, used):
-    """Bytes in a coding, or in none, and their ETag."""
+def prepared(data: bytes, used: str | None) -> tuple[bytes, str]:
+    """Return data in a content coding, or without one, and its ETag."""
     data = coded(data, used) if used else data
     return data, sha256(data).hexdigest()[:24]
 
 
-def serialised(app, name, build):
-    """What `build` makes of the app, as JSON; built once per app and name."""
-    kept = app.extensions.setdefault("docs", {})
-    if name not in kept:
-        kept[name] = orjson.dumps(build(app))
-    return kept[name]
+def serialised(app: Flask, name: str, build: Build) -> bytes:
+    """Return the result of `build` as JSON; it is built once per application and name."""
+    cache = app.extensions.setdefault("docs", {})
+    if name not in cache:
+        cache[name] = orjson.dumps(build(app))
+    return cache[name]
 
 
-def register(app):
+def register(app: Flask) -> None:
     """Register the pages and documents of the whole service."""
     app.register_blueprint(docs)
 
 
-def init_app(app):
+def init_app(app: Flask) -> None:
     """Register the page and the document of each feature.
 
-    The whole document is built now, so that a mistake in it stops the start.
+    The document of the whole service is built here, so that an error in it stops the start.
     """
     pages = {"docs": ui_page, "swagger.json": swagger_response}
     for feature in app.extensions["features"]:

@@ -1,9 +1,16 @@
 """Example values for a schema."""
 
+from typing import Any
 
-def example_of(schema):
-    """A value that fits a schema: its example where it has one, else one made of what
-    stands in it; of an object what cannot be left out, or all where all can."""
+from .fields import Schema
+
+
+def example_of(schema: Schema) -> Any:
+    """Return a value that fits a schema.
+
+    This is the first of its `examples` if it has any. For an object without examples, only
+    the required properties are included, or all if none is required.
+    """
     if schema.get("examples"):
         return schema["examples"][0]
     for keyword in ("const", "default"):

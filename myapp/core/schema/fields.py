@@ -1,14 +1,18 @@
-"""Write JSON Schemas (2020-12): functions for one property each, and for a whole body.
+"""Build JSON Schemas (2020-12): one function for each kind of property, two for bodies.
 
-From these schemas follow validation, columns, filters and documents.
+Validation, database columns, filters and the OpenAPI document are derived from them.
 """
 
-BIGGEST = 2**63 - 1  # what a 64-bit column holds
-NO_NUL = "^[^\\u0000]*$"  # PostgreSQL keeps no NUL, so nobody does
+from typing import Any
+
+Schema = dict[str, Any]  # a JSON Schema
+
+BIGGEST = 2**63 - 1  # the largest value of a 64-bit column
+NO_NUL = "^[^\\u0000]*$"  # PostgreSQL cannot store NUL, so it is refused everywhere
 
 
-def text(shortest, longest, description, example):
-    """A string of `shortest` to `longest` characters."""
+def text(shortest: int, longest: int, description: str, example: str) -> Schema:
+    """Return the schema of a string of `shortest` to `longest` characters."""
     return {
         "type": "string",
         "minLength": shortest,
@@ -19,8 +23,8 @@ def text(shortest, longest, description, example):
     }
 
 
-def integer(lowest, highest, description, example):
-    """A whole number from `lowest` to `highest`."""
+def integer(lowest: int, highest: int, description: str, example: int) -> Schema:
+    """Return the schema of an integer from `lowest` to `highest`."""
     return {
         "type": "integer",
         "minimum": lowest,
@@ -30,13 +34,19 @@ def integer(lowest, highest, description, example):
     }
 
 
-def number(lowest, highest, description, example):
-    """A number from `lowest` to `highest`, kept as a double (IEEE 754)."""
-    return {**integer(lowest, highest, description, example), "type": "number"}
+def number(lowest: float, highest: float, description: str, example: float) -> Schema:
+    """Return the schema of a number from `lowest` to `highest`, stored as a double."""
+    return {
+        "type": "number",
+        "minimum": lowest,
+        "maximum": highest,
+        "description": description,
+        "examples": [example],
+    }
 
 
-def choice(description, *values):
-    """One of these texts."""
+def choice(description: str, *values: str) -> Schema:
+    """Return the schema of a string that is one of `values`; the first is the example."""
     return {
         "type": "string",
         "enum": list(values),
@@ -46,20 +56,22 @@ def choice(description, *values):
     }
 
 
-def reference(description, example=7):
-    """The id of another thing; a model's `references` say of which kind, and the document
-    does so with REFERS."""
+def reference(description: str, example: int = 7) -> Schema:
+    """Return the schema of the id of another record.
+
+    The attribute `references` of the model names the model of that record.
+    """
     return integer(1, BIGGEST, description, example)
 
 
-def flag(description, default=None):
-    """True or false; with a `default` it may be left out."""
-    schema = {"type": "boolean", "description": description}
+def flag(description: str, default: bool | None = None) -> Schema:
+    """Return the schema of a boolean; with a `default` it is optional."""
+    schema: Schema = {"type": "boolean", "description": description}
     return schema if default is None else {**schema, "default": default}
 
 
-def moment(description, example="2026-11-21T07:40:00Z"):
-    """A point in time, RFC 3339."""
+def moment(description: str, example: str = "2026-11-21T07:40:00Z") -> Schema:
+    """Return the schema of a point in time (RFC 3339 date-time)."""
     return {
         "type": "string",
         "format": "date-time",
@@ -68,39 +80,39 @@ def moment(description, example="2026-11-21T07:40:00Z"):
     }
 
 
-def day(description, example="2026-11-21"):
-    """A date, RFC 3339's full-date."""
+def day(description: str, example: str = "2026-11-21") -> Schema:
+    """Return the schema of a date (RFC 3339 full-date)."""
     return {**moment(description, example), "format": "date"}
 
 
-def optional(schema):
-    """The same property, which may be null or left out."""
+def optional(schema: Schema) -> Schema:
+    """Return the schema of the same property, which may be null or omitted."""
     nullable = {**schema, "type": [schema["type"], "null"]}
     if "enum" in schema:
         nullable["enum"] = [*schema["enum"], None]
     return nullable
 
 
-def without_default(schema):
-    """The same property, which may be null where it had a default."""
+def without_default(schema: Schema) -> Schema:
+    """Return the schema of the same property, nullable instead of having a default."""
     if "default" not in schema:
         return schema
     return optional({key: schema[key] for key in schema if key != "default"})
 
 
-def is_optional(schema):
-    """Whether a property may be left out of a write."""
+def is_optional(schema: Schema) -> bool:
+    """Return True if a write may omit the property."""
     return "default" in schema or "null" in kinds(schema)
 
 
-def kinds(schema):
-    """The JSON types that a property may have, as a tuple."""
-    kind = schema.get("type", ())
-    return (kind,) if isinstance(kind, str) else tuple(kind)
+def kinds(schema: Schema) -> tuple[str, ...]:
+    """Return the JSON types that a schema allows."""
+    types = schema.get("type", ())
+    return (types,) if isinstance(types, str) else tuple(types)
 
 
-def writing(title, /, **properties):
-    """The schema of a body that a client sends: these properties, and no others."""
+def writing(title: str, /, **properties: Schema) -> Schema:
+    """Return the schema of a request body: these properties, and no others."""
     return {
         "title": title,
         "type": "object",
@@ -110,8 +122,8 @@ def writing(title, /, **properties):
     }
 
 
-def reading(title, /, **properties):
-    """The schema of a body that we answer with: all of these properties, always."""
+def reading(title: str, /, **properties: Schema) -> Schema:
+    """Return the schema of a response body: always all of these properties."""
     return {
         "title": title,
         "type": "object",
@@ -121,4 +133,4 @@ def reading(title, /, **properties):
     }
 
 
-REFERS = "x-references"  # of a property: whose ids it takes, as the last of an address
+REFERS = "x-references"  # keyword of a property: the collection that its ids belong to

@@ -1,64 +1,70 @@
 """Document an operation: parameters, request body, responses.
 
-Every decorator that enforces something calls `describes` on the verb that it wraps. The
-OpenAPI document is built from what the verbs have gathered.
+A verb is a method of a resource that handles one HTTP method. Each decorator that checks
+something calls `describes` on its verb; the OpenAPI document is built from the results.
 """
 
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
 from ..errors import DETAILS
+from .fields import Schema
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 REQUEST_ID = {
     "type": "string",
-    "description": "Finds this in our log.",
+    "description": "The id of the request in the log.",
     "examples": ["5f2c9a1e7b3d4086"],
 }
-FAULT = {
+FAULT: Schema = {
     "title": "Fault",
     "type": "object",
     "properties": {
         "pointer": {
             "type": "string",
-            "description": "Where (RFC 6901).",
+            "description": "The place of the error (RFC 6901).",
             "examples": ["/name"],
         },
         "detail": {
             "type": "string",
-            "description": "What is wrong there.",
-            "examples": ["is required"],
+            "description": "The error.",
+            "examples": ["This property is required."],
         },
     },
     "required": ["pointer", "detail"],
 }
-PROBLEM = {
+PROBLEM: Schema = {
     "title": "Problem",
-    "description": "What went wrong (RFC 9457).",
+    "description": "An error (RFC 9457).",
     "type": "object",
     "properties": {
         "type": {
             "type": "string",
             "format": "uri-reference",
-            "description": "What kind of problem; about:blank: what `title` says.",
+            "description": "The kind of problem; about:blank if the status says it all.",
             "examples": ["about:blank"],
         },
         "title": {
             "type": "string",
-            "description": "The status, in words.",
+            "description": "The name of the status.",
             "examples": ["Not Found"],
         },
         "status": {
             "type": "integer",
             "minimum": 400,
             "maximum": 599,
-            "description": "The status, as in the status line.",
+            "description": "The HTTP status.",
             "examples": [404],
         },
         "detail": {
             "type": "string",
-            "description": "What went wrong this time.",
+            "description": "The cause of this error.",
             "examples": [DETAILS[404]],
         },
         "request_id": REQUEST_ID,
         "errors": {
-            "description": "Every fault of a body or a query at once.",
+            "description": "All errors of a body or a query.",
             "type": "array",
             "items": FAULT,
         },
@@ -74,38 +80,47 @@ PROBLEM["examples"] = [
 ]
 
 
-def header(description, required=True, **schema):
-    """A header of a response; `schema`: its, that of text unless given."""
+def header(description: str, required: bool = True, **schema: Any) -> Schema:
+    """Return the OpenAPI header of a response; `schema` defaults to a string."""
     schema = {"type": "string", **schema}
     return {"description": description, "required": required, "schema": schema}
 
 
 HEADERS = {
-    "X-Request-ID": header("Finds this request in our log."),
-    "ETag": header("Changes when, and only when, this does (RFC 9110 §8.8.3)."),
-    "Last-Modified": header("When it last changed (RFC 9110 §8.8.2)."),
-    "Location": header("Where it stands.", format="uri"),
+    "X-Request-ID": header("The id of the request in the log."),
+    "ETag": header("The version of the representation (RFC 9110 §8.8.3)."),
+    "Last-Modified": header("The time of the last change (RFC 9110 §8.8.2)."),
+    "Location": header("The URL of the new resource.", format="uri"),
     "Link": header("The links of `meta` (RFC 8288)."),
-    "Content-Disposition": header("What to call the file (RFC 6266)."),
+    "Content-Disposition": header("The name of the file (RFC 6266)."),
     "Idempotent-Replayed": header(
-        "Whether this is the first answer, once more.", False, enum=["true"]
+        "Set if this is the stored response to an earlier request.",
+        False,
+        enum=["true"],
     ),
-    "WWW-Authenticate": header("How to sign in (RFC 9110 §11.6.1)."),
-    "Retry-After": header("Seconds to wait.", type="integer", minimum=0),
+    "WWW-Authenticate": header(
+        "The accepted authentication schemes (RFC 9110 §11.6.1)."
+    ),
+    "Retry-After": header(
+        "Seconds to wait before the next request.", type="integer", minimum=0
+    ),
     "X-RateLimit-Limit": header(
-        "Calls in a window, where rate limits are on.", False, type="integer", minimum=1
+        "Requests allowed per window; sent if rate limits are enabled.",
+        False,
+        type="integer",
+        minimum=1,
     ),
     "X-RateLimit-Remaining": header(
-        "Calls that are left of them.", False, type="integer", minimum=0
+        "Requests left in the current window.", False, type="integer", minimum=0
     ),
     "X-RateLimit-Reset": header(
-        "The epoch second in which the next window begins.",
+        "The start of the next window, in seconds since the epoch (UTC).",
         False,
         type="integer",
         minimum=0,
     ),
 }
-# What every answer may carry, and what a problem carries besides.
+# The headers that every response may have, and those that an error has in addition.
 ALWAYS = "X-Request-ID", *(name for name in HEADERS if "RateLimit" in name)
 OF_PROBLEMS = {
     "401": ["WWW-Authenticate"],
@@ -114,30 +129,38 @@ OF_PROBLEMS = {
 }
 
 
-# What a verb says of itself
-def describes(verb, *, parameters=(), request_body=None, responses=None, **other):
-    """Add to what the documents say of a verb; returns the verb.
+def describes(
+    verb: Verb,
+    *,
+    parameters: Iterable[dict[str, Any]] = (),
+    request_body: dict[str, Any] | None = None,
+    responses: Mapping[str, dict[str, Any]] | None = None,
+    **other: Any,
+) -> Verb:
+    """Add to the documentation of a verb, and return the verb.
 
-    The parts are those of an OpenAPI 3.1 operation, with whole JSON Schemas in them.
-    Parameters are appended and responses joined, status by status; of anything else
-    (`security`, `deprecated`, …) the last word counts.
+    The arguments are parts of an OpenAPI 3.1 operation, with whole JSON Schemas in them.
+    `parameters` are appended, `responses` are merged by status. Anything else (`security`,
+    `deprecated`, …) replaces the previous value.
     """
-    told = getattr(verb, "operation", {"parameters": [], "responses": {}})
+    known = getattr(verb, "operation", {"parameters": [], "responses": {}})
     if request_body:
         other["requestBody"] = request_body
-    answers = dict(told["responses"])
-    for status, answer in (responses or {}).items():
-        known = answers.get(status)
-        answers[status] = joined(known, answer) if known else answer
-    # A new dict, since functools.wraps shares the old one with the wrapped function.
-    verb.operation = told | other
-    verb.operation["parameters"] = [*told["parameters"], *parameters]
-    verb.operation["responses"] = answers
+    merged = dict(known["responses"])
+    for status, response in (responses or {}).items():
+        merged[status] = (
+            joined(merged[status], response) if status in merged else response
+        )
+    # A new dict, because functools.wraps shares the old one with the wrapped function.
+    operation = known | other
+    operation["parameters"] = [*known["parameters"], *parameters]
+    operation["responses"] = merged
+    setattr(verb, "operation", operation)
     return verb
 
 
-def joined(one, other):
-    """Two descriptions of a response as one: both reasons, all headers and bodies."""
+def joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Merge two responses of one status: both descriptions, all headers and contents."""
     both = other | one
     for part in ("headers", "content"):
         if part in both:
@@ -147,18 +170,18 @@ def joined(one, other):
     return both
 
 
-def carrying(*names):
-    """The headers of a response, by their names in HEADERS."""
+def carrying(*names: str) -> dict[str, Any]:
+    """Return references to HEADERS by name, as the `headers` of a response."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def problem_response(description):
-    """The OpenAPI response of an error; `description` says when it comes."""
+def problem_response(description: str) -> dict[str, Any]:
+    """Return the OpenAPI response of an error; `description` says when it occurs."""
     content = {"application/problem+json": {"schema": PROBLEM}}
     return {"description": description, "content": content}
 
 
-def refuses(reasons):
-    """Document what else a verb may answer: {status: why}, each a problem."""
+def refuses(reasons: Mapping[int, str]) -> Callable[[Verb], Verb]:
+    """Document further errors of a verb: {status: reason}."""
     responses = {str(status): problem_response(why) for status, why in reasons.items()}
     return lambda verb: describes(verb, responses=responses)

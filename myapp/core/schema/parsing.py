@@ -1,43 +1,46 @@
 """Parse text from a query or a body as the value of a property."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from math import inf
 
-from .fields import BIGGEST, kinds
+from .fields import BIGGEST, Schema, kinds
 
 NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
-NEVER = datetime.max  # what a column holds for no time, so nobody may say it
+NEVER = datetime.max  # stored for "no time", so a client may not send it
 
 
-def parsed(schema, text):
-    """`text`, from a query, as the value that a property of this `schema` would have.
+def parsed(
+    schema: Schema, text: str
+) -> int | float | bool | str | datetime | date | None:
+    """Return the value that `text` from a query has for a property of this `schema`.
 
-    Times become naive UTC datetimes, dates become dates. Raises ValueError, which says
-    what would be right.
+    Times become naive UTC datetimes, dates become dates. Raises ValueError with a message
+    for the client.
     """
-    kind = kinds(schema)
-    if "integer" in kind:
+    types = kinds(schema)
+    if "integer" in types:
         if not re.fullmatch(r"-?[0-9]{1,19}", text) or abs(int(text)) > BIGGEST:
-            raise ValueError("must be a whole number of at most 64 bits")
+            raise ValueError("Must be an integer of at most 64 bits.")
         return int(text)
-    if "number" in kind:
+    if "number" in types:
         if not NUMBER.fullmatch(text) or abs(float(text)) == inf:
-            raise ValueError("must be a number")
+            raise ValueError("Must be a number.")
         return float(text)
-    if "boolean" in kind:
+    if "boolean" in types:
         if text not in ("true", "false"):
-            raise ValueError("must be true or false")
+            raise ValueError("Must be true or false.")
         return text == "true"
     if schema.get("format") in TIMES:
         return TIMES[schema["format"]](text)
     if "\0" in text:
-        raise ValueError("must not contain NUL")
+        raise ValueError("Must not contain NUL.")
     return text
 
 
-def as_datetime(text):
-    """An RFC 3339 time as a naive UTC datetime; raises ValueError."""
+def as_datetime(text: str) -> datetime:
+    """Return an RFC 3339 date-time as a naive UTC datetime. Raises ValueError."""
     try:
         moment = datetime.fromisoformat(text.upper())
         if moment.tzinfo:
@@ -46,17 +49,20 @@ def as_datetime(text):
                 return moment
     except (ValueError, OverflowError):
         pass
-    raise ValueError("must be a time as RFC 3339 has it, like 2026-11-21T07:40:00Z")
+    raise ValueError("Must be an RFC 3339 date-time, such as 2026-11-21T07:40:00Z.")
 
 
-def as_date(text):
-    """An RFC 3339 date as a date; raises ValueError."""
+def as_date(text: str) -> date:
+    """Return an RFC 3339 full-date as a date. Raises ValueError."""
     try:
         if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise ValueError("must be a date as RFC 3339 has it, like 2026-11-21")
+    raise ValueError("Must be an RFC 3339 date, such as 2026-11-21.")
 
 
-TIMES = {"date-time": as_datetime, "date": as_date}
+TIMES: dict[str, Callable[[str], datetime | date]] = {
+    "date-time": as_datetime,
+    "date": as_date,
+}

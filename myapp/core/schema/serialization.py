@@ -1,8 +1,10 @@
 """Serialize values as JSON."""
 
+from typing import Any
+
 import orjson
 
 
-def dumps(data):
-    """`data` as JSON bytes; naive datetimes are UTC, written with a Z."""
+def dumps(data: Any) -> bytes:
+    """Return `data` as JSON; naive datetimes are UTC and end in `Z`."""
     return orjson.dumps(data, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)

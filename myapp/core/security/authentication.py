@@ -1,18 +1,19 @@
 """Authenticate a request: HTTP Basic, or Bearer with an access token.
 
-The feature that owns accounts passes the look-ups to `init_app`; this module knows no
-table. An account is remembered for a second at most in each process, so a change takes
-effect everywhere within a second, without Redis.
+The feature that owns accounts passes its look-up functions to `init_app`; this module
+knows no table. Each process caches an account for at most one second, so a change takes
+effect everywhere within a second, even without Redis.
 """
 
 import secrets
 import time
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import click
-from flask import current_app, request
+from flask import Flask, current_app, request
 
 from ..data.session import unit_of_work
 from ..errors import Problem
@@ -21,31 +22,59 @@ from .login_throttle import Slowdown
 from .passwords import hashed, needs_rehash, verified
 from .tokens import ACCESS, Tokens
 
-TRUSTED = 1.0  # seconds for which an account is taken to be as it was read
-REMEMBERED = 300.0  # seconds for which a password that was right is not hashed again
-MOST = 10_000  # entries of a cache; more, and it starts afresh
+TRUSTED = 1.0  # seconds for which a cached account is used
+REMEMBERED = 300.0  # seconds for which a verified password is not hashed again
+MOST = 10_000  # entries of a cache; a full cache is cleared
 CHALLENGES = ('Bearer realm="api"', 'Basic realm="api", charset="UTF-8"')
 
 
-class Account(NamedTuple):
-    """What the guard knows of an account that may come in.
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
-    `session_id`: of the session that its token belongs to, where there is one.
+
+class Account(NamedTuple):
+    """An active account, as the authentication needs it.
+
+    `session_id`: the session of the token, if a token was used.
     """
 
     id: int
     username: str
     password_hash: str
     generation: int
-    permissions: frozenset
+    permissions: frozenset[str]
     session_id: int | None = None
 
 
-class Guard:
-    """The look-up, the tokens and the caches of one application."""
+class WithPassword(Protocol):
+    """An Account, or a record with the same attributes."""
 
-    def __init__(self, app, by_username, by_session, keep_hash):
-        self.look_up = {"username": by_username, "session_id": by_session}
+    @property
+    def username(self) -> str: ...
+
+    @property
+    def password_hash(self) -> str: ...
+
+
+ByUsername = Callable[[str], Account | None]
+BySession = Callable[[int], Account | None]
+KeepHash = Callable[[int, str, str], object]
+
+
+class Guard:
+    """The look-up functions, the tokens and the caches of one application."""
+
+    def __init__(
+        self,
+        app: Flask,
+        by_username: ByUsername,
+        by_session: BySession,
+        keep_hash: KeepHash,
+    ) -> None:
+        self.look_up: dict[str, Callable[[Any], Account | None]] = {
+            "username": by_username,
+            "session_id": by_session,
+        }
         self.keep_hash = keep_hash
         self.tokens = Tokens(
             app.config["JWT_SECRET_KEY"],
@@ -53,19 +82,21 @@ class Guard:
             app.config["JWT_ISSUER"],
         )
         self.slowdown = Slowdown(app.extensions["limits"])
-        self.accounts = {}
-        self.passwords = {}
-        self.claims = {}
+        self.accounts: dict[tuple[str, Any], tuple[float, Account | None]] = {}
+        self.passwords: dict[bytes, float] = {}  # keyed hash: valid until
+        self.claims: dict[str, tuple[int, int]] = {}  # token: session id, expiry
         self.pepper = secrets.token_bytes(32)
 
     @cached_property
-    def decoy(self):
-        """A hash of nobody's: an unknown name is to cost what a wrong password costs."""
+    def decoy(self) -> str:
+        """The hash that is verified for an unknown username, so that it takes as long."""
         return hashed(secrets.token_hex(16))
 
-    def account(self, **by):
-        """The account with this `username`, or with this live `session_id`; None if there
-        is none that may come in. A second old at most."""
+    def account(self, **by: str | int) -> Account | None:
+        """Return an active account by its `username`, or by the `session_id` of a session.
+
+        Return None if there is none. The result may be one second old.
+        """
         (wanted,) = by.items()
         now = time.monotonic()
         known = self.accounts.get(wanted)
@@ -76,17 +107,20 @@ class Guard:
         remember(self.accounts, wanted, (now, account))
         return account
 
-    def by_password(self, username, password):
-        """The account whose credentials these are, or None. Raises 429 after failures."""
+    def by_password(self, username: str, password: str) -> Account | None:
+        """Return the account with these credentials, or None.
+
+        Raises 429 after too many failures.
+        """
         account = self.account(username=username)
         known = account.password_hash if account else self.decoy
-        # Not the password is kept, but a keyed hash that is worth nothing elsewhere; a
-        # changed password changes `known`, so what was remembered counts no more.
+        # The cache holds a keyed hash, which is useless outside this process. It covers
+        # `known`, so a new password invalidates the entry.
         proof = blake2b(password.encode(), key=self.pepper, digest_size=32)
         proof.update(known.encode())
-        proof = proof.digest()
+        digest = proof.digest()
         now = time.monotonic()
-        if account and self.passwords.get(proof, 0) > now:
+        if account and self.passwords.get(digest, 0) > now:
             return account
         self.slowdown.check(username, request.remote_addr)
         if not verified(known, password) or account is None:
@@ -97,20 +131,23 @@ class Guard:
                 self.keep_hash(account.id, known, hashed(password))
             self.accounts.clear()
         else:
-            remember(self.passwords, proof, now + REMEMBERED)
+            remember(self.passwords, digest, now + REMEMBERED)
         self.slowdown.succeeded(username, request.remote_addr)
         return account
 
-    def confirm(self, account, password):
-        """Whether that is the account's password. Raises 429 after failures."""
-        self.slowdown.check(account.username, request.remote_addr)
-        right = verified(account.password_hash, password)
-        if not right:
-            self.slowdown.failed(account.username, request.remote_addr)
-        return right
+    def confirm(self, account: WithPassword, password: str) -> bool:
+        """Return True if this is the account's password.
 
-    def by_token(self, text):
-        """The account that an access token speaks for, or None."""
+        Raises 429 after too many failures.
+        """
+        self.slowdown.check(account.username, request.remote_addr)
+        correct = verified(account.password_hash, password)
+        if not correct:
+            self.slowdown.failed(account.username, request.remote_addr)
+        return correct
+
+    def by_token(self, text: str) -> Account | None:
+        """Return the account of an access token, or None."""
         known = self.claims.get(text)
         if known is None:
             claims = self.tokens.read(ACCESS, text)
@@ -122,48 +159,50 @@ class Guard:
         return self.account(session_id=session_id) if time.time() < expires else None
 
 
-def init_app(app, by_username, by_session, keep_hash):
-    """Guard `app`.
+def init_app(
+    app: Flask, by_username: ByUsername, by_session: BySession, keep_hash: KeepHash
+) -> None:
+    """Set up authentication for `app`.
 
-    `by_username` and `by_session` take a name in any case, or a session's id, and answer
-    with the Account that may come in by it, or None. `keep_hash` takes an account's id,
-    its hash, and the same password hashed anew, since that hash is of weaker parameters.
+    `by_username` takes a username in any case, `by_session` the id of a session; they
+    return the Account if it is active, else None. `keep_hash` stores a new hash of the same
+    password: it takes the account's id, the old hash and the new one.
     """
     app.extensions["guard"] = Guard(app, by_username, by_session, keep_hash)
 
 
-def guard():
-    """The Guard of this application."""
+def guard() -> Guard:
+    """Return the Guard of the current application."""
     return current_app.extensions["guard"]
 
 
-def named_account(name):
-    """The account that a command names. Raises ClickException where none may come in."""
+def named_account(name: str) -> Account:
+    """Return the active account that a command names. Raises ClickException."""
     account = guard().account(username=name)
     if account is None:
-        raise click.ClickException(f"There is no account {name} that may come in.")
+        raise click.ClickException(f"There is no active account named {name}.")
     return account
 
 
-def forget_accounts():
-    """Look at every account anew, in this process; others do within a second."""
+def forget_accounts() -> None:
+    """Clear the account cache of this process; those of others expire within a second."""
     guard().accounts.clear()
 
 
-def remember(cache, key, value):
-    """Keep `value`; a cache that has grown too large starts afresh."""
+def remember(cache: dict[K, V], key: K, value: V) -> None:
+    """Store a value; a full cache is cleared first."""
     if len(cache) >= MOST:
         cache.clear()
     cache[key] = value
 
 
-def unauthorized():
-    """The one answer to everybody whose credentials are missing or wrong."""
+def unauthorized() -> Problem:
+    """Return the error for missing and for wrong credentials; it is the same for both."""
     return Problem(401, headers={"WWW-Authenticate": ", ".join(CHALLENGES)})
 
 
-def caller(basic_only):
-    """The account that this request speaks for. Raises 401."""
+def caller(basic_only: bool) -> Account:
+    """Return the account that this request authenticates as. Raises 401 or 429."""
     sent = request.authorization
     account = None
     if sent is None:

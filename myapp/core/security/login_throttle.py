@@ -1,67 +1,82 @@
-"""Guessing passwords gets slow, per account and per address.
+"""Slow down password guessing, per account and per address.
 
-Failures are counted in fixed windows, in Redis, so that all processes count together; in
-the process alone while Redis is away. A stranger who fails on somebody's name from
-everywhere does not lock them out: where an account has signed in from lately, only
-failures from that very address count.
+Failures are counted in fixed windows, by all processes together in Redis, or by each alone
+while Redis is unavailable. An attacker with many addresses cannot lock a user out: for an
+address from which the account has logged in recently, failures elsewhere do not count.
 """
 
 import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.strategies import FixedWindowRateLimiter
 from redis.exceptions import RedisError
 
 from ..data.redis import redis_store
 from ..errors import Problem
-from .rate_limit import subnet
+from .rate_limit import Counter, subnet
 
-FROM_ONE = RateLimitItemPerMinute(
-    5, namespace="login-one"
-)  # on a name, from an address
-FROM_ADDRESS = RateLimitItemPerMinute(30, namespace="login-address")  # on all names
-ON_NAME = RateLimitItemPerMinute(20, 10, namespace="login-name")  # from all addresses
+T = TypeVar("T")
+
+# The failures allowed per window: of a username from an address, of all usernames from an
+# address, and of a username from all addresses.
+FROM_ONE = RateLimitItemPerMinute(5, namespace="login-one")
+FROM_ADDRESS = RateLimitItemPerMinute(30, namespace="login-address")
+ON_NAME = RateLimitItemPerMinute(20, 10, namespace="login-name")
 FAMILIAR = 30 * 24 * 60 * 60  # seconds for which an address is known to an account
 
 
 class Slowdown:
-    """The counts of failures of one application."""
+    """The failed logins of one application."""
 
-    def __init__(self, counter):
+    def __init__(self, counter: Counter) -> None:
         self._counter = counter
 
-    def check(self, username, address):
-        """Raise 429 where there have been too many failures to try once more."""
+    def check(self, username: str, address: str | None) -> None:
+        """Raise 429 after too many failures."""
         address = subnet(address)
         wait = self._counted(self._wait, username.lower(), address)
         if wait:
             raise Problem(
                 429,
-                "Too many wrong passwords. Wait a little.",
+                "Too many failed login attempts. Try again later.",
                 headers={"Retry-After": str(wait)},
             )
 
-    def failed(self, username, address):
+    def failed(self, username: str, address: str | None) -> None:
         """Count a failure."""
         self._counted(self._hit, username.lower(), subnet(address))
 
-    def succeeded(self, username, address):
-        """Remember that this account signs in from there."""
+    def succeeded(self, username: str, address: str | None) -> None:
+        """Remember the address as known to the account."""
         try:
             redis_store.set(familiar(username, subnet(address)), 1, ex=FAMILIAR)
         except RedisError:
-            pass  # a stranger's failures may then slow this address down, too
+            pass  # failures from other addresses may then count for this one, too
 
-    def _counted(self, count, username, address):
+    def _counted(
+        self,
+        count: Callable[[FixedWindowRateLimiter, str, str, bool], T],
+        username: str,
+        address: str,
+    ) -> T:
         try:
-            known = redis_store.exists(familiar(username, address))
+            known = bool(redis_store.exists(familiar(username, address)))
         except RedisError:
             known = False
         return self._counter.use(
             lambda limiter: count(limiter, username, address, known)
         )
 
-    def _wait(self, limiter, username, address, known):
-        """Seconds until another try, 0 for now."""
+    def _wait(
+        self,
+        limiter: FixedWindowRateLimiter,
+        username: str,
+        address: str,
+        known: bool,
+    ) -> int:
+        """Return the seconds until the next attempt is allowed."""
         waits = [
             limiter.get_window_stats(item, *key).reset_time - time.time()
             for item, key in counts(username, address, known)
@@ -69,18 +84,27 @@ class Slowdown:
         ]
         return max(1, round(max(waits))) if waits else 0
 
-    def _hit(self, limiter, username, address, known):
+    def _hit(
+        self,
+        limiter: FixedWindowRateLimiter,
+        username: str,
+        address: str,
+        known: bool,
+    ) -> None:
         for item, key in counts(username, address, known):
             limiter.hit(item, *key)
 
 
-def counts(username, address, known):
-    """What a try counts towards."""
+def counts(
+    username: str, address: str, known: bool
+) -> Iterator[tuple[RateLimitItem, tuple[str, ...]]]:
+    """Yield the limits that an attempt counts towards, each with its key."""
     yield FROM_ONE, (username, address)
     yield FROM_ADDRESS, (address,)
     if not known:
         yield ON_NAME, (username,)
 
 
-def familiar(username, address):
+def familiar(username: str, address: str) -> str:
+    """Return the Redis key that marks an address as known to an account."""
     return f"familiar:{username.lower()}:{address}"

@@ -1,8 +1,10 @@
 """Permissions, and the decorators that require them."""
 
+from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-from flask import g, request
+from flask import Flask, g, request
 
 from ..errors import Forbidden
 from ..schema.operation import describes, problem_response
@@ -10,67 +12,88 @@ from . import rate_limit
 from .authentication import caller, guard, unauthorized
 from .tokens import REFRESH
 
-PERMISSIONS = []  # of all features; filled by `declare`, and always the same list
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# The permissions of all features; filled by `declare`, and always the same list.
+PERMISSIONS: list[str] = []
 
 
-def declare(features):
-    """Collect the permissions that the features declare: those of owned records first."""
+class Feature(Protocol):
+    """The attributes of a FeatureApi that are used here."""
+
+    owned: bool
+    permissions: tuple[str, ...]
+
+
+def declare(features: Sequence[Feature]) -> None:
+    """Collect the permissions of the features, those for owned records first."""
     owned_first = sorted(features, key=lambda feature: not feature.owned)
     PERMISSIONS[:] = [name for feature in owned_first for name in feature.permissions]
 
 
-def check(app):
-    """Raise ValueError where a verb requires a permission that no feature declares."""
+def check(app: Flask) -> None:
+    """Raise ValueError if a verb requires a permission that no feature declares."""
     for endpoint, function in app.view_functions.items():
         view = getattr(function, "view_class", None)
         for method in getattr(view, "methods", None) or ():
             required = getattr(getattr(view, method.lower()), "guarded", None) or ()
             if unknown := set(required) - set(PERMISSIONS):
-                raise ValueError(f"{endpoint} requires {unknown}: no such permission")
+                raise ValueError(f"{endpoint} requires unknown permissions: {unknown}")
 
 
-def requires(*permissions, basic_only=False):
-    """Let in only callers who hold all these permissions; the verb finds the account as
-    `g.caller`. `basic_only`: a token is no way in here."""
+def requires(
+    *permissions: str, basic_only: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Require an account that has all these permissions; `g.caller` is the account.
 
-    def decorator(verb):
+    Raises 401 without valid credentials, 403 without a permission, and 429 after too many
+    failed logins. `basic_only`: accept HTTP Basic only, no token.
+    """
+
+    def decorator(verb: Callable[P, R]) -> Callable[P, R]:
         @wraps(verb)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             g.caller = caller(basic_only)
             if not g.caller.permissions.issuperset(permissions):
                 raise Forbidden
             return verb(*args, **kwargs)
 
-        wrapper.guarded = permissions
-        ways = [{"basic": []}] if basic_only else [{"basic": []}, {"bearer": []}]
+        setattr(wrapper, "guarded", permissions)
+        schemes: list[dict[str, list[str]]] = [{"basic": []}]
+        if not basic_only:
+            schemes.append({"bearer": []})
         responses = {
-            "401": problem_response("No credentials, or wrong ones."),
-            "429": problem_response("Too many wrong passwords; see Retry-After."),
+            "401": problem_response("The credentials are missing or wrong."),
+            "429": problem_response("Too many failed login attempts."),
         }
         if permissions:
             needed = " and ".join(f"`{name}`" for name in permissions)
-            responses["403"] = problem_response(f"You need {needed}.")
-        return describes(wrapper, security=ways, responses=responses)
+            responses["403"] = problem_response(f"This requires {needed}.")
+        return describes(wrapper, security=schemes, responses=responses)
 
     return decorator
 
 
-def requires_refresh_token(verb):
-    """Let in only who sends a refresh token of ours; the verb gets its `claims`."""
+def requires_refresh_token(verb: Callable[..., R]) -> Callable[..., R]:
+    """Require a valid refresh token; pass its claims to the verb as `claims`."""
 
     @wraps(verb)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Any, **kwargs: Any) -> R:
         sent = request.authorization
-        bearer = sent is not None and sent.type == "bearer" and sent.token
-        claims = bearer and guard().tokens.read(REFRESH, sent.token)
+        claims = None
+        if sent is not None and sent.type == "bearer" and sent.token:
+            claims = guard().tokens.read(REFRESH, sent.token)
         rate_limit.count()
         if not claims:
             raise unauthorized()
         return verb(*args, claims=claims, **kwargs)
 
-    wrapper.guarded = ()
+    setattr(wrapper, "guarded", ())
     return describes(
         wrapper,
         security=[{"refresh": []}],
-        responses={"401": problem_response("No refresh token, or a spent one.")},
+        responses={
+            "401": problem_response("The refresh token is missing, invalid or used.")
+        },
     )

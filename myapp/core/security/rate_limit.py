@@ -1,17 +1,19 @@
-"""Rate limits: so many calls in a window, per account or, unknown, per address.
+"""Rate limits: a number of requests per window, counted per account.
 
-Counted in Redis, exactly, whatever number of processes there is. While Redis is away each
-process counts for itself; it looks for Redis again every second. What is open to all can
-be read without being counted, since health checks, scrapers and browsers do.
+Requests without a known account are counted per address. All processes count together, in
+Redis. While Redis is unavailable, each process counts alone and tries Redis again every
+second. Safe requests to public endpoints are not counted, because health checks, scrapers
+and browsers send them.
 """
 
 import time
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from math import ceil
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from flask import current_app, g, request
-from limits import parse
+from flask import Flask, Response, current_app, g, request
+from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 from redis.exceptions import RedisError
@@ -19,18 +21,23 @@ from redis.exceptions import RedisError
 from ..data.redis import redis_store
 from ..errors import Problem
 
-AWAY = 1.0  # seconds without another look after Redis has not answered
+if TYPE_CHECKING:
+    from .authentication import Account
+
+T = TypeVar("T")
+
+AWAY = 1.0  # seconds until Redis is tried again after an error
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Count(NamedTuple):
-    """Calls in this window so far, and the epoch second in which the next one begins."""
+    """The requests in the current window, and the epoch second in which the next begins."""
 
     used: int
     reset: int
 
 
-# Counts calls in a window that the first of them begins; no call only looks.
+# Adds ARGV[1] requests to a window of ARGV[2] seconds, which the first request opens.
 COUNT = """
 local used = tonumber(redis.call('GET', KEYS[1]) or 0)
 if ARGV[1] ~= '0' then
@@ -42,13 +49,13 @@ return {used, redis.call('PTTL', KEYS[1])}
 
 
 class Shared(RedisStorage):
-    """The library's storage, on the client that everything here uses."""
+    """The library's storage in Redis, with the client of this application."""
 
-    def get_connection(self, readonly=False):
+    def get_connection(self, readonly: bool = False) -> Any:
         return redis_store
 
-    def counted(self, key, seconds, calls):
-        """The Count of a key, with so many calls more, in windows of so many seconds."""
+    def counted(self, key: str, seconds: int, calls: int) -> Count:
+        """Add `calls` requests to a key's window of `seconds`, and return its Count."""
         used, left = redis_store.eval(COUNT, 1, key, calls, seconds)
         return Count(used, ceil(time.time() + max(0, left) / 1000))
 
@@ -56,21 +63,28 @@ class Shared(RedisStorage):
 class Alone(MemoryStorage):
     """The library's storage in this process."""
 
-    def counted(self, key, seconds, calls):
+    def counted(self, key: str, seconds: int, calls: int) -> Count:
+        """Add `calls` requests to a key's window of `seconds`, and return its Count."""
         used = self.incr(key, seconds, calls) if calls else self.get(key)
         return Count(used, ceil(self.get_expiry(key)))
 
 
-class Counter:
-    """Counts in Redis, or in this process while Redis is away."""
+class Limiter(FixedWindowRateLimiter):
+    """The library's fixed windows, on one of these storages."""
 
-    def __init__(self):
-        self._shared = FixedWindowRateLimiter(Shared("redis://"))
-        self._alone = FixedWindowRateLimiter(Alone())
+    storage: Shared | Alone
+
+
+class Counter:
+    """Counts in Redis, or in this process while Redis is unavailable."""
+
+    def __init__(self) -> None:
+        self._shared = Limiter(Shared("redis://"))
+        self._alone = Limiter(Alone())
         self._back_at = 0.0
 
-    def use(self, work):
-        """What `work` makes of the limiter to count with."""
+    def use(self, work: Callable[[Limiter], T]) -> T:
+        """Call `work` with the limiter to use, and return its result."""
         if time.monotonic() >= self._back_at:
             try:
                 return work(self._shared)
@@ -79,8 +93,8 @@ class Counter:
         return work(self._alone)
 
 
-def init_app(app):
-    """Limit `app` where USE_RATE_LIMITS says so; what no guard counts, counts here."""
+def init_app(app: Flask) -> None:
+    """Limit the requests to `app` if USE_RATE_LIMITS is set."""
     app.extensions["limits"] = Counter()
     if app.config["USE_RATE_LIMITS"]:
         app.extensions["rate"] = parse(app.config["RATE_LIMIT"])
@@ -88,8 +102,11 @@ def init_app(app):
         app.after_request(_tell)
 
 
-def count(account=None):
-    """Count this request for an account, or for its address. Raises 429 over the limit."""
+def count(account: "Account | None" = None) -> None:
+    """Count this request once, for an account or for its address.
+
+    Raises 429 over the limit.
+    """
     rate = current_app.extensions.get("rate")
     if rate is None or "count" in g:
         return
@@ -99,39 +116,44 @@ def count(account=None):
         raise Problem(429, headers={"Retry-After": str(wait)})
 
 
-def counted(rate, account, calls):
-    """The Count of an account, or of this request's address, with so many calls more."""
-    who = (
+def counted(rate: RateLimitItem, account: "Account | None", calls: int) -> Count:
+    """Add `calls` requests to the Count of an account, or of this request's address."""
+    client = (
         f"account:{account.id}" if account else f"address:{subnet(request.remote_addr)}"
     )
-    key = rate.key_for(who)
+    key = rate.key_for(client)
 
-    def count(limiter):
+    def count(limiter: Limiter) -> Count:
         return limiter.storage.counted(key, rate.get_expiry(), calls)
 
     return current_app.extensions["limits"].use(count)
 
 
-def subnet(address):
-    """An IPv4 address, or the /64 that one IPv6 household has for itself."""
+def subnet(address: str | None) -> str:
+    """Return an IPv4 address, or the /64 network of an IPv6 address.
+
+    A household has a whole /64 network, so its addresses count as one.
+    """
     try:
-        if ip_address(address).version == 6:
+        if ip_address(str(address)).version == 6:
             return str(ip_network(f"{address}/64", strict=False))
     except ValueError:
         pass
     return str(address)
 
 
-def _count_strangers():
-    asked = request._get_current_object()
-    if asked.method in SAFE:
+def _count_strangers() -> None:
+    # Endpoints with `guarded` count themselves, when they know the account.
+    if request.method in SAFE:
         return
-    view = getattr(current_app.view_functions.get(asked.endpoint), "view_class", None)
-    if not hasattr(getattr(view, asked.method.lower(), None), "guarded"):
+    view = getattr(
+        current_app.view_functions.get(request.endpoint or ""), "view_class", None
+    )
+    if not hasattr(getattr(view, request.method.lower(), None), "guarded"):
         count()
 
 
-def _tell(response):
+def _tell(response: Response) -> Response:
     rate = current_app.extensions["rate"]
     count = g.get("count") or counted(rate, None, 0)
     response.headers["X-RateLimit-Limit"] = rate.amount

@@ -1,11 +1,14 @@
 """Signed tokens: JWT (RFC 7519) with algorithm, type, issuer and audience pinned.
 
-An access token opens the doors for minutes; a refresh token gets the next pair, once.
+An access token authenticates requests for some minutes. A refresh token is exchanged for
+the next pair of tokens, once.
 """
 
 import secrets
 import time
+from collections.abc import Iterable
 from hashlib import sha256
+from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -18,17 +21,17 @@ REFRESH_TTL = 30 * 24 * 60 * 60  # seconds
 
 
 class Tokens:
-    """What signs and checks.
+    """Issues and reads tokens.
 
-    `secret` signs; tokens of the `former` secrets hold good until they have died.
-    `issuer` is this deployment: another one's tokens are worth nothing here.
+    `secret` signs new tokens. Tokens signed with one of the `former` secrets stay valid
+    until they expire. `issuer` names this deployment; tokens of another one are refused.
     """
 
-    def __init__(self, secret, former, issuer):
+    def __init__(self, secret: str, former: Iterable[str], issuer: str) -> None:
         self._keys = KeySet([_key(text) for text in (secret, *former)])
         self._issuer = issuer
         self._claims = jwt.JWTClaimsRegistry(
-            leeway=5,  # seconds that hosts' clocks may differ
+            leeway=5,  # seconds that the clocks of two hosts may differ
             iss={"essential": True, "value": issuer},
             aud={"essential": True, "value": issuer},
             sub={"essential": True},
@@ -37,8 +40,13 @@ class Tokens:
             iat={"essential": True},
         )
 
-    def issue(self, kind, account_id, session_id, lifetime, **claims):
-        """A token of this kind that lives for `lifetime` seconds."""
+    def issue(
+        self, kind: str, account_id: int, session_id: int, lifetime: int, **claims: Any
+    ) -> str:
+        """Return a token that is valid for `lifetime` seconds.
+
+        `kind`: ACCESS or REFRESH. `claims`: further claims of the token.
+        """
         key = self._keys.keys[0]
         now = int(time.time())
         claims |= {
@@ -54,8 +62,8 @@ class Tokens:
         header = {"alg": ALGORITHM, "typ": kind, "kid": key.kid}
         return jwt.encode(header, claims, key)
 
-    def read(self, kind, text):
-        """The claims of a token of this kind; None where anything is wrong with it."""
+    def read(self, kind: str, text: str) -> dict[str, Any] | None:
+        """Return the claims of a token of this kind, or None if it is not valid."""
         try:
             token = jwt.decode(text, self._keys, algorithms=[ALGORITHM])
             self._claims.validate(token.claims)
@@ -65,7 +73,7 @@ class Tokens:
         return token.claims if fits else None
 
 
-def _key(secret):
-    # The name tells which key it was without telling the key.
+def _key(secret: str) -> OctKey:
+    # The key id identifies a key without revealing it.
     kid = sha256(b"kid:" + secret.encode()).hexdigest()[:8]
     return OctKey.import_key(secret, {"kid": kid})

@@ -1,4 +1,4 @@
-"""A worker runs each task to its end, whichever process ends, and tells what it did."""
+"""A worker runs each task to its end, even if a process dies, and logs the result."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from support.features import SERVED
 from support.features.sample_files.models import SampleFile
 from support.workers import database, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 FILES = "/api/v1/sample_files/"
 READY = "/status/ready"
 NDJSON = "application/x-ndjson"
@@ -35,13 +35,13 @@ class Account:
     """A new account that uploads files."""
 
     def __init__(self, app):
-        name = f"somebody-{uuid4().hex[:8]}"
+        name = f"uploader-{uuid4().hex[:8]}"
         self.app, self.client = app, hire(app, name)
         with app.app_context(), unit_of_work(writes=False):
             self.id = sql.session.scalar(sql.select(User.id).filter_by(username=name))
 
     def upload(self, **headers):
-        """Return the address of a new file."""
+        """Upload a file and return its URL."""
         headers = {"Content-Type": NDJSON, **headers}
         answer = self.client.post(FILES, data=LINES, headers=headers)
         assert answer.status_code == 202, answer.text
@@ -49,9 +49,9 @@ class Account:
 
     @contextmanager
     def blocking_upload(self, crew):
-        """Upload a file that the task of it waits for until the block ends.
+        """Upload a file whose task waits until the block ends.
 
-        Yields its address, once a process has begun to read it.
+        Yield the URL of the file once a process has begun to read it.
         """
         with crew.worker.paused():
             url = self.upload()
@@ -65,7 +65,7 @@ class Account:
             os.close(descriptor)
 
     def path(self, url):
-        """Where the content of a file is."""
+        """Return the path of the content of a file."""
         with self.app.app_context(), unit_of_work(writes=False):
             return sql.session.get(SampleFile, int(url.rpartition("/")[2])).path
 
@@ -78,7 +78,7 @@ class Account:
 
 
 def open_for_writing(pipe):
-    """Open a named pipe, as soon as another process reads it."""
+    """Open a named pipe as soon as another process reads it."""
     opened = []
 
     def opens():
@@ -93,7 +93,7 @@ def open_for_writing(pipe):
 
 
 def is_alive(pid):
-    """Whether a process runs. One that has ended holds no file open any more."""
+    """Return True if a process runs; a zombie does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -107,7 +107,7 @@ def files(app):
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    """An application on stores that the workers here share."""
+    """Yield an application on stores that the workers of this module share."""
     folder = tmp_path_factory.mktemp("jobs")
     with start_redis() as (_, url):
         kept = {"SAMPLE_FILES_FOLDER": str(folder / "files")}
@@ -117,13 +117,13 @@ def stores(tmp_path_factory):
 
 @pytest.fixture
 def service(stores):
-    """The same; each test may make the Redis client look elsewhere."""
+    """Return that application; a test may have changed the address of the Redis client."""
     redis_store.init_app(stores)
     return stores
 
 
 def folder_of(app):
-    """The setting that lets another process find the files."""
+    """Return the setting with which another process finds the files."""
     return {"MYAPP_SAMPLE_FILES_FOLDER": app.config["SAMPLE_FILES_FOLDER"]}
 
 
@@ -143,7 +143,7 @@ def crew(service, shared):
 
 @pytest.fixture
 def at_work(crew):
-    """A worker with two processes."""
+    """Return a worker with two processes."""
     return crew.come()
 
 
@@ -152,7 +152,7 @@ def me(service):
     return Account(service)
 
 
-# Each task, to its end
+# Each task runs to its end
 
 
 def test_a_task_whose_process_is_killed_runs_again(crew, at_work, me):
@@ -218,11 +218,11 @@ def test_without_a_broker_nothing_is_half_made(service, tmp_path, me):
         close(app)
 
 
-# What it tells
+# Health and logs
 
 
 def ready(app):
-    """The status of `/status/ready`, and what it says of the worker."""
+    """Return the status of `/status/ready`, and the state of the worker."""
     answer = app.test_client().get(READY)
     return answer.status_code, answer.json["worker"]
 
@@ -246,7 +246,7 @@ def test_a_worker_that_is_killed_takes_its_pool_along_and_is_missed_soon(
     wait_until(lambda: len(at_work.pool) == 2)
     pool = at_work.pool
     with me.blocking_upload(crew) as url:
-        at_work.ask(signal.SIGSTOP)  # it never hears what its pool has done
+        at_work.ask(signal.SIGSTOP)  # so that it does not learn what its pool has done
     me.wait_until_done(url)
     at_work.ask(signal.SIGKILL)
     at_work.ended()
@@ -261,9 +261,9 @@ def test_a_line_tells_the_task_and_the_request_that_asked_for_it(at_work, me):
     wanted = uuid4().hex
     me.wait_until_done(me.upload(**{"X-Request-ID": wanted}))
     wait_until(lambda: f"{wanted}" in at_work.said and "3 lines" in at_work.said)
-    told = [line for line in at_work.lines if line["request_id"] == wanted]
-    # A task that comes before the commit of the request is tried again.
-    (line,) = [line for line in told if line["outcome"] != "is tried again"]
+    lines = [line for line in at_work.lines if line["request_id"] == wanted]
+    # A task that starts before the request commits is retried.
+    (line,) = [line for line in lines if line["outcome"] != "will be retried"]
     assert len(line["task_id"]) == 36
     assert line["task"] == "sample_files.count_lines"
     assert line["outcome"].endswith(": 3 lines")
@@ -271,16 +271,16 @@ def test_a_line_tells_the_task_and_the_request_that_asked_for_it(at_work, me):
 
 
 def test_what_fails_leaves_its_trace_once(service, at_work, me):
-    def in_hand():
+    def unacknowledged():
         with service.app_context():
             return redis_store.hlen("unacked")
 
-    wanted, before = uuid4().hex, in_hand()
+    wanted, before = uuid4().hex, unacknowledged()
     with at_work.paused():
         file = me.path(url := me.upload(**{"X-Request-ID": wanted}))
         file.unlink()
-        file.mkdir()  # which the task does not expect
-    wait_until(lambda: wanted in at_work.said and in_hand() <= before)
+        file.mkdir()  # an error that the task does not expect
+    wait_until(lambda: wanted in at_work.said and unacknowledged() <= before)
     (line,) = [line for line in at_work.lines if "IsADirectory" in str(line)]
     assert (line["request_id"], line["outcome"]) == (wanted, "failed")
     assert line["trace"].count("Traceback") == 1

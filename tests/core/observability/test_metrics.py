@@ -1,4 +1,4 @@
-"""What Prometheus finds at `/metrics`; over several workers: test_workers.py."""
+"""Metrics at `/metrics`; test_workers.py has those of several workers."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as families
@@ -11,7 +11,7 @@ SESSIONS = "/api/v1/auth/sessions/"
 ONE = "/api/v1/sample_gadgets/<int:id>"
 
 
-def test_metrics_are_prometheus_text_for_everybody(stranger):
+def test_metrics_are_public_and_in_the_format_of_prometheus(stranger):
     answer = stranger.get("/metrics")
     assert answer.status_code == 200
     assert answer.mimetype == "text/plain"
@@ -27,7 +27,7 @@ def test_metrics_are_prometheus_text_for_everybody(stranger):
     }
 
 
-def test_requests_are_counted_by_the_template_of_their_address(client, gadget, grown):
+def test_requests_are_counted_by_url_rule(client, gadget, grown):
     for url in (gadget["url"], gadget["url"], f"{GADGETS}999999999"):
         client.get(url)
     client.post(GADGETS, json=LAMP)
@@ -37,11 +37,11 @@ def test_requests_are_counted_by_the_template_of_their_address(client, gadget, g
     assert grown("http_request_duration_seconds_count", **one) == 3
     assert grown("http_request_duration_seconds_bucket", le="+Inf", **one) == 3
     assert 0 < grown("http_request_duration_seconds_sum", **one) < 3
-    made = {"method": "POST", "route": GADGETS, "status": "201"}
-    assert grown("http_requests_total", **made) == 1
+    created = {"method": "POST", "route": GADGETS, "status": "201"}
+    assert grown("http_requests_total", **created) == 1
 
 
-def test_strangers_cannot_make_up_labels(stranger, grown):
+def test_unknown_paths_and_methods_create_no_labels(stranger, grown):
     stranger.get("/no/such/place")
     stranger.open(SESSIONS, method="BREW")
     text = stranger.get("/metrics").text
@@ -51,7 +51,7 @@ def test_strangers_cannot_make_up_labels(stranger, grown):
     assert grown("http_requests_total", status="405", **nowhere) == 1
 
 
-def test_an_error_of_ours_is_counted_too(make_app, grown):
+def test_an_unexpected_error_is_counted(make_app, grown):
     broken = make_app(TESTING=False)
     broken.add_url_rule("/breaks", view_func=lambda: 1 / 0)
     assert broken.test_client().get("/breaks").status_code == 500
@@ -59,23 +59,23 @@ def test_an_error_of_ours_is_counted_too(make_app, grown):
     assert grown("http_requests_total", **counted) == 1
 
 
-def test_connections_that_come_and_go_are_counted(make_app, grown):
+def test_open_connections_are_counted(make_app, grown):
     client = as_account(make_app(), "pythonista")
     client.get(SESSIONS)
     assert grown("database_connections_open") == 1
     assert grown("database_connections_in_use") == 0
 
 
-def test_it_says_whether_redis_is_there(make_app, client, tmp_path):
+def test_it_reports_if_redis_answers(make_app, client, tmp_path):
     def line(client):
         return client.get("/metrics").text.split("\nredis_up ")[1].split("\n")[0]
 
     assert line(client) == "1.0"
-    gone = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
+    gone = make_app(REDIS_URL=f"unix://{tmp_path}/missing.sock")
     assert line(gone.test_client()) == "0.0"
 
 
-def test_jobs_are_counted_by_how_they_ended(app, grown):
+def test_jobs_are_counted_by_outcome(app, grown):
     app.test_cli_runner().invoke(args=["purge"])
     app.extensions["celery"].tasks["audit.purge"].apply()
     with pytest.raises(ZeroDivisionError), job("audit.purge"):

@@ -1,4 +1,4 @@
-"""Each request leaves a line: JSON in production, for people elsewhere."""
+"""Each request is logged as one line: JSON in production, else text."""
 
 import json
 import logging.handlers
@@ -18,7 +18,7 @@ KEYS = {"at", "level", "request_id", "method", "route", "status", "ms", "account
 
 @pytest.fixture
 def written(capsys, monkeypatch):
-    """The lines that an application made from here on has written."""
+    """Return a function that reads the lines which new applications have logged."""
     logger = logging.getLogger("myapp")
     monkeypatch.setattr(logger, "handlers", logger.handlers[:])
     return lambda: capsys.readouterr().err.splitlines()
@@ -26,7 +26,7 @@ def written(capsys, monkeypatch):
 
 @pytest.fixture
 def production(written, make_app):
-    """An application that logs as production does."""
+    """Yield an application that logs as in production."""
     stores = make_app().config
     app = create_app(
         "production",
@@ -54,7 +54,7 @@ def test_in_production_a_request_is_a_line_of_json(production, written):
     assert answer.headers["X-Request-ID"] == "find-me"
 
 
-def test_no_address_no_query_and_no_secret_is_written(production, written):
+def test_no_url_no_query_and_no_secret_is_logged(production, written):
     stranger = production.test_client()
     stranger.get(f"{GADGETS}4711471147114711/report?q=hunter2")
     stranger.get("/secret/place?token=hunter2")
@@ -69,7 +69,7 @@ def test_no_address_no_query_and_no_secret_is_written(production, written):
         assert secret not in "".join(text)
 
 
-def test_an_error_of_ours_is_one_line_with_its_trace(production, written):
+def test_an_unexpected_error_is_one_line_with_its_traceback(production, written):
     production.add_url_rule("/breaks", view_func=lambda: 1 / 0)
     production.test_client().get("/breaks", headers={"X-Request-ID": "find-me"})
     error, line = map(json.loads, written())
@@ -78,11 +78,11 @@ def test_an_error_of_ours_is_one_line_with_its_trace(production, written):
     assert (line["status"], line["request_id"]) == (500, "find-me")
 
 
-def test_a_server_that_logs_by_itself_does_not_repeat_a_line(production, monkeypatch):
-    heard = logging.handlers.QueueHandler(queue.SimpleQueue())
-    monkeypatch.setattr(logging.root, "handlers", [heard])
+def test_the_root_logger_does_not_repeat_a_line(production, monkeypatch):
+    root_handler = logging.handlers.QueueHandler(queue.SimpleQueue())
+    monkeypatch.setattr(logging.root, "handlers", [root_handler])
     production.test_client().get(SESSIONS)
-    assert heard.queue.empty()
+    assert root_handler.queue.empty()
 
 
 def test_a_line_break_cannot_fake_a_line(production, written):
@@ -91,7 +91,7 @@ def test_a_line_break_cannot_fake_a_line(production, written):
     assert json.loads(line)["message"] == "one\nat: two"
 
 
-def test_elsewhere_a_line_is_for_people(written, make_app):
+def test_outside_production_a_line_is_text(written, make_app):
     client = as_account(make_app(), "pythonista")
     answer = client.post(GADGETS, json=LAMP, headers={"X-Request-ID": "find-me"})
     client.delete(answer.json["url"])

@@ -1,4 +1,4 @@
-"""The documents say what the service does, in a form that tools accept."""
+"""The documents are valid, complete and served with Swagger UI."""
 
 import re
 
@@ -62,7 +62,7 @@ def test_every_verb_of_every_resource_is_described(app):
             assert function is None or hasattr(function, "operation"), (rule, verb)
 
 
-def test_an_operation_tells_all_that_its_decorators_enforce(stranger):
+def test_an_operation_documents_what_its_decorators_check(stranger):
     document = stranger.get("/openapi.json").json
     patch = document["paths"]["/api/v1/roles/{id}"]["patch"]
     assert patch["operationId"] == "patchRolesById"
@@ -72,7 +72,7 @@ def test_an_operation_tells_all_that_its_decorators_enforce(stranger):
     assert patch["responses"].keys() >= {"200", "400", "401", "404", "412", "422"}
 
 
-def test_a_patch_has_no_defaults_since_what_it_leaves_out_stays(stranger):
+def test_a_patch_has_no_defaults(stranger):
     schemas = stranger.get("/openapi.json").json["components"]["schemas"]
     assert schemas["SampleChoreWrite"]["properties"]["done"]["default"] is False
     for name in schemas:
@@ -81,7 +81,7 @@ def test_a_patch_has_no_defaults_since_what_it_leaves_out_stays(stranger):
             assert not any("default" in described for described in properties), name
 
 
-def test_a_document_that_is_known_already_is_not_sent_again(stranger):
+def test_an_unchanged_document_is_304(stranger):
     first = stranger.get("/openapi.json")
     again = stranger.get(
         "/openapi.json", headers={"If-None-Match": first.headers["ETag"]}
@@ -90,9 +90,9 @@ def test_a_document_that_is_known_already_is_not_sent_again(stranger):
     assert first.headers["Cache-Control"] == "no-cache"
 
 
-def test_the_file_is_the_document_of_the_service(project_app):
+def test_openapi_json_is_the_document_of_the_service(project_app):
     document = project_app.test_cli_runner().invoke(args=["openapi"]).stdout_bytes
-    stale = "openapi.json is stale; type: flask openapi > openapi.json"
+    stale = "openapi.json is stale; run: flask openapi > openapi.json"
     assert (ROOT / "openapi.json").read_bytes() == document, stale
 
 
@@ -105,33 +105,33 @@ def test_a_prefix_does_not_change_the_names_of_operations(make_app):
     assert paths[""] == paths["/api/v1.0"]
 
 
-# One slice
+# One feature
 
 
 @names
-def test_each_slice_is_a_valid_swagger_document(stranger, feature):
+def test_each_feature_is_a_valid_swagger_document(stranger, feature):
     response = swagger_of(stranger, feature)
     assert response.json["swagger"] == "2.0"
     OpenAPIV2SpecValidator(response.json).validate()
 
 
 @names
-def test_a_slice_tells_what_the_whole_tells_of_it(stranger, feature):
+def test_a_feature_has_the_operations_of_the_whole_document(stranger, feature):
     whole = stranger.get("/openapi.json").json
     part = swagger_of(stranger, feature).json
-    told = {o["operationId"]: o for o in operations(part)}
+    actual = {o["operationId"]: o for o in operations(part)}
     expected = {
         o["operationId"]: o for o in operations(whole) if o["tags"] == [feature.name]
     }
-    assert told.keys() == expected.keys()
-    for name in told:
-        assert told[name]["responses"].keys() == expected[name]["responses"].keys()
+    assert actual.keys() == expected.keys()
+    for name in actual:
+        assert actual[name]["responses"].keys() == expected[name]["responses"].keys()
 
 
-# Built from what verbs say
+# Building the document
 
 
-def test_telling_more_of_a_wrapper_leaves_the_wrapped_verb_alone():
+def test_documenting_a_wrapper_does_not_change_the_wrapped_verb():
     inner = describes(lambda: None, responses={"400": problem_response("One.")})
     outer = lambda: None  # noqa: E731
     outer.__dict__.update(inner.__dict__)
@@ -146,24 +146,24 @@ def test_telling_more_of_a_wrapper_leaves_the_wrapped_verb_alone():
     assert inner.operation["parameters"] == []
 
 
-def test_two_schemas_of_one_title_stop_the_start():
+def test_two_schemas_with_one_title_are_an_error():
     schemas = {}
     components.reference({"title": "Thing", "type": "string"}, schemas)
     components.reference({"title": "Thing", "type": "string"}, schemas)
-    with pytest.raises(ValueError, match="two schemas are called Thing"):
+    with pytest.raises(ValueError, match="two schemas have the title Thing"):
         components.reference({"title": "Thing", "type": "integer"}, schemas)
 
 
-def test_two_operations_of_one_name_stop_the_start(app, monkeypatch):
+def test_two_operations_with_one_id_are_an_error(app, monkeypatch):
     same = {"operationId": "getSampleGadgets", "parameters": [], "responses": {}}
     monkeypatch.setattr(
         document, "operations", lambda *_: [("/a", "get", same), ("/b", "get", same)]
     )
-    with pytest.raises(ValueError, match="two operations are called getSampleGadgets"):
+    with pytest.raises(ValueError, match="two operations have the id getSampleGadgets"):
         document.openapi(app)
 
 
-def test_a_title_among_properties_or_examples_is_no_schema_of_its_own():
+def test_a_property_named_title_does_not_make_a_schema():
     schemas = {}
     role = {
         "title": "Role",
@@ -175,7 +175,7 @@ def test_a_title_among_properties_or_examples_is_no_schema_of_its_own():
 
 
 def swagger_schema(schema):
-    """What becomes of a schema in Swagger 2.0."""
+    """Return a schema converted to Swagger 2.0."""
     document = {
         "info": {},
         "tags": [],
@@ -238,20 +238,20 @@ def swagger_schema(schema):
         ),
     ],
 )
-def test_a_schema_is_said_in_the_words_of_swagger(new, old):
+def test_a_schema_is_converted_to_swagger(new, old):
     assert swagger_schema(new) == old
 
 
 # The pages
 
 
-def test_the_root_leads_to_the_documents(stranger):
+def test_the_root_redirects_to_the_documents(stranger):
     response = stranger.get("/")
     assert (response.status_code, response.location) == (302, "/docs/")
 
 
 @pytest.mark.parametrize("url", PAGES)
-def test_a_page_takes_scripts_and_styles_from_files_of_ours_only(stranger, url):
+def test_a_page_loads_scripts_and_styles_only_from_our_files(stranger, url):
     response = stranger.get(url)
     assert (response.status_code, response.mimetype) == (200, "text/html")
     policy = response.headers["Content-Security-Policy"]
@@ -263,7 +263,7 @@ def test_a_page_takes_scripts_and_styles_from_files_of_ours_only(stranger, url):
 
 
 @pytest.mark.parametrize("url", PAGES)
-def test_every_address_on_a_page_answers_with_the_right_type(stranger, url):
+def test_every_link_of_a_page_has_the_right_type(stranger, url):
     types = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
     types |= {"json": "application/json"}
     page = stranger.get(url).text
@@ -273,7 +273,7 @@ def test_every_address_on_a_page_answers_with_the_right_type(stranger, url):
         assert (response.status_code, response.mimetype) == (200, expected), address
 
 
-def test_a_file_of_a_page_keeps_for_a_year_at_its_own_address(stranger):
+def test_a_file_is_cached_for_a_year_at_its_current_address(stranger):
     own, old = (
         stranger.get(f"/docs/{stamp}/docs.css", buffered=True).cache_control
         for stamp in (ui.STAMP, "0123456789ab")
@@ -286,6 +286,6 @@ def test_a_file_of_a_page_keeps_for_a_year_at_its_own_address(stranger):
     "path",
     ["../docs.py", "%2e%2e%2fdocs.py", "..%5cdocs.py", "docs.html", "%00", "/etc/x"],
 )
-def test_no_other_file_can_be_had(stranger, path):
+def test_no_other_file_is_served(stranger, path):
     response = stranger.get(f"/docs/{ui.STAMP}/{path}")
     assert response.status_code == 404

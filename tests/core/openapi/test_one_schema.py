@@ -1,4 +1,4 @@
-"""A schema is the only place where a body is described: change it, and all else follows."""
+"""A change of a schema changes validation, columns, filters, exports and documents."""
 
 import json
 import os
@@ -17,7 +17,7 @@ EDITS = {
     'location=text(1, 64, "Where it stands.", "Study")': (
         'location=text(1, 80, "Where it stands.", "Study")'
     ),
-    # a property that may be left out, and one that may not
+    # an optional property, and a required one
     'serial_number=text(1, 64, "The vendor\'s number.", "LUM-00017"),': (
         'serial_number=text(1, 64, "The vendor\'s number.", "LUM-00017"),\n'
         '        firmware=optional(text(1, 32, "Its firmware.", "1.4.2")),\n'
@@ -67,8 +67,8 @@ document = client.get("/openapi.json").json
 parameters = document["paths"][GADGETS]["get"]["parameters"]
 columns = SampleGadget.__table__.columns
 print(json.dumps({
-    "as it was": post(),
-    "with the new one": post(floor=2),
+    "unchanged": post(),
+    "with the required one": post(floor=2),
     "with both": post(floor=3, firmware="1.4.2", location="x" * 80),
     "too much": post(floor=100, firmware="", location="x" * 81),
     "item": client.get(f"{GADGETS}/1").json,
@@ -89,7 +89,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory, redis_url):
-    """What a copy of the project does whose gadgets have another schema."""
+    """Return results of a copy of the project whose gadgets have another schema."""
     folder = tmp_path_factory.mktemp("copy")
     for name in ("myapp", "tests/support"):
         copy_code(ROOT / name, folder / name)
@@ -112,30 +112,30 @@ def seen(tmp_path_factory, redis_url):
     return json.loads(done.stdout)
 
 
-def test_what_is_sent_is_held_to_it(seen):
-    assert seen["as it was"] == [422, ["/floor"]]
-    assert seen["with the new one"] == seen["with both"] == [201, []]
+def test_request_bodies_are_validated(seen):
+    assert seen["unchanged"] == [422, ["/floor"]]
+    assert seen["with the required one"] == seen["with both"] == [201, []]
     status, pointers = seen["too much"]
     assert (status, sorted(pointers)) == (422, ["/firmware", "/floor", "/location"])
 
 
-def test_what_is_answered_has_the_new_properties(seen):
+def test_responses_have_the_new_properties(seen):
     assert (seen["item"]["floor"], seen["item"]["firmware"]) == (2, None)
 
 
-def test_filters_and_the_search_know_them(seen):
+def test_filters_and_search_use_them(seen):
     assert seen["filters"] == [1, 1, 400, 1]
     assert {"floor", "firmware"} <= set(seen["parameters"])
 
 
-def test_a_download_has_their_columns(seen):
+def test_an_export_has_their_columns(seen):
     names, row = (line.split(",") for line in seen["csv"])
-    told = dict(zip(names, row))
-    assert (told["floor"], told["firmware"]) == ("2", "")
+    record = dict(zip(names, row))
+    assert (record["floor"], record["firmware"]) == ("2", "")
 
 
 @pytest.mark.parametrize("document", ["openapi", "swagger"])
-def test_the_documents_tell_of_them(seen, document):
+def test_the_documents_contain_them(seen, document):
     write, read = seen[document]["SampleGadgetWrite"], seen[document]["SampleGadget"]
     for schema in (write, read):
         assert schema["properties"]["location"]["maxLength"] == 80
@@ -147,6 +147,6 @@ def test_the_documents_tell_of_them(seen, document):
     assert '\\"floor\\": 2' in seen["postman"]
 
 
-def test_the_columns_follow(seen):
+def test_the_database_columns_change(seen):
     assert seen["columns"] == [["str", False], ["str", True], ["int", False]]
     assert seen["lengths"] == [80, 32]

@@ -1,4 +1,4 @@
-"""The Postman collection has each call, and each variable that a call takes is made."""
+"""The Postman collection has each operation, and sets each variable that it uses."""
 
 import json
 import re
@@ -14,35 +14,38 @@ def items(stranger):
     return [item for folder in folders for item in folder["item"]]
 
 
-def test_each_operation_of_the_document_is_a_call(stranger):
+def test_each_operation_of_the_document_is_a_request(stranger):
     document = stranger.get("/openapi.json").json
     expected = {
         (verb.upper(), re.sub(r"{(\w+)}", r":\1", path))
         for path, verbs in document["paths"].items()
         for verb in verbs
     }
-    calls = [item["request"] for item in items(stranger)]
-    found = {(call["method"], "/" + "/".join(call["url"]["path"])) for call in calls}
-    assert found == expected
-    assert len(calls) == len(expected)
+    requests = [item["request"] for item in items(stranger)]
+    actual = {
+        (request["method"], "/" + "/".join(request["url"]["path"]))
+        for request in requests
+    }
+    assert actual == expected
+    assert len(requests) == len(expected)
 
 
-def test_each_variable_is_of_the_environment_or_kept_from_an_answer(stranger):
+def test_each_variable_is_in_the_environment_or_set_by_a_script(stranger):
     collection = stranger.get("/docs/postman.json").text
     environment = stranger.get("/docs/postman-environment.json").json
-    given = {value["key"] for value in environment["values"]}
+    in_environment = {value["key"] for value in environment["values"]}
     scripts = "".join(
         line
         for item in [json.loads(collection), *items(stranger)]
         for event in item["event"]
         for line in event["script"]["exec"]
     )
-    kept = set(re.findall(r'variable = "(\w+)"', scripts))
+    saved = set(re.findall(r'variable = "(\w+)"', scripts))
     used = set(re.findall(r"{{(\w+)}}", collection))
-    assert used == given | kept | {"etag", "access_token", "refresh_token"}
+    assert used == in_environment | saved | {"etag", "access_token", "refresh_token"}
 
 
-def test_a_call_comes_with_a_body_that_the_service_takes(client, stranger):
+def test_the_example_body_of_a_request_is_valid(client, stranger):
     for item in items(stranger):
         request = item["request"]
         if (
@@ -50,18 +53,22 @@ def test_a_call_comes_with_a_body_that_the_service_takes(client, stranger):
             and request["url"]["path"][-1] == "sample_gadgets"
         ):
             sent = {header["key"]: header["value"] for header in request["header"]}
-            made = client.post(
+            response = client.post(
                 "/api/v1/sample_gadgets",
                 data=request["body"]["raw"],
                 content_type=sent["Content-Type"],
             )
-            assert made.status_code == 201
-            assert json.loads(item["response"][0]["body"]).keys() == made.json.keys()
+            assert response.status_code == 201
+            assert (
+                json.loads(item["response"][0]["body"]).keys() == response.json.keys()
+            )
 
 
 def sent_by(stranger, must=True, **property):
-    """Of a folder whose calls send such a `word`, and leave it out unless they `must` send
-    it: what the folder says, and what the call that makes sends."""
+    """Return the description of a folder, and the body of the request that creates.
+
+    The body has the property `word` with a schema; it is required if `must` is true.
+    """
     document = stranger.get("/openapi.json").json
     operation = document["paths"]["/api/v1/users"]["post"]
     (described,) = operation["requestBody"]["content"].values()
@@ -75,13 +82,13 @@ def sent_by(stranger, must=True, **property):
     return folder["description"], folder["item"][0]["request"]["body"]["raw"]
 
 
-def test_what_must_be_named_is_what_another_folder_made(stranger):
+def test_a_required_reference_is_the_id_from_another_folder(stranger):
     reference = {"type": "integer", "examples": [7], REFERS: "roles"}
-    told, sent = sent_by(stranger, **reference)
-    assert told.endswith("Run “Add a role” first.")
+    description, sent = sent_by(stranger, **reference)
+    assert description.endswith("Run “Add a role” first.")
     assert json.loads(sent.replace("{{roles_id}}", "12")) == {"word": 12}
-    told, sent = sent_by(stranger, must=False, **reference)
-    assert "Run" not in told and json.loads(sent) == {}
+    description, sent = sent_by(stranger, must=False, **reference)
+    assert "Run" not in description and json.loads(sent) == {}
 
 
 @pytest.mark.parametrize(
@@ -94,36 +101,36 @@ def test_what_must_be_named_is_what_another_folder_made(stranger):
         ({"format": "date"}, "A word"),
     ],
 )
-def test_what_must_be_unique_is_another_one_each_time(stranger, limits, sent):
-    _, found = sent_by(stranger, type="string", **limits)
-    assert json.loads(found) == {"word": sent}
+def test_a_unique_value_differs_in_each_run(stranger, limits, sent):
+    _, body = sent_by(stranger, type="string", **limits)
+    assert json.loads(body) == {"word": sent}
 
 
-def test_an_id_is_forgotten_with_its_own_thing_alone(stranger):
-    forgotten = {
+def test_a_deletion_unsets_only_the_id_of_its_own_resource(stranger):
+    unset = {
         item["request"]["url"]["path"][-2]: re.findall(r'unset\("(\w+)"', line)
         for item in items(stranger)
         if item["request"]["method"] == "DELETE"
         for event in item["event"]
         for line in event["script"]["exec"] or [""]
     }
-    assert forgotten["sample_gadgets"] == ["sample_gadgets_id"]
-    assert forgotten["sample_signals"] == []  # the gadget is still there
+    assert unset["sample_gadgets"] == ["sample_gadgets_id"]
+    assert unset["sample_signals"] == []  # the gadget still exists
 
 
 @pytest.mark.parametrize(
     "operation, kind", [("login", "noauth"), ("refresh", "bearer"), ("sessions", None)]
 )
-def test_a_call_signs_in_as_its_operation_wants(stranger, operation, kind):
-    (call,) = [
+def test_a_request_has_the_authentication_of_its_operation(stranger, operation, kind):
+    (request,) = [
         item["request"]
         for item in items(stranger)
         if item["request"]["url"]["path"][-1] == operation
     ]
-    assert call.get("auth", {}).get("type") == kind
+    assert request.get("auth", {}).get("type") == kind
 
 
-def test_the_environment_is_for_the_server_that_was_asked(stranger):
+def test_the_environment_has_the_address_of_the_server(stranger):
     values = stranger.get(
         "/docs/postman-environment.json",
         base_url="https://api.example.com/mounted",
@@ -132,7 +139,7 @@ def test_the_environment_is_for_the_server_that_was_asked(stranger):
     assert values[0]["value"] == "https://api.example.com/mounted"
 
 
-def test_a_collection_that_is_known_already_is_not_sent_again(stranger):
+def test_an_unchanged_collection_is_304(stranger):
     first = stranger.get("/docs/postman.json")
     again = stranger.get(
         "/docs/postman.json", headers={"If-None-Match": first.headers["ETag"]}
@@ -140,7 +147,7 @@ def test_a_collection_that_is_known_already_is_not_sent_again(stranger):
     assert (first.status_code, again.status_code) == (200, 304)
 
 
-def test_what_must_be_unique_is_new_in_each_run(stranger):
+def test_usernames_and_titles_differ_in_each_run(stranger):
     sent = {
         "/".join(item["request"]["url"]["path"]): item["request"]["body"]["raw"]
         for item in items(stranger)

@@ -1,5 +1,4 @@
-"""The Swagger 2.0 of a slice holds all that its OpenAPI 3.1 says: from the one, the other
-can be written anew."""
+"""The Swagger 2.0 document loses nothing: the OpenAPI document can be restored from it."""
 
 import pytest
 
@@ -8,11 +7,11 @@ from myapp.core.openapi.swagger2 import downgrade, inside
 from myapp.core.schema import fields
 from support.features import SERVED
 
-ASIDE = "name", "in", "required", "description"  # said of a value beside its schema
+ASIDE = "name", "in", "required", "description"  # keywords beside a schema
 
 
 def words(part):
-    """A part with what 2.0 has no word for under its own name."""
+    """Return a part without the prefix of keywords that Swagger 2.0 does not have."""
     return {
         key if key == fields.REFERS else key.removeprefix("x-"): value
         for key, value in part.items()
@@ -72,7 +71,7 @@ def operation_of(old):
     return new
 
 
-# The same form of the OpenAPI document, which may say a thing in two ways
+# Normalize the OpenAPI document, which can express the same in two ways
 
 
 def schema_at_length(schema):
@@ -109,7 +108,7 @@ def operation_at_length(operation, headers):
 
 
 @pytest.mark.parametrize("feature", SERVED, ids=lambda each: each.name)
-def test_nothing_that_is_said_of_a_slice_is_lost_in_swagger(app, feature):
+def test_the_document_of_a_feature_loses_nothing_in_swagger(app, feature):
     new = document.document(app, [feature], feature.name)
     old, parts = downgrade(new), new["components"]
     headers = parts["headers"]
@@ -117,8 +116,8 @@ def test_nothing_that_is_said_of_a_slice_is_lost_in_swagger(app, feature):
     assert old["securityDefinitions"].keys() == parts["securitySchemes"].keys()
     for path, verbs in new["paths"].items():
         for verb, operation in verbs.items():
-            said = operation_of(old["paths"][path][verb])
-            assert said == operation_at_length(operation, headers)
+            restored = operation_of(old["paths"][path][verb])
+            assert restored == operation_at_length(operation, headers)
             for response in operation["responses"].values():
                 name = response.get("$ref", "").rpartition("/")[2]
                 content = parts["responses"].get(name, response).get("content", {})
@@ -126,5 +125,5 @@ def test_nothing_that_is_said_of_a_slice_is_lost_in_swagger(app, feature):
     for name, schema in parts["schemas"].items():
         assert schema_of(old["definitions"][name]) == schema_at_length(schema)
     for name, response in parts["responses"].items():
-        said = response_of(old["responses"][name])
-        assert said == response_at_length(response, headers)
+        restored = response_of(old["responses"][name])
+        assert restored == response_at_length(response, headers)

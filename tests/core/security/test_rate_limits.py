@@ -1,4 +1,4 @@
-"""So many calls in a window; who waits, and who is not made to."""
+"""Rate limits: how many requests a window allows, and which are not counted."""
 
 import time
 
@@ -16,7 +16,7 @@ LOGIN = {"username": "pythonista", "password": "I<3testing"}
 
 @pytest.fixture
 def limited(make_app):
-    """An application that lets five calls a minute through; `rate`: another rate."""
+    """Return a function that makes an application with a limit, by default 5 per minute."""
 
     def limited(rate="5 per minute"):
         app = make_app(USE_RATE_LIMITS=True, RATE_LIMIT=rate)
@@ -27,7 +27,7 @@ def limited(make_app):
 
 
 def standing(response):
-    """Calls a window, calls left, and seconds until the next window."""
+    """Return the limit, the remaining requests and the seconds until the next window."""
     limit, left, reset = (
         int(response.headers[f"X-RateLimit-{name}"])
         for name in ("Limit", "Remaining", "Reset")
@@ -35,19 +35,19 @@ def standing(response):
     return limit, left, reset - time.time()
 
 
-def test_nobody_is_limited_unless_asked_for(client):
-    answers = [client.get(SESSIONS) for _ in range(10)]
-    assert {answer.status_code for answer in answers} == {200}
-    assert not [name for name in answers[0].headers.keys() if "RateLimit" in name]
+def test_by_default_there_is_no_limit(client):
+    responses = [client.get(SESSIONS) for _ in range(10)]
+    assert {response.status_code for response in responses} == {200}
+    assert not [name for name in responses[0].headers.keys() if "RateLimit" in name]
 
 
-def test_so_many_calls_pass_and_the_next_is_refused(limited):
+def test_a_request_over_the_limit_is_refused(limited):
     client = as_account(limited(), "pythonista")
     for left in (4, 3, 2, 1, 0):
-        answer = client.get(SESSIONS)
-        assert answer.status_code == 200
-        assert standing(answer)[:2] == (5, left)
-        assert "Retry-After" not in answer.headers
+        response = client.get(SESSIONS)
+        assert response.status_code == 200
+        assert standing(response)[:2] == (5, left)
+        assert "Retry-After" not in response.headers
     refused = client.get(SESSIONS)
     assert_problem(refused, 429)
     limit, left, seconds = standing(refused)
@@ -56,18 +56,18 @@ def test_so_many_calls_pass_and_the_next_is_refused(limited):
     assert abs(int(refused.headers["Retry-After"]) - seconds) <= 2
 
 
-def test_what_is_refused_is_not_carried_out(limited, make_app):
+def test_a_refused_request_is_not_carried_out(limited, make_app):
     free = as_account(make_app(), "pythonista")
     before = free.get(GADGETS).json["meta"]["total"]
     client = as_account(limited("2 per minute"), "pythonista")
-    made = [client.post(GADGETS, json=LAMP) for _ in range(3)]
-    assert [answer.status_code for answer in made] == [201, 201, 429]
+    responses = [client.post(GADGETS, json=LAMP) for _ in range(3)]
+    assert [response.status_code for response in responses] == [201, 201, 429]
     assert free.get(GADGETS).json["meta"]["total"] == before + 2
-    for answer in made[:2]:
-        free.delete(answer.json["url"])
+    for response in responses[:2]:
+        free.delete(response.json["url"])
 
 
-def test_the_next_window_lets_in_again(limited):
+def test_the_next_window_allows_requests_again(limited):
     client = as_account(limited("1 per 1 second"), "pythonista")
     assert client.get(SESSIONS).status_code == 200
     refused = client.get(SESSIONS)
@@ -83,7 +83,7 @@ def test_each_account_has_its_own_count(limited):
     assert [other.get(SESSIONS).status_code for _ in range(2)] == [200, 429]
 
 
-def test_an_account_has_one_count_however_it_signs_in(limited, make_app):
+def test_an_account_has_one_count_for_all_credentials(limited, make_app):
     free = as_account(make_app(), "pythonista")
     token = free.get("/api/v1/auth/request-token").json["token"]
     bearer = {"Authorization": f"Bearer {token}"}
@@ -94,35 +94,35 @@ def test_an_account_has_one_count_however_it_signs_in(limited, make_app):
     free.post("/api/v1/auth/logout", headers=bearer)
 
 
-def test_strangers_are_counted_by_address(limited):
+def test_unknown_clients_are_counted_by_address(limited):
     stranger = limited("2 per minute").test_client()
 
-    def answers(address):
-        where = {"REMOTE_ADDR": address}
-        return [stranger.get(SESSIONS, environ_base=where).status_code for _ in "123"]
+    def statuses(address):
+        environ = {"REMOTE_ADDR": address}
+        return [stranger.get(SESSIONS, environ_base=environ).status_code for _ in "123"]
 
-    assert answers("192.0.2.1") == [401, 401, 429]
-    assert answers("192.0.2.2") == [401, 401, 429]
-    assert answers("2001:db8::1") == [401, 401, 429]
-    assert answers("2001:db8::2") == [429, 429, 429]  # the same household
-    assert answers("2001:db8:0:1::1") == [401, 401, 429]
+    assert statuses("192.0.2.1") == [401, 401, 429]
+    assert statuses("192.0.2.2") == [401, 401, 429]
+    assert statuses("2001:db8::1") == [401, 401, 429]
+    assert statuses("2001:db8::2") == [429, 429, 429]  # the same /64 network
+    assert statuses("2001:db8:0:1::1") == [401, 401, 429]
 
 
 @pytest.mark.parametrize("address", ["register", "login", "refresh", "logout"])
-def test_signing_in_and_up_is_counted(limited, address):
+def test_login_and_sign_up_are_counted(limited, address):
     stranger = limited("1 per minute").test_client()
-    answers = [stranger.post(f"/api/v1/auth/{address}") for _ in range(2)]
-    assert answers[0].status_code in (401, 415)
-    assert answers[1].status_code == 429
+    responses = [stranger.post(f"/api/v1/auth/{address}") for _ in range(2)]
+    assert responses[0].status_code in (401, 415)
+    assert responses[1].status_code == 429
 
 
-def test_what_is_open_to_all_is_read_without_being_counted(limited):
+def test_reading_public_endpoints_is_not_counted(limited):
     stranger = limited("1 per minute").test_client()
     for path in ("/status/", "/status/ready", "/docs/", "/openapi.json", "/metrics"):
         for _ in range(2):
-            answer = stranger.get(path)
-            assert answer.status_code == 200
-            assert standing(answer)[:2] == (1, 1)
+            response = stranger.get(path)
+            assert response.status_code == 200
+            assert standing(response)[:2] == (1, 1)
     assert stranger.options(SESSIONS).status_code == 200
     assert stranger.get(SESSIONS).status_code == 401
     assert standing(stranger.get("/status/"))[:2] == (1, 0)
@@ -131,13 +131,13 @@ def test_what_is_open_to_all_is_read_without_being_counted(limited):
 @pytest.mark.parametrize(
     "verb, path", [("GET", "/nowhere"), ("DELETE", GADGETS), ("OPTIONS", GADGETS)]
 )
-def test_every_answer_tells_where_one_stands(limited, verb, path):
+def test_every_response_has_the_headers(limited, verb, path):
     client = as_account(limited(), "pythonista")
-    answer = client.open(path, method=verb)
-    limit, left, seconds = standing(answer)
+    response = client.open(path, method=verb)
+    limit, left, seconds = standing(response)
     assert limit == 5 and 0 <= left <= 5 and seconds > -1
 
 
-def test_a_rate_that_makes_no_sense_stops_the_start(make_app):
+def test_an_invalid_rate_is_a_setting_error(make_app):
     with pytest.raises(SettingError, match="RATE_LIMIT"):
         make_app(RATE_LIMIT="a few per day")

@@ -1,4 +1,4 @@
-"""Who comes in by a token or a password, what that costs, and when it ends."""
+"""Authentication with tokens and passwords: validity, cost, and when access ends."""
 
 import time
 from base64 import urlsafe_b64encode
@@ -36,7 +36,7 @@ NEW_PASSWORD = "another one for it"
 
 @pytest.fixture
 def uri(empty_uri):
-    """The address of a database that nobody else uses, with tables and roles."""
+    """Return the address of a new database with tables and roles."""
     with running(empty_uri) as app, app.app_context():
         upgrade()
         with unit_of_work():
@@ -46,7 +46,7 @@ def uri(empty_uri):
 
 @contextmanager
 def running(uri, redis_url="unix:///nowhere"):
-    """A process's application on that database."""
+    """Yield an application on that database, as another process would have."""
     stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
     app = create_app("testing", features=SERVED, **stores)
     try:
@@ -64,27 +64,27 @@ def sign_in(client, username="gardener", password=SHARED_PASSWORD):
 
 
 def refusal(response):
-    """What a 401 says, without what differs from call to call."""
+    """Return the body and the headers of a 401, without the parts that always differ."""
     problem = assert_problem(response, 401)
     headers = {k: v for k, v in response.headers if k != "X-Request-ID"}
     return {k: v for k, v in problem.items() if k != "request_id"}, headers
 
 
 def part(data):
-    """A part of a JWT."""
+    """Return data as a part of a JWT."""
     data = data if isinstance(data, bytes) else orjson.dumps(data)
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 @pytest.fixture
 def gardener(app):
-    """A client that is signed in as gardener with HTTP Basic."""
+    """Return a client that is signed in as gardener with HTTP Basic."""
     return hire(app, "gardener")
 
 
 @pytest.fixture
 def pair(gardener, stranger):
-    """The tokens of a session of gardener's."""
+    """Return the tokens of a session of gardener."""
     return sign_in(stranger).json
 
 
@@ -95,7 +95,7 @@ def token(pair):
 
 @pytest.fixture
 def forge(app, token):
-    """Sign what the token says anew, with changes; None takes a claim away."""
+    """Return a function that signs the token again with changes; None removes a claim."""
     ours = app.config["JWT_SECRET_KEY"]
     true = jwt.decode(token, OctKey.import_key(ours))
 
@@ -112,7 +112,7 @@ def forge(app, token):
 
 @pytest.fixture
 def refused(stranger):
-    """Assert that a token is refused as if there were none, to read and to refresh."""
+    """Return a function that asserts that a token is refused like a missing one."""
 
     def refused(token):
         for verb, address in (("GET", SESSIONS), ("POST", REFRESHING)):
@@ -124,7 +124,7 @@ def refused(stranger):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock that caches go by, which stands still until it is moved."""
+    """Stop the clock of the caches; return a function that moves it forward."""
     reading = [time.monotonic()]
     monkeypatch.setattr(time, "monotonic", lambda: reading[0])
 
@@ -136,7 +136,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def verified(monkeypatch):
-    """The hashes that passwords are held against from now on."""
+    """Return a list of the hashes that passwords are verified against from now on."""
     seen = []
 
     class Watched(PasswordHasher):
@@ -150,12 +150,12 @@ def verified(monkeypatch):
 
 @pytest.fixture
 def statements(app):
-    """What the database is asked from now on."""
+    """Yield a list of the statements that the database receives from now on."""
     with asked(app) as seen:
         yield seen
 
 
-# Tokens that are not what they should be
+# Invalid tokens
 
 
 def test_a_token_that_is_signed_by_us_works(stranger, forge):
@@ -190,7 +190,7 @@ def test_a_token_that_is_signed_by_us_works(stranger, forge):
     ],
     ids=lambda token: ascii(token[:30]),
 )
-def test_what_is_no_token_is_refused(refused, token):
+def test_malformed_tokens_are_refused(refused, token):
     refused(token)
 
 
@@ -217,7 +217,7 @@ def test_a_token_that_was_cut_off_is_refused(refused, token):
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256"])
-def test_a_token_that_nobody_signed_is_refused(refused, token, algorithm):
+def test_an_unsigned_token_is_refused(refused, token, algorithm):
     payload, signature = token.split(".")[1:]
     for kind in (ACCESS, REFRESH):
         header = part({"alg": algorithm, "typ": kind})
@@ -228,7 +228,7 @@ def test_a_token_that_nobody_signed_is_refused(refused, token, algorithm):
 
 
 @pytest.mark.parametrize("kid", ["as it was", None])
-def test_a_token_that_another_key_signed_is_refused(refused, forge, kid):
+def test_a_token_signed_with_another_key_is_refused(refused, forge, kid):
     header = {} if kid else {"kid": None}
     for secret in ("another key, as long as ours is and longer", "x" * 64):
         refused(forge(secret, header))
@@ -240,7 +240,7 @@ def test_a_token_of_another_algorithm_is_refused(refused, forge, algorithm):
 
 
 @pytest.mark.parametrize("kind", [None, "JWT", "at", "jwt+at", REFRESH, ""])
-def test_a_token_of_another_type_opens_nothing(stranger, forge, kind):
+def test_a_token_of_another_type_is_refused(stranger, forge, kind):
     answer = stranger.get(SESSIONS, headers=bearer(forge(header={"typ": kind})))
     assert refusal(answer) == refusal(stranger.get(SESSIONS))
 
@@ -250,13 +250,15 @@ def test_a_token_of_another_type_opens_nothing(stranger, forge, kind):
     "claim, value",
     [(claim, None) for claim in ("iss", "aud", "sub", "sid", "iat", "exp")]
     + [("exp", value) for value in (0, -1, "tomorrow", [2**40])]
-    + [("iss", value) for value in ("somebody", "", ["myapp"])]
+    + [("iss", value) for value in ("another", "", ["myapp"])]
     + [("aud", value) for value in ("refresh", "", [], ["refresh"])]
     + [("sid", value) for value in ("1", 1.0, True, [1], {}, "", 0, -1, 2**62)]
     + [("iat", 2**40), ("nbf", 2**40), ("nbf", "now")],
     ids=ascii,
 )
-def test_a_token_that_claims_otherwise_is_refused(refused, forge, kind, claim, value):
+def test_a_token_with_missing_or_wrong_claims_is_refused(
+    refused, forge, kind, claim, value
+):
     refused(forge(header={"typ": kind}, serial=1, **{claim: value}))
 
 
@@ -267,7 +269,7 @@ def test_an_expired_token_is_refused(stranger, refused, forge):
     assert stranger.get(SESSIONS, headers=bearer(fresh)).status_code == 200
 
 
-def test_a_token_that_worked_expires_all_the_same(stranger, token, monkeypatch):
+def test_a_cached_token_expires(stranger, token, monkeypatch):
     began = time.time()
     later = [15 * 60 - 10, 15 * 60 + 1]
     assert stranger.get(SESSIONS, headers=bearer(token)).status_code == 200
@@ -277,7 +279,9 @@ def test_a_token_that_worked_expires_all_the_same(stranger, token, monkeypatch):
     refusal(stranger.get(SESSIONS, headers=bearer(token)))
 
 
-def test_a_session_that_is_over_ends_its_tokens(app, stranger, refused, pair, clock):
+def test_the_tokens_of_an_expired_session_are_refused(
+    app, stranger, refused, pair, clock
+):
     assert (
         stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
     )
@@ -293,7 +297,7 @@ def test_a_session_that_is_over_ends_its_tokens(app, stranger, refused, pair, cl
 
 @pytest.fixture
 def restart(app, monkeypatch):
-    """Let the service start anew with other settings."""
+    """Return a function that restarts the authentication with other settings."""
 
     def restart(**settings):
         before = app.extensions["guard"]
@@ -304,7 +308,7 @@ def restart(app, monkeypatch):
     return restart
 
 
-def test_tokens_of_a_former_key_hold_good_until_they_die(
+def test_tokens_of_a_former_key_stay_valid_until_they_expire(
     app, stranger, refused, pair, restart
 ):
     former = app.config["JWT_SECRET_KEY"]
@@ -312,14 +316,14 @@ def test_tokens_of_a_former_key_hold_good_until_they_die(
     access, first = bearer(pair["access_token"]), bearer(pair["refresh_token"])
     assert stranger.get(SESSIONS, headers=access).status_code == 200
     renewed = stranger.post(REFRESHING, headers=first).json
-    # What is signed from now on is signed by the new key, and needs no other.
+    # New tokens are signed with the new key, and do not need the former one.
     restart(JWT_FORMER_SECRET_KEYS=[])
     fresh = bearer(renewed["access_token"])
     assert stranger.get(SESSIONS, headers=fresh).status_code == 200
     refused(pair["access_token"])
 
 
-def test_tokens_of_a_key_that_is_gone_are_refused(stranger, refused, pair, restart):
+def test_tokens_of_a_removed_key_are_refused(stranger, refused, pair, restart):
     restart(JWT_SECRET_KEY="n" * 32)
     refused(pair["access_token"])
     refused(pair["refresh_token"])
@@ -332,12 +336,12 @@ def test_tokens_of_another_deployment_are_refused(refused, pair, restart):
     refused(pair["refresh_token"])
 
 
-# What it costs
+# Cost
 
 
 @pytest.mark.parametrize("way", ["Basic", "Bearer"])
 @pytest.mark.parametrize("address", [ACCOUNT, "a gadget"])
-def test_who_is_calling_is_known_without_a_hash_and_without_a_query(
+def test_authentication_costs_no_hash_and_no_query_within_a_second(
     gardener, token, way, address, clock, verified, statements
 ):
     if address != ACCOUNT:
@@ -351,9 +355,9 @@ def test_who_is_calling_is_known_without_a_hash_and_without_a_query(
 
     cost()
     del verified[:]
-    assert cost() == 1  # the verb's own
+    assert cost() == 1  # the statement of the endpoint
     clock(1)
-    assert cost() == 2  # after a second the account is looked at anew
+    assert cost() == 2  # after a second the account is read again
     assert cost() == 1
     assert verified == []
 
@@ -368,7 +372,7 @@ def test_a_password_is_hashed_again_after_five_minutes(app, gardener, clock, ver
     assert counts == [1, 1, 2]
 
 
-# When something changes
+# Changes of accounts
 
 
 def change_password(gardener, admin, url):
@@ -398,7 +402,7 @@ ENDS = (change_password, be_given_a_password, be_blocked, be_deleted, delete_one
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_what_ends_an_account_or_its_password_ends_its_sessions(
+def test_a_new_password_a_block_and_a_deletion_end_all_sessions(
     gardener, admin, stranger, refused, pair, end
 ):
     url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
@@ -424,7 +428,7 @@ def test_sessions_from_before_a_block_stay_ended_after_it(
     assert sign_in(stranger).status_code == 200
 
 
-def test_another_role_is_felt_in_a_session_that_goes_on(gardener, admin, token):
+def test_another_role_takes_effect_in_existing_sessions(gardener, admin, token):
     url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
     for role, status in (("admin", 200), ("manager", 403)):
         admin.patch(url, json={"role": role})
@@ -432,7 +436,7 @@ def test_another_role_is_felt_in_a_session_that_goes_on(gardener, admin, token):
         assert gardener.get(USERS, headers=bearer(token)).status_code == status
 
 
-def test_every_process_feels_it_within_a_second_without_redis(uri):
+def test_changes_reach_every_process_within_a_second_without_redis(uri):
     names = ("renamed", "password", "blocked", "deleted", "demoted", "left")
     with running(uri) as here, running(uri) as there:
         admin, stranger = hire(here, "chief", "admin"), there.test_client()
@@ -476,9 +480,7 @@ def change_password_of(app, username):
     return change_password(client, None, None)
 
 
-def test_of_two_that_refresh_at_once_one_gets_a_pair_and_the_session_ends(
-    uri, redis_url
-):
+def test_of_two_concurrent_refreshes_one_succeeds_and_the_session_ends(uri, redis_url):
     with running(uri, redis_url) as app:
         gardener = hire(app, "gardener")
         pair = sign_in(app.test_client()).json
@@ -491,9 +493,7 @@ def test_of_two_that_refresh_at_once_one_gets_a_pair_and_the_session_ends(
         assert gardener.get("/api/v1/auth/sessions").json["items"] == []
 
 
-def test_without_redis_people_come_in_and_are_sent_away(
-    app, admin, gardener, stranger, refused
-):
+def test_sessions_work_and_end_without_redis(app, admin, gardener, stranger, refused):
     app.config["REDIS_URL"] = "unix:///nowhere"
     redis_store.init_app(app)
     pair = sign_in(stranger).json
@@ -513,7 +513,7 @@ WEAK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 @pytest.fixture
 def veteran(app):
-    """A client of an account whose password was hashed long ago."""
+    """Return a client of an account whose password hash has weak parameters."""
     client = hire(app, "veteran")
     with app.app_context(), unit_of_work():
         long_ago = now().replace(year=2020)
@@ -525,7 +525,7 @@ def veteran(app):
     return client
 
 
-def test_a_hash_of_older_parameters_is_renewed_and_nobody_notices(
+def test_a_hash_of_older_parameters_is_renewed_without_a_visible_change(
     admin, veteran, verified
 ):
     (listed,) = admin.get(f"{USERS}?username=veteran").json["items"]
@@ -533,7 +533,7 @@ def test_a_hash_of_older_parameters_is_renewed_and_nobody_notices(
     del verified[:]
     for _ in range(3):
         assert veteran.get(ACCOUNT).status_code == 200
-    weak, strong = map(extract_parameters, verified)  # and then it is remembered
+    weak, strong = map(extract_parameters, verified)  # then the password is cached
     assert weak == extract_parameters(WEAK.hash(""))
     assert strong == extract_parameters(passwords.hasher.hash(""))
     after = admin.get(listed["url"])
@@ -551,7 +551,7 @@ def test_a_wrong_password_renews_no_hash(app, veteran, verified):
 def test_a_renewed_hash_does_not_bring_an_old_password_back(app, veteran, clock):
     wrong = {"Authorization": basic("veteran", "a wrong password")}
     new = {"Authorization": basic("veteran", NEW_PASSWORD)}
-    refusal(veteran.get(ACCOUNT, headers=wrong))  # from now on the account is known
+    refusal(veteran.get(ACCOUNT, headers=wrong))  # now the account is cached
     with app.app_context(), unit_of_work():  # as another process does it
         sql.session.execute(
             sql.update(User)

@@ -1,4 +1,4 @@
-// Swagger UI over the document that the page names. It stores nothing and asks no other host.
+// Swagger UI for the document that the page names. It stores nothing and loads no other host.
 const { spec, expansion } = document.body.dataset;
 SwaggerUIBundle({
   url: spec,
@@ -13,7 +13,7 @@ SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
 });
 
-// Swagger UI has dark colours, and leaves it to the page when to show them.
+// Swagger UI has a dark theme, which the page has to switch on.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
 dark.addEventListener("change", paint);
