@@ -92,7 +92,9 @@ def reference():
     Run it after a change of a setting or of a command's help.
     """
     for path, text in pages().items():
-        (repository.ROOT / path).write_text(text, encoding="utf-8")
+        file = repository.ROOT / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
         click.echo(path)
 
 

@@ -23,8 +23,10 @@ ABSENT = {f"{PACKAGE}/books", *(f"{PACKAGE}/{name}" for name in EXAMPLES), *DATA
 TREE = re.compile(r"^## Project structure\n+```text\n(.*?)^```", re.DOTALL | re.M)
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.M)
 CODE = re.compile(r"`([^`\n]+)`")
-FOLDERS = rf"(?:{PACKAGE}|tools|tests|deploy|docs|bench|clients|migrations|\.github)/"
-PATH = re.compile(rf"{FOLDERS}[\w./-]*|[\w.]+\.(?:py|ini|md|toml)|Procfile(?:\.dev)?")
+FOLDERS = "tools|tests|deploy|docs|bench|clients|data|migrations|[.]github|[.]ci"
+PATH = re.compile(
+    rf"(?:{PACKAGE}|{FOLDERS})/[\w./-]*|[\w.]+\.(?:py|ini|md|toml)|Procfile(?:\.dev)?"
+)
 LINK = re.compile(r"\]\(([^)\s]*)\)")
 HEADING = re.compile(r"^#+ (.*)", re.M)
 WORDS = re.compile(r"\b(nobody|somebody|whoever|whomever|(?<!-)anew)\b", re.I)

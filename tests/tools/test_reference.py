@@ -30,7 +30,6 @@ def test_a_page_says_what_the_code_says(app, page):
 
 def test_the_command_writes_the_pages(app, tmp_path, monkeypatch):
     monkeypatch.setattr(repository, "ROOT", tmp_path)
-    (tmp_path / "docs").mkdir()
     result = app.test_cli_runner().invoke(args=["reference"])
     assert result.output.split() == list(PAGES)
     for page in PAGES:
