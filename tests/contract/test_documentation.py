@@ -192,6 +192,15 @@ def test_every_command_of_flask_and_make_that_a_page_mentions_exists(app):
             assert words[1] in known[words[0]], code
 
 
+def test_the_messages_of_move_db_are_as_its_page_quotes_them():
+    page = text_of(ROOT / "docs/databases.md")
+    table = page.partition("### Errors")[2].partition("###")[0]
+    messages = re.findall(r"^\| `([^`]+)` \|", table, re.M)
+    source = text_of(ROOT / PACKAGE / "ops/copy_database.py")
+    assert len(messages) > 10
+    assert [message for message in messages if message not in source] == []
+
+
 # Decisions
 
 
