@@ -1254,9 +1254,9 @@ def test_what_is_no_document_is_an_error_of_one_line(data, words):
 
 
 @pytest.fixture
-def flask(app):
+def flask(project_app):
     """Run `flask openapi` with these arguments."""
-    runner = app.test_cli_runner()
+    runner = project_app.test_cli_runner()
     return lambda *args, **options: runner.invoke(args=["openapi", *args], **options)
 
 
