@@ -1,6 +1,7 @@
 """The commands in README.md, docs/tour.md and docs/features.md, run on a new service.
 
-`make tour` writes what they answer into the pages; tests compare it with the pages.
+`make tour` writes what they answer into the pages; tests/documents and tests/template
+compare it with the pages.
 """
 
 import os
