@@ -42,7 +42,7 @@ documents: .venv/dev clients/node_modules  ## show the documents to linters and 
 template: .venv/dev  ## rename, strip and extend a clone of the project, and test it there
 	$(BIN)/pytest tests/template $(ARGS)
 
-tour: .venv/dev  ## run the tour and write its answers into the README
+tour: .venv/dev  ## run the commands in README and docs, and write their answers there
 	$(BIN)/python tests/support/readme_transcript.py
 
 bench: .venv-bench/done  ## the service beside its peers; ARGS="--only ours,limit --rounds 3"

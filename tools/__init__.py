@@ -1,6 +1,6 @@
 """Commands for developers. They are in the repository, and on no server."""
 
-from . import remove_examples, rename_project
+from . import reference, remove_examples, rename_project
 from .development import commands as development
 from .new_feature import command as new_feature
 
@@ -10,4 +10,5 @@ def init_app(app):
     app.cli.add_command(new_feature.new_feature)
     app.cli.add_command(rename_project.rename_project)
     app.cli.add_command(remove_examples.remove_examples)
+    app.cli.add_command(reference.reference)
     development.init_app(app)

@@ -43,8 +43,9 @@ def remove_examples():
 
     Deletes their folders, their lines in FEATURES, in tests/authorization.txt, in
     .importlinter and in the README's map, and their demo data. Writes a migration that
-    drops their tables, and updates openapi.json. The git tree must be clean. Examples that
-    are already deleted are skipped. If an error occurs, nothing is changed.
+    drops their tables, and updates openapi.json and the pages of `flask reference`. The git
+    tree must be clean. Examples that are already deleted are skipped. If an error occurs,
+    nothing is changed.
     """
     root = repository.ROOT
     migration = remove(root)
@@ -109,7 +110,7 @@ def dependents(root):
 
 
 def rewrite_generated(root):
-    """Write the migration and openapi.json of the project at `root` as it is now.
+    """Write the migration, openapi.json and the generated pages of the project at `root`.
 
     Return the path of the migration, or None if there are no tables to drop. Raise
     ClickException if the application does not start, or if the migration would do more.
@@ -120,6 +121,7 @@ def rewrite_generated(root):
         flask(root, instance, "db", "upgrade")
         flask(root, instance, "db", "migrate", "--message", MESSAGE)
         (root / "openapi.json").write_bytes(flask(root, instance, "openapi"))
+        flask(root, instance, "reference")
     migration = git(
         root, "ls-files", "--others", "--exclude-standard", "migrations/versions"
     )

@@ -1,3 +1,3 @@
 """Settings of the audit trail."""
 
-AUDIT_DAYS = 365  # days after which a line of the audit trail is deleted; 0: never
+AUDIT_DAYS = 365  # days until a line of the audit trail is deleted; 0: never

@@ -2,9 +2,8 @@
 
 import os
 
-MAX_IMPORT_BYTES = 256 * 1024 * 1024  # bytes of a file of devices
-IMPORTS_FOLDER = None  # holds files until they are imported; every host must reach it;
-# None: the folder `imports` in the instance folder
+MAX_IMPORT_BYTES = 256 * 1024 * 1024  # bytes of an uploaded file
+IMPORTS_FOLDER = None  # uploads, shared by all hosts; by default in `instance/`
 
 
 def complete(app):

@@ -1,3 +1,3 @@
 """Settings of heartbeats."""
 
-PRESENCE_TTL = 300  # seconds without a heartbeat until a device counts as away
+PRESENCE_TTL = 300  # seconds without a heartbeat until a device counts as offline

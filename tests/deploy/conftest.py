@@ -1,4 +1,4 @@
-"""A server that is as the README's chapter makes it, and releases that are put there."""
+"""A server that is as the chapter in docs/deploy.md makes it, and releases put there."""
 
 import os
 import re
@@ -38,7 +38,7 @@ class Server:
         self.machine = machine
         self.checkout = folder / "checkout"
         self.certificate = folder / "certificate"
-        self.chapter = CHAPTER.search((ROOT / "README.md").read_text())[1]
+        self.chapter = CHAPTER.search((ROOT / "docs/deploy.md").read_text())[1]
         self._path = f"{folder / 'bin'}:{os.environ['PATH']}"
         facts = {"name": NAME, "address": machine.address, "key": machine.key}
         (folder / "ssh_config").write_text(CONFIGURATION.format(folder=folder, **facts))
@@ -96,7 +96,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A Server on which the README's chapter has been followed to its end."""
+    """A Server on which the commands of the chapter have run."""
     with machine(os.environ.get("SUITE", "bookworm")) as made:
         found = Server(made, tmp_path_factory.mktemp("deploy"))
         try:

@@ -1,5 +1,5 @@
-"""The server that the README's chapter makes: what nginx lets through, what systemd keeps
-alive, what is written down, and that a backup comes back."""
+"""The server that the chapter in docs/deploy.md makes: what nginx lets through, what
+systemd keeps alive, what is written down, and that a backup comes back."""
 
 import json
 import re

@@ -1,11 +1,11 @@
-"""The README's tour: its commands answer what the page shows."""
+"""The README and the tour: their commands answer what the pages show."""
 
 import shutil
 
 import pytest
 
 from myapp import FEATURES
-from support.readme_transcript import README, rewritten
+from support.readme_transcript import README, TOUR, rewritten
 from tools.remove_examples import EXAMPLES
 
 pytestmark = [
@@ -17,6 +17,6 @@ pytestmark = [
 ]
 
 
-def test_the_tour_answers_what_the_readme_says():
-    page = README.read_text()
-    assert rewritten(page) == page
+def test_the_commands_answer_what_the_readme_and_the_tour_show():
+    texts = [page.read_text() for page in (README, TOUR)]
+    assert rewritten(texts) == texts

@@ -1,8 +1,7 @@
-"""The README's tour, and its first feature: the commands run against a fresh service, and
-what they answer.
+"""The commands in README.md, docs/tour.md and docs/features.md, run on a new service.
 
-`make tour` writes the answers into the page; tests/documents and tests/template hold the
-page to them.
+`make tour` writes what they answer into the pages; tests/documents and tests/template
+compare it with the pages.
 """
 
 import os
@@ -21,7 +20,9 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+README, TOUR, GUIDE = (
+    ROOT / path for path in ("README.md", "docs/tour.md", "docs/features.md")
+)
 ADDRESS = "127.0.0.1:5000"
 FIRST_FEATURE = re.compile(r"^## Your first feature\n.*?(?=^## )", re.DOTALL | re.M)
 CODE = re.compile(r"(?<=```python\n).*?(?=```)", re.DOTALL)
@@ -118,15 +119,18 @@ def shown(command, answer):
     return f"$ {command}\n" + (f"{answer}\n" if answer else "")
 
 
-def rewritten(page):
-    """The page with today's answers in its tour."""
-    first = FIRST_FEATURE.search(page)[0]
-    before, after = page.split(first)
+def rewritten(texts):
+    """The texts of pages with what their commands answer today, one page after the other on
+    one service. Each page has a shell of its own."""
     with tempfile.TemporaryDirectory(prefix="tour-") as instance:
         with service(ROOT, instance) as address:
-            told = iter(played(BLOCK.findall(before + after), ROOT, address))
-    before, after = (BLOCK.sub(lambda _: next(told), part) for part in (before, after))
-    return before + first + after
+            return [with_answers(text, address) for text in texts]
+
+
+def with_answers(text, address):
+    """The text of a page with what its commands answer now."""
+    answers = iter(played(BLOCK.findall(text), ROOT, address))
+    return BLOCK.sub(lambda _: next(answers), text)
 
 
 def with_first_feature(page):
@@ -154,4 +158,7 @@ def with_first_feature(page):
 
 
 if __name__ == "__main__":
-    README.write_text(with_first_feature(rewritten(README.read_text())))
+    pages = README, TOUR
+    for page, text in zip(pages, rewritten([page.read_text() for page in pages])):
+        page.write_text(text)
+    GUIDE.write_text(with_first_feature(GUIDE.read_text()))

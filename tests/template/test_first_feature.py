@@ -1,9 +1,9 @@
-"""The README's first feature: its commands write and answer what the page shows."""
+"""The first feature of docs/features.md: its commands write what the page shows."""
 
 import pytest
 
 from myapp import FEATURES
-from support.readme_transcript import README, with_first_feature
+from support.readme_transcript import GUIDE, with_first_feature
 
 pytestmark = pytest.mark.skipif(
     "books" in {feature.name for feature in FEATURES},
@@ -11,6 +11,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_first_feature_is_written_and_answers_as_the_readme_says():
-    page = README.read_text()
+def test_the_first_feature_is_written_and_answers_as_the_page_says():
+    page = GUIDE.read_text()
     assert with_first_feature(page) == page

@@ -71,6 +71,13 @@ def test_the_document_is_up_to_date(removed):
 
 
 @pytest.mark.no_database
+def test_the_generated_pages_are_up_to_date(removed):
+    removed.flask("reference")
+    assert removed.run("git", "diff", "--name-only") == ""
+    assert "export-devices" not in (removed.folder / "docs/commands.md").read_text()
+
+
+@pytest.mark.no_database
 def test_the_command_says_what_is_left_to_do(removed):
     assert "The examples are removed: " in removed.output
     assert "drops their tables: flask deploy" in removed.output
