@@ -1,6 +1,6 @@
 """A feature is a folder: the examples are deleted by hand, and the other tests pass.
 
-The steps are those of the README, under "Undoing it".
+The steps are those of docs/features.md, under "Remove a feature".
 """
 
 import pytest
@@ -26,4 +26,5 @@ def test_the_tests_of_a_project_without_the_examples_pass(tmp_path):
     clone.flask("db", "migrate", "--message", "Drop the tables of the examples")
     document = clone.flask("openapi")
     (clone.folder / "openapi.json").write_text(document, encoding="utf-8")
+    clone.flask("reference")
     clone.test()
