@@ -47,7 +47,7 @@ def app(furnished):
 
 @pytest.fixture
 def client(furnished):
-    """A user who may do everything: here not permissions are tried."""
+    """A client that may do everything, so that permissions do not matter."""
     return furnished.client
 
 

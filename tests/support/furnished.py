@@ -1,7 +1,9 @@
 """A service with a record of each kind, made once for the tests of a module.
 
-Nothing is committed: what is made stands in a transaction that the end of the module rolls
-back, and each test runs in a savepoint of it. A module opts in with an `app` of its own:
+Nothing is committed: the records stand in a transaction that is rolled back after the
+module, and each test runs in a savepoint of it. While it is open, no other connection can
+write to the shared SQLite database: a test that commits there belongs in another module.
+A module opts in with an `app` of its own:
 
     @pytest.fixture
     def app(furnished):
@@ -21,7 +23,7 @@ from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql
 from support.discovery import API, POSTS, Things
 
-# What is unique in records as their examples have it; a test may make such a one.
+# New names for records whose name is unique, so that a test can create their examples.
 RENAMED = {
     f"{API}/roles/": {"title": "inspector"},
     f"{API}/users/": {"username": "carpenter"},
@@ -32,8 +34,6 @@ for n, key in ipairs(KEYS) do
   redis.call('RESTORE', key, ARGV[2 * n - 1], ARGV[2 * n])
 end
 """
-
-
 TABLES = [table.select() for table in sql.metadata.sorted_tables]
 
 
@@ -59,8 +59,10 @@ def stored(app):
 
 @contextmanager
 def go_back(app, redis_state):
-    """Undo at the end what happens inside, within a transaction that is rolled back later.
-    `redis_state`: what Redis holds at the begin."""
+    """Undo at the end what happens inside; for use within `roll_back`.
+
+    `redis_state`: what Redis is to hold at the beginning.
+    """
     settings = dict(app.config)
     use_shared(app)
     redis_state.restore()
@@ -75,8 +77,11 @@ def go_back(app, redis_state):
 
 
 class Furnished(NamedTuple):
-    """A service; `client`: a user who may do everything and is not the last such one;
-    `things`: a record of each kind, which `client` has made."""
+    """An application with records.
+
+    `client`: signed in as a user who may do everything, and who is not the last admin.
+    `things`: a record of each kind, which `client` has created.
+    """
 
     app: Flask
     client: FlaskClient
@@ -95,16 +100,13 @@ def module_furnished(shared_app):
         with go_back(shared_app, redis_state):
             for path in things.ids.keys() & POSTS.keys():
                 again = client.post(things.address(path), **things.sent(POSTS[path]))
-                assert again.status_code in (
-                    201,
-                    202,
-                ), f"Give {path} a place in RENAMED."
+                assert again.status_code < 300, f"Give {path} a place in RENAMED."
         yield Furnished(shared_app, client, things), redis_state
 
 
 @pytest.fixture
 def furnished(module_furnished):
-    """A Furnished, which is for each test of the module as if it were new."""
+    """Return the Furnished of the module, and undo after the test what it did."""
     (app, client, things), redis_state = module_furnished
     with go_back(app, redis_state):
         yield Furnished(app, client, things.copy())

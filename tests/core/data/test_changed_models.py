@@ -213,7 +213,8 @@ def test_what_nobody_knows_is_asked_for(project):
     wanted = "make it optional(…), or write a server_default into the migration."
     told, file = new_migration(project)
     assert (
-        f"sample_gadgets.floor is required, but existing rows have no value for it: {wanted}"
+        "sample_gadgets.floor is required, but existing rows have no value for it: "
+        f"{wanted}"
         in told
     )
     with project.app.app_context():
