@@ -214,8 +214,7 @@ def test_what_nobody_knows_is_asked_for(project):
     told, file = new_migration(project)
     assert (
         "sample_gadgets.floor is required, but existing rows have no value for it: "
-        f"{wanted}"
-        in told
+        f"{wanted}" in told
     )
     with project.app.app_context():
         before = migrated()
