@@ -40,7 +40,7 @@ def sweeps() -> dict[str, Any]:
 
 
 class Clock(clock.Scheduler):
-    """Celery's scheduler, with the schedule in memory and a heartbeat in Redis."""
+    """Celery's scheduler, with the schedule in memory and a liveness signal in Redis."""
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         tell_systemd()

@@ -1,4 +1,4 @@
-"""`flask worker` and `flask beat`, and their heartbeats."""
+"""`flask worker` and `flask beat`, and their liveness signals."""
 
 import logging
 import os
@@ -20,8 +20,8 @@ from ..processes import die_with_parent
 from .schedule import CLOCK, Clock, tell_systemd
 from .task import log
 
-PULSE = 2  # seconds between two heartbeats of a worker
-SILENCE = 10  # seconds without a heartbeat until a worker counts as gone
+PULSE = 2  # seconds between two liveness signals of a worker
+SILENCE = 10  # seconds without one until a worker counts as gone
 WORKERS = "workers"  # sorted set in Redis: each worker, and when it counts as gone
 
 
@@ -44,7 +44,7 @@ def check_beat() -> str:
 
 
 class Pulse(bootsteps.StartStopStep):
-    """The heartbeat of a worker, sent from the loop that receives messages."""
+    """The liveness signal of a worker, sent from the loop that receives messages."""
 
     requires = {"celery.worker.components:Timer"}
 
