@@ -40,7 +40,7 @@ documents: .venv/dev clients/node_modules  ## show the documents to linters and 
 	$(BIN)/pytest tests/documents $(ARGS)
 
 template: .venv/dev  ## rename, strip and extend a clone of the project, and test it there
-	$(BIN)/pytest tests/template $(ARGS)
+	$(BIN)/pytest tests/template --numprocesses 2 --dist loadfile $(ARGS)
 
 tour: .venv/dev  ## run the commands in README and docs, and write their answers there
 	$(BIN)/python tests/support/readme_transcript.py
