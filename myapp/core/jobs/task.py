@@ -86,7 +86,7 @@ def task(function: Callable[P, R_co]) -> TaskFunction[P, R_co]:
 
 
 def named(function: Callable[..., Any]) -> str:
-    """Return the name of a task: `users.purge` for `purge` in myapp/users/tasks.py.
+    """Return the name of a task: `users.purge` for `purge` of the feature `users`.
 
     The first part is the feature, or for a task of `core` its module.
     """
