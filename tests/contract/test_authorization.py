@@ -1,8 +1,8 @@
-"""Who may do what: every verb of every address, tried as everybody.
+"""Permissions: every method of every address, tried by every kind of account.
 
-What is expected stands in authorization.txt, a table for people to read. The addresses
-come from the application itself, so that none can be forgotten; a slice like most is held
-to the rows that are for any slice of its kind. The sample features have a table of their
+The expected results are in authorization.txt, a table for people to read. The addresses
+come from the application itself, so that none can be forgotten. A conventional feature
+follows the rows for any feature of its kind. The sample features have a table of their
 own.
 """
 
@@ -58,7 +58,7 @@ ABOUT = {"about owner's": "owner", "about neighbour's": "neighbour"}  # cases
 
 
 class Row(NamedTuple):
-    """A row of the table; `outcomes`: {who: what they get}."""
+    """A row of the table; `outcomes`: {account: expected result}."""
 
     verb: str
     path: str
@@ -71,18 +71,18 @@ class Row(NamedTuple):
 
     @property
     def guarded(self):
-        """Whether it asks for an Authorization header."""
+        """Return True if the address requires an Authorization header."""
         return self.outcomes["nobody"] == "401" and self.path != "auth/login"
 
     def fits(self, verb, path):
-        """Whether this row is about that verb of that route."""
+        """Return True if this row describes that method of that route."""
         # A star is for one part of a path, so it has as many slashes as the route.
         alike = self.path.count("/") == path.count("/")
         return self.verb == verb and alike and fnmatchcase(path, self.path)
 
 
 def rows(text):
-    """The rows of the table."""
+    """Yield the rows of the table."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     _address, *columns = re.split("  +", lines.pop(0).strip())
     for line in lines:
@@ -96,13 +96,15 @@ def rows(text):
 
 
 def relative(path):
-    """The path as the table has it: without the prefix."""
+    """Return the path as the table writes it: without the prefix."""
     return path.removeprefix(f"{API}/")
 
 
 def expanded(rows):
-    """The rows, and in the place of each that is for any slice one for each slice of that
-    kind which has none of its own."""
+    """Yield the rows; replace each row for any feature by one for each feature of its kind.
+
+    A feature that has a row of its own for that address keeps it.
+    """
     for row in rows:
         if "<" not in row.path:
             yield row
@@ -120,14 +122,13 @@ def expanded(rows):
 
 
 def kind_of(collection):
-    """The address of a collection as the table has it for all of its kind."""
+    """Return the address by which the table names every collection of this kind."""
     root = "<owned>/" if is_owned(collection.model) else "<open>/"
     return f"{root}{{its id}}/<below>/" if collection.parent else root
 
 
 def of_owners(collection):
-    """Which of its things' properties refer to things that have an owner, and where those
-    are."""
+    """Return the properties that refer to owned records: {name: their collection}."""
     return {
         name: relative(HOME[other].path)
         for name, other in references_of(collection.model).items()
@@ -178,7 +179,7 @@ def test_every_permission_is_in_the_table():
 
 
 class Person(NamedTuple):
-    """Somebody, and what they send to sign in: {way: Authorization}."""
+    """An account and its credentials: {way to sign in: Authorization header}."""
 
     id: int | None
     name: str
@@ -189,7 +190,7 @@ NOBODY = Person(None, "nobody", {"nothing": None})
 
 
 class House:
-    """The people that every test needs, and things of theirs: made once for the module.
+    """The accounts that every test needs, and their records; created once for the module.
 
     `people`: by name. `made`: the Things of two of them.
     """
@@ -226,7 +227,7 @@ class House:
             users["deleted"].delete()
 
     def _furnished(self, name):
-        """A thing of each kind for one of the people."""
+        """Create a record of each kind for one of the accounts."""
         things = Things(signed_in(self.app, self.people[name]))
         for collection in MADE_BY_ALL:
             things.id_in(collection.path)
@@ -234,12 +235,15 @@ class House:
 
 
 class World:
-    """The people of a House, and things of theirs, for one row of the table.
+    """The accounts of a House, and their records, for one row of the table.
 
-    `people`: by name; also those whom only this row needs.
-    `ids`: of the one thing that each address with an id is about.
-    `things`: what each collection holds, {id: its owner's id, or None}.
-    A case may change these, the `ways` to sign in, and what is `more` in a body.
+    `people`: by name; also those that only this row needs.
+
+    `ids`: the id of the record that each address with an id is about.
+
+    `things`: the records of each collection, {id: its owner's id, or None}.
+
+    A case may change these, the `ways` to sign in, and `more`, properties of the body.
     """
 
     def __init__(self, house, row):
@@ -273,7 +277,7 @@ class World:
                 self.people[user.username] = new_person(user, session)
 
     def _look_around(self):
-        """What there is to see."""
+        """Store the records that each collection contains."""
 
         def kept(model, owner=sql.null(), *where):
             found = sql.session.execute(sql.select(model.id, owner).where(*where))
@@ -297,7 +301,7 @@ class World:
         self.ids["audit/"] = min(self.things["audit/"])
 
     def address(self, path):
-        """Where a client finds the thing of this path."""
+        """Return the address of the record at this path."""
         if path == "/docs/{stamp}/{name}":
             return "/docs/any/docs.js"
 
@@ -310,7 +314,7 @@ class World:
         return path if path.startswith("/") else f"{API}/{path}"
 
     def sent(self, verb, path, person, way):
-        """A body that is valid here, as the client sends it."""
+        """Return a valid body as keyword arguments of the test client."""
         if path == "auth/login":
             return {"json": {"username": person.name, "password": SHARED_PASSWORD}}
         known = KNOWN.get((verb, path))
@@ -324,7 +328,7 @@ class World:
         return whose.sent(known, **self.more)
 
     def _things_of(self, person, way):
-        """The Things of somebody who may come in that way, or None."""
+        """Return the Things of an account, or None if it cannot sign in that way."""
         if way not in person.ways or person is NOBODY:
             return None
         client = signed_in(self.app, person, way)
@@ -332,9 +336,9 @@ class World:
         return Things(client) if may_come_in else None
 
     def ask(self, verb, path, person, way, felt=True):
-        """The response to this person, who signs in that way.
+        """Return the response to this account, which signs in that way.
 
-        `felt`: as if a second had passed, for which an account is taken to be as it was.
+        `felt`: clear the cache of accounts first, as if a second had passed.
         """
         if felt:
             self.app.extensions["guard"].accounts.clear()
@@ -350,14 +354,14 @@ class World:
 
     @contextmanager
     def undone(self):
-        """What happens inside has not happened in the database afterwards."""
+        """Roll back the changes to the database that the block makes."""
         with self.app.app_context():
             savepoint = sql.engines[None].begin_nested()
         yield
         savepoint.rollback()
 
     def outcome(self, verb, path, person, way):
-        """What this person gets, as the table says it."""
+        """Return the result for this account, in the words of the table."""
         with self.undone():
             response = self.ask(verb, path, person, way)
         if verb == "GET" and way in ("nothing", self.ways[0]):
@@ -388,7 +392,7 @@ class World:
         return f"200 {sorted(seen)} of {everything}"
 
     def outcomes(self, verb, path, person):
-        """The same, whichever way they sign in."""
+        """Return the result for this account, the same for each way to sign in."""
         ways = person.ways if person is NOBODY else self.ways
         each = [self.outcome(verb, path, person, way) for way in ways]
         return each[0] if len(set(each)) == 1 else "/".join(each)
@@ -413,7 +417,7 @@ class World:
 
 
 def added(*records):
-    """The first of these records, which are in the database now."""
+    """Add records to the database and return the first one."""
     sql.session.add_all(records)
     sql.session.flush()
     return records[0]
@@ -514,7 +518,7 @@ def an_admin(world):
 
 
 def last_admin(world):
-    """The others who were admins are blocked and deleted."""
+    """Block and delete the other admins."""
     sql.session.get(User, world.people["deputy"].id).update("deputy", status="blocked")
     world.ids["users/"] = world.people["admin"].id
     if world.row.path == "users/{id}":

@@ -1,4 +1,4 @@
-"""Whatever comes in, the answer is a sensible one: never a 5xx, never our insides."""
+"""Invalid input: the response is never a 5xx and shows no internals."""
 
 import gzip
 import http.client
@@ -46,7 +46,7 @@ def app(furnished):
 
 @pytest.fixture
 def client(furnished):
-    """A user who may do everything: here not permissions are tried."""
+    """Return a client with every permission: these tests are not about permissions."""
     return furnished.client
 
 
@@ -78,7 +78,7 @@ def refused(app, client, things):
 
 
 def text_of(verb):
-    """The name of a property of a verb's body: of a text, of any characters if may be."""
+    """Return the name of a text property of the body, if possible one of any characters."""
     properties = verb.schema["properties"].items()
     free = [name for name, schema in properties if schema.get("pattern") == NO_NUL]
     texts = [name for name, schema in properties if "string" in kinds(schema)]
@@ -86,7 +86,7 @@ def text_of(verb):
 
 
 def with_value(verb, value):
-    """A valid body but for its first text, which is these bytes of JSON."""
+    """Return a valid body as JSON in which these bytes replace the first text."""
     body = example_of(verb.schema) | {text_of(verb): "VALUE"}
     return orjson.dumps(body).replace(b'"VALUE"', value)
 
@@ -655,7 +655,7 @@ headers = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]))
 
 
 def sensible(response):
-    """That this is an answer, or a problem that is the client's."""
+    """Assert that this is a successful response or a client error."""
     if response.status_code >= 400:
         assert response.status_code < 500
         assert_problem(response, response.status_code)

@@ -1,7 +1,7 @@
-"""What a client may rely on, of every slice: tried over HTTP with each that is as most are.
+"""The HTTP contract of every conventional feature, tried over HTTP.
 
-A slice that fails here breaks the contract, or is unlike the others on purpose: then it has
-a verb or a permission of its own, and tests for that.
+A feature that fails here breaks the contract, or differs on purpose: then it has a
+method or a permission of its own, and tests for that.
 """
 
 from datetime import datetime
@@ -42,23 +42,23 @@ def things(client):
 
 @pytest.fixture
 def theirs(engineer):
-    """What engineer makes, who owns nothing of pythonista's."""
+    """Return the Things of engineer, who owns no record of pythonista."""
     return Things(engineer)
 
 
 def written(collection):
-    """The properties of a body, with their schemas."""
+    """Return the properties of a body, with their schemas."""
     return collection.model.write_schema["properties"]
 
 
 def nothing(collection):
-    """The part of a body that says of all that is optional that there is none."""
+    """Return the part of a body that sets every optional property to null."""
     names = (n for n, schema in written(collection).items() if "null" in kinds(schema))
     return dict.fromkeys(names)
 
 
 def shown(item, collection):
-    """What an item has of what can be written."""
+    """Return the writable properties of an item."""
     return {name: item[name] for name in written(collection)}
 
 
@@ -73,7 +73,7 @@ def faults(response):
 
 
 class Shelf(NamedTuple):
-    """Some things of a collection, in the order in which they came."""
+    """Records of a collection, in the order in which they were created."""
 
     url: str
     items: list
@@ -81,7 +81,7 @@ class Shelf(NamedTuple):
 
 @pytest.fixture
 def shelf(client, things, collection):
-    """Five things, some alike, and one without all that is optional."""
+    """Create five records: some share values, and one has no optional property."""
     url = things.address(collection.path)
     for number in NUMBERS[:-1]:
         things.make(collection, number)
@@ -100,7 +100,7 @@ def in_order(items, sort):
 
 
 def walk(client, url, rel):
-    """The pages from there on, as `rel` leads."""
+    """Return this page and those that the links `rel` lead to."""
     pages = []
     while url:
         pages.append(client.get(url).json)
@@ -260,7 +260,7 @@ def test_a_post_with_a_key_happens_once(client, things, collection):
 
 
 def refused(client, url, item, body, name, value):
-    """What each verb that writes says against a value of a property."""
+    """Yield the response of each writing method to an invalid value of a property."""
     changed = {name: value}
     yield client.post(url, json=body | changed)
     yield client.put(item["url"], json=body | changed)

@@ -1,4 +1,4 @@
-"""The pages for people: what they name exists, and each command in them runs somewhere."""
+"""The pages for people: everything that they name exists, and a test runs each command."""
 
 import re
 from functools import cache

@@ -1,4 +1,4 @@
-"""The rules of the house: what holds for every slice and every address."""
+"""The conventions of the project: rules for every feature and every address."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ from support.features import SERVED
 
 
 def is_open(verb):
-    """Whether it is about things that are everybody's."""
+    """Return True if the records at this address have no owner."""
     return verb.path.startswith(OPEN_TO_ALL)
 
 
@@ -47,7 +47,7 @@ def app(furnished):
 
 @pytest.fixture
 def client(furnished):
-    """A user who may do everything: here not permissions are tried."""
+    """Return a client with every permission: these tests are not about permissions."""
     return furnished.client
 
 
@@ -214,7 +214,7 @@ def test_head_answers_as_get(things, client, path):
 
 
 def lasting(headers):
-    """The headers that are the same in each answer, and the names of the others."""
+    """Return the headers; the value of one that differs between responses is True."""
     fleeting = {"Date", "X-Request-ID"}
     if "no-store" in headers.get("Cache-Control", ""):  # it tells the time, or a token
         fleeting |= {"Content-Length", "ETag"}

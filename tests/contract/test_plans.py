@@ -1,7 +1,7 @@
 """For every page the database reads a range of an index, and sorts nothing.
 
-The very statements that a request runs are handed to the database once more, to explain.
-It counts what it reads there, but for SQLite, which only tells its plan.
+The statements of a request are sent to the database once more, with EXPLAIN. The
+database counts the rows that it reads; SQLite only shows its plan.
 """
 
 import json
@@ -62,11 +62,11 @@ FILTERS = [
 
 
 class Plan(NamedTuple):
-    """What the database makes of a statement.
+    """The plan of the database for a statement.
 
-    `index`: the conditions that it finds its place in an index by, in the database's own
-    words; None where it uses none. `sorts`: whether it sorts. `rows`: how many it reads,
-    or None where it does not tell.
+    `index`: the conditions of the index search, in the database's own words; None
+    without an index. `sorts`: True if it sorts. `rows`: the number of rows read, or
+    None if the database does not tell.
     """
 
     index: str | None
@@ -88,7 +88,7 @@ def rows_of(model):
 
 
 def scopes_of(model, owners):
-    """What sets things of a model apart: their owner, what they are below, or nothing."""
+    """Return the scopes of a model: one for each owner or parent, or an empty one."""
     if issubclass(model, Below):
         return [{model.above: id} for id in range(1, OWNERS + 1)]
     return [{"owner_id": id} for id in owners] if issubclass(model, Owned) else [{}]
@@ -96,7 +96,7 @@ def scopes_of(model, owners):
 
 @pytest.fixture(scope="module")
 def stocked(make_app, tmp_path_factory):
-    """A service whose database holds things of many owners, and knows how many."""
+    """Yield an application whose database holds records of many owners, with statistics."""
     with empty_database(tmp_path_factory.mktemp("plans")) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
         fill(app)
@@ -114,7 +114,7 @@ def stocked(make_app, tmp_path_factory):
 
 
 def take_stock():
-    """What a server does by itself from time to time."""
+    """Update the statistics, as a database server does by itself from time to time."""
     how = {"postgresql": "VACUUM ANALYZE {}", "mysql": "ANALYZE TABLE {}"}
     how["mariadb"] = how["mysql"]
     if sql.engine.dialect.name in how:
@@ -211,7 +211,7 @@ def client(stocked):
 
 
 def pages_of(client, model, query):
-    """The first page, and those that links lead to from one in the middle."""
+    """Return the first page, and those that the links of a later page lead to."""
     first = f"{with_ones(AT[model])}?per_page={SIZE}&{query}"
     meta = client.get(f"{first}&page=3").json["meta"]
     links = {rel: meta[rel] for rel in ("next", "prev", "last") if meta[rel]}

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110 §13): nobody reads twice, nobody overwrites unseen."""
+"""Conditional requests (RFC 9110 §13): no needless transfer and no lost update."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -38,7 +38,7 @@ WRITERS = 10
 
 
 class Item:
-    """A role, a gadget or its signal, and how to ask for it and to change it."""
+    """A role, a gadget or its signal, with the requests that read and change it."""
 
     def __init__(self, client, collection, url):
         self.client, self.collection, self.url = client, collection, url
@@ -70,7 +70,7 @@ def item(request, client):
 
 @pytest.fixture
 def now(item):
-    """What the item is before anybody changes it."""
+    """Return the representation of the item before any change."""
     return item.read()
 
 
@@ -379,7 +379,7 @@ def send(server, verb, path, body=None, **headers):
 
 
 def all_at_once(server, verb, path, bodies, **headers):
-    """What each of many writers gets that send at the same moment."""
+    """Return the responses to many writers that send at the same moment."""
     barrier = Barrier(len(bodies))
 
     def write(body):

@@ -1,4 +1,4 @@
-"""Every schema is valid, closed and described, and what it says is what holds."""
+"""Every schema is valid, closed and described, and the service enforces it."""
 
 from math import inf, nextafter
 
@@ -46,7 +46,7 @@ def schemas_of(part):
 
 
 def parts_of(schema, place="/"):
-    """A schema and all that stand inside it, each with its place."""
+    """Yield a schema and every schema inside it, each with its path."""
     yield place, schema
     for name, part in schema.get("properties", {}).items():
         yield from parts_of(part, f"{place}{name}/")
@@ -79,7 +79,7 @@ def app(furnished):
 
 @pytest.fixture
 def client(furnished):
-    """A user who may do everything: here not permissions are tried."""
+    """Return a client with every permission: these tests are not about permissions."""
     return furnished.client
 
 
@@ -200,7 +200,7 @@ def test_what_may_be_left_out_is_what_is_optional(model):
 
 @pytest.fixture
 def send(furnished):
-    """Send its example to a verb, with these changes, at a thing that is there."""
+    """Return a function that sends the example of a method, with changes, to a record."""
     _, client, things = furnished
 
     def send(verb, /, **changes):

@@ -1,4 +1,4 @@
-"""Where a setting comes from, what it may be, and what is said when it may not."""
+"""The sources of settings, their valid values, and the messages for invalid ones."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ SECRETS = {
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch):
-    """What this machine has set is no matter of the tests."""
+    """Remove the settings of this machine from the environment."""
     for name in os.environ:
         if name.startswith(("MYAPP_", "FLASK_")) or name in settings.PLAIN:
             monkeypatch.delenv(name)
@@ -39,7 +39,7 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def load(tmp_path):
-    """The settings of an application whose instance folder is `tmp_path`."""
+    """Return a function that loads the settings of an instance folder at `tmp_path`."""
 
     def load(name="development", **overrides):
         app = Flask("myapp", instance_path=str(tmp_path), instance_relative_config=True)
@@ -304,7 +304,7 @@ def test_an_instance_folder_is_written_in_full(environment):
 
 @pytest.fixture
 def feature(monkeypatch):
-    """A feature with two settings, beside those that there are."""
+    """Add a feature with two settings to the features of the project."""
     monkeypatch.setattr(settings, "DEFAULTS", settings.DEFAULTS.copy())
     module = SimpleNamespace(SAMPLE_DAYS=30, SAMPLE_FOLDER=None, complete=complete)
     feature = SimpleNamespace(module={"settings": module}.get)

@@ -1,6 +1,7 @@
-"""Releases under load, good and bad: no call fails, and what was acknowledged is there.
+"""Good and bad releases under load: no call fails, and acknowledged data are kept.
 
-DEPLOYS and KILLS say how many good releases there are, and how often a worker is killed.
+DEPLOYS and KILLS say how many good releases there are, and how often a worker is
+killed.
 """
 
 import json
@@ -170,14 +171,14 @@ def test_workers_are_killed_and_nothing_is_lost(server, load):
 
 
 def more_tables(number, before):
-    """A migration that the running release can live with."""
+    """Return a migration that is compatible with the running release."""
     change = f"""op.create_table("t{number}", sa.Column("id", sa.Integer()))
     op.add_column("devices", sa.Column("c{number}", sa.Integer()))"""
     return migration(f"good{number}", change, before)
 
 
 def adapted(change, newest):
-    """A migration comes after the newest one."""
+    """Return the text of a migration that follows the newest one."""
     return change.replace(HEAD, newest) if isinstance(change, str) else change
 
 
@@ -195,13 +196,13 @@ def kept_all(server, load):
 
 
 def versions(server):
-    """What the workers say of themselves, each."""
+    """Return the version that each worker reports."""
     with closing(server.client()) as client:
         return {client.call("GET", "/status/")["version"] for _ in range(10)}
 
 
 def newest(server):
-    """The migration that the database is at."""
+    """Return the revision of the database."""
     (found,) = server.machine.run(
         "cd /; runuser -u postgres -- psql -At myapp -c 'TABLE alembic_version'"
     ).split()

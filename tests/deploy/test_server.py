@@ -1,5 +1,4 @@
-"""The server that the chapter in docs/deploy.md makes: what nginx lets through, what
-systemd keeps alive, what is written down, and that a backup comes back."""
+"""The server of docs/deploy.md: the proxy, restarts, logs and a restored backup."""
 
 import json
 import re
@@ -24,7 +23,7 @@ def client(server):
 
 
 def curl(server, *words):
-    """What curl prints: the answer with its headers."""
+    """Run curl and return its output: the response with its headers."""
     code, said = server.sh(f"curl --silent --include --insecure {' '.join(words)}")
     assert code == 0, said
     return said

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def empty_redis(redis_url):
-    """The live service has a database of its own, but shares the Redis of all tests."""
+    """Empty the Redis of all tests, which the live service shares."""
     with Redis.from_url(redis_url) as store:
         store.flushdb()
 
@@ -54,7 +54,7 @@ def browser(tmp_path):
 
 
 class Page:
-    """What a person does on the page."""
+    """The actions of a user on the page."""
 
     def __init__(self, driver, url):
         self.driver = driver
@@ -62,7 +62,7 @@ class Page:
         self.find(".info .title")
 
     def find(self, css, within=None):
-        """The element, once it shows."""
+        """Return the element, once it is visible."""
 
         def shown(_):
             found = (within or self.driver).find_elements(By.CSS_SELECTOR, css)
@@ -191,14 +191,16 @@ def test_each_slice_has_a_page_of_its_own(browser, live_server, address):
 
 
 def faults(browser):
-    """What the console complains of: scripts, styles and requests that failed or that
-    the Content-Security-Policy forbade."""
+    """Return the errors in the console: failed scripts, styles and requests.
+
+    A resource that the Content-Security-Policy forbids is one of them.
+    """
     entries = browser.get_log("browser")
     return [each["message"] for each in entries if each["level"] == "SEVERE"]
 
 
 def hosts(browser):
-    """The hosts that the page has asked for anything."""
+    """Return the hosts that the page has sent requests to."""
     messages = [
         json.loads(entry["message"])["message"]
         for entry in browser.get_log("performance")

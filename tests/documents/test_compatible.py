@@ -1,4 +1,4 @@
-"""The judge of breaking changes: it finds each, and raises no alarm where none is.
+"""The comparison of OpenAPI documents: it finds each breaking change, and no other.
 
 Each edit of our own document is judged both ways: forth, and as if it were taken back.
 """
@@ -116,8 +116,11 @@ def edited(edit, document=TODAY):
 
 
 class Case(NamedTuple):
-    """An edit; what it breaks, and what it would if taken back: words of which each stands
-    in a sentence, and every sentence has one. None where nothing breaks."""
+    """An edit, and the changes that it breaks forth and back.
+
+    Both are words of which each is in a sentence, and every sentence has one. None if
+    nothing breaks.
+    """
 
     name: str
     edit: Callable
@@ -747,7 +750,7 @@ def test_a_schema_that_many_share_is_told_of_wherever_it_breaks():
 
 
 def holding(schema, **components):
-    """A document that takes and gives what fits a schema."""
+    """Return a document with a request and a response that both have this schema."""
     content = {"application/json": {"schema": schema}}
     answer = {"description": "It.", "content": content}
     operation = {
@@ -1321,7 +1324,7 @@ def test_a_file_that_is_no_document_is_an_error_of_one_line(flask, text, words):
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """A clone of its own, with today's document, and nobody's settings of git."""
+    """Return a clone of the project with today's document and no user settings of git."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)

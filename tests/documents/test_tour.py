@@ -1,4 +1,4 @@
-"""The README and the tour: their commands answer what the pages show."""
+"""The README and the tour: their commands print the output that the pages show."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know of the service, since no schema can tell it.
+"""Hooks for Schemathesis: the knowledge about the service that no schema contains.
 
 schemathesis.toml loads this. FUZZ_AS names the account that a run is signed in as.
 """
@@ -45,12 +45,12 @@ things = Things(None)
 
 
 def anywhere():
-    """An address: to the guard, many who fail at one are one who guesses."""
+    """Return a random IP address, so that no address collects many failed logins."""
     return ".".join(["10", *(str(byte) for byte in secrets.token_bytes(3))])
 
 
 def call(schema, verb, path, body=None, **headers):
-    """What the service answers to a call of our own."""
+    """Send a request of our own and return the response."""
     url = schema.get_base_url().rstrip("/") + path
     headers["X-Forwarded-For"] = anywhere()
     answer = requests.request(verb, url, json=body, headers=headers, timeout=30)
@@ -59,7 +59,7 @@ def call(schema, verb, path, body=None, **headers):
 
 
 class Client:
-    """Whom Things are made by."""
+    """The client that creates the records of Things."""
 
     def __init__(self, schema):
         self.schema = schema
@@ -80,7 +80,7 @@ class Client:
 
 
 class Password:
-    """The account's own password, where a token is no way in."""
+    """The account's own password, for addresses that accept no token."""
 
     def get(self, case, context):
         return basic(ME, PASSWORDS.get(ME, SHARED_PASSWORD))
@@ -90,7 +90,7 @@ class Password:
 
 
 class Newcomer(Password):
-    """An account that may be lost: a new one, whenever the last is no way in any more."""
+    """A new account for each request that may delete or lock it."""
 
     def get(self, case, context):
         name = f"n-{secrets.token_hex(8)}"
@@ -100,7 +100,7 @@ class Newcomer(Password):
 
 
 class RefreshToken(Password):
-    """A refresh token, which is good for one call."""
+    """A refresh token, which is valid for one call."""
 
     def get(self, case, context):
         body = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
@@ -122,7 +122,7 @@ def after_load_schema(context, schema):
 
 
 def keep(schema):
-    """Fill `kept`, and make `things`."""
+    """Fill `kept`, and create `things`."""
     things.client = Client(schema)
     for collection in USUAL:
         others = [
@@ -153,7 +153,7 @@ def before_call(context, case, kwargs):
 
 
 def make_sense(case):
-    """What fits the schema is to fit what there is, too: then it must be accepted."""
+    """Make a generated request consistent with the records, so that it must be accepted."""
     if "cursor" in (case.query or ()):  # they stand in links, and are not made up
         del case.query["cursor"]
     if "If-Match" in case.headers:  # nor are ETags
@@ -182,8 +182,10 @@ def make_sense(case):
 
 
 def make_usual(case, collection):
-    """The same, of what holds for any slice: what it is below and refers to is there, and
-    what must be unique is."""
+    """Make a request to a conventional feature consistent with the records.
+
+    Its parent and its references exist, and its unique values are new.
+    """
     model = collection.model
     for variable in VARIABLE.findall(collection.path):
         case.path_parameters[variable] = things.ids[collection.parent.path]
@@ -208,7 +210,7 @@ def as_text(context, value):
 
 @schemathesis.check
 def permissions(context, response, case):
-    """What takes a permission is refused to those without, and never to an admin."""
+    """Check that permissions are required, and that an admin has them all."""
     if response.request.method != case.operation.method.upper():
         return
     if ADMINISTERED & set(case.operation.tags):
@@ -220,7 +222,7 @@ def permissions(context, response, case):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Whether what Schemathesis takes for a failure is one."""
+    """Return True if a failure that Schemathesis reports is one."""
     if isinstance(failure, ObjectLevelAuthorizationViolation):
         # The thing that another account is shown may be an empty page, or everybody's.
         shared = f"{case.path}/".startswith(OPEN_TO_ALL)

@@ -1,4 +1,4 @@
-"""`flask backup` and `flask restore`, on whichever database the tests run on."""
+"""`flask backup` and `flask restore`, on the database that the tests use."""
 
 import fcntl
 import os
@@ -42,7 +42,7 @@ on_server = pytest.mark.skipif("not SERVER", reason="SQLite needs no tool")
 
 @contextmanager
 def database(make_app, folder):
-    """An application on an empty database of its own."""
+    """Yield an application on an empty database of its own."""
     with empty_database(folder) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
         yield app
@@ -51,7 +51,7 @@ def database(make_app, folder):
 
 @pytest.fixture(scope="module")
 def saved(make_app, tmp_path_factory):
-    """A backup of an application, what that held, and the last id that it ever gave."""
+    """Yield a backup of an application, its contents, and the last id that was assigned."""
     with database(make_app, tmp_path_factory.mktemp("saved")) as app:
         fill(app)
         client = as_account(app, "pythonista")
@@ -73,7 +73,7 @@ def saved(make_app, tmp_path_factory):
 
 @pytest.fixture
 def changed(saved):
-    """The application whose database has changed since that backup."""
+    """Return the application whose database has changed since that backup."""
     client = as_account(saved.app, "pythonista")
     assert client.post(GADGETS, json=LAMP).status_code == 201
     client.delete(f"{GADGETS}1")
@@ -84,7 +84,7 @@ def changed(saved):
 
 @pytest.fixture
 def empty(make_app, tmp_path):
-    """An application whose database holds nothing."""
+    """Yield an application whose database is empty."""
     with database(make_app, tmp_path) as app:
         yield app
 
@@ -96,7 +96,7 @@ def folder(tmp_path):
 
 
 def run(app, *args, code=0):
-    """What the command has to say, which ends with this code and shows no trace."""
+    """Run the command and return its output; check its exit code."""
     result = app.test_cli_runner().invoke(args=[*map(str, args)])
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -105,7 +105,7 @@ def run(app, *args, code=0):
 
 
 def backup(app, folder, *options):
-    """The path of a new backup."""
+    """Write a backup and return its path."""
     path, size = WRITTEN.fullmatch(run(app, "backup", folder, *options)).groups()
     assert os.stat(path).st_size == int(size)
     return path
@@ -132,7 +132,7 @@ def names(folder):
 
 
 def altered(saved, folder, change):
-    """The path of a whole backup, whose content was changed before it was packed."""
+    """Write a complete backup of changed content and return its path."""
     with zstd.open(saved.file) as packed:
         content = change(packed.read())
     path = folder / "altered.zst"
@@ -256,7 +256,7 @@ def cut(content):
 
 
 def with_a_fault(content):
-    """What only the database itself can find, in the middle of its work."""
+    """Return the content with an error that only the database finds, during the restore."""
     if KIND == "mariadb":
         return content.replace(
             b"\n-- Dump completed", b"\nNONSENSE;\n-- Dump completed"

@@ -1,5 +1,7 @@
-"""`flask move-db`: from SQLite to SQLite, and to and from the server that
-TEST_DATABASE_URL names, where it is set."""
+"""`flask move-db` between SQLite and SQLite, and to and from a server.
+
+TEST_DATABASE_URL names the server, where it is set.
+"""
 
 import math
 import os
@@ -78,7 +80,7 @@ def also(*ways):
 
 @pytest.fixture(scope="module")
 def furnished(make_app, tmp_path_factory):
-    """An SQLite file with a bit of everything."""
+    """Return a SQLite file with records of every kind."""
     file = tmp_path_factory.mktemp("furnished") / "empty.sqlite3"
     app = make_app(SQLALCHEMY_DATABASE_URI=file_uri(file))
     fill(app)
@@ -89,9 +91,9 @@ def furnished(make_app, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def on_sqlite(make_app, tmp_path_factory):
-    """The applications for the source and the target where that is an SQLite file.
+    """Return the applications for the source and the target if that is a SQLite file.
 
-    Each test finds them without a file.
+    Their files do not exist when a test begins.
     """
     folders = [tmp_path_factory.mktemp(name) for name in ("source", "target")]
     uris = [file_uri(folder / "shared.sqlite3") for folder in folders]
@@ -100,7 +102,7 @@ def on_sqlite(make_app, tmp_path_factory):
 
 @contextmanager
 def application(make_app, server, shared):
-    """An application on an empty database: on that server, or else `shared`."""
+    """Yield an application on an empty database: on that server, or else `shared`."""
     if server:
         with empty_database(None, server) as uri:
             app = make_app(SQLALCHEMY_DATABASE_URI=uri)
@@ -121,7 +123,7 @@ def file_of(app):
 
 @pytest.fixture
 def source(way, make_app, furnished, on_sqlite):
-    """An application with a bit of everything in its database."""
+    """Yield an application with records of every kind in its database."""
     with application(make_app, way[0], on_sqlite[0]) as app:
         if way[0]:
             fill(app)
@@ -133,14 +135,14 @@ def source(way, make_app, furnished, on_sqlite):
 
 @pytest.fixture
 def on_target(way, make_app, on_sqlite):
-    """The application on the target, whose database is empty."""
+    """Yield the application on the target, whose database is empty."""
     with application(make_app, way[1], on_sqlite[1]) as app:
         yield app
 
 
 @pytest.fixture
 def target(on_target):
-    """The address of an empty database."""
+    """Return the URL of an empty database."""
     return address(on_target)
 
 
@@ -183,7 +185,7 @@ def furnish(app):
 
 
 def move(app, uri, code=0):
-    """What the command has to say, which ends with this code."""
+    """Run the command and return its output; it ends with this code."""
     result = app.test_cli_runner().invoke(args=["move-db", "--to", uri])
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -255,7 +257,7 @@ def interrupted(number):
 
 
 def amid_gadgets(app):
-    """The number of a batch that comes when some gadgets are over, and others are not."""
+    """Return the number of a batch after which only some gadgets are copied."""
     counts = {name: len(rows) for name, rows in everything(app).items()}
     names = list(counts)
     former = names[: names.index("sample_gadgets")]
@@ -269,7 +271,7 @@ def amid_gadgets(app):
     scope="module", params=HERE + FROM_SERVER + TO_SERVER + WITHIN_SERVER, ids=named
 )
 def moved(request, make_app, tmp_path_factory):
-    """A move that is done, with what was in the source, and is in the target."""
+    """Yield a completed copy, with the contents of the source and of the target."""
     folders = [tmp_path_factory.mktemp(name) for name in ("source", "target")]
     with ExitStack() as stack:
         uris = [
@@ -499,7 +501,7 @@ def test_what_changes_on_the_target_in_between_is_noticed(source, target):
 
 @pytest.fixture
 def checksum(source):
-    """The checksum of the source's table of that name."""
+    """Return the checksum of the source's table of that name."""
 
     def checksum(name):
         table = sql.metadata.tables[name]

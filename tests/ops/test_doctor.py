@@ -1,4 +1,4 @@
-"""`flask doctor` before things that are really broken."""
+"""`flask doctor` on an installation that is really broken."""
 
 import errno
 import json
@@ -63,14 +63,14 @@ def own_machine(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def remembering(tmp_path_factory):
-    """The address of a Redis that keeps what it is told."""
+    """Yield the URL of a Redis with persistence."""
     with start_redis(tmp_path_factory.mktemp("redis"), persistent=True) as (_, url):
         yield url
 
 
 @pytest.fixture
 def valkey(remembering):
-    """That Redis, to be set up badly; it is well again afterwards."""
+    """Yield that Redis, to be misconfigured; restore its configuration afterwards."""
     client = Redis.from_url(remembering)
     before = client.config_get("appendonly", "save", "maxmemory", "maxmemory-policy")
     yield client
@@ -96,7 +96,7 @@ def checkout(tmp_path):
 
 @pytest.fixture(scope="module")
 def service(make_app, remembering, tmp_path_factory):
-    """The application that most tests here share; they leave its database as it is."""
+    """Yield the application that most tests here share; they do not change its database."""
     with empty_database(tmp_path_factory.mktemp("sql")) as uri:
         app = furnished(make_app, uri, remembering)
         yield app
@@ -124,7 +124,7 @@ def furnished(make_app, uri, redis_url):
 
 @pytest.fixture
 def sound(service, valkey, checkout, tmp_path):
-    """An application that lacks nothing; worker and clock only seem to be there.
+    """Yield an application without findings; its worker and its scheduler are simulated.
 
     A test may change its settings and its Redis, but not its database.
     """
@@ -137,7 +137,7 @@ def sound(service, valkey, checkout, tmp_path):
 
 @pytest.fixture
 def alterable(make_app, empty_uri, valkey, checkout):
-    """The same, on a database of its own."""
+    """Yield such an application on a database of its own."""
     app = furnished(make_app, empty_uri, valkey_url(valkey))
     yield at_work(app, checkout)
     close(app)
@@ -159,7 +159,7 @@ def valkey_url(client):
 
 
 def in_production(app):
-    """The application, in production."""
+    """Return the application, in production."""
     app.config["CONFIG_NAME"] = "production"
     return app
 
@@ -227,7 +227,7 @@ def sample(config):
 
 
 class Feature:
-    """Stand for a FeatureApi whose checks.py is this module."""
+    """A FeatureApi whose checks.py is this module."""
 
     def module(self, name):
         return sys.modules[__name__]
@@ -779,7 +779,7 @@ def test_the_service_itself_may_listen_on_the_port(live_app, live_server):
 
 @pytest.fixture
 def ill(monkeypatch):
-    """What `flask doctor` says of settings in the environment, as it begins with them."""
+    """Return a function that starts `flask doctor` with settings in the environment."""
     monkeypatch.setattr(sys, "argv", ["flask", "doctor"])
     monkeypatch.setenv("FLASK_RUN_FROM_CLI", "true")
 

@@ -1,4 +1,4 @@
-"""The migrations gate: what the running release could not live with is refused."""
+"""The migrations gate refuses migrations that break the running release."""
 
 import shutil
 import sys
@@ -21,7 +21,7 @@ OLDER = "c4d90b7f1a35"
 
 
 def said(result, code=0):
-    """What a command that ended with this code had to say."""
+    """Return the output of a command that ended with this code."""
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result.output
@@ -309,7 +309,7 @@ HARMLESS = [
 
 @pytest.fixture(scope="module")
 def scratch(make_app, tmp_path_factory):
-    """An SQLite file with the tables that our migrations build."""
+    """Return a SQLite file with the tables that our migrations build."""
     file = tmp_path_factory.mktemp("scratch") / "scratch.sqlite3"
     app = make_app()
     with app.app_context(), opened(f"sqlite:///{file}"):
@@ -331,7 +331,7 @@ def tables(scratch, tmp_path):
 
 @pytest.fixture
 def judged(shared_app):
-    """What `flask works-with` says of a file, which must be in these words."""
+    """Return a function that runs `flask works-with` on a file."""
 
     def judged(file):
         runner = shared_app.test_cli_runner()
@@ -402,8 +402,7 @@ def test_what_is_no_database_is_refused_without_a_trace(judged, tmp_path):
 
 @pytest.fixture(scope="module")
 def older(make_app, scratch, tmp_path_factory):
-    """An application whose database our last migration has not come to yet, and a copy of
-    that database."""
+    """Return an application whose database lacks our last migration, and a copy of that."""
     file = tmp_path_factory.mktemp("older") / "database.sqlite3"
     app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}")
     shutil.copy(scratch, file)
@@ -415,7 +414,7 @@ def older(make_app, scratch, tmp_path_factory):
 
 @pytest.fixture
 def database(older):
-    """An application whose database our last migration has not come to yet."""
+    """Yield an application whose database lacks our last migration."""
     app, copy = older
     shutil.copy(copy, app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
     yield app
@@ -442,7 +441,7 @@ def running(tmp_path):
 
 @pytest.fixture
 def asked(database):
-    """What `flask gate` says of our migrations, the release in a folder running."""
+    """Return a function that runs `flask gate` against the release in a folder."""
 
     def asked(folder):
         return database.test_cli_runner().invoke(args=["gate", str(folder)])

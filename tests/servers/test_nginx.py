@@ -1,4 +1,4 @@
-"""nginx before the service: what it must leave as it is, and what it must refuse."""
+"""nginx in front of the service: the requests that it forwards, and its refusals."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ pytestmark = needs_nginx
 
 @pytest.fixture
 def front(live_server, tmp_path):
-    """The address of an nginx that compresses, before a live service."""
+    """Yield the URL of an nginx with compression, in front of a live service."""
     (port,) = free_ports(1)
     content = COMPRESSING.format(port=port, behind=live_server)
     with running_nginx(tmp_path, content, port):
@@ -36,7 +36,7 @@ def front(live_server, tmp_path):
 
 
 def call(verb, url, body=None, **headers):
-    """The status, headers and bytes of an answer."""
+    """Return the status, headers and bytes of a response."""
     headers = {
         "Authorization": basic("pythonista", PASSWORDS["pythonista"]),
         "Accept-Encoding": "gzip",
@@ -81,7 +81,7 @@ def test_a_page_goes_through_nginx_as_we_compressed_it(front):
 
 @pytest.fixture
 def deployed(tmp_path):
-    """The port of an nginx as deploy/setup sets it up."""
+    """Yield the port of an nginx with the configuration of deploy/setup."""
     with deployed_nginx(tmp_path) as port:
         yield port
 

@@ -1,4 +1,4 @@
-"""The service as other hosts run it: `waitress-serve`, and what Procfile says."""
+"""The service as other hosts run it: `waitress-serve`, and the commands of Procfile."""
 
 import http.client
 import json
@@ -39,7 +39,7 @@ def procfile(port):
 
 
 class Server:
-    """A server while it runs."""
+    """A running server."""
 
     def __init__(self, command, port, folder):
         self.command = command
@@ -48,7 +48,7 @@ class Server:
         self._log = open(folder / "log")
 
     def said(self):
-        """What it has said since it was asked last."""
+        """Return the output since the last call of this method."""
         return self._log.read()
 
     def close(self):
@@ -56,12 +56,14 @@ class Server:
         self._log.close()
 
     def files(self):
-        """The files that it has received."""
+        """Return the files that it has received."""
         return list(self._folder.glob("sample_files/*"))
 
     def call(self, verb, path, body=None, **headers):
-        """The status, headers and bytes of an answer. A body that is no bytes goes in
-        chunks."""
+        """Return the status, headers and bytes of a response.
+
+        A body that is not bytes is sent in chunks.
+        """
         headers = {name.replace("_", "-"): text for name, text in headers.items()}
         headers = {"Authorization": ME, "Content-Type": "application/json"} | headers
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, LIMIT)) as to:
@@ -70,7 +72,7 @@ class Server:
             return answer.status, answer.headers, answer.read()
 
     def send(self, *pieces):
-        """What comes back for these bytes, if the client sends nothing more after them."""
+        """Send these bytes and nothing more, and return the response."""
         with closing(socket.create_connection(("127.0.0.1", self.port), LIMIT)) as to:
             for piece in pieces:
                 to.sendall(piece)
@@ -87,7 +89,7 @@ def free_port():
 
 @contextmanager
 def serving(command, app, folder, cwd=ROOT, **settings):
-    """A Server of the stores of `app`, from when it is ready, while the block lasts."""
+    """Run a Server on the stores of `app` while the block lasts; yield it when ready."""
     folder.mkdir()
     port = free_port()
     environment = production(app, folder, PORT=str(port), PATH=PROGRAMS, **settings)
@@ -127,14 +129,14 @@ def running(request, accounts, tmp_path_factory):
 
 @pytest.fixture
 def server(running):
-    """The server that most tests here share."""
+    """Return the server that most tests here share."""
     running.said()
     return running
 
 
 @pytest.fixture(scope="module")
 def registered(running):
-    """The paths of gadgets that are there, at a location of this server's own."""
+    """Return the paths of existing gadgets, at a location of this server's own."""
     body = json.dumps(LAMP | {"location": running.command.__name__})
     made = [running.call("POST", GADGETS, body)[2] for _ in range(3)]
     return [f"{GADGETS}{json.loads(gadget)['id']}" for gadget in made]

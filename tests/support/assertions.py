@@ -1,4 +1,4 @@
-"""What several tests assert."""
+"""Assertions that tests share."""
 
 from myapp.core.errors import TITLES
 
@@ -9,7 +9,7 @@ TELLTALE = (OUR_FOLDER, "Traceback", "site-packages", ".py", "SELECT", "INSERT",
 
 
 def assert_problem(response, status):
-    """That this is a problem of that status, whole and discreet; returns it."""
+    """Assert that this is a complete problem of that status; return its body."""
     assert response.status_code == status
     assert response.mimetype == "application/problem+json"
     if response.request.method == "HEAD":

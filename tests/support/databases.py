@@ -1,10 +1,10 @@
-"""Run a command beside a database server of its own, gone afterwards.
+"""Run a command beside a database server of its own, which is removed afterwards.
 
     python tests/support/databases.py postgresql pytest -q
 
-The server comes from Debian's packages, which it installs where they are missing and it
-may. It listens on 127.0.0.1 on a free port, keeps its data in a temporary folder, and the
-command finds its address in TEST_DATABASE_URL.
+The server comes from Debian's packages, which are installed if they are missing and the
+permissions suffice. It listens on 127.0.0.1 on a free port, keeps its data in a
+temporary folder, and the command finds its address in TEST_DATABASE_URL.
 """
 
 import os
@@ -39,14 +39,17 @@ def install(package, there):
 
 
 def as_user(name, *command):
-    """The command; these servers refuse to run as root."""
+    """Return the command; it changes the user, as these servers refuse to run as root."""
     return ["runuser", "-u", name, "--", *command] if ROOT else list(command)
 
 
 @contextmanager
 def running(user, command, port, log, host="127.0.0.1", end=signal.SIGTERM):
-    """A server in the foreground, from when it answers on its port until it has ended,
-    asked by the signal `end`. Yields its process, which is nobody's child but ours."""
+    """Run a server in the foreground while the block lasts; yield its process.
+
+    The block begins when the server responds on its port. At the end, the signal `end`
+    stops it.
+    """
     identity = {"user": user, "group": user, "extra_groups": []} if ROOT else {}
     with open(log, "wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output, **identity)
@@ -73,7 +76,7 @@ def postgresql(folder):
 
 
 def programs():
-    """The folder of PostgreSQL's programs."""
+    """Return the folder of PostgreSQL's programs."""
     install("postgresql", glob("/usr/lib/postgresql/*/bin/postgres"))
     return Path(sorted(glob("/usr/lib/postgresql/*/bin"))[-1])
 
@@ -102,7 +105,7 @@ def copied(folder, port, host="127.0.0.1"):
 
 
 def serving(folder, port, **settings):
-    """The PostgreSQL in `folder` while the block lasts."""
+    """Run the PostgreSQL in `folder` while the block lasts."""
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": port,

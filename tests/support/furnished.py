@@ -1,7 +1,8 @@
-"""A service with a record of each kind, made once for the tests of a module.
+"""A service with a record of each kind, created once for the tests of a module.
 
-Nothing is committed: what is made stands in a transaction that the end of the module rolls
-back, and each test runs in a savepoint of it. A module opts in with an `app` of its own:
+Nothing is committed: the records are in a transaction that is rolled back at the end of
+the module, and each test runs in a savepoint of it. A module opts in with an `app` of
+its own:
 
     @pytest.fixture
     def app(furnished):
@@ -38,7 +39,7 @@ TABLES = [table.select() for table in sql.metadata.sorted_tables]
 
 
 class RedisState:
-    """What Redis holds, to restore it later. `values`: each key's, as Redis dumps it."""
+    """The contents of Redis, to restore them later; `values` holds the DUMP of each key."""
 
     def __init__(self):
         keys = redis_store.keys()
@@ -75,8 +76,11 @@ def go_back(app, redis_state):
 
 
 class Furnished(NamedTuple):
-    """A service; `client`: a user who may do everything and is not the last such one;
-    `things`: a record of each kind, which `client` has made."""
+    """A service with records.
+
+    `client`: an account with every permission that is not the last such one. `things`:
+    a record of each kind that `client` has created.
+    """
 
     app: Flask
     client: FlaskClient
@@ -104,7 +108,7 @@ def module_furnished(shared_app):
 
 @pytest.fixture
 def furnished(module_furnished):
-    """A Furnished, which is for each test of the module as if it were new."""
+    """Yield a Furnished; each test of the module finds it unchanged."""
     (app, client, things), redis_state = module_furnished
     with go_back(app, redis_state):
         yield Furnished(app, client, things.copy())

@@ -22,7 +22,7 @@ TABLES = {"devices", "imports", "import_faults", "todos"}
 
 @pytest.fixture(scope="module")
 def removed(tmp_path_factory):
-    """A clone without the examples; `output` is what the command printed."""
+    """Return a clone without the examples; `output` is the output of the command."""
     clone = Clone(tmp_path_factory.mktemp("removed") / "clone")
     clone.output = clone.flask("remove-examples")
     return clone
@@ -30,7 +30,7 @@ def removed(tmp_path_factory):
 
 @pytest.fixture
 def small_clone(tmp_path, monkeypatch):
-    """A git repository with one file."""
+    """Return a git repository with one file."""
     git(tmp_path, "init", "--quiet")
     put(tmp_path, f"{PACKAGE}/__init__.py", "")
     committed(tmp_path)

@@ -1,4 +1,4 @@
-"""`make run`, for real: it starts, keeps what it knows, and leaves nothing behind."""
+"""`make run`, for real: it starts, keeps its data, and leaves no process behind."""
 
 import base64
 import http.client
@@ -46,7 +46,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells"
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory):
-    """An instance folder, shared: the second start in it is the quicker one."""
+    """Return a shared instance folder: the second start in it is the faster one."""
     return tmp_path_factory.mktemp("instance")
 
 
@@ -61,7 +61,7 @@ def port():
 
 
 def environment(instance, **settings):
-    """A developer's environment, whatever is set in the one that the tests run in."""
+    """Return a developer's environment, independent of that of the tests."""
     ours = re.compile("MYAPP_|FLASK_|WERKZEUG_|(REDIS|DATABASE)_URL$")
     kept = {name: text for name, text in os.environ.items() if not ours.match(name)}
     fixed = {"FLASK_APP": "myapp", "FLASK_SKIP_DOTENV": "1", "PYTHONUNBUFFERED": "1"}
@@ -74,7 +74,7 @@ def flask(*arguments):
 
 @contextmanager
 def running(command, instance, cwd=ROOT, **settings):
-    """The process of `command` while the block lasts; its output is in output.txt."""
+    """Run `command` while the block lasts; yield its process; write output.txt."""
     with open(instance / "output.txt", "wb") as output:
         process = spawn(
             command,
@@ -120,7 +120,7 @@ def wait_until(condition):
 
 
 def processes(instance):
-    """The command lines of all processes that work for this instance folder."""
+    """Return the command lines of all processes that use this instance folder."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -138,7 +138,7 @@ def processes(instance):
 
 
 def call(port, verb, path, body=None, media_type="application/json"):
-    """The status and the JSON that the first demo account gets."""
+    """Return the status and the JSON of a response to the first demo account."""
     credentials = base64.b64encode(b"pythonista:I<3testing").decode()
     headers = {"Authorization": f"Basic {credentials}", "Content-Type": media_type}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)

@@ -126,7 +126,7 @@ def copy_project(folder):
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """A copy of the project that the command changes in place of the project."""
+    """Return a copy of the project that the command changes instead of the project."""
     folder = copy_project(tmp_path)
     monkeypatch.setattr(project, "ROOT", folder)
     return folder
@@ -134,14 +134,14 @@ def copy(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def shared_folder(tmp_path_factory):
-    """A copy of the project, and what it contains."""
+    """Return a copy of the project, and its contents."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
     return folder, contents(folder)
 
 
 @pytest.fixture
 def shared_copy(shared_folder, monkeypatch):
-    """A copy of the project for tests of commands that fail. It must stay as it is."""
+    """Yield a copy of the project for tests of commands that fail. It must not change."""
     folder, before = shared_folder
     monkeypatch.setattr(project, "ROOT", folder)
     yield folder
@@ -151,7 +151,7 @@ def shared_copy(shared_folder, monkeypatch):
 
 @pytest.fixture(scope="module")
 def written(shared_app, tmp_path_factory):
-    """A copy of the project to which the command has added a feature."""
+    """Return a copy of the project to which the command has added a feature."""
     folder = copy_project(tmp_path_factory.mktemp("written"))
     before = contents(folder)
     with pytest.MonkeyPatch.context() as patch:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.no_database
 
 @pytest.fixture
 def app(app, monkeypatch):
-    """The application without the sample features, which no page mentions."""
+    """Return the application without the sample features, which no page mentions."""
     monkeypatch.setitem(app.extensions, "features", FEATURES)
     return app
 

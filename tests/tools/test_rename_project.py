@@ -1,4 +1,4 @@
-"""`flask rename-project`: what it refuses, and how it changes a few files.
+"""`flask rename-project`: its refusals, and the changes to a few files.
 
 tests/template renames the whole project.
 """
@@ -25,7 +25,7 @@ SOME = (
 
 @pytest.fixture
 def clone(tmp_path):
-    """A repository with a few files of ours."""
+    """Return a repository with a few files of ours."""
     git(tmp_path, "init", "--quiet")
     for file in SOME:
         put(tmp_path, file, (repository.ROOT / file).read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""What each database is told, and what becomes of a request when it goes away."""
+"""The connection settings of each database, and requests during an outage."""
 
 import socket
 import threading
@@ -178,7 +178,7 @@ def test_what_is_no_request_has_no_limits(live_app):
 
 
 class Cable:
-    """Leads from a port here to the server, and may be pulled."""
+    """A TCP proxy from a local port to the server, which a test can interrupt."""
 
     def __init__(self, host, port):
         self.there, self.here = (host, port), ("127.0.0.1", 0)
@@ -222,7 +222,7 @@ def cable(empty_uri):
 
 @pytest.fixture
 def far_app(make_app, empty_uri, cable):
-    """An application that reaches its database by that cable."""
+    """Yield an application that reaches its database through that cable."""
     url = make_url(empty_uri).set(port=cable.here[1])
     app = make_app(SQLALCHEMY_DATABASE_URI=url.render_as_string(False))
     fill(app)

@@ -1,4 +1,4 @@
-"""The migrations build exactly what the models say, and take it away again.
+"""The migrations build exactly the tables of the models, and remove them again.
 
 Runs on SQLite, and on the server that TEST_DATABASE_URL names, where it is set.
 """
@@ -33,7 +33,7 @@ on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
 
 @pytest.fixture(params=["SQLite", "server"] if SERVER else ["SQLite"])
 def empty(request, make_app, tmp_path):
-    """An application whose database holds nothing yet."""
+    """Yield an application whose database is empty."""
     server = None if request.param == "SQLite" else SERVER
     with empty_database(tmp_path, server) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
@@ -42,7 +42,7 @@ def empty(request, make_app, tmp_path):
 
 
 def unlike_the_models():
-    """What Alembic would still have to change."""
+    """Return the changes that Alembic still finds between the models and the database."""
     with sql.engine.connect() as connection:
         changes = migrations.unlike_the_models(connection)
     return [change for change in changes if not leaves(change)]
@@ -88,14 +88,14 @@ def described(found, table):
 
 
 def as_text(part):
-    """The same, comparable: what tells of an index holds SQL, which is like nothing."""
+    """Return this in a form that can be compared: SQL constructs do not compare equal."""
     if isinstance(part, dict):
         return {name: as_text(value) for name, value in part.items()}
     return str(part)
 
 
 def counts_up(table):
-    """Whether an id never comes back; other databases than SQLite see to it anyway."""
+    """Return True if ids are never used again; only SQLite needs AUTOINCREMENT for this."""
     if sql.engine.dialect.name != "sqlite":
         return True
     statement = text("SELECT sql FROM sqlite_master WHERE name = :name")
@@ -156,7 +156,7 @@ def test_an_upgrade_of_what_is_up_to_date_changes_nothing(empty):
 
 @pytest.fixture
 def ahead(empty):
-    """An application whose database a newer release has migrated."""
+    """Return an application whose database a newer release has migrated."""
     fill(empty)
     with empty.app_context(), unit_of_work():
         sql.session.execute(text("UPDATE alembic_version SET version_num = 'f00d'"))
@@ -193,7 +193,7 @@ def test_no_table_of_a_newer_release_is_moved(ahead, tmp_path):
 
 
 def dropped(app, *statements):
-    """The application, after somebody has taken something out of its tables."""
+    """Run statements that remove objects from the tables of an application."""
     with app.app_context(), unit_of_work():
         for statement in statements:
             sql.session.execute(text(statement))
@@ -248,8 +248,7 @@ def test_that_nothing_is_lacking_is_looked_up_once(ahead):
 
 @pytest.fixture
 def lived_in(empty):
-    """An application whose tables hold rows that refer to each other; the gadget with the
-    highest id is gone."""
+    """Return an application whose rows refer to each other; the last gadget is deleted."""
     fill(empty)
     with empty.app_context(), unit_of_work():
         owner_id = sql.session.scalars(select(User.id).order_by(User.id)).first()
@@ -345,8 +344,11 @@ def test_foreign_keys_are_at_rest_no_longer_than_a_migration(lived_in):
 
 @pytest.fixture
 def held(empty, monkeypatch):
-    """A connection that somebody has begun to write on, and the application; our patience
-    is short. The migration that waits has done a part of its work by then."""
+    """Yield a connection with an open write transaction, and the application.
+
+    The lock timeout is short. The migration that waits has done a part of its work by
+    then.
+    """
     monkeypatch.setattr(dialects, "PATIENCE", 1)
     monkeypatch.setattr(dialects, "PAUSE", 0.1)
     with empty.app_context():

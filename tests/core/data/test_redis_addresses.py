@@ -1,4 +1,4 @@
-"""Redis as Sentinels or a Cluster have it: what is kept there, limits, slow guessing."""
+"""Redis with Sentinels or as a Cluster: storage, rate limits and the login throttle."""
 
 import json
 import time
@@ -36,20 +36,20 @@ def live(make_app, empty_uri, redis_url):
 
 @pytest.fixture
 def clustered(tmp_path):
-    """The address of a Cluster of three."""
+    """Yield the URL of a Cluster of three."""
     with cluster(tmp_path) as address:
         yield address
 
 
 @pytest.fixture
 def watched(tmp_path):
-    """The address of a service that a Sentinel looks after, and its master's process."""
+    """Yield the URL of a service that a Sentinel watches, and the process of its master."""
     with watched_pair(tmp_path) as found:
         yield found
 
 
 def signals_work(app):
-    """Whether a signal of a new gadget is taken, shown, listed and counted."""
+    """Create a signal of a new gadget, and check that it is shown, listed and counted."""
     client = as_account(app, "pythonista")
     id = client.post(GADGETS, json=LAMP).json["id"]
     taken = client.put(f"{SIGNALS}{id}", json={"battery": 12})
@@ -67,7 +67,7 @@ def signals_work(app):
 
 
 def assert_swept(app):
-    """A sweep finds the signals in Redis."""
+    """Assert that a sweep finds the signals in Redis."""
     client = as_account(app, "pythonista")
     id = client.post(GADGETS, json=LAMP).json["id"]
     client.put(f"{SIGNALS}{id}", json={})
@@ -76,7 +76,7 @@ def assert_swept(app):
 
 
 def assert_all_counts(app):
-    """Calls are counted, and so are guesses, in Redis."""
+    """Assert that Redis counts requests and failed logins."""
     client = as_account(app, "pythonista")
     left = [int(client.get(GADGETS).headers["X-RateLimit-Remaining"]) for _ in range(3)]
     assert left == [left[0], left[0] - 1, left[0] - 2]

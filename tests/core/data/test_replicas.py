@@ -1,6 +1,6 @@
-"""Reads from a streaming replica: a primary and a replica of their own, and two hosts.
+"""Reads from a streaming replica: a primary and its replica, and two hosts.
 
-What the replica does not have yet tells who answered: its replay is halted meanwhile.
+The replay of the replica is paused, so that its data tell which server responded.
 """
 
 import time
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Pair:
-    """A primary and its replica, which can be stopped, started and halted."""
+    """A primary and its replica, which can be stopped, started and paused."""
 
     def __init__(self, stack):
         self._stack = stack
@@ -133,7 +133,7 @@ def other(host):
 
 @pytest.fixture(autouse=True)
 def all_well(pair, one, other, monkeypatch):
-    """Both servers go, nobody has written lately, and looks are frequent."""
+    """Start both servers; no account has written lately, and checks are frequent."""
     monkeypatch.setattr(replicas, "EVERY", 0.05)
     for app in (
         one,
@@ -189,7 +189,7 @@ def rename(app, url, name):
 
 @pytest.fixture
 def lamp(one):
-    """The address of a gadget that both servers know, whose owner has not just written."""
+    """Return the URL of a gadget on both servers; its owner has not just written."""
     url = client_of(one).post(GADGETS, json=LAMP).json["url"]
     caught_up(one)
     redis_store.flushdb()

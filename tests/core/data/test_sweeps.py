@@ -1,4 +1,4 @@
-"""What holds for every sweep, and for the command that runs them all."""
+"""The rules for every sweep, and the command that runs them all."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ SWEEPS = (
 
 
 def purge(app):
-    """What the command says of each sweep, by name, and with what code it ends."""
+    """Run the command and return its output for each sweep, by name, and its exit code."""
     result = app.test_cli_runner().invoke(args=["purge"])
     told = dict(line.split(": ", 1) for line in result.output.splitlines())
     return told, result.exit_code
