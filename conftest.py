@@ -46,7 +46,7 @@ SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQL
 REDIS = os.environ.get("TEST_REDIS_URL")  # without a database's number; None: Valkey
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
-SHARED_PASSWORD = "correct horse battery"  # of whoever a test hires
+SHARED_PASSWORD = "correct horse battery"  # of the accounts that tests create
 LAMP = example_of(SampleGadget.write_schema)
 THERMOSTAT = {
     "name": "Kitchen Thermostat",
@@ -111,10 +111,10 @@ def hire(app, username, role="user"):
     return client
 
 
-# A hash is slow on purpose, and these tests make hundreds: the same function, less work.
+# A hash is slow on purpose, and tests compute hundreds: same function, lower cost.
 LITTLE_WORK = {"time_cost": 1, "memory_cost": 1024, "parallelism": 1}
 passwords.hasher = PasswordHasher(**LITTLE_WORK)
-hashed_once(SHARED_PASSWORD)  # now, not while a test hashes in another way
+hashed_once(SHARED_PASSWORD)  # now, before a test changes the hasher
 
 
 @pytest.fixture(scope="session")
@@ -177,14 +177,14 @@ def empty_database(folder, server=SERVER):
         yield engine.url.set(database=name).render_as_string(hide_password=False)
     finally:
         with engine.connect() as connection:
-            if engine.name == "postgresql":  # it minds whoever is still connected
+            if engine.name == "postgresql":  # it refuses while clients are connected
                 name += " WITH (FORCE)"
             connection.exec_driver_sql(f"DROP DATABASE {name}")
         engine.dispose()
 
 
 def close(app):
-    """Leave no connection open, nor anybody who is about to open one."""
+    """Close all connections, and prevent background checks from opening new ones."""
     with app.app_context(), ExitStack() as nobody_looks:
         replicas = app.extensions["replicas"]
         for server in (replicas.primary, *replicas.all) if replicas else ():
@@ -223,12 +223,12 @@ FILLED = {}  # SQLite's files, by the folder of the migrations that filled them
 @pytest.fixture(scope="session")
 def shared_app(make_app):
     app = make_app()
-    app.extensions["guard"].decoy  # made now, not while a test hashes in another way
+    app.extensions["guard"].decoy  # created now, before a test changes the hasher
     documented = {
         (path, verb): operation["responses"]
         for path, verb, operation in document.operations(app, SERVED)
     }
-    # What is registered first sees the answer last, as it goes out.
+    # The function that is registered first sees the response last, in its final form.
     app.after_request_funcs[None].insert(0, partial(as_documented, documented))
     app.extensions["redis_client"] = redis_store._redis_client
     with app.app_context():
@@ -308,7 +308,7 @@ def as_documented(documented, response):
     method = "get" if request.method == "HEAD" else request.method.lower()
     responses = documented[document.path_of(request.url_rule), method]
     assert response.status_code != 500
-    if response.status_code == 413 and "413" not in responses:  # nobody wants a body
+    if response.status_code == 413 and "413" not in responses:  # it takes no body
         return response
     said = responses[str(response.status_code)]
     sent = {name.lower() for name in response.headers.keys()}

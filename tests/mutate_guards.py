@@ -33,7 +33,7 @@ TESTS = [
 LEFT_OUT = (".venv", ".git", "instance", "__pycache__", ".pytest_cache", ".hypothesis")
 AT_A_TIME = 2
 PATIENCE = 600  # seconds for the tests of one mutant
-FEWEST = 135  # guards, in a house that has but accounts
+FEWEST = 135  # guards, in a project that has only accounts
 
 # Guards that no pattern finds, by file: their code, and the code that replaces it.
 LINES = {
@@ -123,7 +123,7 @@ LINES = {
 }
 LINE_GUARDS = {"must_hold", "_must_refer"}  # each a line of its own
 BLOCKS = {"an_admin_stays", "_taken"}  # each around what it guards
-SCOPES = {"readable", "writable", "mine"}  # what a caller may see or change
+SCOPES = {"readable", "writable", "mine"}  # the records that a caller may use
 NAMES = LINE_GUARDS | BLOCKS | SCOPES | {"requires", "existing"}
 RULES = {"references", "unique"}  # of a model
 # Functions whose every condition, and scopes whose every property is a guard.
@@ -325,7 +325,7 @@ def without(guard, projects, tests):
     try:
         compile(mutant, guard.file, "exec")
         file.write_text(mutant)
-        # The rows of its own slice first, which most likely notice.
+        # The rows of its own feature first, which most likely fail.
         own = f"{Path(guard.file).parent.name}/"
         return tried(project, [PROOF], "-k", own) or tried(project, tests)
     finally:

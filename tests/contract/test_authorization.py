@@ -157,7 +157,7 @@ def test_every_verb_of_every_address_is_in_the_table(verb, path):
     assert len(found) == 1, (
         f"{TABLE.name} needs one row for `{verb} {path}`, with what each of these gets: "
         f"{', '.join(ROLES)}; and its permissions, if it has any. It has {len(found)}. "
-        "Or let its slice be as most are: then the rows of <owned> or <open> are its own."
+        "A conventional feature needs no row: those of <owned> or <open> apply to it."
     )
 
 
@@ -175,7 +175,7 @@ def test_every_permission_is_in_the_table():
     assert named == {name for feature in SERVED for name in feature.permissions}
 
 
-# The people and their things
+# The accounts and their records
 
 
 class Person(NamedTuple):
@@ -206,7 +206,7 @@ class House:
             added(*users.values())
             sessions = {name: new_session(user) for name, user in users.items()}
             added(*sessions.values())
-            # One that is over, since the password is another one by now.
+            # This session has ended, because the password has changed since.
             added(new_session(users["owner"], generation=0))
             spare = added(new_role("spare", ["roles:read"]))
             self.people = {
@@ -222,7 +222,7 @@ class House:
         self.ids |= {relative(path): id for path, id in mine.items()}
         with app.app_context(), unit_of_work():
             sql.session.add_all(users.values())
-            # They were fine when they got what they sign in with.
+            # They were valid accounts when they got their credentials.
             users["blocked"].update("blocked", status="blocked")
             users["deleted"].delete()
 
@@ -290,7 +290,7 @@ class World:
             "users/": kept(User, sql.null(), User.deleted_at.is_(None)),
         }
         for collection in MADE_BY_ALL:
-            # Of what is below a thing, one sees only what is below the one that is asked.
+            # A collection below a parent contains only the children of that parent.
             people = ["owner"] if collection.parent else self.made
             self.things[str(collection)] = {
                 self.made[name].ids[collection.path]: self.people[name].id
@@ -320,7 +320,7 @@ class World:
         known = KNOWN.get((verb, path))
         if known is None:
             return {}
-        # What is made refers to what its maker owns, where it must refer to something.
+        # A new record must refer to records that its creator owns.
         whose = self.made["owner"]
         collection = AT.get(known.path)
         if verb == "POST" and collection and of_owners(collection):
@@ -475,14 +475,14 @@ def house(shared_app):
 def world_for(house, monkeypatch):
     """Make the World for a row."""
     house, redis_state = house
-    # For an unknown name the password is right, which must not let anybody in.
+    # The password of an unknown name is compared as well, and must not be accepted.
     decoy = hashed_once(SHARED_PASSWORD)
     monkeypatch.setattr(house.app.extensions["guard"], "decoy", decoy)
     with go_back(house.app, redis_state):
         yield lambda row: World(house, row)
 
 
-# The cases: what is particular about the thing or the body
+# The cases: special records and bodies
 
 
 def its_token(world):
@@ -584,7 +584,7 @@ CASES = {
 
 
 @parametrize("row", TABLED)
-def test_everybody_may_do_what_the_table_says_and_no_more(world_for, row):
+def test_every_account_has_exactly_the_access_in_the_table(world_for, row):
     world = world_for(row)
     for path in [path for verb, path in PLACES if row.fits(verb, path)]:
         got = {}
@@ -596,13 +596,13 @@ def test_everybody_may_do_what_the_table_says_and_no_more(world_for, row):
 
 
 @pytest.mark.parametrize("who", ["nobody", "blocked"])
-def test_everybody_may_ask_which_verbs_there_are(world, who):
+def test_options_is_open_to_every_account(world, who):
     for path in {path for _verb, path in PLACES}:
         response = world.ask("OPTIONS", path, world.people[who], "password")
         assert response.status_code == 200
 
 
-# What else shuts somebody out, each by itself
+# Credentials and accounts that are not accepted, one at a time
 
 ANY = next(row for row in TABLED if str(row) == "GET sample_gadgets/")
 EVERYTHING = {str(row) for row in GUARDED}
@@ -616,14 +616,14 @@ def world(world_for):
     return world_for(ANY)
 
 
-def test_each_way_of_signing_in_opens_what_it_is_for(world):
+def test_each_credential_opens_only_its_addresses(world):
     assert world.opened("admin", "password") == BY_PASSWORD
     assert world.opened("admin", "token") == BY_TOKEN
     assert world.opened("admin", "refresh token") == {"POST auth/refresh"}
     assert world.opened("admin", "wrong password") == set()
 
 
-def test_where_tokens_are_to_be_used_a_password_only_gets_one(world):
+def test_with_token_auth_a_password_only_requests_a_token(world):
     world.app.config["USE_TOKEN_AUTH"] = True
     assert world.opened("admin", "password") == {"GET auth/request-token"}
     assert world.opened("admin", "token") == BY_TOKEN
@@ -632,7 +632,7 @@ def test_where_tokens_are_to_be_used_a_password_only_gets_one(world):
 @pytest.mark.parametrize(
     "over", ["ended", "stolen", "expired", "of another generation"]
 )
-def test_a_session_that_is_over_opens_nothing(world, over):
+def test_an_ended_session_opens_no_address(world, over):
     owner = world.people["owner"]
     if over == "ended":
         response = world.ask("POST", "auth/logout", owner, "token")
@@ -651,17 +651,15 @@ def test_a_session_that_is_over_opens_nothing(world, over):
 
 
 @pytest.mark.parametrize("mark", [{"status": "blocked"}, {"deleted_at": now()}])
-def test_each_mark_of_an_account_shuts_it_out(world, mark):
+def test_a_blocked_or_deleted_account_cannot_sign_in(world, mark):
     world.change(User, world.people["admin"].id, **mark)
     for way in WAYS:
         assert world.opened("admin", way) == set()
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
-def test_an_account_that_was_deleted_this_very_second_is_not_there(
-    world, monkeypatch, verb
-):
-    # No document tells of this, since it lasts for a second.
+def test_an_account_deleted_in_this_second_is_404(world, monkeypatch, verb):
+    # This 404 is undocumented, because it is possible for one second only.
     monkeypatch.setitem(world.app.after_request_funcs, None, [])
     owner = world.people["owner"]
     assert world.ask("GET", "account/", owner, "token").status_code == 200
@@ -670,14 +668,14 @@ def test_an_account_that_was_deleted_this_very_second_is_not_there(
     assert response.status_code == 404
 
 
-def test_guessing_the_current_password_gets_slow(world):
+def test_guessing_the_current_password_is_throttled(world):
     wrong_password(world)
     owner = world.people["owner"]
     tries = [world.ask("PUT", "account/", owner, "token") for _ in range(6)]
     assert [each.status_code for each in tries] == [422] * 5 + [429]
 
 
-# What ends sessions ends them for good, even if it is taken back
+# A session that has ended stays so, even if its cause is undone
 
 
 def blocked_for_a_while(world):
@@ -715,7 +713,7 @@ def with_a_new_password_of_their_own(world):
         with_a_new_password_of_their_own,
     ],
 )
-def test_whoever_comes_back_signs_in_anew(world, happened):
+def test_a_restored_account_must_sign_in_again(world, happened):
     happened(world)
     world.more = {}
     owner = world.people["owner"]
@@ -724,7 +722,7 @@ def test_whoever_comes_back_signs_in_anew(world, happened):
     assert world.opened("owner", "refresh token") == set()
 
 
-def test_another_role_is_felt_by_those_who_have_signed_in(world):
+def test_a_role_change_affects_open_sessions(world):
     admin, manager = world.people["admin"], world.people["manager"]
     assert world.outcomes("GET", "sample_gadgets/", manager) == "200 all"
     world.ids["users/"] = manager.id
@@ -740,7 +738,7 @@ LOCKING = [
 
 
 @parametrize("row", [row for row in TABLED if str(row) in LOCKING])
-def test_of_two_who_change_who_may_do_what_one_waits(world, row):
+def test_of_two_changes_of_permissions_one_waits(world, row):
     with asked(world.app) as seen:
         response = world.ask(row.verb, row.path, world.people["admin"], "token")
     assert response.status_code < 300
@@ -753,7 +751,7 @@ def test_of_two_who_change_who_may_do_what_one_waits(world, row):
 
 
 @parametrize("command", ["block admin", "adduser admin --role user"])
-def test_the_last_admin_stays_on_the_command_line_too(world_for, command):
+def test_the_command_line_cannot_remove_the_last_admin(world_for, command):
     world = world_for(next(row for row in TABLED if row.case == "last admin"))
     result = world.app.test_cli_runner().invoke(args=command.split())
     assert result.exit_code == 1

@@ -31,8 +31,8 @@ from myapp.users.models import User
 from support import discovery
 from support.discovery import HOME, different, with_ones
 
-# What belongs to somebody or to something is found in no time, however much there is; what
-# these refer to is there, too.
+# Records with an owner or a parent are found quickly, however many there are. The
+# records that they refer to exist, too.
 STOCKED = [
     model
     for model in discovery.MODELS.values()
@@ -42,11 +42,11 @@ STOCKED = [
 MODELS = [model for model in STOCKED if issubclass(model, (Owned, Below))]
 AT = {collection.model: collection.path for collection in discovery.AT.values()}
 MOMENTS = "created_at", "updated_at"
-OWNERS, EACH = 10, 300  # accounts, and things of each and of each kind
+OWNERS, EACH = 10, 300  # accounts, and records of each kind for each of them
 ALIKE = 12  # different values of a property
 SIZE = 5  # items on a page
 LONG_AGO = datetime(2026, 1, 1)
-BESIDE = "next", "prev"  # links with a place to begin from
+BESIDE = "next", "prev"  # links with a cursor
 SORTS = [
     (model, sign + name)
     for model in MODELS
@@ -126,7 +126,7 @@ def take_stock():
                 connection.execute(text(command)).close()
 
 
-# What the databases tell
+# The plans of the databases
 
 
 def plan_in_sqlite(connection, table, statement, parameters):
@@ -220,7 +220,7 @@ def pages_of(client, model, query):
 
 def assert_cheap(plans_of, client, model, query):
     pages = pages_of(client, model, query)
-    # What is counted apart for a page by its number comes with the rows of the others.
+    # A page by number counts in a statement of its own; other pages return both.
     meta, (count, *_) = plans_of(client, model, f"{pages['first']}&page=2")
     assert count.index and not count.sorts
     assert count.rows in (None, meta["total"])
@@ -228,7 +228,7 @@ def assert_cheap(plans_of, client, model, query):
         _, ranges = plans_of(client, model, f"{address}&total=none")
         assert ranges and all(plan.index and not plan.sorts for plan in ranges)
         if count.rows is None:
-            # What is unique needs no id to begin from.
+            # A unique field needs no id as tiebreaker.
             named = re.fullmatch("sort=-?(.*)", query)
             unique = named and named[1] in model.unique
             begins = rel in BESIDE and meta["total"] > SIZE and not unique

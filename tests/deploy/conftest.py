@@ -75,7 +75,7 @@ class Server:
                 assert text[0] in before
                 text = before.replace(*text)
             file.write_text(text)
-        author = "-c user.name=somebody -c user.email=somebody@example.com"
+        author = "-c user.name=author -c user.email=author@example.com"
         self.sh(
             f"git add --all && git {author} commit --quiet --allow-empty -m release"
         )

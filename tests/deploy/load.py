@@ -16,7 +16,7 @@ from uuid import uuid4
 API = "/api/v1"
 PACE = 0.05  # seconds between two calls of a client
 LIMIT = 60  # seconds that an answer may take
-RENEW = 300  # seconds after which a client signs in anew
+RENEW = 300  # seconds after which a client signs in again
 READERS, WRITERS = 3, 2
 ROWS = 20  # of a file of devices
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from myapp.core.processes import spawn  # noqa: E402
 
 IMAGES = Path("/var/tmp/myapp-images")
-# What a provider's image has, of which a bootstrapped system has not thought.
+# Parts of a provider's image that a bootstrapped system lacks.
 PACKAGES = (
     *("apt", "ca-certificates", "dbus", "iproute2", "libpam-systemd", "openssh-server"),
     *("systemd", "systemd-sysv"),
@@ -31,7 +31,7 @@ MIRRORS = {
     "noble": "http://archive.ubuntu.com/ubuntu",
 }
 PATIENCE = 60  # seconds to boot
-# Where this machine gets packages from, and whom it believes, the server does, too.
+# The server uses the package sources and the certificates of this machine.
 OURS = ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 
 

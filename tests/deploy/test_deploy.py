@@ -128,7 +128,7 @@ def load(server):
         print(dict(load.calls), len(load.serials), "devices")
 
 
-def test_releases_come_and_no_call_fails(server, load):
+def test_no_call_fails_during_releases(server, load):
     kept = {}
     for number in range(1, DEPLOYS + 1):
         kept |= version(f"0.1.{number}")
@@ -158,11 +158,11 @@ def test_releases_come_and_no_call_fails(server, load):
     kept_all(server, load)
 
 
-def test_workers_are_killed_and_nothing_is_lost(server, load):
+def test_no_data_are_lost_when_workers_are_killed(server, load):
     for _ in range(KILLS):
         server.machine.run(KILL)
         time.sleep(0.7)
-    # What may be asked twice, nginx asks another worker.
+    # nginx repeats an idempotent request at another worker.
     assert {failure.split()[1] for failure in load.failed()} <= {"POST"}
     kept_all(server, load)
     counts = server.machine.run("ls /run/myapp/metrics; nproc").split()

@@ -124,7 +124,7 @@ class Page:
             self.driver.save_screenshot(str(path))
 
 
-def test_a_device_lives_its_life_through_the_documents(
+def test_a_device_is_created_changed_and_deleted_in_swagger_ui(
     browser, live_server, empty_redis
 ):
     page = Page(browser, f"{live_server}/docs/")
@@ -155,7 +155,7 @@ def test_a_device_lives_its_life_through_the_documents(
     assert hosts(browser) == {urlsplit(live_server).netloc}
 
 
-def test_a_token_from_a_login_is_a_way_in(browser, live_server, empty_redis):
+def test_a_token_from_a_login_authorizes_requests(browser, live_server, empty_redis):
     page = Page(browser, f"{live_server}/docs/#/auth/postAuthLogin")
     page.find("#operations-auth-postAuthLogin.is-open")  # a link leads right there
     page.click("#operations-auth-postAuthLogin .opblock-summary-control")
@@ -171,7 +171,7 @@ def test_a_token_from_a_login_is_a_way_in(browser, live_server, empty_redis):
     assert hosts(browser) == {urlsplit(live_server).netloc}
 
 
-def test_a_call_can_be_tried_out_on_a_slices_own_page(browser, live_server):
+def test_a_request_can_be_sent_from_the_page_of_a_feature(browser, live_server):
     page = Page(browser, f"{live_server}/api/v1/todos/docs")
     page.authorize("basic", "pythonista", PASSWORDS["pythonista"])
     status, todo = page.execute("postTodos", body={"name": "Tea", "task": "Drink it."})
@@ -180,7 +180,7 @@ def test_a_call_can_be_tried_out_on_a_slices_own_page(browser, live_server):
 
 
 @pytest.mark.parametrize("address", ["/status", "/api/v1/devices", "/api/v1/presence"])
-def test_each_slice_has_a_page_of_its_own(browser, live_server, address):
+def test_each_feature_has_its_own_page(browser, live_server, address):
     name = address.rpartition("/")[2]
     page = Page(browser, f"{live_server}{address}/docs")
     page.find(".opblock")

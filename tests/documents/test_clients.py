@@ -61,7 +61,7 @@ def python(imported, live_server):
         yield client
 
 
-def test_a_python_client_goes_through_the_life_of_a_device(python):
+def test_a_python_client_creates_changes_and_deletes_a_device(python):
     from myapp_client.api.devices import (
         delete_devices_by_id,
         get_devices,
@@ -143,7 +143,9 @@ def compiled(made):
     return made / "compiled"
 
 
-def test_a_typescript_client_goes_through_the_life_of_a_device(live_server, compiled):
+def test_a_typescript_client_creates_changes_and_deletes_a_device(
+    live_server, compiled
+):
     trip = ["node", compiled / "round_trip.js", live_server, *ME]
     subprocess.run(trip, check=True)
 
@@ -187,7 +189,7 @@ def test_the_example_in_typescript_does_what_it_shows(live_server, compiled, loc
     ]
 
 
-def test_what_no_client_can_do_is_told(shared_app, tmp_path):
+def test_unsupported_operations_are_reported(shared_app, tmp_path):
     document = shared_app.test_client().get("/openapi.json").json
     body = document["paths"]["/api/v1/devices"]["post"]["requestBody"]
     body["content"]["application/xml"] = {"schema": {"type": "string"}}

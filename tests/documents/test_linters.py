@@ -64,18 +64,18 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("linter", [spectral, redocly, parser])
-def test_nothing_is_wrong_with_the_document_of_the_whole(app, written, linter):
+def test_the_document_of_the_service_passes_the_linters(app, written, linter):
     assert linter(written("openapi", document.openapi(app)))
 
 
 @pytest.mark.parametrize("linter", [spectral, parser])
-def test_nothing_is_wrong_with_the_document_of_a_slice(app, written, linter):
+def test_the_document_of_a_feature_passes_the_linters(app, written, linter):
     assert linter(
         *(written(each.name, document.swagger(app, each)) for each in FEATURES)
     )
 
 
-# Each of them does find what is wrong.
+# Each linter reports an error.
 
 
 def take(document, *path):
@@ -103,7 +103,7 @@ ANSWER = *DEVICES, "get", "responses", "200"
     ],
     ids=lambda each: each.__name__ if callable(each) else each[-1],
 )
-def test_a_linter_finds_what_is_missing(app, written, linter, fault):
+def test_a_linter_finds_a_missing_part(app, written, linter, fault):
     whole = json.loads(json.dumps(document.openapi(app)))
     take(whole, *fault)
     assert not linter(written("openapi", whole))

@@ -80,8 +80,8 @@ def test_a_folder_that_needs_another_says_so(folders):
     assert "Run “Register a device” first." in folders["presence"]["description"]
 
 
-def test_who_runs_it_keeps_their_name(run):
-    for _ in range(2):  # and what must be unique, is
+def test_a_run_keeps_the_username_of_the_account(run):
+    for _ in range(2):  # unique values differ in each run
         statuses, fine = run(
             "Sign up", "Sign in: get an access token and a refresh token"
         )
@@ -92,6 +92,6 @@ def test_who_runs_it_keeps_their_name(run):
     assert fine and statuses.popitem() == ("Delete your account", 204)
 
 
-def test_a_call_that_fails_is_told(run):
+def test_a_failing_request_is_reported(run):
     statuses, fine = run("users")  # which an ordinary account may not see
     assert statuses["List the accounts"] == 403 and not fine

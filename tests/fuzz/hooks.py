@@ -33,13 +33,13 @@ from support.discovery import (
 
 ME = os.environ["FUZZ_AS"]
 ADMIN = ME == "chief"
-ADMINISTERED = {"users", "roles", "audit"}  # tags of what takes a permission
+ADMINISTERED = {"users", "roles", "audit"}  # tags of operations with permissions
 HEADER = "name,location,type,model,serial_number\n"
 FORM, NDJSON = "multipart/form-data", "application/x-ndjson"
 NOWHERE = 2**62  # no id
 
-# What no call may change, or the rest of a run would mean nothing: the addresses of
-# accounts, of roles, and of `things` for others to be about or below.
+# The addresses that no call may change, because the rest of a run needs them: those of
+# accounts, of roles, and of `things` that others refer to or are below.
 kept = set()
 things = Things(None)
 
@@ -76,7 +76,7 @@ class Client:
         return SimpleNamespace(status_code=answer.status_code, json=answer.json())
 
 
-# Credentials, where not those of accounts.json
+# Credentials other than those of accounts.json
 
 
 class Password:
@@ -144,7 +144,7 @@ def keep(schema):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     case.headers["X-Forwarded-For"] = anywhere()
-    # The wrong password that comes next is another one's: on one name it would get slow.
+    # Each wrong password is for another name; one name would be throttled.
     INVALID_AUTH_HEADERS["_basic_auth"] = basic(secrets.token_hex(8), "wrong")
     if case.method != "GET" and case.formatted_path in kept:
         case.path_parameters["id"] = NOWHERE
@@ -154,13 +154,13 @@ def before_call(context, case, kwargs):
 
 def make_sense(case):
     """Make a generated request consistent with the records, so that it must be accepted."""
-    if "cursor" in (case.query or ()):  # they stand in links, and are not made up
+    if "cursor" in (case.query or ()):  # only the links contain valid cursors
         del case.query["cursor"]
-    if "If-Match" in case.headers:  # nor are ETags
+    if "If-Match" in case.headers:  # a generated ETag never matches
         case.headers["If-Match"] = "*"
         if case.method == "PUT" and case.path.startswith(f"{API}/presence/"):
             del case.headers["If-Match"]  # a first heartbeat has nothing to match
-    if "Idempotency-Key" in case.headers:  # or it may have come with another body
+    if "Idempotency-Key" in case.headers:  # it may have been used with another body
         case.headers["Idempotency-Key"] = str(uuid4())
     for collection in USUAL:
         if case.path in (collection.path.rstrip("/"), collection.item):
@@ -205,7 +205,7 @@ def as_text(context, value):
     return str(value).encode(errors="replace")
 
 
-# Answers
+# Responses
 
 
 @schemathesis.check
@@ -224,16 +224,16 @@ def permissions(context, response, case):
 def filter_failure(context, failure, case, response):
     """Return True if a failure that Schemathesis reports is one."""
     if isinstance(failure, ObjectLevelAuthorizationViolation):
-        # The thing that another account is shown may be an empty page, or everybody's.
+        # The other account may see an empty page, or records without an owner.
         shared = f"{case.path}/".startswith(OPEN_TO_ALL)
         return not shared and response.json().get("items") != []
     if isinstance(failure, EnsureResourceAvailability):
-        # Where `before_call` keeps a thing from a call, there is none.
+        # `before_call` may have replaced the id by one that does not exist.
         return NOWHERE not in case.path_parameters.values()
     if isinstance(failure, AcceptedNegativeData) and case.media_type == NDJSON:
-        # Lines are judged one by one, and later.
+        # Lines are validated one by one, and later.
         return isinstance(case.body, str)
     if isinstance(failure, AcceptedNegativeData) and case.media_type == FORM:
-        # To it, bytes fit no schema, not even those that `make_sense` has put there.
+        # Schemathesis takes bytes as invalid, even those of `make_sense`.
         return not hasattr(case.body.get("file"), "data")
     return True

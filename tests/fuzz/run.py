@@ -23,8 +23,7 @@ from support.background import worker  # noqa: E402
 from support.workers import database, serving  # noqa: E402
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
-# Many addresses are told in X-Forwarded-For, and long ones are asked for, as nginx lets
-# them through.
+# X-Forwarded-For contains many addresses, and request lines are long, as nginx allows.
 SETTINGS = {"MYAPP_TRUSTED_PROXIES": "1", "UWSGI_BUFFER_SIZE": "65535"}
 
 

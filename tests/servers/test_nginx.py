@@ -86,12 +86,12 @@ def deployed(tmp_path):
         yield port
 
 
-def test_a_body_that_no_endpoint_takes_is_refused(deployed):
+def test_a_body_too_large_for_every_endpoint_is_refused(deployed):
     status, problem = send(deployed, "/api/v1/users/", 3_000_000)
     assert status == 413
     assert (problem["status"], problem["title"]) == (413, "Content Too Large")
 
 
-def test_a_body_that_an_endpoint_may_take_is_passed_on(deployed):
+def test_a_body_that_an_endpoint_may_accept_is_forwarded(deployed):
     status, problem = send(deployed, "/api/v1/users/", 1_100_000, bytes(1_100_000))
     assert (status, problem["title"]) == (502, "Bad Gateway")  # no service is behind it

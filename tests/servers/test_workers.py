@@ -248,7 +248,7 @@ def told(service, name, **labels):
     ]
 
 
-def test_every_worker_tells_what_all_have_counted_the_dead_too(service):
+def test_every_worker_reports_the_metrics_of_all_even_the_dead(service):
     def counts():
         status = {"method": "GET", "route": "/status/"}
         names = "http_requests_total", "http_request_duration_seconds_count"
@@ -263,7 +263,7 @@ def test_every_worker_tells_what_all_have_counted_the_dead_too(service):
         assert counts() == [count + times for count in before]
 
 
-def test_the_connections_of_a_worker_that_died_count_no_more(service):
+def test_the_connections_of_a_dead_worker_are_not_counted(service):
     def held():
         each(service, service.call, "GET", "/status/ready")  # which connects
         told(service, "database_connections_open")  # a worker counts its own when asked
@@ -278,9 +278,7 @@ def test_the_connections_of_a_worker_that_died_count_no_more(service):
         before = now
 
 
-def test_a_worker_that_died_before_it_counted_anything_is_no_obstacle(
-    service, shared_counts
-):
+def test_a_worker_that_died_before_its_first_metric_is_ignored(service, shared_counts):
     died = service.workers()[0]
     service.lose_worker()
     # what a process leaves that is killed between making its file and filling it
@@ -319,13 +317,13 @@ def chief(accounts):
 @pytest.mark.parametrize(
     "change, status", [(sign_out, 401), (block, 401), (promote, 200)]
 )
-def test_what_one_worker_decides_the_others_feel_within_a_second(
+def test_a_change_in_one_worker_takes_effect_in_others_within_a_second(
     service, accounts, call, chief, change, status
 ):
     theirs = f"{GADGETS}{call('POST', GADGETS, LAMP).json['id']}"
-    somebody = uuid4().hex
-    hire(accounts, somebody)
-    me = service.sign_in(somebody, SHARED_PASSWORD)
+    username = uuid4().hex
+    hire(accounts, username)
+    me = service.sign_in(username, SHARED_PASSWORD)
     admin = service.sign_in(chief, SHARED_PASSWORD)
     look = partial(each, service, me, "GET", theirs)
 

@@ -26,7 +26,7 @@ def assert_problem(response, status):
         assert problem["errors"]
         for fault in problem["errors"]:
             assert fault.keys() == {"pointer", "detail"}
-            # It may hold names that the client made up; what is said may not.
+            # The pointer may contain names from the client; the detail may not.
             assert fault["pointer"] == "" or fault["pointer"].startswith("/")
             said.append(fault["detail"])
     assert problem.keys() == known

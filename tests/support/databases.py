@@ -110,13 +110,13 @@ def serving(folder, port, **settings):
         "listen_addresses": "127.0.0.1",
         "port": port,
         "unix_socket_directories": folder,
-        "fsync": "off",  # what is thrown away need not survive
+        "fsync": "off",  # the data are temporary
         "wal_retrieve_retry_interval": "100ms",  # how soon a replica looks again
         **settings,
     }
     options = [word for pair in settings.items() for word in ("-c", "%s=%s" % pair)]
     server = (str(programs() / "postgres"), "-D", f"{folder}/data", *options)
-    # SIGQUIT: it waits for nobody to leave, and writes nothing that it could do without.
+    # SIGQUIT: it does not wait for clients, and skips every optional write.
     return running("postgres", server, port, f"{folder}/log", end=signal.SIGQUIT)
 
 
@@ -138,7 +138,7 @@ def mariadb(folder):
         *("--bind-address=127.0.0.1", f"--socket={folder}/socket"),
         *(f"--pid-file={folder}/pid", "--innodb-flush-log-at-trx-commit=0"),
         f"--tmpdir={folder}",  # a server that starts clears its own, and no other one's
-        # As lax as one can be: nothing we do may rely on how a server is set up.
+        # As lax as possible: our code must not depend on the server's configuration.
         *("--sql-mode=", "--character-set-server=latin1"),
         "--collation-server=latin1_swedish_ci",
     ]

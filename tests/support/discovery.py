@@ -227,7 +227,7 @@ def different(schema, number):
         return f"{day}" if schema["format"] == "date" else f"{day}T07:40:00Z"
     if schema.get("pattern") == NO_NUL:
         longest = schema["maxLength"]
-        if longest < 4:  # ten digits would be too few, and there are 20,000 of these
+        if longest < 4:  # digits give too few values; there are 20,000 of these
             return chr(ord("一") + number % 20_000) * max(schema["minLength"], 1)
         begin = f"{example_of(schema)} "[: max(longest - len(f"{number}"), 0)]
         return f"{begin}{number}"[-longest:]
@@ -242,8 +242,8 @@ class Things:
 
     def __init__(self, client):
         self.client = client
-        self.ids = {}  # of the thing in each collection, by its path
-        self.others = {}  # of another one, where that is asked for
+        self.ids = {}  # of the record in each collection, by its path
+        self.others = {}  # of a second record, if one was requested
 
     def copy(self):
         """Return a copy with the same records, to which a test may add others."""
@@ -285,7 +285,7 @@ class Things:
             return made.json["id"]
         for (
             put
-        ) in PUTS:  # at the id of a thing of another kind, which it is named after
+        ) in PUTS:  # at the id of a record of another kind, which the variable names
             found = re.fullmatch(rf"{re.escape(path)}{{(\w+)_id}}", put)
             if found:
                 id = next(self.id_in(at) for at in POSTS if f"/{found[1]}" in at)
@@ -328,7 +328,7 @@ class Things:
         references = references_of(model)
         for name, other in references.items():
             path = HOME[other].path
-            # By what else do two differ that have nothing but references?
+            # Two records with nothing but references can differ only by these.
             another = number % 2 and properties.keys() == references.keys()
             body[name] = self.other_in(path) if another else self.id_in(path)
         for name in unique_in(model):
@@ -343,13 +343,13 @@ class Things:
         return made.json
 
 
-# What the contract tests try
+# The parameters of the contract tests
 
 OPEN = re.compile(
     r"/|/status/.*|/docs.*|/openapi\.json|/metrics"
     rf"|{API}/auth/(register|login)|{API}/[a-z0-9_]+/(docs|swagger\.json)"
 )
-# What fits the schema, and is refused for what is there already.
+# Values that fit the schema and are refused because of existing records.
 JUDGED = {"there is no role of that title", "is not the current password"}
 
 

@@ -22,7 +22,7 @@ from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql
 from support.discovery import API, POSTS, Things
 
-# What is unique in records as their examples have it; a test may make such a one.
+# Unique values of the examples, which a test may use for a record of its own.
 RENAMED = {
     f"{API}/roles/": {"title": "inspector"},
     f"{API}/users/": {"username": "carpenter"},

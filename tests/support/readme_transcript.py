@@ -31,7 +31,7 @@ BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ .*(?:\n(?:    |  done).*)*", re.MULTILINE)
 MARK = "-- end of answer --"
 
-# What differs from one run to the next.
+# Parts of the output that differ between runs.
 VARYING = (
     (r'(?<!"due_at":")\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', "2026-11-21T07:40:00Z"),
     (r'("expires_at":)"[^"]*"', r'\1"2026-11-21T07:45:00Z"'),

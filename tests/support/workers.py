@@ -30,16 +30,16 @@ from support.features import SERVED
 
 LIMIT = 30  # seconds that anything here may take, on a busy machine
 WORKERS = 2
-CALLS_PER_LIFE = 30  # at least: a new worker compiles its statements anew
+CALLS_PER_LIFE = 30  # at least: a new worker compiles its statements again
 NOT_OURS = re.compile("MYAPP_|FLASK_|PROMETHEUS_|(REDIS|DATABASE)_URL$")
-# While it loads the application uWSGI minds no SIGTERM: that would outlive the tests.
+# uWSGI ignores SIGTERM while it loads the application, and would outlive the tests.
 UWSGI = f"""
 import ctypes, sys, pyuwsgi
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {signal.SIGKILL:d})
 pyuwsgi.run()
 """
-# What http.client raises when a worker dies in the middle.
+# The exceptions of http.client when a worker dies during a request.
 BROKEN = (OSError, HTTPException)
 WITH_SAMPLES = os.pathsep.join(
     map(str, (ROOT / "tests/support/mount_samples", ROOT / "tests", ROOT))

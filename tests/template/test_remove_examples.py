@@ -161,7 +161,7 @@ def test_a_tree_that_is_not_clean_is_refused(small_clone):
 
 
 @pytest.mark.no_database
-def test_if_the_rest_does_not_start_nothing_is_changed(small_clone):
+def test_nothing_is_changed_if_the_remaining_project_does_not_start(small_clone):
     put(small_clone, f"{PACKAGE}/devices/models.py", "")
     committed(small_clone)
     before = state(small_clone)
@@ -171,7 +171,7 @@ def test_if_the_rest_does_not_start_nothing_is_changed(small_clone):
 
 
 @pytest.mark.no_database
-def test_a_migration_that_would_do_more_is_refused(small_clone, monkeypatch):
+def test_a_migration_with_other_changes_is_refused(small_clone, monkeypatch):
     def write_more(root, _instance, *_words):
         migration = "def upgrade():\n    op.drop_table('a')\n    op.add_column('b')\n"
         put(root, "migrations/versions/new.py", migration)

@@ -132,7 +132,7 @@ def processes(instance):
             )
             if ours:
                 found.append((entry / "cmdline").read_text().replace("\0", " "))
-        except OSError:  # it has just ended, or it is somebody else's
+        except OSError:  # it has just ended, or it belongs to another user
             pass
     return found
 
@@ -156,7 +156,7 @@ def metrics(address):
 
 
 @on_linux
-def test_it_begins_with_demo_data_keeps_what_it_is_told_and_ends_with_make(tmp_path):
+def test_it_starts_with_demo_data_keeps_its_data_and_ends_with_make(tmp_path):
     port = free_port()
     with service(tmp_path, port) as process:
         said = output(tmp_path)
@@ -202,7 +202,7 @@ def test_all_end_when_one_ends(instance, tmp_path, port):
 
 
 @on_linux
-def test_what_runs_the_code_is_new_when_the_code_changes(instance, tmp_path, port):
+def test_the_processes_restart_when_the_code_changes(instance, tmp_path, port):
     """And a Redis that is named is the only one."""
     lines = (ROOT / "Procfile.dev").read_text().splitlines(keepends=True)
     copy_project(tmp_path, "".join(line for line in lines if "beat" not in line))
@@ -231,7 +231,7 @@ def test_what_runs_the_code_is_new_when_the_code_changes(instance, tmp_path, por
             wait_until(lambda: not processes(instance))
 
 
-def test_a_profiler_tells_where_the_time_of_a_request_went(instance, port):
+def test_the_profiler_reports_the_time_of_a_request(instance, port):
     with running(flask("profile"), instance, PORT=str(port)):
         wait_until(lambda: readiness(port)[0])
         wait_until(lambda: "PATH: '/status/ready'" in output(instance))
@@ -263,7 +263,7 @@ def test_the_socket_of_a_killed_redis_is_not_in_the_way(tmp_path):
         assert Redis.from_url(url).ping()
 
 
-def test_a_redis_of_ones_own_leaves_no_file():
+def test_a_temporary_redis_leaves_no_file():
     with start_redis() as (process, url):
         folder = Path(url.removeprefix("unix://")).parent
         assert folder.exists()

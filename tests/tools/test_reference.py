@@ -22,7 +22,7 @@ def app(app, monkeypatch):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_says_what_the_code_says(app, page):
+def test_a_page_matches_the_code(app, page):
     with app.app_context():
         text = reference.pages()[page]
     assert (ROOT / page).read_text("utf-8") == text, "run: flask reference"

@@ -171,7 +171,7 @@ with app.test_request_context():
 """
 
 
-def test_what_is_new_comes_to_the_rows_that_are_there(project):
+def test_existing_rows_get_the_new_columns(project):
     """And the release before, which runs still, can live with it."""
     running = project.folder.parent / "running"
     running.mkdir()
@@ -198,7 +198,7 @@ def test_what_is_new_comes_to_the_rows_that_are_there(project):
     assert only(project.app, "SELECT name, gadget FROM sample_chores")["gadget"] == 1
 
 
-def test_what_is_unique_from_now_on_is_told_in_good_form(project):
+def test_duplicates_of_a_new_unique_value_are_reported_clearly(project):
     sortable = '    sortable = ("id", "name", "done", '
     edit(project.folder, {CHORES: [(sortable, f'    unique = ("name",)\n{sortable}')]})
     _, file = new_migration(project)
@@ -208,7 +208,7 @@ def test_what_is_unique_from_now_on_is_told_in_good_form(project):
     assert only(project.app, "SELECT gadget FROM sample_chores") == {"gadget": 1}
 
 
-def test_what_nobody_knows_is_asked_for(project):
+def test_a_required_column_without_a_default_is_refused(project):
     edit(project.folder, {GADGETS: REQUIRED})
     wanted = "make it optional(…), or write a server_default into the migration."
     told, file = new_migration(project)
@@ -235,7 +235,7 @@ def test_what_nobody_knows_is_asked_for(project):
     assert "No new upgrade operations" in project.run("flask", "db", "check")
 
 
-def test_what_is_dropped_takes_nothing_along(project):
+def test_a_dropped_column_removes_nothing_else(project):
     edit(project.folder, GONE)
     _, file = new_migration(project)
     project.run("flask", "deploy")

@@ -93,7 +93,7 @@ def test_everything_works_in_a_cluster(live, clustered):
     assert app.test_client().get("/status/ready").json["redis"] == "ok"
 
 
-def test_everything_works_where_sentinels_watch(live, watched):
+def test_everything_works_with_sentinels(live, watched):
     address, _ = watched
     app = live(address)
     assert signals_work(app)
@@ -102,7 +102,7 @@ def test_everything_works_where_sentinels_watch(live, watched):
     assert redis_store.connection_pool.get_master_address()
 
 
-def test_when_the_master_dies_its_successor_is_found(live, watched):
+def test_when_the_master_dies_its_successor_is_used(live, watched):
     address, master = watched
     app = live(address)
     assert signals_work(app)
@@ -120,7 +120,7 @@ def redis_as_the_doctor_sees_it(app):
 
 
 @pytest.mark.parametrize("kind", ["clustered", "watched"])
-def test_the_doctor_knows_its_way_around(live, kind, request):
+def test_the_doctor_supports_sentinels_and_clusters(live, kind, request):
     address = request.getfixturevalue(kind)
     app = live(address if kind == "clustered" else address[0])
     redis, clocks = redis_as_the_doctor_sees_it(app)
@@ -133,7 +133,7 @@ def test_the_doctor_knows_its_way_around(live, kind, request):
 
 
 @pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])
-def test_without_its_servers_only_its_models_are_away(live, scheme):
+def test_without_its_servers_only_its_models_are_unavailable(live, scheme):
     app = live(f"{scheme}://127.0.0.1:1/service")
     client = as_account(app, "pythonista")
     gadget = client.post(GADGETS, json=LAMP)
@@ -153,7 +153,7 @@ def test_without_its_servers_only_its_models_are_away(live, scheme):
         "redis+else://host:1",
     ],
 )
-def test_an_address_that_makes_no_sense_is_refused(make_app, url):
+def test_an_invalid_address_is_refused(make_app, url):
     with pytest.raises(SettingError, match="REDIS_URL is not valid"):
         make_app(REDIS_URL=url, BROKER_URL="redis://127.0.0.1:1")
 
