@@ -46,7 +46,7 @@ SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQL
 REDIS = os.environ.get("TEST_REDIS_URL")  # without a database's number; None: Valkey
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
-SHARED_PASSWORD = "correct horse battery"  # of whoever a test hires
+SHARED_PASSWORD = "correct horse battery"  # of the accounts that tests create
 LAMP = example_of(SampleGadget.write_schema)
 THERMOSTAT = {
     "name": "Kitchen Thermostat",
@@ -80,12 +80,12 @@ def pytest_collection_finish():
 
 
 def basic(username, password):
-    """The Authorization header of these credentials."""
+    """Return the Authorization header of these credentials."""
     return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
 
 
 def as_account(app, username):
-    """A test client that signs in with HTTP Basic."""
+    """Return a test client that signs in with HTTP Basic."""
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = basic(username, PASSWORDS[username])
     return client
@@ -95,7 +95,7 @@ hashed_once = cache(hashed)  # a hash is slow on purpose
 
 
 def hire(app, username, role="user"):
-    """A client that is signed in as a new account of that role."""
+    """Return a client that is signed in as a new account of that role."""
     with app.app_context(), unit_of_work():
         account = User(
             username=username,
@@ -111,15 +111,15 @@ def hire(app, username, role="user"):
     return client
 
 
-# A hash is slow on purpose, and these tests make hundreds: the same function, less work.
+# A hash is slow on purpose, and tests compute hundreds: same function, lower cost.
 LITTLE_WORK = {"time_cost": 1, "memory_cost": 1024, "parallelism": 1}
 passwords.hasher = PasswordHasher(**LITTLE_WORK)
-hashed_once(SHARED_PASSWORD)  # now, not while a test hashes in another way
+hashed_once(SHARED_PASSWORD)  # now, before a test changes the hasher
 
 
 @pytest.fixture(scope="session")
 def redis_url():
-    """The address of a Redis, or of a database of one, that no other process uses."""
+    """Yield the URL of a Redis, or of one of its databases, that no other process uses."""
     if not REDIS:
         with start_redis() as (_process, url):
             yield url
@@ -162,8 +162,10 @@ def make_app(redis_url, tmp_path_factory, migrations_with_samples):
 
 @contextmanager
 def empty_database(folder, server=SERVER):
-    """The address of a database of its own that holds nothing yet: on that server, or,
-    without one, in `folder`."""
+    """Yield the URL of a new, empty database.
+
+    It is on `server`, or, without one, a SQLite file in `folder`.
+    """
     name = f"test_{secrets.token_hex(8)}"
     if not server:
         yield f"sqlite:///{folder}/{name}.sqlite3"
@@ -175,14 +177,14 @@ def empty_database(folder, server=SERVER):
         yield engine.url.set(database=name).render_as_string(hide_password=False)
     finally:
         with engine.connect() as connection:
-            if engine.name == "postgresql":  # it minds whoever is still connected
+            if engine.name == "postgresql":  # it refuses while clients are connected
                 name += " WITH (FORCE)"
             connection.exec_driver_sql(f"DROP DATABASE {name}")
         engine.dispose()
 
 
 def close(app):
-    """Leave no connection open, nor anybody who is about to open one."""
+    """Close all connections, and prevent background checks from opening new ones."""
     with app.app_context(), ExitStack() as nobody_looks:
         replicas = app.extensions["replicas"]
         for server in (replicas.primary, *replicas.all) if replicas else ():
@@ -221,12 +223,12 @@ FILLED = {}  # SQLite's files, by the folder of the migrations that filled them
 @pytest.fixture(scope="session")
 def shared_app(make_app):
     app = make_app()
-    app.extensions["guard"].decoy  # made now, not while a test hashes in another way
+    app.extensions["guard"].decoy  # created now, before a test changes the hasher
     documented = {
         (path, verb): operation["responses"]
         for path, verb, operation in document.operations(app, SERVED)
     }
-    # What is registered first sees the answer last, as it goes out.
+    # The function that is registered first sees the response last, in its final form.
     app.after_request_funcs[None].insert(0, partial(as_documented, documented))
     app.extensions["redis_client"] = redis_store._redis_client
     with app.app_context():
@@ -236,8 +238,11 @@ def shared_app(make_app):
 
 
 def run_savepoints_uncompiled(dialect):
-    """Make savepoints cheap: SQLAlchemy would compile the statement of each one anew, and
-    in a test there are two for each unit of work."""
+    """Make savepoints cheap.
+
+    SQLAlchemy would compile the statement of each savepoint, and a test has two of them
+    for each unit of work.
+    """
 
     def runs(command):
         def run(connection, name):
@@ -286,7 +291,7 @@ def use_shared(app):
 
 @pytest.fixture
 def app(shared_app):
-    """The application; whatever a test does to the stores is undone after it."""
+    """Yield the application; roll back all changes to the stores after the test."""
     with roll_back(shared_app):
         yield shared_app
 
@@ -295,7 +300,7 @@ VALIDATORS = {}  # by what the schema is, which lasts as long as its application
 
 
 def as_documented(documented, response):
-    """Hold each answer against what the documents say of its verb and status."""
+    """Check a response against the documents of its method and status."""
     function = current_app.view_functions.get(request.endpoint)
     view = getattr(function, "view_class", None)
     if view is None or not issubclass(view, Resource) or request.method == "OPTIONS":
@@ -303,7 +308,7 @@ def as_documented(documented, response):
     method = "get" if request.method == "HEAD" else request.method.lower()
     responses = documented[document.path_of(request.url_rule), method]
     assert response.status_code != 500
-    if response.status_code == 413 and "413" not in responses:  # nobody wants a body
+    if response.status_code == 413 and "413" not in responses:  # it takes no body
         return response
     said = responses[str(response.status_code)]
     sent = {name.lower() for name in response.headers.keys()}
@@ -326,7 +331,7 @@ def as_documented(documented, response):
 
 @contextmanager
 def asked(app):
-    """What the database is asked while the block lasts: pairs of text and values."""
+    """Yield a list of the database's statements in the block: pairs of text and values."""
     seen = []
 
     def note(_connection, _cursor, text, values, *_):
@@ -346,8 +351,7 @@ def asked(app):
 
 @pytest.fixture
 def project_app():
-    """The application as the project itself has it: without sample features, and without
-    stores."""
+    """Yield the application of the project, without sample features and without stores."""
     nowhere = {"SQLALCHEMY_DATABASE_URI": "sqlite://", "REDIS_URL": "unix:///no"}
     yield create_app("testing", **nowhere)
     permissions.declare(SERVED)
@@ -355,43 +359,43 @@ def project_app():
 
 @pytest.fixture
 def client(app):
-    """A client that is signed in as pythonista."""
+    """Return a client that is signed in as pythonista."""
     return as_account(app, "pythonista")
 
 
 @pytest.fixture
 def engineer(app):
-    """A client that is signed in as engineer, who owns none of pythonista's things."""
+    """Return a client that is signed in as engineer, who owns no record of pythonista."""
     return as_account(app, "engineer")
 
 
 @pytest.fixture
 def admin(app):
-    """A client that is signed in as chief, who may do everything."""
+    """Return a client that is signed in as chief, an admin."""
     return hire(app, "chief", "admin")
 
 
 @pytest.fixture
 def stranger(app):
-    """A client without credentials."""
+    """Return a client without credentials."""
     return app.test_client()
 
 
 @pytest.fixture
 def gadget(client):
-    """A gadget of pythonista's, as the service shows it."""
+    """Create a gadget of pythonista and return its representation."""
     return client.post("/api/v1/sample_gadgets/", json=LAMP).json
 
 
 @pytest.fixture
 def device(client):
-    """A device of pythonista's, as the service shows it."""
+    """Create a device of pythonista and return its representation."""
     return client.post("/api/v1/devices/", json=THERMOSTAT).json
 
 
 @pytest.fixture
 def empty_uri(tmp_path):
-    """The address of a database of the test's own that holds nothing yet."""
+    """Yield the URL of an empty database for this test only."""
     with empty_database(tmp_path) as uri:
         yield uri
 
@@ -424,7 +428,7 @@ def next_migration(tmp_path, monkeypatch):
 
 @pytest.fixture
 def live_app(make_app, empty_uri):
-    """An application on a database of its own, where what is committed stays."""
+    """Yield an application on its own database, where committed changes stay."""
     app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri)
     fill(app)
     redis_store.flushdb()
@@ -434,7 +438,7 @@ def live_app(make_app, empty_uri):
 
 @pytest.fixture
 def live_server(live_app):
-    """The address of a service that really listens."""
+    """Yield the URL of a service that listens on a port."""
     server = make_server("127.0.0.1", 0, live_app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

@@ -1,9 +1,9 @@
-"""Does the proof bite? Takes away one guard after another, and looks who notices.
+"""Mutation tests of the guards: remove one after another, and report the test that fails.
 
     .venv/bin/python tests/mutate_guards.py [test files]
 
-Works on copies of the project; the sample features of the tests have records of each kind
-to guard. Prints the test that caught each removal; a guard that no test misses has
+Works on copies of the project; the sample features of the tests have records of each
+kind to guard. Prints the test that caught each removal; a guard that no test misses has
 SURVIVED, and the exit code is 1.
 """
 
@@ -33,7 +33,7 @@ TESTS = [
 LEFT_OUT = (".venv", ".git", "instance", "__pycache__", ".pytest_cache", ".hypothesis")
 AT_A_TIME = 2
 PATIENCE = 600  # seconds for the tests of one mutant
-FEWEST = 135  # guards, in a house that has but accounts
+FEWEST = 135  # guards, in a project that has only accounts
 
 # Guards that no pattern finds, by file: their code, and the code that replaces it.
 LINES = {
@@ -123,7 +123,7 @@ LINES = {
 }
 LINE_GUARDS = {"must_hold", "_must_refer"}  # each a line of its own
 BLOCKS = {"an_admin_stays", "_taken"}  # each around what it guards
-SCOPES = {"readable", "writable", "mine"}  # what a caller may see or change
+SCOPES = {"readable", "writable", "mine"}  # the records that a caller may use
 NAMES = LINE_GUARDS | BLOCKS | SCOPES | {"requires", "existing"}
 RULES = {"references", "unique"}  # of a model
 # Functions whose every condition, and scopes whose every property is a guard.
@@ -139,7 +139,7 @@ CONDITIONS = [
 
 
 class Guard(NamedTuple):
-    """A guard: `start` to `end` in the file's text, and what is left without it."""
+    """A guard: `start` to `end` in the file's text; `left` is its replacement."""
 
     file: str
     start: int
@@ -159,7 +159,7 @@ class Guard(NamedTuple):
 
     @property
     def cut(self):
-        """What is taken away."""
+        """The text that is removed."""
         return self.text[self.start : self.end]
 
 
@@ -186,7 +186,7 @@ class Source:
         return Guard(self.file, start, end, left, self.text, what)
 
     def part(self, node, what):
-        """The guard that is one of several parts: its comma goes with it."""
+        """Return the guard that is one of several parts; remove its comma, too."""
         guard = self.guard(node, "", what)
         comma = re.match(r"\s*,", self.text[guard.end :])
         return guard._replace(end=guard.end + (comma.end() if comma else 0))
@@ -226,7 +226,7 @@ class Source:
             yield Guard(self.file, start, end, left, self.text, "part")
 
     def only(self, name):
-        """The function or the assignment of this name."""
+        """Return the function or the assignment of this name."""
         for node in ast.walk(self.tree):
             said = node.targets[0] if isinstance(node, ast.Assign) else node
             if getattr(said, "name", getattr(said, "id", None)) == name:
@@ -243,7 +243,7 @@ class Source:
                 yield guard._replace(start=guard.start - 1)  # its @, too
 
     def rules(self, model):
-        """What a model demands of its records."""
+        """Yield the rules of a model for its records."""
         for node in model.body:
             if isinstance(node, ast.Assign) and named(node.targets[0]) in RULES:
                 if ast.unparse(node.value) not in ("{}", "()"):
@@ -262,17 +262,17 @@ class Source:
 
 
 def named(node):
-    """The last name of an expression like `a.b`, or None."""
+    """Return the last name of an expression like `a.b`, or None."""
     return getattr(node, "attr", getattr(node, "id", None))
 
 
 def called(node):
-    """The last name of what a call calls, or None."""
+    """Return the last name of the function that a call calls, or None."""
     return named(node.func) if isinstance(node, ast.Call) else None
 
 
 def refuses(statement):
-    """Whether this answers 401 or 403."""
+    """Return True if this statement raises 401 or 403."""
     raised = getattr(statement, "exc", None)
     return (called(raised) or named(raised)) in ("unauthorized", "Forbidden")
 
@@ -293,7 +293,7 @@ def find():
 
 
 def tried(project, tests, *options):
-    """The first test that fails in this copy, or None."""
+    """Return the first test that fails in this copy, or None."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("TEST_DATABASE_URL", None)
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no"]
@@ -325,7 +325,7 @@ def without(guard, projects, tests):
     try:
         compile(mutant, guard.file, "exec")
         file.write_text(mutant)
-        # The rows of its own slice first, which most likely notice.
+        # The rows of its own feature first, which most likely fail.
         own = f"{Path(guard.file).parent.name}/"
         return tried(project, [PROOF], "-k", own) or tried(project, tests)
     finally:

@@ -28,7 +28,7 @@ def lines_of(path):
     return path.read_text(encoding="utf-8").count("\n")
 
 
-def test_the_package_holds_features_and_what_they_are_built_from():
+def test_the_package_contains_features_and_shared_code():
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
     assert folders == SHARED | {feature.name for feature in FEATURES}

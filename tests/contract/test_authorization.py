@@ -1,8 +1,8 @@
-"""Who may do what: every verb of every address, tried as everybody.
+"""Permissions: every method of every address, tried by every kind of account.
 
-What is expected stands in authorization.txt, a table for people to read. The addresses
-come from the application itself, so that none can be forgotten; a slice like most is held
-to the rows that are for any slice of its kind. The sample features have a table of their
+The expected results are in authorization.txt, a table for people to read. The addresses
+come from the application itself, so that none can be forgotten. A conventional feature
+follows the rows for any feature of its kind. The sample features have a table of their
 own.
 """
 
@@ -58,7 +58,7 @@ ABOUT = {"about owner's": "owner", "about neighbour's": "neighbour"}  # cases
 
 
 class Row(NamedTuple):
-    """A row of the table; `outcomes`: {who: what they get}."""
+    """A row of the table; `outcomes`: {account: expected result}."""
 
     verb: str
     path: str
@@ -71,18 +71,18 @@ class Row(NamedTuple):
 
     @property
     def guarded(self):
-        """Whether it asks for an Authorization header."""
+        """Return True if the address requires an Authorization header."""
         return self.outcomes["nobody"] == "401" and self.path != "auth/login"
 
     def fits(self, verb, path):
-        """Whether this row is about that verb of that route."""
+        """Return True if this row describes that method of that route."""
         # A star is for one part of a path, so it has as many slashes as the route.
         alike = self.path.count("/") == path.count("/")
         return self.verb == verb and alike and fnmatchcase(path, self.path)
 
 
 def rows(text):
-    """The rows of the table."""
+    """Yield the rows of the table."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     _address, *columns = re.split("  +", lines.pop(0).strip())
     for line in lines:
@@ -96,13 +96,15 @@ def rows(text):
 
 
 def relative(path):
-    """The path as the table has it: without the prefix."""
+    """Return the path as the table writes it: without the prefix."""
     return path.removeprefix(f"{API}/")
 
 
 def expanded(rows):
-    """The rows, and in the place of each that is for any slice one for each slice of that
-    kind which has none of its own."""
+    """Yield the rows; replace each row for any feature by one for each feature of its kind.
+
+    A feature that has a row of its own for that address keeps it.
+    """
     for row in rows:
         if "<" not in row.path:
             yield row
@@ -120,14 +122,13 @@ def expanded(rows):
 
 
 def kind_of(collection):
-    """The address of a collection as the table has it for all of its kind."""
+    """Return the address by which the table names every collection of this kind."""
     root = "<owned>/" if is_owned(collection.model) else "<open>/"
     return f"{root}{{its id}}/<below>/" if collection.parent else root
 
 
 def of_owners(collection):
-    """Which of its things' properties refer to things that have an owner, and where those
-    are."""
+    """Return the properties that refer to owned records: {name: their collection}."""
     return {
         name: relative(HOME[other].path)
         for name, other in references_of(collection.model).items()
@@ -156,7 +157,7 @@ def test_every_verb_of_every_address_is_in_the_table(verb, path):
     assert len(found) == 1, (
         f"{TABLE.name} needs one row for `{verb} {path}`, with what each of these gets: "
         f"{', '.join(ROLES)}; and its permissions, if it has any. It has {len(found)}. "
-        "Or let its slice be as most are: then the rows of <owned> or <open> are its own."
+        "A conventional feature needs no row: those of <owned> or <open> apply to it."
     )
 
 
@@ -174,11 +175,11 @@ def test_every_permission_is_in_the_table():
     assert named == {name for feature in SERVED for name in feature.permissions}
 
 
-# The people and their things
+# The accounts and their records
 
 
 class Person(NamedTuple):
-    """Somebody, and what they send to sign in: {way: Authorization}."""
+    """An account and its credentials: {way to sign in: Authorization header}."""
 
     id: int | None
     name: str
@@ -189,7 +190,7 @@ NOBODY = Person(None, "nobody", {"nothing": None})
 
 
 class House:
-    """The people that every test needs, and things of theirs: made once for the module.
+    """The accounts that every test needs, and their records; created once for the module.
 
     `people`: by name. `made`: the Things of two of them.
     """
@@ -205,7 +206,7 @@ class House:
             added(*users.values())
             sessions = {name: new_session(user) for name, user in users.items()}
             added(*sessions.values())
-            # One that is over, since the password is another one by now.
+            # This session has ended, because the password has changed since.
             added(new_session(users["owner"], generation=0))
             spare = added(new_role("spare", ["roles:read"]))
             self.people = {
@@ -221,12 +222,12 @@ class House:
         self.ids |= {relative(path): id for path, id in mine.items()}
         with app.app_context(), unit_of_work():
             sql.session.add_all(users.values())
-            # They were fine when they got what they sign in with.
+            # They were valid accounts when they got their credentials.
             users["blocked"].update("blocked", status="blocked")
             users["deleted"].delete()
 
     def _furnished(self, name):
-        """A thing of each kind for one of the people."""
+        """Create a record of each kind for one of the accounts."""
         things = Things(signed_in(self.app, self.people[name]))
         for collection in MADE_BY_ALL:
             things.id_in(collection.path)
@@ -234,12 +235,15 @@ class House:
 
 
 class World:
-    """The people of a House, and things of theirs, for one row of the table.
+    """The accounts of a House, and their records, for one row of the table.
 
-    `people`: by name; also those whom only this row needs.
-    `ids`: of the one thing that each address with an id is about.
-    `things`: what each collection holds, {id: its owner's id, or None}.
-    A case may change these, the `ways` to sign in, and what is `more` in a body.
+    `people`: by name; also those that only this row needs.
+
+    `ids`: the id of the record that each address with an id is about.
+
+    `things`: the records of each collection, {id: its owner's id, or None}.
+
+    A case may change these, the `ways` to sign in, and `more`, properties of the body.
     """
 
     def __init__(self, house, row):
@@ -273,7 +277,7 @@ class World:
                 self.people[user.username] = new_person(user, session)
 
     def _look_around(self):
-        """What there is to see."""
+        """Store the records that each collection contains."""
 
         def kept(model, owner=sql.null(), *where):
             found = sql.session.execute(sql.select(model.id, owner).where(*where))
@@ -286,7 +290,7 @@ class World:
             "users/": kept(User, sql.null(), User.deleted_at.is_(None)),
         }
         for collection in MADE_BY_ALL:
-            # Of what is below a thing, one sees only what is below the one that is asked.
+            # A collection below a parent contains only the children of that parent.
             people = ["owner"] if collection.parent else self.made
             self.things[str(collection)] = {
                 self.made[name].ids[collection.path]: self.people[name].id
@@ -297,7 +301,7 @@ class World:
         self.ids["audit/"] = min(self.things["audit/"])
 
     def address(self, path):
-        """Where a client finds the thing of this path."""
+        """Return the address of the record at this path."""
         if path == "/docs/{stamp}/{name}":
             return "/docs/any/docs.js"
 
@@ -310,13 +314,13 @@ class World:
         return path if path.startswith("/") else f"{API}/{path}"
 
     def sent(self, verb, path, person, way):
-        """A body that is valid here, as the client sends it."""
+        """Return a valid body as keyword arguments of the test client."""
         if path == "auth/login":
             return {"json": {"username": person.name, "password": SHARED_PASSWORD}}
         known = KNOWN.get((verb, path))
         if known is None:
             return {}
-        # What is made refers to what its maker owns, where it must refer to something.
+        # A new record must refer to records that its creator owns.
         whose = self.made["owner"]
         collection = AT.get(known.path)
         if verb == "POST" and collection and of_owners(collection):
@@ -324,7 +328,7 @@ class World:
         return whose.sent(known, **self.more)
 
     def _things_of(self, person, way):
-        """The Things of somebody who may come in that way, or None."""
+        """Return the Things of an account, or None if it cannot sign in that way."""
         if way not in person.ways or person is NOBODY:
             return None
         client = signed_in(self.app, person, way)
@@ -332,9 +336,9 @@ class World:
         return Things(client) if may_come_in else None
 
     def ask(self, verb, path, person, way, felt=True):
-        """The response to this person, who signs in that way.
+        """Return the response to this account, which signs in that way.
 
-        `felt`: as if a second had passed, for which an account is taken to be as it was.
+        `felt`: clear the cache of accounts first, as if a second had passed.
         """
         if felt:
             self.app.extensions["guard"].accounts.clear()
@@ -350,14 +354,14 @@ class World:
 
     @contextmanager
     def undone(self):
-        """What happens inside has not happened in the database afterwards."""
+        """Roll back the changes to the database that the block makes."""
         with self.app.app_context():
             savepoint = sql.engines[None].begin_nested()
         yield
         savepoint.rollback()
 
     def outcome(self, verb, path, person, way):
-        """What this person gets, as the table says it."""
+        """Return the result for this account, in the words of the table."""
         with self.undone():
             response = self.ask(verb, path, person, way)
         if verb == "GET" and way in ("nothing", self.ways[0]):
@@ -388,7 +392,7 @@ class World:
         return f"200 {sorted(seen)} of {everything}"
 
     def outcomes(self, verb, path, person):
-        """The same, whichever way they sign in."""
+        """Return the result for this account, the same for each way to sign in."""
         ways = person.ways if person is NOBODY else self.ways
         each = [self.outcome(verb, path, person, way) for way in ways]
         return each[0] if len(set(each)) == 1 else "/".join(each)
@@ -413,7 +417,7 @@ class World:
 
 
 def added(*records):
-    """The first of these records, which are in the database now."""
+    """Add records to the database and return the first one."""
     sql.session.add_all(records)
     sql.session.flush()
     return records[0]
@@ -471,14 +475,14 @@ def house(shared_app):
 def world_for(house, monkeypatch):
     """Make the World for a row."""
     house, redis_state = house
-    # For an unknown name the password is right, which must not let anybody in.
+    # The password of an unknown name is compared as well, and must not be accepted.
     decoy = hashed_once(SHARED_PASSWORD)
     monkeypatch.setattr(house.app.extensions["guard"], "decoy", decoy)
     with go_back(house.app, redis_state):
         yield lambda row: World(house, row)
 
 
-# The cases: what is particular about the thing or the body
+# The cases: special records and bodies
 
 
 def its_token(world):
@@ -514,7 +518,7 @@ def an_admin(world):
 
 
 def last_admin(world):
-    """The others who were admins are blocked and deleted."""
+    """Block and delete the other admins."""
     sql.session.get(User, world.people["deputy"].id).update("deputy", status="blocked")
     world.ids["users/"] = world.people["admin"].id
     if world.row.path == "users/{id}":
@@ -580,7 +584,7 @@ CASES = {
 
 
 @parametrize("row", TABLED)
-def test_everybody_may_do_what_the_table_says_and_no_more(world_for, row):
+def test_every_account_has_exactly_the_access_in_the_table(world_for, row):
     world = world_for(row)
     for path in [path for verb, path in PLACES if row.fits(verb, path)]:
         got = {}
@@ -592,13 +596,13 @@ def test_everybody_may_do_what_the_table_says_and_no_more(world_for, row):
 
 
 @pytest.mark.parametrize("who", ["nobody", "blocked"])
-def test_everybody_may_ask_which_verbs_there_are(world, who):
+def test_options_is_open_to_every_account(world, who):
     for path in {path for _verb, path in PLACES}:
         response = world.ask("OPTIONS", path, world.people[who], "password")
         assert response.status_code == 200
 
 
-# What else shuts somebody out, each by itself
+# Credentials and accounts that are not accepted, one at a time
 
 ANY = next(row for row in TABLED if str(row) == "GET sample_gadgets/")
 EVERYTHING = {str(row) for row in GUARDED}
@@ -612,14 +616,14 @@ def world(world_for):
     return world_for(ANY)
 
 
-def test_each_way_of_signing_in_opens_what_it_is_for(world):
+def test_each_credential_opens_only_its_addresses(world):
     assert world.opened("admin", "password") == BY_PASSWORD
     assert world.opened("admin", "token") == BY_TOKEN
     assert world.opened("admin", "refresh token") == {"POST auth/refresh"}
     assert world.opened("admin", "wrong password") == set()
 
 
-def test_where_tokens_are_to_be_used_a_password_only_gets_one(world):
+def test_with_token_auth_a_password_only_requests_a_token(world):
     world.app.config["USE_TOKEN_AUTH"] = True
     assert world.opened("admin", "password") == {"GET auth/request-token"}
     assert world.opened("admin", "token") == BY_TOKEN
@@ -628,7 +632,7 @@ def test_where_tokens_are_to_be_used_a_password_only_gets_one(world):
 @pytest.mark.parametrize(
     "over", ["ended", "stolen", "expired", "of another generation"]
 )
-def test_a_session_that_is_over_opens_nothing(world, over):
+def test_an_ended_session_opens_no_address(world, over):
     owner = world.people["owner"]
     if over == "ended":
         response = world.ask("POST", "auth/logout", owner, "token")
@@ -647,17 +651,15 @@ def test_a_session_that_is_over_opens_nothing(world, over):
 
 
 @pytest.mark.parametrize("mark", [{"status": "blocked"}, {"deleted_at": now()}])
-def test_each_mark_of_an_account_shuts_it_out(world, mark):
+def test_a_blocked_or_deleted_account_cannot_sign_in(world, mark):
     world.change(User, world.people["admin"].id, **mark)
     for way in WAYS:
         assert world.opened("admin", way) == set()
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
-def test_an_account_that_was_deleted_this_very_second_is_not_there(
-    world, monkeypatch, verb
-):
-    # No document tells of this, since it lasts for a second.
+def test_an_account_deleted_in_this_second_is_404(world, monkeypatch, verb):
+    # This 404 is undocumented, because it is possible for one second only.
     monkeypatch.setitem(world.app.after_request_funcs, None, [])
     owner = world.people["owner"]
     assert world.ask("GET", "account/", owner, "token").status_code == 200
@@ -666,14 +668,14 @@ def test_an_account_that_was_deleted_this_very_second_is_not_there(
     assert response.status_code == 404
 
 
-def test_guessing_the_current_password_gets_slow(world):
+def test_guessing_the_current_password_is_throttled(world):
     wrong_password(world)
     owner = world.people["owner"]
     tries = [world.ask("PUT", "account/", owner, "token") for _ in range(6)]
     assert [each.status_code for each in tries] == [422] * 5 + [429]
 
 
-# What ends sessions ends them for good, even if it is taken back
+# A session that has ended stays so, even if its cause is undone
 
 
 def blocked_for_a_while(world):
@@ -711,7 +713,7 @@ def with_a_new_password_of_their_own(world):
         with_a_new_password_of_their_own,
     ],
 )
-def test_whoever_comes_back_signs_in_anew(world, happened):
+def test_a_restored_account_must_sign_in_again(world, happened):
     happened(world)
     world.more = {}
     owner = world.people["owner"]
@@ -720,7 +722,7 @@ def test_whoever_comes_back_signs_in_anew(world, happened):
     assert world.opened("owner", "refresh token") == set()
 
 
-def test_another_role_is_felt_by_those_who_have_signed_in(world):
+def test_a_role_change_affects_open_sessions(world):
     admin, manager = world.people["admin"], world.people["manager"]
     assert world.outcomes("GET", "sample_gadgets/", manager) == "200 all"
     world.ids["users/"] = manager.id
@@ -736,7 +738,7 @@ LOCKING = [
 
 
 @parametrize("row", [row for row in TABLED if str(row) in LOCKING])
-def test_of_two_who_change_who_may_do_what_one_waits(world, row):
+def test_of_two_changes_of_permissions_one_waits(world, row):
     with asked(world.app) as seen:
         response = world.ask(row.verb, row.path, world.people["admin"], "token")
     assert response.status_code < 300
@@ -749,7 +751,7 @@ def test_of_two_who_change_who_may_do_what_one_waits(world, row):
 
 
 @parametrize("command", ["block admin", "adduser admin --role user"])
-def test_the_last_admin_stays_on_the_command_line_too(world_for, command):
+def test_the_command_line_cannot_remove_the_last_admin(world_for, command):
     world = world_for(next(row for row in TABLED if row.case == "last admin"))
     result = world.app.test_cli_runner().invoke(args=command.split())
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""Whatever comes in, the answer is a sensible one: never a 5xx, never our insides."""
+"""Invalid input: the response is never a 5xx and shows no internals."""
 
 import gzip
 import http.client
@@ -32,7 +32,7 @@ from support.discovery import (
 )
 from support.furnished import stored
 
-CANARY = "canary-7c1f"  # what is sent must not come back in an error
+CANARY = "canary-7c1f"  # sent values must not be repeated in an error
 JSON = "application/json"
 REQUIRING = [verb for verb in BODIES if verb.schema.get("required")]
 ITEMS = [verb for verb in VERBS if "{" in verb.path]
@@ -46,7 +46,7 @@ def app(furnished):
 
 @pytest.fixture
 def client(furnished):
-    """A client that may do everything, so that permissions do not matter."""
+    """Return a client with every permission: these tests are not about permissions."""
     return furnished.client
 
 
@@ -78,7 +78,7 @@ def refused(app, client, things):
 
 
 def text_of(verb):
-    """The name of a property of a verb's body: of a text, of any characters if may be."""
+    """Return the name of a text property of the body, if possible one of any characters."""
     properties = verb.schema["properties"].items()
     free = [name for name, schema in properties if schema.get("pattern") == NO_NUL]
     texts = [name for name, schema in properties if "string" in kinds(schema)]
@@ -86,7 +86,7 @@ def text_of(verb):
 
 
 def with_value(verb, value):
-    """A valid body but for its first text, which is these bytes of JSON."""
+    """Return a valid body as JSON in which these bytes replace the first text."""
     body = example_of(verb.schema) | {text_of(verb): "VALUE"}
     return orjson.dumps(body).replace(b'"VALUE"', value)
 
@@ -140,20 +140,20 @@ NOT_JSON_VALUES = {
 
 
 @parametrize("kind", NOT_JSON)
-def test_what_is_not_json_is_400(refused, kind):
+def test_a_body_that_is_not_json_is_400(refused, kind):
     for verb in BODIES:
         assert pointers(refused(verb, 400, NOT_JSON[kind])) == {""}
 
 
 @parametrize("kind", NOT_JSON_VALUES)
-def test_what_holds_something_that_is_not_json_is_400(refused, kind):
+def test_a_value_that_is_not_json_is_400(refused, kind):
     for verb in BODIES:
         data = with_value(verb, NOT_JSON_VALUES[kind])
         assert pointers(refused(verb, 400, data)) == {""}
 
 
 @parametrize("kind", TOO_DEEP)
-def test_what_is_nested_too_deeply_is_400(refused, kind):
+def test_a_body_that_is_nested_too_deeply_is_400(refused, kind):
     for verb in BODIES:
         refused(verb, 400, TOO_DEEP[kind])
         refused(verb, 400, with_value(verb, TOO_DEEP[kind]))
@@ -184,7 +184,7 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("data", NO_OBJECTS)
-def test_what_is_no_object_is_422(refused, data):
+def test_a_body_that_is_not_an_object_is_422(refused, data):
     for verb in BODIES:
         assert pointers(refused(verb, 422, data)) == {""}
 
@@ -198,7 +198,7 @@ def test_a_value_that_does_not_fit_is_422(refused, kind):
 
 
 @parametrize("verb", BODIES)
-def test_every_fault_is_named_at_once(refused, verb):
+def test_every_error_is_reported_at_once(refused, verb):
     names = verb.schema["properties"]
     body = {name: {CANARY: CANARY} for name in names} | {"nonsense": 1, "a/b~c": 2}
     problem = refused(verb, 422, orjson.dumps(body))
@@ -206,13 +206,13 @@ def test_every_fault_is_named_at_once(refused, verb):
 
 
 @parametrize("verb", REQUIRING)
-def test_all_that_is_missing_is_named_at_once(refused, verb):
+def test_every_missing_property_is_reported_at_once(refused, verb):
     problem = refused(verb, 422, b"{}")
     assert pointers(problem) == {f"/{name}" for name in verb.schema["required"]}
 
 
 @parametrize("put", [verb for verb in REQUIRING if verb.method == "PUT"])
-def test_nothing_that_is_required_can_be_taken_away(refused, put):
+def test_a_required_property_cannot_be_removed(refused, put):
     for verb in BODIES:
         if (verb.path, verb.method) == (put.path, "PATCH"):
             body = dict.fromkeys(verb.schema["properties"])
@@ -230,14 +230,14 @@ READ_ONLY = {
 
 
 @parametrize("verb", BODIES)
-def test_what_is_only_to_be_read_cannot_be_written(refused, verb):
+def test_a_read_only_property_cannot_be_written(refused, verb):
     body = example_of(verb.schema)
     problem = refused(verb, 422, orjson.dumps(body | READ_ONLY))
     assert pointers(problem) == {f"/{name}" for name in READ_ONLY}
 
 
 @parametrize("verb", BODIES)
-def test_of_a_name_that_comes_twice_the_last_counts(client, things, verb):
+def test_the_last_of_duplicate_names_counts(client, things, verb):
     name = text_of(verb)
     example = {name: example_of(verb.schema["properties"][name])}
     body = example | things.sent(verb)["json"]
@@ -288,7 +288,9 @@ def test_a_merge_patch_is_for_patch_alone(client, things, verb):
 
 @parametrize("verb", BODIES)
 @pytest.mark.parametrize("written", ["Application/JSON", "application/json; charset=x"])
-def test_json_is_json_however_it_is_written(client, things, verb, written):
+def test_a_json_media_type_may_have_capitals_and_parameters(
+    client, things, verb, written
+):
     data = orjson.dumps(things.sent(verb)["json"])
     response = client.open(
         things.address(verb.path), method=verb.method, data=data, content_type=written
@@ -305,11 +307,11 @@ def test_a_compressed_body_is_415(refused, coding):
 
 @parametrize("verb", BODIES)
 @pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "chunked"])
-def test_a_body_may_be_so_large_and_no_larger(app, client, things, verb, chunked):
+def test_a_body_may_have_exactly_the_maximum_size(app, client, things, verb, chunked):
     data = orjson.dumps(things.sent(verb)["json"])
     url = things.address(verb.path)
     app.config["MAX_CONTENT_LENGTH"] = len(data) + 10
-    most = 9 if chunked else 10  # of chunks nobody knows whether one more is to come
+    most = 9 if chunked else 10  # the last chunk may not be known as such
     for blanks in (1000, 11, most):
         response = client.open(
             url,
@@ -330,7 +332,7 @@ def test_a_body_of_more_than_a_mebibyte_is_413(refused):
 # Addresses, queries, headers
 
 
-BAD_IDS = (  # the braces stand for the id of a thing that is there
+BAD_IDS = (  # the braces stand for the id of an existing record
     "0",
     "-{}",
     "+{}",
@@ -358,7 +360,7 @@ BAD_IDS = (  # the braces stand for the id of a thing that is there
 
 
 @pytest.mark.parametrize("id", BAD_IDS)
-def test_an_id_that_makes_no_sense_is_404(client, things, id):
+def test_an_invalid_id_is_404(client, things, id):
     for verb in ITEMS:
         url = things.address(verb.path, id.format)
         assert_problem(client.open(url, method=verb.method, **things.sent(verb)), 404)
@@ -427,7 +429,7 @@ BAD_QUERIES = [
 
 
 @parametrize("query", BAD_QUERIES)
-def test_a_query_that_makes_no_sense_is_400(client, things, query):
+def test_an_invalid_query_is_400(client, things, query):
     for path in PAGED:
         response = client.get(f"{things.address(path)}?{query}")
         problem = assert_problem(response, 400)
@@ -435,7 +437,7 @@ def test_a_query_that_makes_no_sense_is_400(client, things, query):
 
 
 @parametrize("path", PAGED)
-def test_all_that_is_wrong_in_a_query_is_named_at_once(client, things, path):
+def test_every_error_in_a_query_is_reported_at_once(client, things, path):
     query = f"page=x&per_page=0&sort={CANARY}&view=x&total=x&id=x&cursor={CANARY}"
     response = client.get(f"{things.address(path)}?{query}")
     problem = assert_problem(response, 400)
@@ -445,7 +447,7 @@ def test_all_that_is_wrong_in_a_query_is_named_at_once(client, things, path):
 
 
 @parametrize("path", PAGED)
-def test_a_parameter_that_is_not_known_is_passed_over(client, things, path):
+def test_an_unknown_parameter_is_ignored(client, things, path):
     url = f"{things.address(path)}?nonsense=1&nonsense=2&%00=%FF"
     assert client.get(url).status_code == 200
 
@@ -487,7 +489,7 @@ BAD_CURSORS = {
 
 
 @parametrize("kind", BAD_CURSORS)
-def test_a_cursor_that_is_not_ours_is_400(client, things, kind):
+def test_a_foreign_cursor_is_400(client, things, kind):
     for path in PAGED:
         response = client.get(f"{things.address(path)}?cursor={BAD_CURSORS[kind]}")
         assert pointers(assert_problem(response, 400)) == {"/cursor"}
@@ -495,7 +497,7 @@ def test_a_cursor_that_is_not_ours_is_400(client, things, kind):
 
 @pytest.mark.parametrize("value", [1, None, "\0", [], {}, "2026"])
 @pytest.mark.parametrize("sort", ["name", "created_at"])
-def test_a_cursor_holds_values_of_its_fields(client, sort, value):
+def test_a_cursor_with_values_of_other_types_is_400(client, sort, value):
     if (sort, value) == ("name", "2026"):
         value = True
     place = cursor(f"{sort},id", [value, 1], False, 2, 0)
@@ -518,7 +520,7 @@ BAD_CREDENTIALS = {
     "only a colon": "Basic " + b64(b":"),
     "no password": "Basic " + b64(b"pythonista:"),
     "a wrong password": basic("pythonista", "I<3testing "),
-    "an unknown name": basic("nobody", "I<3testing"),
+    "an unknown name": basic("unknown", "I<3testing"),
     "NUL in the name": basic("pythonista\0", "I<3testing"),
     "NUL in the password": basic("pythonista", "I<3testing\0"),
     "not UTF-8": "Basic " + b64(b"\xff\xfe:\xff"),
@@ -547,13 +549,13 @@ BAD_CREDENTIALS = {
 
 
 @parametrize("kind", BAD_CREDENTIALS)
-def test_credentials_that_make_no_sense_are_401(stranger, kind):
+def test_invalid_credentials_are_401(stranger, kind):
     headers = {"Authorization": BAD_CREDENTIALS[kind]}
     assert_problem(stranger.get(f"{API}/roles/", headers=headers), 401)
 
 
 @pytest.mark.parametrize("credentials", ["nonsense", "Bearer nonsense", "Basic !!!"])
-def test_nonsense_opens_no_address(stranger, credentials):
+def test_invalid_credentials_open_no_address(stranger, credentials):
     headers = {"Authorization": credentials}
     for method, path in GUARDED:
         response = stranger.open(with_ones(path), method=method, headers=headers)
@@ -575,7 +577,7 @@ BAD_ETAGS = {
 
 
 @parametrize("verb", [verb for verb in ITEMS if "412" in verb.operation["responses"]])
-def test_an_if_match_that_makes_no_sense_is_412(client, things, verb):
+def test_an_invalid_if_match_is_412(client, things, verb):
     url = things.address(verb.path)
     state = client.get(url).headers["ETag"]
     for condition in (*BAD_ETAGS.values(), f"W/{state}", state.upper(), state[:-1]):
@@ -588,7 +590,7 @@ def test_an_if_match_that_makes_no_sense_is_412(client, things, verb):
 
 
 @parametrize("kind", [*BAD_ETAGS, "a star"])
-def test_an_if_match_makes_no_sense_where_nothing_is_yet(client, gadget, kind):
+def test_an_if_match_without_a_record_is_412(client, gadget, kind):
     url = f"{API}/sample_signals/{gadget['id']}"
     headers = {"If-Match": BAD_ETAGS.get(kind, "*")}
     assert_problem(client.put(url, json={}, headers=headers), 412)
@@ -599,19 +601,19 @@ def test_an_if_match_makes_no_sense_where_nothing_is_yet(client, gadget, kind):
     "host",
     ["", " ", "a b", "a/b", "a@b", "a:b", "a:99999999", "[::1", "]", "é", "a,b", "<a>"],
 )
-def test_a_host_that_makes_no_sense_is_400(client, host):
+def test_an_invalid_host_is_400(client, host):
     for path in (f"{API}/roles/", "/docs/", "/nowhere"):
         assert_problem(client.get(path, headers={"Host": host}), 400)
 
 
 @pytest.mark.parametrize("host", ["example.org", "example.org:8080", "[::1]:5000"])
-def test_links_lead_to_the_host_that_was_asked(client, host):
+def test_links_lead_to_the_requested_host(client, host):
     listed = client.get(f"{API}/roles/", headers={"Host": host})
     assert listed.json["meta"]["first"] == f"http://{host}{API}/roles/"
 
 
 @pytest.mark.parametrize("sent", ["a", "A-1_b.2", "0" * 64])
-def test_a_sane_request_id_comes_back(client, sent):
+def test_a_valid_request_id_is_returned(client, sent):
     for path in (f"{API}/roles/", "/nowhere"):
         response = client.get(path, headers={"X-Request-ID": sent})
         assert response.headers["X-Request-ID"] == sent
@@ -635,7 +637,7 @@ def test_without_a_request_id_each_request_gets_its_own(client):
     assert len(ids) == 5
 
 
-# Whatever
+# Arbitrary input
 
 bounded = settings(
     max_examples=50,
@@ -655,7 +657,7 @@ headers = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]))
 
 
 def sensible(response):
-    """That this is an answer, or a problem that is the client's."""
+    """Assert that this is a successful response or a client error."""
     if response.status_code >= 400:
         assert response.status_code < 500
         assert_problem(response, response.status_code)
@@ -672,13 +674,13 @@ def sent_to(client, things):
 
 @bounded
 @given(verb=st.sampled_from(BODIES), body=objects | values)
-def test_any_json_gets_a_sensible_answer(sent_to, verb, body):
+def test_any_json_gets_a_sensible_response(sent_to, verb, body):
     sent_to(verb, json.dumps(body))
 
 
 @bounded
 @given(verb=st.sampled_from(BODIES), data=st.data())
-def test_any_value_in_a_good_body_gets_a_sensible_answer(sent_to, verb, data):
+def test_any_value_in_a_valid_body_gets_a_sensible_response(sent_to, verb, data):
     body = example_of(verb.schema)
     name = data.draw(st.sampled_from(sorted(verb.schema["properties"])))
     sent_to(verb, json.dumps(body | {name: data.draw(values)}))
@@ -686,19 +688,19 @@ def test_any_value_in_a_good_body_gets_a_sensible_answer(sent_to, verb, data):
 
 @bounded
 @given(verb=st.sampled_from(BODIES), data=st.binary())
-def test_any_bytes_get_a_sensible_answer(sent_to, verb, data):
+def test_any_bytes_get_a_sensible_response(sent_to, verb, data):
     sent_to(verb, data)
 
 
 @bounded
 @given(path=st.sampled_from(PAGED), query=queries)
-def test_any_parameters_get_a_sensible_answer(client, things, path, query):
+def test_any_parameters_get_a_sensible_response(client, things, path, query):
     sensible(client.get(things.address(path), query_string=query))
 
 
 @bounded
 @given(path=st.sampled_from(PAGED), query=st.text(printable))
-def test_any_query_gets_a_sensible_answer(client, things, path, query):
+def test_any_query_gets_a_sensible_response(client, things, path, query):
     sensible(client.get(things.address(path), query_string=query))
 
 
@@ -713,7 +715,7 @@ def test_any_query_gets_a_sensible_answer(client, things, path, query):
     ),
     value=headers,
 )
-def test_any_header_gets_a_sensible_answer(client, things, verb, name, value):
+def test_any_header_gets_a_sensible_response(client, things, verb, name, value):
     url = things.address(verb.path)
     sensible(
         client.open(url, method=verb.method, headers={name: value}, **things.sent(verb))
@@ -722,7 +724,7 @@ def test_any_header_gets_a_sensible_answer(client, things, verb, name, value):
 
 @bounded
 @given(host=headers)
-def test_any_host_gets_a_sensible_answer(client, host):
+def test_any_host_gets_a_sensible_response(client, host):
     sensible(client.get(f"{API}/roles/", headers={"Host": host}))
 
 
@@ -759,7 +761,7 @@ def test_ten_megabytes_are_413_on_a_real_server(connect, caplog):
     assert "Traceback" not in caplog.text
 
 
-def test_a_request_that_is_cut_off_hurts_nobody(connect, caplog):
+def test_an_interrupted_request_affects_no_other(connect, caplog):
     cut = connect()
     cut.putrequest("POST", f"{API}/sample_gadgets/")
     for name, value in {**SIGNED, "Content-Length": "1000"}.items():

@@ -1,7 +1,7 @@
-"""What a client may rely on, of every slice: tried over HTTP with each that is as most are.
+"""The HTTP contract of every conventional feature, tried over HTTP.
 
-A slice that fails here breaks the contract, or is unlike the others on purpose: then it has
-a verb or a permission of its own, and tests for that.
+A feature that fails here breaks the contract, or differs on purpose: then it has a
+method or a permission of its own, and tests for that.
 """
 
 from datetime import datetime
@@ -27,7 +27,7 @@ from support.discovery import (
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 NOWHERE = 2**62  # no id
-NUMBERS = (0, 1, 0, 2, 1)  # of the things on a shelf: some are alike
+NUMBERS = (0, 1, 0, 2, 1)  # of the records on a shelf: some are equal
 
 EVERY = parametrize("collection", USUAL)
 REFERRING = parametrize("collection", [c for c in USUAL if references_of(c.model)])
@@ -42,23 +42,23 @@ def things(client):
 
 @pytest.fixture
 def theirs(engineer):
-    """What engineer makes, who owns nothing of pythonista's."""
+    """Return the Things of engineer, who owns no record of pythonista."""
     return Things(engineer)
 
 
 def written(collection):
-    """The properties of a body, with their schemas."""
+    """Return the properties of a body, with their schemas."""
     return collection.model.write_schema["properties"]
 
 
 def nothing(collection):
-    """The part of a body that says of all that is optional that there is none."""
+    """Return the part of a body that sets every optional property to null."""
     names = (n for n, schema in written(collection).items() if "null" in kinds(schema))
     return dict.fromkeys(names)
 
 
 def shown(item, collection):
-    """What an item has of what can be written."""
+    """Return the writable properties of an item."""
     return {name: item[name] for name in written(collection)}
 
 
@@ -73,7 +73,7 @@ def faults(response):
 
 
 class Shelf(NamedTuple):
-    """Some things of a collection, in the order in which they came."""
+    """Records of a collection, in the order in which they were created."""
 
     url: str
     items: list
@@ -81,7 +81,7 @@ class Shelf(NamedTuple):
 
 @pytest.fixture
 def shelf(client, things, collection):
-    """Five things, some alike, and one without all that is optional."""
+    """Create five records: some share values, and one has no optional property."""
     url = things.address(collection.path)
     for number in NUMBERS[:-1]:
         things.make(collection, number)
@@ -100,7 +100,7 @@ def in_order(items, sort):
 
 
 def walk(client, url, rel):
-    """The pages from there on, as `rel` leads."""
+    """Return this page and those that the links `rel` lead to."""
     pages = []
     while url:
         pages.append(client.get(url).json)
@@ -110,7 +110,7 @@ def walk(client, url, rel):
 
 
 @EVERY
-def test_links_lead_through_everything_once_and_in_order(client, shelf, collection):
+def test_links_lead_through_every_record_once_and_in_order(client, shelf, collection):
     for name in collection.model.sortable:
         for sort in (name, f"-{name}"):
             expected = in_order(shelf.items, sort)
@@ -123,7 +123,7 @@ def test_links_lead_through_everything_once_and_in_order(client, shelf, collecti
 
 
 @EVERY
-def test_a_page_may_hold_the_addresses_alone(client, shelf, collection):
+def test_a_page_may_contain_only_urls(client, shelf, collection):
     pages = walk(client, f"{shelf.url}?view=urls&per_page=2&sort=-id", "next")
     urls = [url for page in pages for url in page["urls"]]
     assert urls == [item["url"] for item in shelf.items[::-1]]
@@ -136,7 +136,7 @@ def in_a_query(value):
 
 
 @EVERY
-def test_a_filter_finds_exactly_what_has_its_value(client, shelf, collection):
+def test_a_filter_finds_exactly_the_records_with_its_value(client, shelf, collection):
     for name, schema in collection.model.filters.items():
         values = [item[name] for item in shelf.items if item[name] is not None]
         if name in written(collection):
@@ -163,11 +163,11 @@ def test_a_search_finds_text_in_any_case(client, shelf, collection):
         assert (words, found) == (words, expected)
 
 
-# A thing
+# A record
 
 
 @EVERY
-def test_what_was_written_is_what_is_read(client, things, collection):
+def test_a_record_is_read_as_it_was_written(client, things, collection):
     url = things.address(collection.path)
     for slashed in (url, url.rstrip("/")):
         body = things.body(collection.model, 0)
@@ -175,7 +175,7 @@ def test_what_was_written_is_what_is_read(client, things, collection):
         assert made.status_code == 201, made.text
         assert shown(made.json, collection) == body
         assert client.get(made.json["url"]).json == made.json
-    body = things.body(collection.model, 0)  # with what must be unique anew
+    body = things.body(collection.model, 0)  # with new unique values
     needed = {name: body[name] for name in collection.model.write_schema["required"]}
     least = client.post(url, json=needed).json
     for name, schema in written(collection).items():
@@ -207,7 +207,7 @@ def test_put_replaces_and_a_patch_changes_what_it_names(client, things, collecti
 
 
 @EVERY
-def test_of_two_changes_of_the_same_state_one_goes_through(client, things, collection):
+def test_of_two_changes_with_the_same_etag_one_succeeds(client, things, collection):
     item = things.make(collection, 0)
     url, body = item["url"], things.body(collection.model, 1)
     seen = {"If-Match": client.get(url).headers["ETag"]}
@@ -219,7 +219,7 @@ def test_of_two_changes_of_the_same_state_one_goes_through(client, things, colle
 
 
 @EVERY
-def test_what_one_has_already_is_not_sent_again(client, things, collection):
+def test_an_unchanged_record_is_304(client, things, collection):
     item = things.make(collection, 0)
     page = things.address(collection.path)
     for number, url in enumerate((item["url"], page), 1):
@@ -232,7 +232,7 @@ def test_what_one_has_already_is_not_sent_again(client, things, collection):
 
 
 @EVERY
-def test_what_is_deleted_is_gone_and_its_id_never_comes_back(
+def test_a_deleted_record_is_gone_and_its_id_is_never_used_again(
     client, things, collection
 ):
     kept, item = things.make(collection, 0), things.make(collection, 1)
@@ -256,11 +256,11 @@ def test_a_post_with_a_key_happens_once(client, things, collection):
     assert client.get(url).json["items"] == [first.json]
 
 
-# What refers to something
+# References
 
 
 def refused(client, url, item, body, name, value):
-    """What each verb that writes says against a value of a property."""
+    """Yield the response of each writing method to an invalid value of a property."""
     changed = {name: value}
     yield client.post(url, json=body | changed)
     yield client.put(item["url"], json=body | changed)
@@ -268,7 +268,7 @@ def refused(client, url, item, body, name, value):
 
 
 @REFERRING
-def test_a_reference_leads_to_what_is_there_and_of_the_same_owner(
+def test_a_reference_must_name_an_existing_record_of_the_same_owner(
     client, things, theirs, collection
 ):
     item, body = things.make(collection, 0), things.body(collection.model, 1)
@@ -284,7 +284,7 @@ def test_a_reference_leads_to_what_is_there_and_of_the_same_owner(
 
 
 @REFERRING
-def test_all_references_that_lead_nowhere_are_told_at_once(client, things, collection):
+def test_all_invalid_references_are_reported_at_once(client, things, collection):
     references = references_of(collection.model)
     body = things.body(collection.model, 0, **dict.fromkeys(references, NOWHERE))
     response = client.post(things.address(collection.path), json=body)
@@ -299,7 +299,7 @@ def long_ago(app, model, id):
 
 
 @REFERRING
-def test_what_goes_empties_a_reference_or_takes_along_what_needs_it(
+def test_a_deletion_sets_references_to_null_or_cascades(
     app, client, things, collection
 ):
     for name, other in references_of(collection.model).items():
@@ -320,11 +320,11 @@ def test_what_goes_empties_a_reference_or_takes_along_what_needs_it(
         assert client.get(stays["url"]).json == stays
 
 
-# What is unique
+# Unique values
 
 
 @UNIQUE
-def test_what_is_unique_is_taken_until_it_is_given_back(client, things, collection):
+def test_a_unique_value_is_taken_until_it_is_released(client, things, collection):
     url = things.address(collection.path)
     for name in unique_in(collection.model):
         first, second = things.make(collection, 0), things.make(collection, 1)
@@ -339,21 +339,21 @@ def test_what_is_unique_is_taken_until_it_is_given_back(client, things, collecti
 
 
 @UNIQUE
-def test_what_is_unique_is_so_for_its_owner_or_for_all(things, theirs, collection):
+def test_a_value_is_unique_per_owner_or_globally(things, theirs, collection):
     for name in unique_in(collection.model):
         mine = things.make(collection, 0)
         sent = theirs.body(collection.model, 0, **{name: mine[name]})
         made = theirs.client.post(theirs.address(collection.path), json=sent)
-        # engineer's are below another thing, where they are below one
+        # The records of engineer have another parent, if they have one.
         apart = is_owned(collection.model) or collection.parent
         assert made.status_code == (201 if apart else 409), name
 
 
-# What hangs below something
+# Children
 
 
 @BELOW
-def test_what_hangs_below_a_thing_is_found_there_alone(client, things, collection):
+def test_a_child_is_found_only_below_its_parent(client, things, collection):
     item = things.make(collection, 0)
     url, parent = things.address(collection.path), collection.parent
     assert item[collection.model.above] == things.ids[parent.path]
@@ -377,7 +377,7 @@ def test_what_hangs_below_a_thing_is_found_there_alone(client, things, collectio
 
 
 @BELOW
-def test_what_hangs_below_a_thing_goes_with_it(client, things, collection):
+def test_a_child_is_deleted_with_its_parent(client, things, collection):
     item = things.make(collection, 0)
     assert client.delete(things.address(collection.parent.item)).status_code == 204
     assert_problem(client.get(item["url"]), 404)

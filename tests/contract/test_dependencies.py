@@ -33,7 +33,7 @@ def graph():
 
 
 def broken(graph, *modules):
-    """The ids of the contracts that imports from each module to the next one break."""
+    """Return the ids of the contracts that imports from each module to the next break."""
     changed = deepcopy(graph)
     for name in modules:
         changed.add_module(name.removesuffix(".endpoints"))

@@ -1,4 +1,4 @@
-"""The pages for people: what they name exists, and each command in them runs somewhere."""
+"""The pages for people: everything that they name exists, and a test runs each command."""
 
 import re
 from functools import cache
@@ -17,7 +17,7 @@ README_BYTES, AGENTS_LINES, SCREEN_LINES = 8192, 30, 60
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 DECISIONS = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
 PAGES = [README, AGENTS, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS]
-# What the pages name before it exists, or after it is removed.
+# Paths on the pages that do not exist yet, or that were removed.
 ABSENT = {f"{PACKAGE}/books", *(f"{PACKAGE}/{name}" for name in EXAMPLES), *DATA}
 
 TREE = re.compile(r"^## Project structure\n+```text\n(.*?)^```", re.DOTALL | re.M)
@@ -34,7 +34,7 @@ HEADING = re.compile(r"^#+ (.*)", re.M)
 PLAYED = [README, ROOT / "docs/tour.md", ROOT / "docs/features.md"]
 # So does the chapter Deploy, on a server: tests/deploy/conftest.py.
 DEPLOY = ROOT / "docs/deploy.md", "## Deploy\n"
-# Where each other command runs: how it begins, a file, and what that file has to say.
+# Where each other command runs: its start, a file, and a text of that file.
 CI, LOCAL_CI = ".github/workflows/ci.yml", ".ci/run"
 RUN_BY = {
     ". .venv/bin/activate": ("docs/features.md", "$ . .venv/bin/activate"),

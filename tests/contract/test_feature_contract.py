@@ -1,4 +1,4 @@
-"""The rules of the house: what holds for every slice and every address."""
+"""The conventions of the project: rules for every feature and every address."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ from support.features import SERVED
 
 
 def is_open(verb):
-    """Whether it is about things that are everybody's."""
+    """Return True if the records at this address have no owner."""
     return verb.path.startswith(OPEN_TO_ALL)
 
 
@@ -47,7 +47,7 @@ def app(furnished):
 
 @pytest.fixture
 def client(furnished):
-    """A client that may do everything, so that permissions do not matter."""
+    """Return a client with every permission: these tests are not about permissions."""
     return furnished.client
 
 
@@ -56,11 +56,11 @@ def things(furnished):
     return furnished.things
 
 
-# The slices
+# The features
 
 
 @parametrize("name", [feature.name for feature in FEATURES])
-def test_every_slice_has_the_same_files(name):
+def test_every_feature_has_the_same_files(name):
     folder = Path(myapp.__file__).parent / name
     files = {file.name for file in folder.glob("*.py")}
     assert files >= {"__init__.py", "endpoints.py", "models.py", f"test_{name}.py"}
@@ -69,7 +69,7 @@ def test_every_slice_has_the_same_files(name):
     assert not [file for file in unknown if not file.startswith("test_")]
 
 
-def test_every_slice_with_endpoints_is_a_feature():
+def test_every_folder_with_endpoints_is_a_feature():
     folders = Path(myapp.__file__).parent.glob("*/endpoints.py")
     names = {file.parent.name for file in folders}
     assert names == {
@@ -94,7 +94,7 @@ def test_every_model_with_owners_has_its_permissions(model):
     )
 
 
-def test_every_permission_of_an_owner_is_some_models():
+def test_every_permission_of_an_owner_belongs_to_a_model():
     assert OWNED == {model.collection for model in GOVERNED}
 
 
@@ -102,7 +102,7 @@ def test_every_permission_of_an_owner_is_some_models():
 
 
 @parametrize("verb", VERBS)
-def test_every_verb_says_what_it_does(verb):
+def test_every_verb_has_a_summary(verb):
     summary = (verb.function.__doc__ or "").partition("\n")[0]
     assert re.fullmatch(r"[A-Z].{5,}\.", summary)
 
@@ -116,7 +116,7 @@ def test_every_verb_is_guarded_or_open_by_contract(verb):
 
 
 @parametrize("verb", VERBS)
-def test_every_verb_documents_its_answers(verb):
+def test_every_verb_documents_its_responses(verb):
     responses = verb.operation["responses"]
     assert any(status.startswith("2") for status in responses)
     assert all(response["description"] for response in responses.values())
@@ -131,14 +131,16 @@ def test_every_post_to_a_collection_creates(verb):
     assert creates or not verb.path.endswith("/")
 
 
-# Strangers
+# Clients without credentials
 
 
 @pytest.mark.parametrize(
     "method, path",
     [pair for pair in PAIRS if not OPEN.fullmatch(pair[1])],
 )
-def test_a_stranger_is_refused_alike_everywhere(stranger, method, path):
+def test_a_client_without_credentials_gets_the_same_401_everywhere(
+    stranger, method, path
+):
     response = stranger.open(with_ones(path), method=method)
     problem = assert_problem(response, 401)
     assert problem["detail"] == "Valid credentials are required."
@@ -149,12 +151,12 @@ def test_a_stranger_is_refused_alike_everywhere(stranger, method, path):
     "method, path",
     [pair for pair in PAIRS if OPEN.fullmatch(pair[1])],
 )
-def test_what_the_contract_opens_is_open(stranger, method, path):
+def test_every_public_address_is_open(stranger, method, path):
     assert stranger.open(with_ones(path), method=method).status_code != 401
 
 
 @parametrize("verb", [verb for verb in VERBS if "{" in verb.path and not is_open(verb)])
-def test_a_thing_of_somebody_else_is_not_there(things, engineer, verb):
+def test_a_record_of_another_account_is_404(things, engineer, verb):
     url = things.address(verb.path)
     response = engineer.open(url, method=verb.method, **things.sent(verb))
     assert_problem(response, 403 if verb.guarded else 404)
@@ -177,7 +179,7 @@ def test_a_wrong_etag_changes_nothing(things, client, verb):
 
 
 @parametrize("verb", CHANGES)
-def test_the_right_etag_lets_a_change_through(things, client, verb):
+def test_a_change_with_the_right_etag_succeeds(things, client, verb):
     url = things.address(verb.path)
     headers = {"If-Match": client.get(url).headers["ETag"]}
     sent = things.sent(verb)
@@ -186,7 +188,7 @@ def test_the_right_etag_lets_a_change_through(things, client, verb):
 
 
 @parametrize("verb", CREATIONS)
-def test_what_creates_answers_with_the_things_address(client, things, verb):
+def test_a_creation_responds_with_the_location(client, things, verb):
     url = things.address(verb.path)
     if verb.method == "PUT":
         client.delete(url)
@@ -199,12 +201,12 @@ def test_what_creates_answers_with_the_things_address(client, things, verb):
     assert read.headers["ETag"] == made.headers["ETag"]
 
 
-# HEAD, OPTIONS, and verbs that are not there
+# HEAD, OPTIONS, and unsupported methods
 
 
 @parametrize("path", READABLE)
-def test_head_answers_as_get(things, client, path):
-    # Read to its end: a stream that is left half read breaks some later test.
+def test_head_responds_as_get(things, client, path):
+    # Read to its end: a partly read stream breaks a later test.
     got = client.get(things.address(path), buffered=True)
     head = client.head(things.address(path))
     assert got.status_code in (200, 302)
@@ -214,22 +216,22 @@ def test_head_answers_as_get(things, client, path):
 
 
 def lasting(headers):
-    """The headers that are the same in each answer, and the names of the others."""
+    """Return the headers; the value of one that differs between responses is True."""
     fleeting = {"Date", "X-Request-ID"}
-    if "no-store" in headers.get("Cache-Control", ""):  # it tells the time, or a token
+    if "no-store" in headers.get("Cache-Control", ""):  # it contains a time or a token
         fleeting |= {"Content-Length", "ETag"}
     return {name: name in fleeting or value for name, value in headers}
 
 
 @parametrize("path", ROUTES)
-def test_options_tells_everybody_which_verbs_there_are(stranger, path):
+def test_options_lists_the_methods_of_every_address(stranger, path):
     response = stranger.options(with_ones(path))
     assert response.status_code == 200
     assert allowed(response) == ROUTES[path][0]
 
 
 @parametrize("path", ROUTES)
-def test_a_verb_that_is_not_there_is_405_with_allow(client, path):
+def test_an_unsupported_method_is_405_with_allow(client, path):
     there = ROUTES[path][0]
     for method in {*KNOWN_VERBS, "TRACE", "BREW"} - there:
         response = client.open(with_ones(path), method=method)
@@ -245,7 +247,7 @@ def allowed(response):
 
 
 @parametrize("path", COLLECTIONS)
-def test_a_collection_answers_with_and_without_trailing_slash(things, client, path):
+def test_a_collection_responds_with_and_without_trailing_slash(things, client, path):
     url = things.address(path)
     with_slash, without = client.get(url), client.get(url.rstrip("/"))
     assert with_slash.status_code == without.status_code == 200

@@ -1,7 +1,7 @@
 """For every page the database reads a range of an index, and sorts nothing.
 
-The very statements that a request runs are handed to the database once more, to explain.
-It counts what it reads there, but for SQLite, which only tells its plan.
+The statements of a request are sent to the database once more, with EXPLAIN. The
+database counts the rows that it reads; SQLite only shows its plan.
 """
 
 import json
@@ -31,8 +31,8 @@ from myapp.users.models import User
 from support import discovery
 from support.discovery import HOME, different, with_ones
 
-# What belongs to somebody or to something is found in no time, however much there is; what
-# these refer to is there, too.
+# Records with an owner or a parent are found quickly, however many there are. The
+# records that they refer to exist, too.
 STOCKED = [
     model
     for model in discovery.MODELS.values()
@@ -42,11 +42,11 @@ STOCKED = [
 MODELS = [model for model in STOCKED if issubclass(model, (Owned, Below))]
 AT = {collection.model: collection.path for collection in discovery.AT.values()}
 MOMENTS = "created_at", "updated_at"
-OWNERS, EACH = 10, 300  # accounts, and things of each and of each kind
+OWNERS, EACH = 10, 300  # accounts, and records of each kind for each of them
 ALIKE = 12  # different values of a property
 SIZE = 5  # items on a page
 LONG_AGO = datetime(2026, 1, 1)
-BESIDE = "next", "prev"  # links with a place to begin from
+BESIDE = "next", "prev"  # links with a cursor
 SORTS = [
     (model, sign + name)
     for model in MODELS
@@ -62,11 +62,11 @@ FILTERS = [
 
 
 class Plan(NamedTuple):
-    """What the database makes of a statement.
+    """The plan of the database for a statement.
 
-    `index`: the conditions that it finds its place in an index by, in the database's own
-    words; None where it uses none. `sorts`: whether it sorts. `rows`: how many it reads,
-    or None where it does not tell.
+    `index`: the conditions of the index search, in the database's own words; None
+    without an index. `sorts`: True if it sorts. `rows`: the number of rows read, or
+    None if the database does not tell.
     """
 
     index: str | None
@@ -88,7 +88,7 @@ def rows_of(model):
 
 
 def scopes_of(model, owners):
-    """What sets things of a model apart: their owner, what they are below, or nothing."""
+    """Return the scopes of a model: one for each owner or parent, or an empty one."""
     if issubclass(model, Below):
         return [{model.above: id} for id in range(1, OWNERS + 1)]
     return [{"owner_id": id} for id in owners] if issubclass(model, Owned) else [{}]
@@ -96,7 +96,7 @@ def scopes_of(model, owners):
 
 @pytest.fixture(scope="module")
 def stocked(make_app, tmp_path_factory):
-    """A service whose database holds things of many owners, and knows how many."""
+    """Yield an application whose database holds records of many owners, with statistics."""
     with empty_database(tmp_path_factory.mktemp("plans")) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
         fill(app)
@@ -114,7 +114,7 @@ def stocked(make_app, tmp_path_factory):
 
 
 def take_stock():
-    """What a server does by itself from time to time."""
+    """Update the statistics, as a database server does by itself from time to time."""
     how = {"postgresql": "VACUUM ANALYZE {}", "mysql": "ANALYZE TABLE {}"}
     how["mariadb"] = how["mysql"]
     if sql.engine.dialect.name in how:
@@ -126,7 +126,7 @@ def take_stock():
                 connection.execute(text(command)).close()
 
 
-# What the databases tell
+# The plans of the databases
 
 
 def plan_in_sqlite(connection, table, statement, parameters):
@@ -211,7 +211,7 @@ def client(stocked):
 
 
 def pages_of(client, model, query):
-    """The first page, and those that links lead to from one in the middle."""
+    """Return the first page, and those that the links of a later page lead to."""
     first = f"{with_ones(AT[model])}?per_page={SIZE}&{query}"
     meta = client.get(f"{first}&page=3").json["meta"]
     links = {rel: meta[rel] for rel in ("next", "prev", "last") if meta[rel]}
@@ -220,7 +220,7 @@ def pages_of(client, model, query):
 
 def assert_cheap(plans_of, client, model, query):
     pages = pages_of(client, model, query)
-    # What is counted apart for a page by its number comes with the rows of the others.
+    # A page by number counts in a statement of its own; other pages return both.
     meta, (count, *_) = plans_of(client, model, f"{pages['first']}&page=2")
     assert count.index and not count.sorts
     assert count.rows in (None, meta["total"])
@@ -228,7 +228,7 @@ def assert_cheap(plans_of, client, model, query):
         _, ranges = plans_of(client, model, f"{address}&total=none")
         assert ranges and all(plan.index and not plan.sorts for plan in ranges)
         if count.rows is None:
-            # What is unique needs no id to begin from.
+            # A unique field needs no id as tiebreaker.
             named = re.fullmatch("sort=-?(.*)", query)
             unique = named and named[1] in model.unique
             begins = rel in BESIDE and meta["total"] > SIZE and not unique

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110 §13): nobody reads twice, nobody overwrites unseen."""
+"""Conditional requests (RFC 9110 §13): no needless transfer and no lost update."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -38,7 +38,7 @@ WRITERS = 10
 
 
 class Item:
-    """A role, a gadget or its signal, and how to ask for it and to change it."""
+    """A role, a gadget or its signal, with the requests that read and change it."""
 
     def __init__(self, client, collection, url):
         self.client, self.collection, self.url = client, collection, url
@@ -70,7 +70,7 @@ def item(request, client):
 
 @pytest.fixture
 def now(item):
-    """What the item is before anybody changes it."""
+    """Return the representation of the item before any change."""
     return item.read()
 
 
@@ -87,13 +87,13 @@ def unchanged(item, now):
 
 
 @EVERY_ITEM
-def test_an_etag_is_strong_and_stays_while_nothing_changes(item, now):
+def test_an_etag_is_strong_and_stable(item, now):
     assert now.headers["ETag"].startswith('"')
     assert unchanged(item, now)
 
 
 @EVERY_ITEM
-def test_an_answer_to_a_write_has_the_etag_that_reading_has(item, now):
+def test_the_response_to_a_write_has_the_etag_of_a_read(item, now):
     written = item.write("PUT")
     read = item.read()
     for name in ("ETag", "Last-Modified"):
@@ -119,7 +119,7 @@ def test_a_change_that_is_refused_keeps_the_etag(client, gadget):
     assert client.get(gadget["url"]).headers["ETag"] == before
 
 
-def test_a_change_of_one_thing_keeps_the_etags_of_others(client, gadget):
+def test_a_change_of_one_record_keeps_the_etags_of_others(client, gadget):
     before = client.get(gadget["url"]).headers["ETag"]
     sibling = client.post(GADGETS, json=LAMP).json
     assert client.get(sibling["url"]).headers["ETag"] != before
@@ -129,7 +129,7 @@ def test_a_change_of_one_thing_keeps_the_etags_of_others(client, gadget):
 
 
 @EVERY_ITEM
-def test_what_is_changed_and_changed_back_has_a_new_etag(item, now):
+def test_a_record_that_is_changed_back_has_a_new_etag(item, now):
     tags = [now.headers["ETag"]]
     body = {name: now.json[name] for name in CHANGES[item.collection]["PUT"]}
     for sent in (CHANGES[item.collection]["PUT"], body):
@@ -142,7 +142,7 @@ def test_what_is_changed_and_changed_back_has_a_new_etag(item, now):
 
 @EVERY_WRITE
 @pytest.mark.parametrize("form", ["{}", "*", '"x", {}', '{}, W/"x"', '"x",{} , "y"'])
-def test_a_change_goes_through_where_the_etag_matches(item, now, verb, form):
+def test_a_change_succeeds_if_the_etag_matches(item, now, verb, form):
     written = item.write(verb, If_Match=form.format(now.headers["ETag"]))
     assert written.status_code == (204 if verb == "DELETE" else 200)
     assert item.read().headers.get("ETag") != now.headers["ETag"]
@@ -152,7 +152,7 @@ def test_a_change_goes_through_where_the_etag_matches(item, now, verb, form):
 @pytest.mark.parametrize(
     "form", ['"x"', '"x", "y"', "W/{}", '"x", W/{}', "nonsense", '"', ",", "", '"*"']
 )
-def test_a_change_is_refused_where_no_etag_matches(item, now, verb, form):
+def test_a_change_is_refused_if_no_etag_matches(item, now, verb, form):
     refused = item.write(verb, If_Match=form.format(now.headers["ETag"]))
     assert refused.status_code == 412
     assert refused.mimetype == "application/problem+json"
@@ -160,7 +160,7 @@ def test_a_change_is_refused_where_no_etag_matches(item, now, verb, form):
 
 
 @EVERY_WRITE
-def test_a_change_is_refused_once_another_came_before(item, now, verb):
+def test_a_change_is_refused_after_another_change(item, now, verb):
     tag = now.headers["ETag"]
     assert item.write("PUT", If_Match=tag).status_code == 200
     changed = item.read()
@@ -170,7 +170,7 @@ def test_a_change_is_refused_once_another_came_before(item, now, verb):
 
 @EVERY_ITEM
 @BOTH_READS
-def test_reading_minds_if_match_too(item, now, verb):
+def test_a_read_respects_if_match(item, now, verb):
     assert item.read(verb, If_Match=now.headers["ETag"]).status_code == 200
     assert item.read(verb, If_Match="*").status_code == 200
     assert item.read(verb, If_Match='"x"').status_code == 412
@@ -178,7 +178,7 @@ def test_reading_minds_if_match_too(item, now, verb):
 
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH", "DELETE"])
-def test_what_is_not_there_is_not_found_whatever_the_etag(client, verb):
+def test_a_missing_record_is_404_with_any_etag(client, verb):
     address, body = f"{GADGETS}1234567", CHANGES[GADGETS][verb]
     for tag in ('"x"', "*"):
         headers = {"If-Match": tag}
@@ -200,7 +200,7 @@ def test_no_etag_matches_a_signal_that_never_came(client, gadget, tag):
 @EVERY_ITEM
 @BOTH_READS
 @pytest.mark.parametrize("form", ["{}", "W/{}", "*", '"x", {}', '"x",W/{}'])
-def test_who_has_it_already_is_not_sent_it_again(item, now, verb, form):
+def test_a_matching_if_none_match_is_304(item, now, verb, form):
     kept = item.read(verb, If_None_Match=form.format(now.headers["ETag"]))
     assert kept.status_code == 304
     assert kept.data == b""
@@ -212,26 +212,26 @@ def test_who_has_it_already_is_not_sent_it_again(item, now, verb, form):
 
 @EVERY_ITEM
 @pytest.mark.parametrize("form", ['"x"', 'W/"x"', "nonsense", "", '"', '"*"'])
-def test_who_has_something_else_is_sent_it(item, now, form):
+def test_another_etag_gets_the_record(item, now, form):
     sent = item.read(If_None_Match=form)
     assert (sent.status_code, sent.json) == (200, now.json)
 
 
 @EVERY_ITEM
-def test_who_has_what_it_was_before_is_sent_it_anew(item, now):
+def test_an_outdated_etag_gets_the_record(item, now):
     item.write("PUT")
     assert item.read(If_None_Match=now.headers["ETag"]).status_code == 200
 
 
 @EVERY_WRITE
 @pytest.mark.parametrize("form", ["*", "{}", "W/{}"])
-def test_a_change_only_if_there_is_nothing_is_refused(item, now, verb, form):
+def test_a_change_with_if_none_match_star_is_refused(item, now, verb, form):
     refused = item.write(verb, If_None_Match=form.format(now.headers["ETag"]))
     assert refused.status_code == 412
     assert unchanged(item, now)
 
 
-def test_a_signal_only_if_there_is_none_goes_through_once(client, gadget):
+def test_a_first_signal_with_if_none_match_star_succeeds_once(client, gadget):
     address, headers = f"{SIGNALS}{gadget['id']}", {"If-None-Match": "*"}
     assert client.put(address, json={}, headers=headers).status_code == 201
     assert client.put(address, json={}, headers=headers).status_code == 412
@@ -242,7 +242,7 @@ def test_a_signal_only_if_there_is_none_goes_through_once(client, gadget):
 
 @EVERY_ITEM
 @BOTH_READS
-def test_what_is_no_newer_is_not_sent_again(item, now, verb):
+def test_a_record_not_modified_since_is_304(item, now, verb):
     modified = now.headers["Last-Modified"]
     kept = item.read(verb, If_Modified_Since=modified)
     assert (kept.status_code, kept.data) == (304, b"")
@@ -251,7 +251,7 @@ def test_what_is_no_newer_is_not_sent_again(item, now, verb):
 
 
 @EVERY_WRITE
-def test_a_change_is_refused_where_it_was_modified_since(item, now, verb):
+def test_a_change_is_refused_if_the_record_was_modified_since(item, now, verb):
     modified = now.headers["Last-Modified"]
     refused = item.write(verb, If_Unmodified_Since=earlier(modified))
     assert refused.status_code == 412
@@ -261,7 +261,7 @@ def test_a_change_is_refused_where_it_was_modified_since(item, now, verb):
 
 @EVERY_ITEM
 @BOTH_READS
-def test_reading_minds_if_unmodified_since_too(item, now, verb):
+def test_a_read_respects_if_unmodified_since(item, now, verb):
     modified = now.headers["Last-Modified"]
     assert item.read(verb, If_Unmodified_Since=modified).status_code == 200
     assert item.read(verb, If_Unmodified_Since=earlier(modified)).status_code == 412
@@ -269,19 +269,19 @@ def test_reading_minds_if_unmodified_since_too(item, now, verb):
 
 @EVERY_ITEM
 @pytest.mark.parametrize("date", ["yesterday", "", "2020-01-01T00:00:00Z", "0"])
-def test_what_is_no_date_is_passed_over(item, date):
+def test_an_invalid_date_is_ignored(item, date):
     assert item.read(If_Modified_Since=date).status_code == 200
     assert item.write("PUT", If_Unmodified_Since=date).status_code == 200
 
 
 @EVERY_WRITE
-def test_a_change_does_not_mind_if_modified_since(item, now, verb):
+def test_a_change_ignores_if_modified_since(item, now, verb):
     written = item.write(verb, If_Modified_Since=now.headers["Last-Modified"])
     assert written.status_code in (200, 204)
 
 
 @EVERY_ITEM
-def test_etags_go_before_dates(item, now):
+def test_etags_take_precedence_over_dates(item, now):
     tag, modified = now.headers["ETag"], now.headers["Last-Modified"]
     assert item.read(If_None_Match='"x"', If_Modified_Since=modified).status_code == 200
     assert item.read(If_None_Match=tag, If_Modified_Since=earlier(modified)).data == b""
@@ -290,7 +290,7 @@ def test_etags_go_before_dates(item, now):
 
 
 @EVERY_ITEM
-def test_if_match_goes_before_if_none_match(item, now):
+def test_if_match_is_evaluated_before_if_none_match(item, now):
     tag = now.headers["ETag"]
     assert item.read(If_Match='"x"', If_None_Match=tag).status_code == 412
     assert item.read(If_Match=tag, If_None_Match=tag).status_code == 304
@@ -300,9 +300,7 @@ def test_if_match_goes_before_if_none_match(item, now):
 
 
 @EVERY_WRITE
-def test_a_change_without_if_match_is_refused_where_it_is_required(
-    app, item, now, verb
-):
+def test_a_change_without_a_required_if_match_is_428(app, item, now, verb):
     app.config["REQUIRE_IF_MATCH"] = True
     dated = {"If_Unmodified_Since": now.headers["Last-Modified"]}
     for headers in ({}, dated, {"If_None_Match": '"x"'}):
@@ -315,7 +313,7 @@ def test_a_change_without_if_match_is_refused_where_it_is_required(
     assert written.status_code in (200, 204)
 
 
-def test_reading_and_registering_need_no_if_match(app, client):
+def test_reading_and_creating_need_no_if_match(app, client):
     app.config["REQUIRE_IF_MATCH"] = True
     made = client.post(GADGETS, json=LAMP)
     assert made.status_code == 201
@@ -330,7 +328,7 @@ def test_reading_and_registering_need_no_if_match(app, client):
 
 @EVERY_ITEM
 @BOTH_READS
-def test_who_has_a_page_already_is_not_sent_it_again(item, verb):
+def test_an_unchanged_page_is_304(item, verb):
     sent = item.client.open(item.collection, method=verb)
     headers = {"If-None-Match": sent.headers["ETag"]}
     kept = item.client.open(item.collection, method=verb, headers=headers)
@@ -357,7 +355,7 @@ def test_a_page_has_a_new_etag_when_an_item_comes(client):
 
 
 @EVERY_ITEM
-def test_reading_a_page_minds_if_match(item):
+def test_reading_a_page_respects_if_match(item):
     headers = {"If-Match": '"x"'}
     assert item.client.get(item.collection, headers=headers).status_code == 412
 
@@ -379,7 +377,7 @@ def send(server, verb, path, body=None, **headers):
 
 
 def all_at_once(server, verb, path, bodies, **headers):
-    """What each of many writers gets that send at the same moment."""
+    """Return the responses to many writers that send at the same moment."""
     barrier = Barrier(len(bodies))
 
     def write(body):
@@ -395,7 +393,7 @@ def all_at_once(server, verb, path, bodies, **headers):
     [
         (GADGETS, lambda n, turn: {**LAMP, "name": f"Writer {n}.{turn}"}),
         (SIGNALS, lambda n, turn: {"battery": 10 * turn + n}),
-        (SIGNALS, lambda n, turn: {}),  # each signal counts, though all are alike
+        (SIGNALS, lambda n, turn: {}),  # each signal is a change, though all are equal
     ],
 )
 def test_of_many_writers_with_the_same_etag_one_succeeds(
@@ -414,10 +412,10 @@ def test_of_many_writers_with_the_same_etag_one_succeeds(
         assert send(live_server, "GET", path)[1] == winner
 
 
-def test_of_many_first_signals_one_is_the_first(live_server):
+def test_of_many_first_signals_exactly_one_creates(live_server):
     _, gadget, _ = send(live_server, "POST", GADGETS, LAMP)
     path = f"{SIGNALS}{gadget['id']}"
-    send(live_server, "DELETE", path)  # Redis is every test's, and the id may be, too
+    send(live_server, "DELETE", path)  # tests share Redis, and maybe this id
     bodies = [{"battery": n} for n in range(WRITERS)]
     answers = all_at_once(live_server, "PUT", path, bodies, If_None_Match="*")
     statuses = sorted(status for status, *_ in answers)

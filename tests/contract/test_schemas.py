@@ -1,4 +1,4 @@
-"""Every schema is valid, closed and described, and what it says is what holds."""
+"""Every schema is valid, closed and described, and the service enforces it."""
 
 from math import inf, nextafter
 
@@ -46,7 +46,7 @@ def schemas_of(part):
 
 
 def parts_of(schema, place="/"):
-    """A schema and all that stand inside it, each with its place."""
+    """Yield a schema and every schema inside it, each with its path."""
     yield place, schema
     for name, part in schema.get("properties", {}).items():
         yield from parts_of(part, f"{place}{name}/")
@@ -79,11 +79,11 @@ def app(furnished):
 
 @pytest.fixture
 def client(furnished):
-    """A client that may do everything, so that permissions do not matter."""
+    """Return a client with every permission: these tests are not about permissions."""
     return furnished.client
 
 
-# What a schema says
+# The text of a schema
 
 
 @parametrize("name", SCHEMAS)
@@ -92,14 +92,14 @@ def test_a_schema_is_valid(name):
 
 
 @parametrize("name", SCHEMAS)
-def test_a_schema_holds_no_word_that_means_nothing(name):
+def test_a_schema_has_no_unknown_keyword(name):
     for place, part in parts_of(SCHEMAS[name]):
         assert part.keys() <= WORDS | {REFERS}, place
         assert part.get("format") in {None, *FORMATS}, place
 
 
 @parametrize("name", CLOSED)
-def test_a_schema_lets_no_other_properties_in(name):
+def test_a_schema_refuses_additional_properties(name):
     for place, part in parts_of(SCHEMAS[name]):
         if "object" in kinds(part):
             others = part["additionalProperties"]
@@ -120,7 +120,7 @@ def test_a_schema_describes_each_property(name):
 
 
 @parametrize("name", SCHEMAS)
-def test_the_examples_of_a_schema_are_good_ones(name):
+def test_the_examples_of_a_schema_are_valid(name):
     for place, part in parts_of(SCHEMAS[name]):
         given = [*part.get("examples", ()), *filter(None, [part.get("default")])]
         for value in given:
@@ -128,7 +128,7 @@ def test_the_examples_of_a_schema_are_good_ones(name):
 
 
 @parametrize("model", MODELS)
-def test_whatever_is_written_has_bounds(model):
+def test_every_writable_property_has_limits(model):
     for name, schema in model.write_schema["properties"].items():
         kind = kinds(schema)
         if "string" in kind and schema.get("format") not in TIMES:
@@ -137,11 +137,11 @@ def test_whatever_is_written_has_bounds(model):
             assert {"minimum", "maximum"} <= schema.keys(), name
 
 
-# What follows from it
+# Models and schemas
 
 
 @parametrize("model", MODELS)
-def test_what_is_shown_is_what_the_read_schema_says(app, model):
+def test_a_representation_matches_the_read_schema(app, model):
     with app.test_request_context():
         shown = orjson.loads(dumps(model.as_json(any_record(model))))
     assert shown.keys() == model.read_schema["properties"].keys()
@@ -165,7 +165,7 @@ def any_record(model):
 
 
 @parametrize("model", SQL_MODELS)
-def test_a_column_is_as_its_property(model):
+def test_a_column_matches_its_property(model):
     columns = model.__table__.columns
     for name, schema in model.write_schema["properties"].items():
         if name in model.write_only or name not in columns:  # kept in another form
@@ -190,17 +190,17 @@ def test_a_column_is_as_its_property(model):
 
 
 @parametrize("model", MODELS)
-def test_what_may_be_left_out_is_what_is_optional(model):
+def test_only_optional_properties_may_be_omitted(model):
     for name, schema in model.write_schema["properties"].items():
         assert is_optional(schema) is (name not in model.write_schema["required"])
 
 
-# What holds over HTTP
+# Over HTTP
 
 
 @pytest.fixture
 def send(furnished):
-    """Send its example to a verb, with these changes, at a thing that is there."""
+    """Return a function that sends the example of a method, with changes, to a record."""
     _, client, things = furnished
 
     def send(verb, /, **changes):
@@ -216,7 +216,7 @@ def test_its_own_example_is_accepted(send, verb):
 
 
 @parametrize("verb", BODIES)
-def test_a_property_that_is_not_known_is_refused(send, verb):
+def test_an_unknown_property_is_refused(send, verb):
     problem = assert_problem(send(verb, nonsense=1), 422)
     assert [fault["pointer"] for fault in problem["errors"]] == ["/nonsense"]
 
@@ -259,7 +259,7 @@ def test_a_text_may_be_as_long_as_its_limit_and_no_longer(send, verb, name):
 def texts_at_the_limit(schema):
     if "anyOf" in schema:
         return [LONGEST_ADDRESS]
-    # A length counts characters, whatever room they take.
+    # A length counts characters, not bytes.
     letters = "xéक𝄞" if schema.get("pattern") == NO_NUL else "x"
     return [letter * schema["maxLength"] for letter in letters]
 
@@ -280,7 +280,7 @@ def test_a_number_may_be_as_small_and_as_large_as_its_limits(send, verb, name):
     for number in (lowest, highest, float(highest)):
         response = send(verb, **{name: number})
         assert fits(response)
-        if response.status_code != 409:  # it is taken, where it must be unique
+        if response.status_code != 409:  # a unique value may be taken
             assert type(response.json[name]) is PYTHONS[kind_of(schema)]
             assert response.json[name] == number
 
@@ -299,7 +299,7 @@ def test_a_number_beyond_its_limits_or_broken_is_refused(send, verb, name):
 
 
 @pytest.mark.parametrize("verb, name", LISTED)
-def test_what_stands_in_no_calendar_or_list_is_refused(send, verb, name):
+def test_an_invalid_date_or_choice_is_refused(send, verb, name):
     for value in ("2026-02-30", "2026-02-30T07:40:00Z", "2026-02-3", "", "nonsense"):
         problem = assert_problem(send(verb, **{name: value}), 422)
         assert {fault["pointer"] for fault in problem["errors"]} == {f"/{name}"}

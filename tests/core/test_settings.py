@@ -1,4 +1,4 @@
-"""Where a setting comes from, what it may be, and what is said when it may not."""
+"""The sources of settings, their valid values, and the messages for invalid ones."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ SECRETS = {
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch):
-    """What this machine has set is no matter of the tests."""
+    """Remove the settings of this machine from the environment."""
     for name in os.environ:
         if name.startswith(("MYAPP_", "FLASK_")) or name in settings.PLAIN:
             monkeypatch.delenv(name)
@@ -39,7 +39,7 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def load(tmp_path):
-    """The settings of an application whose instance folder is `tmp_path`."""
+    """Return a function that loads the settings of an instance folder at `tmp_path`."""
 
     def load(name="development", **overrides):
         app = Flask("myapp", instance_path=str(tmp_path), instance_relative_config=True)
@@ -49,7 +49,7 @@ def load(tmp_path):
     return load
 
 
-# Where it comes from
+# Sources
 
 
 def test_a_setting_has_its_default(load):
@@ -61,7 +61,7 @@ def test_a_setting_has_its_default(load):
     assert config["CONFIG_NAME"] == "development"
 
 
-def test_each_source_goes_before_the_one_above_it(load, tmp_path, environment):
+def test_each_source_overrides_the_one_above_it(load, tmp_path, environment):
     seen = [load()["JWT_TTL"]]
     (tmp_path / "config.py").write_text("JWT_TTL = 16\nREPLICA_MAX_LAG = 61\n")
     seen.append(load()["JWT_TTL"])
@@ -92,7 +92,7 @@ def test_tests_take_nothing_from_this_machine(load, tmp_path, environment):
         ("PORT", "5055", "PORT", 5055),
     ],
 )
-def test_what_hosts_set_under_a_plain_name_counts(
+def test_a_plain_name_of_a_host_is_used(
     load, environment, plain, value, name, expected
 ):
     environment(**{plain: value})
@@ -101,7 +101,7 @@ def test_what_hosts_set_under_a_plain_name_counts(
     assert load()[name] != expected, "an empty one is none"
 
 
-def test_our_own_name_goes_before_the_plain_one(load, environment):
+def test_our_own_name_overrides_the_plain_one(load, environment):
     environment(PORT="5055", MYAPP_PORT="5056")
     environment(DATABASE_URL="sqlite:///x", MYAPP_SQLALCHEMY_DATABASE_URI="sqlite:///y")
     environment(REDIS_URL="redis://x", MYAPP_REDIS_URL="redis://y")
@@ -138,7 +138,7 @@ def test_a_database_may_be_named_in_short(load, environment, given, driver):
     assert load()["SQLALCHEMY_DATABASE_URI"] == driver
 
 
-# What it may be
+# Valid values
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,7 @@ def test_a_database_may_be_named_in_short(load, environment, given, driver):
         ("API_PREFIX", "/api/v2/", "/api/v2"),
     ],
 )
-def test_the_environment_speaks_text_and_gets_the_type(
-    load, environment, name, text, value
-):
+def test_a_text_in_the_environment_is_converted(load, environment, name, text, value):
     environment(**{f"MYAPP_{name}": text})
     assert load()[name] == value
     assert type(load()[name]) is type(value)
@@ -195,7 +193,7 @@ def test_the_environment_speaks_text_and_gets_the_type(
         ("MYAPP_API_PREFIX", "api", "must begin with a slash"),
     ],
 )
-def test_what_a_setting_may_not_be_is_said(load, environment, name, value, said):
+def test_an_invalid_value_is_reported(load, environment, name, value, said):
     environment(**{name: value})
     with pytest.raises(SettingError) as refused:
         load()
@@ -204,7 +202,7 @@ def test_what_a_setting_may_not_be_is_said(load, environment, name, value, said)
 
 
 @pytest.mark.parametrize("name", ["MYAPP_NONSENSE", "MYAPP_", "MYAPP_jwt_ttl"])
-def test_a_setting_that_there_is_not_is_said(load, environment, name):
+def test_an_unknown_setting_is_reported(load, environment, name):
     environment(**{name: "secret"})
     with pytest.raises(SettingError) as refused:
         load()
@@ -212,7 +210,7 @@ def test_a_setting_that_there_is_not_is_said(load, environment, name):
     assert "secret" not in str(refused.value)
 
 
-def test_a_setting_that_is_misspelt_is_told_with_the_right_one(load, environment):
+def test_a_misspelt_setting_is_reported_with_the_right_name(load, environment):
     environment(MYAPP_JWT_TLL="secret")
     with pytest.raises(SettingError, match="Did you mean MYAPP_JWT_TTL\\?$"):
         load()
@@ -228,9 +226,7 @@ def test_a_setting_that_is_misspelt_is_told_with_the_right_one(load, environment
         ("MYAPP_RATE_LIMIT", "5 per 15 seconds"),
     ],
 )
-def test_what_makes_no_sense_is_said_as_it_was_set_and_with_an_example(
-    load, environment, name, example
-):
+def test_an_invalid_value_is_quoted_with_an_example(load, environment, name, example):
     environment(**{name: "user:hunter2@host"})
     with pytest.raises(SettingError) as refused:
         load()
@@ -240,7 +236,7 @@ def test_what_makes_no_sense_is_said_as_it_was_set_and_with_an_example(
 @pytest.mark.parametrize(
     "name, value", [("PORT", "65536"), ("MYAPP_PORT", "99999"), ("PORT", "9" * 30)]
 )
-def test_a_port_that_there_is_not_is_said(load, environment, name, value):
+def test_an_invalid_port_is_reported(load, environment, name, value):
     environment(**{name: value})
     with pytest.raises(
         SettingError, match=f"^{name} is {value}. A port is at most 65535"
@@ -267,7 +263,7 @@ def test_a_mistake_in_the_instance_folder_stops_the_start(load, tmp_path):
         ("SECRET_KEY = 4711", "a string"),
     ],
 )
-def test_what_stands_in_the_instance_folder_has_the_type_of_its_default(
+def test_a_value_in_the_instance_folder_must_have_the_type_of_its_default(
     load, tmp_path, line, kind
 ):
     (tmp_path / "config.py").write_text(line)
@@ -277,7 +273,7 @@ def test_what_stands_in_the_instance_folder_has_the_type_of_its_default(
     assert str(refused.value) == f"{name} in instance/config.py must be {kind}."
 
 
-def test_what_fits_may_stand_in_the_instance_folder(load, tmp_path):
+def test_a_value_of_the_right_type_is_accepted_in_the_instance_folder(load, tmp_path):
     (tmp_path / "config.py").write_text(
         "REDIS_URL = None\nCORS_ORIGINS = ('*',)\nOF_MINE = -1\n"
         "PERMANENT_SESSION_LIFETIME = 60\n"
@@ -287,13 +283,13 @@ def test_what_fits_may_stand_in_the_instance_folder(load, tmp_path):
     assert [*config["CORS_ORIGINS"]] == ["*"]
 
 
-def test_a_folder_in_the_place_of_config_py_is_said(load, tmp_path):
+def test_a_folder_in_the_place_of_config_py_is_reported(load, tmp_path):
     (tmp_path / "config.py").mkdir()
     with pytest.raises(SettingError, match="config.py is a folder"):
         load()
 
 
-def test_an_instance_folder_is_written_in_full(environment):
+def test_the_instance_folder_is_an_absolute_path(environment):
     environment(INSTANCE_PATH="here")
     with pytest.raises(SettingError, match="INSTANCE_PATH is 'here'. .*/here$"):
         create_app("development")
@@ -304,7 +300,7 @@ def test_an_instance_folder_is_written_in_full(environment):
 
 @pytest.fixture
 def feature(monkeypatch):
-    """A feature with two settings, beside those that there are."""
+    """Add a feature with two settings to the features of the project."""
     monkeypatch.setattr(settings, "DEFAULTS", settings.DEFAULTS.copy())
     module = SimpleNamespace(SAMPLE_DAYS=30, SAMPLE_FOLDER=None, complete=complete)
     feature = SimpleNamespace(module={"settings": module}.get)
@@ -323,7 +319,7 @@ def test_a_feature_brings_the_defaults_of_its_settings(feature, load):
     assert "complete" not in config
 
 
-def test_a_setting_of_a_feature_comes_from_where_all_others_do(
+def test_a_setting_of_a_feature_has_the_same_sources_as_others(
     feature, load, tmp_path, environment
 ):
     (tmp_path / "config.py").write_text("SAMPLE_DAYS = 31\n")
@@ -348,7 +344,7 @@ def test_a_setting_of_a_feature_has_the_type_of_its_default(
         load()
 
 
-def test_a_setting_of_a_feature_that_is_misspelt_is_told_with_the_right_one(
+def test_a_misspelt_setting_of_a_feature_is_reported_with_the_right_name(
     feature, load, environment
 ):
     environment(MYAPP_SAMPEL_DAYS="1")
@@ -359,7 +355,7 @@ def test_a_setting_of_a_feature_that_is_misspelt_is_told_with_the_right_one(
 # Which environment
 
 
-def test_an_environment_that_is_not_known_is_refused(environment):
+def test_an_unknown_environment_is_refused(environment):
     environment(FLASK_CONFIG="staging")
     with pytest.raises(SettingError) as refused:
         create_app()
@@ -456,9 +452,7 @@ def test_only_production_asks_for_secrets(load):
         ("DATABASE_URL", "oracle://me:hunter2@here/db", "one of: sqlite, postgresql"),
     ],
 )
-def test_a_list_or_an_address_that_is_none_is_refused(
-    load, environment, name, value, said
-):
+def test_an_invalid_list_or_address_is_refused(load, environment, name, value, said):
     environment(**{name: value})
     with pytest.raises(SettingError, match=said) as refused:
         load()

@@ -1,4 +1,4 @@
-"""A server that is as the chapter in docs/deploy.md makes it, and releases put there."""
+"""A server that is set up as docs/deploy.md describes, and releases deployed to it."""
 
 import os
 import re
@@ -32,7 +32,7 @@ Match host {address} user root
 
 
 class Server:
-    """The machine, and a checkout from which releases are put there."""
+    """The machine, and a checkout from which releases are deployed."""
 
     def __init__(self, machine, folder):
         self.machine = machine
@@ -51,7 +51,7 @@ class Server:
         subprocess.run(git, check=True)
 
     def sh(self, commands, **variables):
-        """The exit code of commands in the checkout, and what they print."""
+        """Run commands in the checkout and return their exit code and output."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             cwd=self.checkout,
@@ -75,7 +75,7 @@ class Server:
                 assert text[0] in before
                 text = before.replace(*text)
             file.write_text(text)
-        author = "-c user.name=somebody -c user.email=somebody@example.com"
+        author = "-c user.name=author -c user.email=author@example.com"
         self.sh(
             f"git add --all && git {author} commit --quiet --allow-empty -m release"
         )
@@ -90,13 +90,13 @@ class Server:
 
     @property
     def client(self):
-        """What makes a Client."""
+        """A factory of Clients."""
         return partial(Client, NAME, self.machine.address, self.certificate)
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A Server on which the commands of the chapter have run."""
+    """Yield a Server on which the commands of the chapter have run."""
     with machine(os.environ.get("SUITE", "bookworm")) as made:
         found = Server(made, tmp_path_factory.mktemp("deploy"))
         try:

@@ -1,7 +1,6 @@
-"""Clients that go on and on: they read, register devices with an Idempotency-Key, and send
-files of devices; and they remember each answer.
+"""Clients under load: they read, register devices and upload files, and keep the responses.
 
-A write that got no answer is sent again with its key until it has one, as a client would.
+A write without a response is repeated with its Idempotency-Key until it has one.
 """
 
 import json
@@ -17,17 +16,17 @@ from uuid import uuid4
 API = "/api/v1"
 PACE = 0.05  # seconds between two calls of a client
 LIMIT = 60  # seconds that an answer may take
-RENEW = 300  # seconds after which a client signs in anew
+RENEW = 300  # seconds after which a client signs in again
 READERS, WRITERS = 3, 2
 ROWS = 20  # of a file of devices
 
 
 class Failed(Exception):
-    """No answer, or one that should not have been; the message says which."""
+    """There was no response, or an unexpected one; the message says which."""
 
 
 class Client:
-    """What keeps a connection to the service of this name, wherever that is."""
+    """A connection to the service of this name, on whatever machine that is."""
 
     def __init__(self, name, address, certificate):
         trust = ssl.create_default_context(cafile=certificate)
@@ -38,7 +37,7 @@ class Client:
         self._headers = {}
 
     def call(self, verb, path, body=None, wanted=200, **headers):
-        """The body of an answer of the wanted status, JSON parsed. Raises Failed."""
+        """Return the parsed body of a response; raise Failed for another status."""
         headers = {name.replace("_", "-"): text for name, text in headers.items()}
         if isinstance(body, dict):
             body = json.dumps(body)
@@ -66,8 +65,11 @@ class Client:
 
 
 class Load:
-    """What clients have met with: how many `calls`, `failures` as texts, and what was
-    acknowledged: `serials` of devices, and `imports`, addresses of files of them."""
+    """The experience of the clients.
+
+    `calls`: their number. `failures`: texts. `serials`: the serial numbers of
+    acknowledged devices. `imports`: the addresses of acknowledged files of devices.
+    """
 
     def __init__(self, client, *account):
         self.calls = Counter()
@@ -93,7 +95,7 @@ class Load:
                 thread.join()
 
     def failed(self):
-        """What has failed since somebody last asked."""
+        """Return the failures since the last call of this method."""
         failures, self.failures = self.failures, []
         return failures
 
@@ -108,7 +110,7 @@ class Load:
                 self._over.wait(PACE)
 
     def _until_answered(self, call, *arguments, **options):
-        """What a call that may be sent again returns in the end."""
+        """Repeat a call that is safe to repeat until it returns a result."""
         while True:
             self.calls[call.__name__] += 1
             try:

@@ -3,7 +3,7 @@
 It boots in seconds, has a network, processes and a disk of its own, and leaves nothing.
 Only root can make one, with systemd-nspawn, mmdebstrap and nftables installed:
 
-    python tests/deploy/machine.py noble     boot one, and say how to come in
+    python tests/deploy/machine.py noble     boot one, and print how to connect
 """
 
 import os
@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from myapp.core.processes import spawn  # noqa: E402
 
 IMAGES = Path("/var/tmp/myapp-images")
-# What a provider's image has, of which a bootstrapped system has not thought.
+# Parts of a provider's image that a bootstrapped system lacks.
 PACKAGES = (
     *("apt", "ca-certificates", "dbus", "iproute2", "libpam-systemd", "openssh-server"),
     *("systemd", "systemd-sysv"),
@@ -31,14 +31,15 @@ MIRRORS = {
     "noble": "http://archive.ubuntu.com/ubuntu",
 }
 PATIENCE = 60  # seconds to boot
-# Where this machine gets packages from, and whom it believes, the server does, too.
+# The server uses the package sources and the certificates of this machine.
 OURS = ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 
 
 class Machine:
-    """A server while it runs; root's own key comes in.
+    """A running server that accepts root's own key.
 
-    `address`: its own; `neighbour`: ours, as it sees us; `key`: the path of a private key.
+    `address`: its own; `neighbour`: ours, as it sees us; `key`: the path of a private
+    key.
     """
 
     def __init__(self, address, neighbour, key):
@@ -47,7 +48,7 @@ class Machine:
         self.key = key
 
     def ssh(self, user="root"):
-        """The words that begin a command which runs there."""
+        """Return the start of a command line that runs a command there."""
         known = (
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",
@@ -59,7 +60,7 @@ class Machine:
         return ["ssh", *options, "-i", self.key, f"{user}@{self.address}"]
 
     def run(self, command, user="root"):
-        """What a shell command prints there. Raises RuntimeError where it fails."""
+        """Run a shell command there, return its output; raise RuntimeError if it fails."""
         done = subprocess.run(
             [*self.ssh(user), command],
             stdout=subprocess.PIPE,
@@ -73,7 +74,7 @@ class Machine:
 
 
 def image(suite):
-    """The folder of a freshly installed system; made once."""
+    """Return the folder of a freshly installed system; install it once."""
     folder = IMAGES / suite
     if not folder.exists():
         IMAGES.mkdir(exist_ok=True)
@@ -91,7 +92,7 @@ def image(suite):
 
 @contextmanager
 def machine(suite="bookworm"):
-    """A Machine, from when its sshd answers, while the block lasts."""
+    """Run a Machine while the block lasts; yield it when its sshd responds."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="machine-", dir="/var/tmp"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -130,7 +131,7 @@ def machine(suite="bookworm"):
 
 @contextmanager
 def disk(below, folder):
-    """A disk that begins as a copy of `below`, and keeps its changes in `folder`."""
+    """Yield a disk that begins as a copy of `below` and keeps its changes in `folder`."""
     for name in ("upper", "work", "root"):
         (folder / name).mkdir()
     layers = f"lowerdir={below},upperdir={folder}/upper,workdir={folder}/work"
@@ -143,8 +144,10 @@ def disk(below, folder):
 
 @contextmanager
 def network():
-    """A network namespace that reaches the world through us, and that nobody but us can
-    reach: its name, its address, and ours."""
+    """Yield a network namespace behind this host: its name and two addresses.
+
+    The first address is its own, the second ours. Only this host can reach it.
+    """
     taken = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
     number = next(n for n in range(1, 250) if f"proof-{n}" not in taken)
     name, subnet = f"proof-{number}", f"10.231.{number}"

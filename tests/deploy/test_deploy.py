@@ -1,6 +1,7 @@
-"""Releases under load, good and bad: no call fails, and what was acknowledged is there.
+"""Good and bad releases under load: no call fails, and acknowledged data are kept.
 
-DEPLOYS and KILLS say how many good releases there are, and how often a worker is killed.
+DEPLOYS and KILLS say how many good releases there are, and how often a worker is
+killed.
 """
 
 import json
@@ -127,7 +128,7 @@ def load(server):
         print(dict(load.calls), len(load.serials), "devices")
 
 
-def test_releases_come_and_no_call_fails(server, load):
+def test_no_call_fails_during_releases(server, load):
     kept = {}
     for number in range(1, DEPLOYS + 1):
         kept |= version(f"0.1.{number}")
@@ -157,11 +158,11 @@ def test_releases_come_and_no_call_fails(server, load):
     kept_all(server, load)
 
 
-def test_workers_are_killed_and_nothing_is_lost(server, load):
+def test_no_data_are_lost_when_workers_are_killed(server, load):
     for _ in range(KILLS):
         server.machine.run(KILL)
         time.sleep(0.7)
-    # What may be asked twice, nginx asks another worker.
+    # nginx repeats an idempotent request at another worker.
     assert {failure.split()[1] for failure in load.failed()} <= {"POST"}
     kept_all(server, load)
     counts = server.machine.run("ls /run/myapp/metrics; nproc").split()
@@ -170,14 +171,14 @@ def test_workers_are_killed_and_nothing_is_lost(server, load):
 
 
 def more_tables(number, before):
-    """A migration that the running release can live with."""
+    """Return a migration that is compatible with the running release."""
     change = f"""op.create_table("t{number}", sa.Column("id", sa.Integer()))
     op.add_column("devices", sa.Column("c{number}", sa.Integer()))"""
     return migration(f"good{number}", change, before)
 
 
 def adapted(change, newest):
-    """A migration comes after the newest one."""
+    """Return the text of a migration that follows the newest one."""
     return change.replace(HEAD, newest) if isinstance(change, str) else change
 
 
@@ -195,13 +196,13 @@ def kept_all(server, load):
 
 
 def versions(server):
-    """What the workers say of themselves, each."""
+    """Return the version that each worker reports."""
     with closing(server.client()) as client:
         return {client.call("GET", "/status/")["version"] for _ in range(10)}
 
 
 def newest(server):
-    """The migration that the database is at."""
+    """Return the revision of the database."""
     (found,) = server.machine.run(
         "cd /; runuser -u postgres -- psql -At myapp -c 'TABLE alembic_version'"
     ).split()

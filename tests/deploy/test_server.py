@@ -1,5 +1,4 @@
-"""The server that the chapter in docs/deploy.md makes: what nginx lets through, what
-systemd keeps alive, what is written down, and that a backup comes back."""
+"""The server of docs/deploy.md: the proxy, restarts, logs and a restored backup."""
 
 import json
 import re
@@ -24,7 +23,7 @@ def client(server):
 
 
 def curl(server, *words):
-    """What curl prints: the answer with its headers."""
+    """Run curl and return its output: the response with its headers."""
     code, said = server.sh(f"curl --silent --include --insecure {' '.join(words)}")
     assert code == 0, said
     return said
@@ -33,7 +32,7 @@ def curl(server, *words):
 # systemd
 
 
-def test_systemd_finds_nothing_wrong_with_the_units(server):
+def test_systemd_reports_no_error_in_the_units(server):
     units = [
         path.name for path in (ROOT / "deploy/units").glob("*.*") if path.is_file()
     ]
@@ -41,13 +40,13 @@ def test_systemd_finds_nothing_wrong_with_the_units(server):
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_service_may_do_little(server, unit):
+def test_a_service_has_few_permissions(server, unit):
     told = server.machine.run(f"systemd-analyze security --no-pager {unit} | tail -n 1")
     assert float(re.search(r"[0-9.]+(?= OK)", told)[0]) <= 2.0
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_that_hangs_is_started_anew(server, name):
+def test_a_service_that_hangs_is_restarted(server, name):
     run = server.machine.run
     rule = f"/run/systemd/system/myapp-{name}.service.d"
     run(
@@ -74,25 +73,25 @@ def test_a_call_that_comes_while_the_service_is_away_waits_for_it(server, client
 # nginx
 
 
-def test_everything_but_the_answers_to_a_certifier_goes_over_tls(server):
+def test_everything_but_acme_challenges_uses_tls(server):
     answer = curl(server, f"http://{NAME}/docs/?q=1")
     assert answer.startswith("HTTP/1.1 308 ")
     assert f"Location: https://{NAME}/docs/?q=1" in answer
 
 
-def test_nginx_speaks_http_2_and_not_of_its_version(server):
+def test_nginx_supports_http_2_and_hides_its_version(server):
     answer = curl(server, f"https://{NAME}/status/")
     assert answer.startswith("HTTP/2 200")
     assert "server: nginx\r\n" in answer or "server: nginx\n" in answer
     assert "strict-transport-security: max-age=31536000" in answer
 
 
-def test_another_name_is_not_ours(server):
+def test_a_request_to_another_host_name_is_refused(server):
     code, _ = server.sh(f"curl --silent --insecure https://{server.machine.address}/")
     assert code != 0
 
 
-def test_metrics_are_told_to_this_machine_alone(server):
+def test_metrics_are_available_only_on_this_machine(server):
     answer = curl(server, f"https://{NAME}/metrics")
     assert answer.startswith("HTTP/2 404")
     assert "application/problem+json" in answer
@@ -115,7 +114,7 @@ def test_a_body_that_is_too_large_is_a_problem_like_all_others(server):
     assert f"x-request-id: {problem['request_id']}" in answer
 
 
-def test_a_large_file_of_devices_comes_through_in_pieces(client):
+def test_a_large_file_of_devices_may_come_in_chunks(client):
     rows = [f"Lamp,Hall,Light,{'x' * 60},{n}" for n in range(40_000)]
     file = "\n".join(["name,location,type,model,serial_number", *rows]).encode()
     assert len(file) > 2 * 1024 * 1024
@@ -125,26 +124,26 @@ def test_a_large_file_of_devices_comes_through_in_pieces(client):
     client.call("DELETE", told["url"], wanted=204)
 
 
-def test_the_documents_files_are_kept_by_nginx(server):
+def test_the_files_of_the_documents_are_cached_by_nginx(server):
     page = curl(server, f"https://{NAME}/docs/")
     file, *_ = re.findall(r'/docs/[^"]+\.css', page)
     curl(server, f"https://{NAME}{file}")
     assert "x-cache: HIT" in curl(server, f"https://{NAME}{file}")
 
 
-def test_a_session_tells_the_clients_own_address(server, client):
+def test_a_session_shows_the_address_of_the_client(server, client):
     session, *_ = client.call("GET", f"{API}/auth/sessions")["items"]
     assert session["address"] == server.machine.neighbour
 
 
-# What is written down
+# Logs
 
 
-def test_the_journal_is_in_json_and_knows_no_secret(server):
+def test_the_journal_is_in_json_and_contains_no_secret(server):
     lines = server.machine.run(
         "journalctl --unit 'myapp-web' --output cat"
     ).splitlines()
-    # One that was being written by a worker that was killed is cut off.
+    # A worker that is killed while it writes a line leaves it incomplete.
     spoken = [line for line in lines if line.startswith("{") and line.endswith("}")]
     assert all(json.loads(line)["at"].endswith("Z") for line in spoken)
     assert len(spoken) > 100
@@ -154,7 +153,7 @@ def test_the_journal_is_in_json_and_knows_no_secret(server):
     assert [secret for secret in secrets if secret in journal] == []
 
 
-def test_nginxs_lines_are_put_away(server):
+def test_the_logs_of_nginx_are_rotated(server):
     run = server.machine.run
     run("logrotate --force /etc/logrotate.d/myapp")
     curl(server, f"https://{NAME}/status/")
@@ -164,7 +163,7 @@ def test_nginxs_lines_are_put_away(server):
     assert run("ls /var/log/myapp/access.log.1")
 
 
-# What is there
+# Files and permissions
 
 
 def test_a_release_has_no_tests_and_no_developer_tools(server):
@@ -178,14 +177,14 @@ def test_a_release_has_no_tests_and_no_developer_tools(server):
     assert [path for path in paths if left_out.match(path)] == []
 
 
-def test_doctor_finds_no_fault_on_the_server(server):
+def test_doctor_finds_no_error_on_the_server(server):
     server.machine.run("myapp doctor")  # raises where it exits with 1
 
 
 # Backups, and the chapter's other commands
 
 
-def test_a_backup_comes_back(server, client):
+def test_a_backup_can_be_restored(server, client):
     run = server.machine.run
     run("systemctl start myapp-backup.service")
     (file,) = run("ls -t /var/backups/myapp/* | head -n 1").split()

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def empty_redis(redis_url):
-    """The live service has a database of its own, but shares the Redis of all tests."""
+    """Empty the Redis of all tests, which the live service shares."""
     with Redis.from_url(redis_url) as store:
         store.flushdb()
 
@@ -54,7 +54,7 @@ def browser(tmp_path):
 
 
 class Page:
-    """What a person does on the page."""
+    """The actions of a user on the page."""
 
     def __init__(self, driver, url):
         self.driver = driver
@@ -62,7 +62,7 @@ class Page:
         self.find(".info .title")
 
     def find(self, css, within=None):
-        """The element, once it shows."""
+        """Return the element, once it is visible."""
 
         def shown(_):
             found = (within or self.driver).find_elements(By.CSS_SELECTOR, css)
@@ -124,7 +124,7 @@ class Page:
             self.driver.save_screenshot(str(path))
 
 
-def test_a_device_lives_its_life_through_the_documents(
+def test_a_device_is_created_changed_and_deleted_in_swagger_ui(
     browser, live_server, empty_redis
 ):
     page = Page(browser, f"{live_server}/docs/")
@@ -155,7 +155,7 @@ def test_a_device_lives_its_life_through_the_documents(
     assert hosts(browser) == {urlsplit(live_server).netloc}
 
 
-def test_a_token_from_a_login_is_a_way_in(browser, live_server, empty_redis):
+def test_a_token_from_a_login_authorizes_requests(browser, live_server, empty_redis):
     page = Page(browser, f"{live_server}/docs/#/auth/postAuthLogin")
     page.find("#operations-auth-postAuthLogin.is-open")  # a link leads right there
     page.click("#operations-auth-postAuthLogin .opblock-summary-control")
@@ -171,7 +171,7 @@ def test_a_token_from_a_login_is_a_way_in(browser, live_server, empty_redis):
     assert hosts(browser) == {urlsplit(live_server).netloc}
 
 
-def test_a_call_can_be_tried_out_on_a_slices_own_page(browser, live_server):
+def test_a_request_can_be_sent_from_the_page_of_a_feature(browser, live_server):
     page = Page(browser, f"{live_server}/api/v1/todos/docs")
     page.authorize("basic", "pythonista", PASSWORDS["pythonista"])
     status, todo = page.execute("postTodos", body={"name": "Tea", "task": "Drink it."})
@@ -180,7 +180,7 @@ def test_a_call_can_be_tried_out_on_a_slices_own_page(browser, live_server):
 
 
 @pytest.mark.parametrize("address", ["/status", "/api/v1/devices", "/api/v1/presence"])
-def test_each_slice_has_a_page_of_its_own(browser, live_server, address):
+def test_each_feature_has_its_own_page(browser, live_server, address):
     name = address.rpartition("/")[2]
     page = Page(browser, f"{live_server}{address}/docs")
     page.find(".opblock")
@@ -191,14 +191,16 @@ def test_each_slice_has_a_page_of_its_own(browser, live_server, address):
 
 
 def faults(browser):
-    """What the console complains of: scripts, styles and requests that failed or that
-    the Content-Security-Policy forbade."""
+    """Return the errors in the console: failed scripts, styles and requests.
+
+    A resource that the Content-Security-Policy forbids is one of them.
+    """
     entries = browser.get_log("browser")
     return [each["message"] for each in entries if each["level"] == "SEVERE"]
 
 
 def hosts(browser):
-    """The hosts that the page has asked for anything."""
+    """Return the hosts that the page has sent requests to."""
     messages = [
         json.loads(entry["message"])["message"]
         for entry in browser.get_log("performance")

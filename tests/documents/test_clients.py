@@ -1,4 +1,4 @@
-"""Whoever has a client made from the document that the service serves can work with it."""
+"""Generated clients work with the service whose document they were generated from."""
 
 import json
 import os
@@ -24,14 +24,14 @@ COMPILE += ["--outDir", "compiled", "typescript/round_trip.ts", "typescript/read
 
 
 def example(language):
-    """The example in that language, as the README of the clients has it."""
+    """Return the example in that language from the README of the clients."""
     text = (CLIENTS / "README.md").read_text()
     return re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1]
 
 
 @pytest.fixture(scope="module")
 def made(shared_app, tmp_path_factory):
-    """A folder with both clients, made from what the service serves."""
+    """Return a folder with both clients, generated from the served document."""
     folder = tmp_path_factory.mktemp("clients")
     document = folder / "openapi.json"
     document.write_bytes(shared_app.test_client().get("/openapi.json").data)
@@ -41,7 +41,7 @@ def made(shared_app, tmp_path_factory):
 
 @pytest.fixture
 def imported(made, monkeypatch):
-    """The Python client can be imported, and is forgotten afterwards."""
+    """Import the Python client, and remove it from the imported modules afterwards."""
     monkeypatch.syspath_prepend(made / "python")
     yield
     for name in [name for name in sys.modules if name.startswith("myapp_client")]:
@@ -50,7 +50,7 @@ def imported(made, monkeypatch):
 
 @pytest.fixture
 def python(imported, live_server):
-    """The Python client, signed in with a token."""
+    """Yield the Python client, signed in with a token."""
     from myapp_client import AuthenticatedClient, Client
     from myapp_client.api.auth import post_auth_login
     from myapp_client.models import Credentials
@@ -61,7 +61,7 @@ def python(imported, live_server):
         yield client
 
 
-def test_a_python_client_goes_through_the_life_of_a_device(python):
+def test_a_python_client_creates_changes_and_deletes_a_device(python):
     from myapp_client.api.devices import (
         delete_devices_by_id,
         get_devices,
@@ -133,7 +133,7 @@ def test_a_python_client_sends_and_fetches_a_file(python, as_form):
 
 @pytest.fixture(scope="module")
 def compiled(made):
-    """A folder with what uses the TypeScript client, compiled."""
+    """Return a folder with the compiled program that uses the TypeScript client."""
     (made / "node_modules").symlink_to(CLIENTS / "node_modules")
     shutil.copy(CLIENTS / "package.json", made)
     shutil.copy(CLIENTS / "typescript" / "client.ts", made / "typescript")
@@ -143,7 +143,9 @@ def compiled(made):
     return made / "compiled"
 
 
-def test_a_typescript_client_goes_through_the_life_of_a_device(live_server, compiled):
+def test_a_typescript_client_creates_changes_and_deletes_a_device(
+    live_server, compiled
+):
     trip = ["node", compiled / "round_trip.js", live_server, *ME]
     subprocess.run(trip, check=True)
 
@@ -161,7 +163,7 @@ def locks(imported, live_server):
 
 
 def output(*command, **options):
-    """What a command prints, line by line."""
+    """Run a command and return the lines of its output."""
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, **options
     )
@@ -187,7 +189,7 @@ def test_the_example_in_typescript_does_what_it_shows(live_server, compiled, loc
     ]
 
 
-def test_what_no_client_can_do_is_told(shared_app, tmp_path):
+def test_unsupported_operations_are_reported(shared_app, tmp_path):
     document = shared_app.test_client().get("/openapi.json").json
     body = document["paths"]["/api/v1/devices"]["post"]["requestBody"]
     body["content"]["application/xml"] = {"schema": {"type": "string"}}

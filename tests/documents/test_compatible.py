@@ -1,4 +1,4 @@
-"""The judge of breaking changes: it finds each, and raises no alarm where none is.
+"""The comparison of OpenAPI documents: it finds each breaking change, and no other.
 
 Each edit of our own document is judged both ways: forth, and as if it were taken back.
 """
@@ -21,7 +21,7 @@ from support.openapi_baseline import main
 
 FILE = ROOT / "openapi.json"
 WRITTEN = FILE.read_bytes()
-TODAY = json.loads(WRITTEN)  # nobody changes it
+TODAY = json.loads(WRITTEN)  # read only
 
 SCHEMAS = "components", "schemas"
 HEADERS = "components", "headers"
@@ -116,8 +116,11 @@ def edited(edit, document=TODAY):
 
 
 class Case(NamedTuple):
-    """An edit; what it breaks, and what it would if taken back: words of which each stands
-    in a sentence, and every sentence has one. None where nothing breaks."""
+    """An edit, and the changes that it breaks forth and back.
+
+    Both are words of which each is in a sentence, and every sentence has one. None if
+    nothing breaks.
+    """
 
     name: str
     edit: Callable
@@ -545,7 +548,7 @@ CASES = [
         None,
         "/*: nothing is allowed any more",
     ),
-    # Answers
+    # Responses
     case(
         "a new property of an answer is harmless, and stays",
         put(*READ, "properties", "room", TEXT),
@@ -724,7 +727,7 @@ def test_an_edit_that_is_taken_back_is_judged_rightly(case):
     held(breaking(edited(case.edit), TODAY), case.back)
 
 
-def test_a_sentence_tells_the_place_and_what_a_client_would_notice():
+def test_a_message_names_the_place_and_the_effect_on_clients():
     assert breaking(TODAY, edited(put(*NAME_SENT, "maxLength", 32)))[0] == (
         f"POST {API}/devices, body (application/json), /name: maxLength was 64 and is 32: "
         "what was taken may be refused."
@@ -735,7 +738,7 @@ def test_a_sentence_tells_the_place_and_what_a_client_would_notice():
     )
 
 
-def test_a_schema_that_many_share_is_told_of_wherever_it_breaks():
+def test_a_shared_schema_is_reported_at_each_place_that_breaks():
     found = breaking(TODAY, edited(put(*NAME_SENT, "maxLength", 32)))
     assert [each.partition(",")[0] for each in found] == [
         f"POST {API}/devices",
@@ -743,11 +746,11 @@ def test_a_schema_that_many_share_is_told_of_wherever_it_breaks():
     ]
 
 
-# Schemas by themselves: in what a client sends, and in what it gets
+# Schemas on their own: in requests and in responses
 
 
 def holding(schema, **components):
-    """A document that takes and gives what fits a schema."""
+    """Return a document with a request and a response that both have this schema."""
     content = {"application/json": {"schema": schema}}
     answer = {"description": "It.", "content": content}
     operation = {
@@ -780,7 +783,7 @@ NOTHING, SENT, GOT, EVERY = set(), {"sent"}, {"got"}, {"sent", "got"}
 A, INTEGER, NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
 LISTS = {"type": "array", "items": A}
 REF = {"$ref": "#/components/schemas/A"}
-# What is narrower on the right: it breaks what is sent, and taken back what is got.
+# The right schema is narrower: forth it breaks requests, back it breaks responses.
 NARROWER = [
     ("a whole number is a number", NUMBER, INTEGER),
     ("anything is more than a text", {}, A),
@@ -949,7 +952,7 @@ OTHERS = [
         EVERY,
     ),
     ("nullable is of 3.0", A, {**A, "nullable": True}, EVERY),
-    ("a keyword that nobody knows", A, {**A, "shiny": True}, EVERY),
+    ("an unknown keyword", A, {**A, "shiny": True}, EVERY),
     ("only words in anyOf", {"anyOf": [A]}, {"anyOf": [{**A, "title": "A"}]}, NOTHING),
     (
         "a property called title in anyOf",
@@ -965,7 +968,7 @@ names = lambda value: value if isinstance(value, str) else ""  # noqa: E731
 
 
 @pytest.mark.parametrize("name, wide, narrow", NARROWER, ids=names)
-def test_what_is_narrower_breaks_what_is_sent_and_taken_back_what_is_got(
+def test_a_narrower_schema_breaks_requests_and_a_wider_one_responses(
     name, wide, narrow
 ):
     assert directions(holding(wide), holding(narrow)) == SENT
@@ -977,7 +980,7 @@ def test_a_schema_is_judged_in_both_directions(name, old, new, where):
     assert directions(holding(old, A=A), holding(new, A=A)) == where
 
 
-def test_what_a_ref_in_anyof_leads_to_is_looked_at():
+def test_a_ref_in_anyof_is_followed():
     old, new = ({"anyOf": [REF]}, {"A": A}), ({"anyOf": [REF]}, {"A": INTEGER})
     assert (
         directions(*(holding(schema, **parts) for schema, parts in (old, new))) == EVERY
@@ -994,7 +997,7 @@ def test_what_a_ref_in_anyof_leads_to_is_looked_at():
     ],
     ids=lambda path: path[-1],
 )
-def test_a_name_in_a_webhook_is_not_taken_for_words(path):
+def test_a_name_in_a_webhook_is_not_taken_for_a_description(path):
     was = {"200": {"headers": {"title": {}}, "content": {"example": {}}}, "default": {}}
     old = holding(A) | {"webhooks": {"done": {"post": {"responses": was}}}}
     new = edited(put("webhooks", "done", "post", *path, {"required": True}), old)
@@ -1003,7 +1006,7 @@ def test_a_name_in_a_webhook_is_not_taken_for_words(path):
     ]
 
 
-def test_what_cannot_be_is_told_of_by_its_direction():
+def test_an_impossible_schema_is_reported_by_direction():
     assert breaking(holding(False), holding(True)) == [
         "POST /it, answer 200 (application/json): comes, and never did."
     ]
@@ -1020,7 +1023,7 @@ def test_a_chain_of_refs_is_followed():
 
 
 @pytest.mark.parametrize("keyword", ["properties", "anyOf"])
-def test_a_schema_that_holds_itself_is_judged_to_its_end(keyword):
+def test_a_recursive_schema_is_compared_completely(keyword):
     def tree(name):
         tree = thing("name", name=name, parts={"type": "array", "items": REF})
         return tree if keyword == "properties" else {"anyOf": [tree, {"not": REF}]}
@@ -1046,7 +1049,7 @@ def test_a_schema_that_holds_itself_is_judged_to_its_end(keyword):
         ("#/components/schemas/A", "leads to itself"),
     ],
 )
-def test_a_ref_that_leads_to_nothing_is_an_error(reference, words):
+def test_a_dangling_ref_is_an_error(reference, words):
     looped = holding(REF, A={"$ref": reference})
     for pair in ((looped, holding(A)), (holding(A), looped)):
         with pytest.raises(ValueError, match=words):
@@ -1055,7 +1058,7 @@ def test_a_ref_that_leads_to_nothing_is_an_error(reference, words):
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_a_document_with_nonsense_in_it_is_judged_or_refused(data):
+def test_an_invalid_document_is_compared_or_refused(data):
     """Whatever stands in place of a part of one, nothing but ValueError comes of it."""
     tree = thing("name", name=A, parts={"type": "array", "items": REF})
     sound, document = holding(REF, A=tree), deepcopy(holding(REF, A=tree))
@@ -1165,7 +1168,7 @@ any_shapes = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(any_shapes, any_shapes, st.lists(values, min_size=1))
-def test_what_is_not_said_to_break_takes_whatever_was_taken(old, new, sent):
+def test_a_change_without_a_finding_accepts_every_former_value(old, new, sent):
     taken, takes = (jsonschema_rs.Draft202012Validator(schema) for schema in (old, new))
     if "sent" not in directions(holding(old), holding(new)):
         assert not [
@@ -1208,7 +1211,7 @@ def test_a_version_may_break_where_its_first_number_that_is_not_0_moves_on(
     assert len(lines) == 3  # both directions, and what the version says to it
 
 
-def test_the_verdict_names_the_version_that_it_takes():
+def test_the_verdict_names_the_required_version():
     old, new = holding(A), holding(INTEGER)
     assert (
         verdict(old, new)[0][-1]
@@ -1244,7 +1247,7 @@ def test_the_verdict_names_the_version_that_it_takes():
         (b'{"openapi": "3.1.0", "info": {"version": "two"}}', 'but "two"'),
     ],
 )
-def test_what_is_no_document_is_an_error_of_one_line(data, words):
+def test_an_invalid_document_is_an_error_of_one_line(data, words):
     with pytest.raises(ValueError, match=words) as error:
         read(data)
     assert "\n" not in str(error.value)
@@ -1280,7 +1283,7 @@ def test_the_document_of_today_does_not_break_itself(flask):
     assert done.stderr == "Nothing that a client of 0.1.0 relies on has changed.\n"
 
 
-def test_a_change_that_breaks_is_told_and_fails(flask):
+def test_a_breaking_change_is_reported_and_fails(flask):
     former = edited(append(*LIST, "parameters", PAGE_NUMBER))
     done = flask("--against", "-", input=json.dumps(former))
     assert (done.exit_code, done.stdout) == (1, "")
@@ -1290,7 +1293,7 @@ def test_a_change_that_breaks_is_told_and_fails(flask):
     ]
 
 
-def test_a_change_that_the_version_allows_is_told_and_passes(flask, tmp_path):
+def test_a_change_that_the_version_allows_is_reported_and_passes(flask, tmp_path):
     former = edited(append(*LIST, "parameters", PAGE_NUMBER), versioned("0.0.9"))
     file = tmp_path / "former.json"
     file.write_text(json.dumps(former))
@@ -1316,19 +1319,19 @@ def test_a_file_that_is_no_document_is_an_error_of_one_line(flask, text, words):
     assert done.stderr.count("\n") == 1
 
 
-# The checkout beside a former state
+# The checkout compared with a former version
 
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """A clone of its own, with today's document, and nobody's settings of git."""
+    """Return a clone of the project with today's document and no user settings of git."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for who in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{who}_NAME", "somebody")
-        monkeypatch.setenv(f"GIT_{who}_EMAIL", "somebody@example.com")
+        monkeypatch.setenv(f"GIT_{who}_NAME", "author")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "author@example.com")
     return Clone(tmp_path / "ours")
 
 
@@ -1381,7 +1384,7 @@ def fails(clone, *args):
 def test_a_commit_that_breaks_fails(clone, capsys):
     clone.commit(ONE_0)
     clone.commit(BROKEN)
-    clone.commit()  # what comes after it is no excuse
+    clone.commit()  # a later commit makes no difference
     assert fails(clone) == 1
     assert "POST /it, body (application/json): type was" in capsys.readouterr().out
 
@@ -1427,7 +1430,7 @@ def test_a_release_that_had_no_document_yet_does_not_count(clone):
     assert fails(clone) == 1
 
 
-def test_what_is_not_committed_yet_has_the_last_commit_before_it(clone, capsys):
+def test_uncommitted_changes_are_compared_with_the_last_commit(clone, capsys):
     clone.commit(ONE_0)
     clone.commit(TWO_0)
     clone.write(version("2.1.0", A))
@@ -1442,12 +1445,12 @@ def test_a_revision_that_is_named_counts(clone, capsys):
     main(clone.folder, second)
     assert fails(clone, first) == 1
     main(clone.folder, "")
-    main(clone.folder, "0" * 40)  # what GitHub passes where a branch is new
+    main(clone.folder, "0" * 40)  # GitHub passes this for a new branch
     assert fails(clone, "f" * 40) == f"{'f' * 40} is not in this clone."
 
 
 @pytest.mark.parametrize("given", [[], ["HEAD"]])
-def test_without_a_former_state_nothing_can_break(clone, capsys, given):
+def test_without_a_former_version_nothing_can_break(clone, capsys, given):
     clone.commit()
     clone.write(ONE_0)
     main(clone.folder, *given)
@@ -1474,7 +1477,7 @@ def test_a_clone_that_git_cannot_read_fails(tmp_path):
         main(tmp_path)
 
 
-def test_a_shallow_clone_does_not_pass_for_one_without_a_past(clone, tmp_path, capsys):
+def test_a_shallow_clone_is_not_taken_for_a_complete_one(clone, tmp_path, capsys):
     first = clone.commit(ONE_0, tag="v1.0.0")
     clone.commit(BROKEN)
     address = f"file://{clone.folder}"

@@ -1,4 +1,4 @@
-"""The linters that others use find nothing in the documents, no error and no hint."""
+"""Common linters report nothing on the documents, neither errors nor hints."""
 
 import json
 import os
@@ -19,7 +19,7 @@ for (const file of process.argv.slice(1)) await parser.validate(file);
 
 
 def run(*command):
-    """The exit code of a command, and what it prints."""
+    """Run a command and return its exit code and output."""
     done = subprocess.run(
         command,
         cwd=ROOT / "clients",  # where node finds what it imports
@@ -32,28 +32,28 @@ def run(*command):
 
 
 def spectral(*files):
-    """Whether Spectral's rules for OpenAPI find nothing in these files, not even a hint."""
+    """Return True if Spectral's rules for OpenAPI report nothing on these files."""
     rules = ["--ruleset", ROOT / "tests" / "documents" / "spectral.yml"]
     code, _ = run(TOOLS / "spectral", "lint", *rules, "--fail-severity", "hint", *files)
     return code == 0
 
 
 def redocly(*files):
-    """Whether Redocly's recommended rules find nothing in these files, no warning."""
+    """Return True if Redocly's recommended rules report nothing on these files."""
     rules = ["--extends", "recommended", "--format", "json"]
     _, found = run(TOOLS / "redocly", "lint", *rules, *files)
     return set(json.loads(found)["totals"].values()) == {0}
 
 
 def parser(*files):
-    """Whether Swagger Parser takes these files as valid, with all that they refer to."""
+    """Return True if Swagger Parser accepts these files and all their references."""
     code, _ = run("node", "--input-type=module", "--eval", PARSE, *files)
     return code == 0
 
 
 @pytest.fixture
 def written(tmp_path):
-    """What writes a document into a file, which it returns."""
+    """Return a function that writes a document into a file and returns its path."""
 
     def write(name, document):
         path = tmp_path / f"{name}.json"
@@ -64,18 +64,18 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("linter", [spectral, redocly, parser])
-def test_nothing_is_wrong_with_the_document_of_the_whole(app, written, linter):
+def test_the_document_of_the_service_passes_the_linters(app, written, linter):
     assert linter(written("openapi", document.openapi(app)))
 
 
 @pytest.mark.parametrize("linter", [spectral, parser])
-def test_nothing_is_wrong_with_the_document_of_a_slice(app, written, linter):
+def test_the_document_of_a_feature_passes_the_linters(app, written, linter):
     assert linter(
         *(written(each.name, document.swagger(app, each)) for each in FEATURES)
     )
 
 
-# Each of them does find what is wrong.
+# Each linter reports an error.
 
 
 def take(document, *path):
@@ -103,7 +103,7 @@ ANSWER = *DEVICES, "get", "responses", "200"
     ],
     ids=lambda each: each.__name__ if callable(each) else each[-1],
 )
-def test_a_linter_finds_what_is_missing(app, written, linter, fault):
+def test_a_linter_finds_a_missing_part(app, written, linter, fault):
     whole = json.loads(json.dumps(document.openapi(app)))
     take(whole, *fault)
     assert not linter(written("openapi", whole))

@@ -1,4 +1,4 @@
-"""The Postman collection works as it is served, call after call."""
+"""The Postman collection works as it is served, request after request."""
 
 import json
 import os
@@ -22,7 +22,7 @@ FOLDERS = sorted({feature.name for feature in FEATURES} - CLOSED - {"account"})
 
 @pytest.fixture
 def folders(live_server, tmp_path):
-    """The collection's, {name: folder}; the files to run it with are in tmp_path."""
+    """Return the folders of the collection by name; put its files into tmp_path."""
     for name in ("postman", "postman-environment"):
         with urlopen(f"{live_server}/docs/{name}.json") as response:
             (tmp_path / f"{name}.json").write_bytes(response.read())
@@ -35,7 +35,7 @@ def calls(folder):
 
 
 def needed(folder, folders):
-    """The names of the calls that its description says to make first, and theirs."""
+    """Yield the names of the calls that a folder depends on, in their order."""
     for name in re.findall("Run “(.+?)” first", folder["description"]):
         (home,) = (each for each in folders.values() if name in calls(each))
         yield from needed(home, folders)
@@ -80,8 +80,8 @@ def test_a_folder_that_needs_another_says_so(folders):
     assert "Run “Register a device” first." in folders["presence"]["description"]
 
 
-def test_who_runs_it_keeps_their_name(run):
-    for _ in range(2):  # and what must be unique, is
+def test_a_run_keeps_the_username_of_the_account(run):
+    for _ in range(2):  # unique values differ in each run
         statuses, fine = run(
             "Sign up", "Sign in: get an access token and a refresh token"
         )
@@ -92,6 +92,6 @@ def test_who_runs_it_keeps_their_name(run):
     assert fine and statuses.popitem() == ("Delete your account", 204)
 
 
-def test_a_call_that_fails_is_told(run):
+def test_a_failing_request_is_reported(run):
     statuses, fine = run("users")  # which an ordinary account may not see
     assert statuses["List the accounts"] == 403 and not fine

@@ -1,4 +1,4 @@
-"""The README and the tour: their commands answer what the pages show."""
+"""The README and the tour: their commands print the output that the pages show."""
 
 import shutil
 
@@ -17,6 +17,6 @@ pytestmark = [
 ]
 
 
-def test_the_commands_answer_what_the_readme_and_the_tour_show():
+def test_the_commands_print_the_output_in_the_readme_and_the_tour():
     texts = [page.read_text() for page in (README, TOUR)]
     assert rewritten(texts) == texts

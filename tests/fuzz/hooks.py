@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know of the service, since no schema can tell it.
+"""Hooks for Schemathesis: the knowledge about the service that no schema contains.
 
 schemathesis.toml loads this. FUZZ_AS names the account that a run is signed in as.
 """
@@ -33,24 +33,24 @@ from support.discovery import (
 
 ME = os.environ["FUZZ_AS"]
 ADMIN = ME == "chief"
-ADMINISTERED = {"users", "roles", "audit"}  # tags of what takes a permission
+ADMINISTERED = {"users", "roles", "audit"}  # tags of operations with permissions
 HEADER = "name,location,type,model,serial_number\n"
 FORM, NDJSON = "multipart/form-data", "application/x-ndjson"
 NOWHERE = 2**62  # no id
 
-# What no call may change, or the rest of a run would mean nothing: the addresses of
-# accounts, of roles, and of `things` for others to be about or below.
+# The addresses that no call may change, because the rest of a run needs them: those of
+# accounts, of roles, and of `things` that others refer to or are below.
 kept = set()
 things = Things(None)
 
 
 def anywhere():
-    """An address: to the guard, many who fail at one are one who guesses."""
+    """Return a random IP address, so that no address collects many failed logins."""
     return ".".join(["10", *(str(byte) for byte in secrets.token_bytes(3))])
 
 
 def call(schema, verb, path, body=None, **headers):
-    """What the service answers to a call of our own."""
+    """Send a request of our own and return the response."""
     url = schema.get_base_url().rstrip("/") + path
     headers["X-Forwarded-For"] = anywhere()
     answer = requests.request(verb, url, json=body, headers=headers, timeout=30)
@@ -59,7 +59,7 @@ def call(schema, verb, path, body=None, **headers):
 
 
 class Client:
-    """Whom Things are made by."""
+    """The client that creates the records of Things."""
 
     def __init__(self, schema):
         self.schema = schema
@@ -76,11 +76,11 @@ class Client:
         return SimpleNamespace(status_code=answer.status_code, json=answer.json())
 
 
-# Credentials, where not those of accounts.json
+# Credentials other than those of accounts.json
 
 
 class Password:
-    """The account's own password, where a token is no way in."""
+    """The account's own password, for addresses that accept no token."""
 
     def get(self, case, context):
         return basic(ME, PASSWORDS.get(ME, SHARED_PASSWORD))
@@ -90,7 +90,7 @@ class Password:
 
 
 class Newcomer(Password):
-    """An account that may be lost: a new one, whenever the last is no way in any more."""
+    """A new account for each request that may delete or lock it."""
 
     def get(self, case, context):
         name = f"n-{secrets.token_hex(8)}"
@@ -100,7 +100,7 @@ class Newcomer(Password):
 
 
 class RefreshToken(Password):
-    """A refresh token, which is good for one call."""
+    """A refresh token, which is valid for one call."""
 
     def get(self, case, context):
         body = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
@@ -122,7 +122,7 @@ def after_load_schema(context, schema):
 
 
 def keep(schema):
-    """Fill `kept`, and make `things`."""
+    """Fill `kept`, and create `things`."""
     things.client = Client(schema)
     for collection in USUAL:
         others = [
@@ -144,7 +144,7 @@ def keep(schema):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     case.headers["X-Forwarded-For"] = anywhere()
-    # The wrong password that comes next is another one's: on one name it would get slow.
+    # Each wrong password is for another name; one name would be throttled.
     INVALID_AUTH_HEADERS["_basic_auth"] = basic(secrets.token_hex(8), "wrong")
     if case.method != "GET" and case.formatted_path in kept:
         case.path_parameters["id"] = NOWHERE
@@ -153,14 +153,14 @@ def before_call(context, case, kwargs):
 
 
 def make_sense(case):
-    """What fits the schema is to fit what there is, too: then it must be accepted."""
-    if "cursor" in (case.query or ()):  # they stand in links, and are not made up
+    """Make a generated request consistent with the records, so that it must be accepted."""
+    if "cursor" in (case.query or ()):  # only the links contain valid cursors
         del case.query["cursor"]
-    if "If-Match" in case.headers:  # nor are ETags
+    if "If-Match" in case.headers:  # a generated ETag never matches
         case.headers["If-Match"] = "*"
         if case.method == "PUT" and case.path.startswith(f"{API}/presence/"):
             del case.headers["If-Match"]  # a first heartbeat has nothing to match
-    if "Idempotency-Key" in case.headers:  # or it may have come with another body
+    if "Idempotency-Key" in case.headers:  # it may have been used with another body
         case.headers["Idempotency-Key"] = str(uuid4())
     for collection in USUAL:
         if case.path in (collection.path.rstrip("/"), collection.item):
@@ -182,8 +182,10 @@ def make_sense(case):
 
 
 def make_usual(case, collection):
-    """The same, of what holds for any slice: what it is below and refers to is there, and
-    what must be unique is."""
+    """Make a request to a conventional feature consistent with the records.
+
+    Its parent and its references exist, and its unique values are new.
+    """
     model = collection.model
     for variable in VARIABLE.findall(collection.path):
         case.path_parameters[variable] = things.ids[collection.parent.path]
@@ -203,12 +205,12 @@ def as_text(context, value):
     return str(value).encode(errors="replace")
 
 
-# Answers
+# Responses
 
 
 @schemathesis.check
 def permissions(context, response, case):
-    """What takes a permission is refused to those without, and never to an admin."""
+    """Check that permissions are required, and that an admin has them all."""
     if response.request.method != case.operation.method.upper():
         return
     if ADMINISTERED & set(case.operation.tags):
@@ -220,18 +222,18 @@ def permissions(context, response, case):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Whether what Schemathesis takes for a failure is one."""
+    """Return True if a failure that Schemathesis reports is one."""
     if isinstance(failure, ObjectLevelAuthorizationViolation):
-        # The thing that another account is shown may be an empty page, or everybody's.
+        # The other account may see an empty page, or records without an owner.
         shared = f"{case.path}/".startswith(OPEN_TO_ALL)
         return not shared and response.json().get("items") != []
     if isinstance(failure, EnsureResourceAvailability):
-        # Where `before_call` keeps a thing from a call, there is none.
+        # `before_call` may have replaced the id by one that does not exist.
         return NOWHERE not in case.path_parameters.values()
     if isinstance(failure, AcceptedNegativeData) and case.media_type == NDJSON:
-        # Lines are judged one by one, and later.
+        # Lines are validated one by one, and later.
         return isinstance(case.body, str)
     if isinstance(failure, AcceptedNegativeData) and case.media_type == FORM:
-        # To it, bytes fit no schema, not even those that `make_sense` has put there.
+        # Schemathesis takes bytes as invalid, even those of `make_sense`.
         return not hasattr(case.body.get("file"), "data")
     return True

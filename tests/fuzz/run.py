@@ -1,8 +1,9 @@
-"""`make fuzz`: Schemathesis holds the service to its document.
+"""`make fuzz`: Schemathesis checks the service against its document.
 
-The service runs as in production, uWSGI and a background worker, on stores of its own:
-once for an ordinary account, and once, as fresh, for an admin. What fails, and what is only
-a warning, fails all. Words on the command line are Schemathesis's, as `--seed 7`.
+The service runs as in production, with uWSGI and a background worker, on stores of its
+own: once for an ordinary account, and once more for an admin. Any failure and any
+warning fails the run. Arguments on the command line are passed to Schemathesis, as
+`--seed 7`.
 """
 
 import os
@@ -22,8 +23,7 @@ from support.background import worker  # noqa: E402
 from support.workers import database, serving  # noqa: E402
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
-# Many addresses are told in X-Forwarded-For, and long ones are asked for, as nginx lets
-# them through.
+# X-Forwarded-For contains many addresses, and request lines are long, as nginx allows.
 SETTINGS = {"MYAPP_TRUSTED_PROXIES": "1", "UWSGI_BUFFER_SIZE": "65535"}
 
 

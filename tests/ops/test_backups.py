@@ -1,4 +1,4 @@
-"""`flask backup` and `flask restore`, on whichever database the tests run on."""
+"""`flask backup` and `flask restore`, on the database that the tests use."""
 
 import fcntl
 import os
@@ -42,7 +42,7 @@ on_server = pytest.mark.skipif("not SERVER", reason="SQLite needs no tool")
 
 @contextmanager
 def database(make_app, folder):
-    """An application on an empty database of its own."""
+    """Yield an application on an empty database of its own."""
     with empty_database(folder) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
         yield app
@@ -51,7 +51,7 @@ def database(make_app, folder):
 
 @pytest.fixture(scope="module")
 def saved(make_app, tmp_path_factory):
-    """A backup of an application, what that held, and the last id that it ever gave."""
+    """Yield a backup of an application, its contents, and the last id that was assigned."""
     with database(make_app, tmp_path_factory.mktemp("saved")) as app:
         fill(app)
         client = as_account(app, "pythonista")
@@ -73,7 +73,7 @@ def saved(make_app, tmp_path_factory):
 
 @pytest.fixture
 def changed(saved):
-    """The application whose database has changed since that backup."""
+    """Return the application whose database has changed since that backup."""
     client = as_account(saved.app, "pythonista")
     assert client.post(GADGETS, json=LAMP).status_code == 201
     client.delete(f"{GADGETS}1")
@@ -84,7 +84,7 @@ def changed(saved):
 
 @pytest.fixture
 def empty(make_app, tmp_path):
-    """An application whose database holds nothing."""
+    """Yield an application whose database is empty."""
     with database(make_app, tmp_path) as app:
         yield app
 
@@ -96,7 +96,7 @@ def folder(tmp_path):
 
 
 def run(app, *args, code=0):
-    """What the command has to say, which ends with this code and shows no trace."""
+    """Run the command and return its output; check its exit code."""
     result = app.test_cli_runner().invoke(args=[*map(str, args)])
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -105,7 +105,7 @@ def run(app, *args, code=0):
 
 
 def backup(app, folder, *options):
-    """The path of a new backup."""
+    """Write a backup and return its path."""
     path, size = WRITTEN.fullmatch(run(app, "backup", folder, *options)).groups()
     assert os.stat(path).st_size == int(size)
     return path
@@ -132,7 +132,7 @@ def names(folder):
 
 
 def altered(saved, folder, change):
-    """The path of a whole backup, whose content was changed before it was packed."""
+    """Write a complete backup of changed content and return its path."""
     with zstd.open(saved.file) as packed:
         content = change(packed.read())
     path = folder / "altered.zst"
@@ -162,7 +162,7 @@ def test_a_restored_service_works(saved, empty):
     assert stranger.post(GADGETS, json=LAMP).json["id"] == saved.last + 1
 
 
-def test_what_came_since_goes_and_what_went_comes_back(saved, changed, make_app):
+def test_a_restore_undoes_later_changes(saved, changed, make_app):
     client = as_account(changed, "pythonista")
     former = everything(changed)
     elsewhere = make_app(SQLALCHEMY_DATABASE_URI=address(changed))
@@ -175,7 +175,7 @@ def test_what_came_since_goes_and_what_went_comes_back(saved, changed, make_app)
     assert client.post(GADGETS, json=LAMP).json["id"] == saved.last + 1
 
 
-def test_a_backup_holds_one_moment_while_others_write(changed, empty, folder):
+def test_a_backup_is_a_consistent_snapshot(changed, empty, folder):
     before, pairs, done = rows(changed, SampleGadget), [], threading.Event()
 
     def write():
@@ -212,7 +212,9 @@ def rows(app, model):
         return connection.execute(select(table).order_by(table.c.id)).all()
 
 
-def test_a_writer_in_the_middle_is_neither_waited_for_nor_seen(changed, empty, folder):
+def test_an_open_transaction_neither_delays_a_backup_nor_is_in_it(
+    changed, empty, folder
+):
     run_sql = text("UPDATE users SET generation = generation + 1")
     engine = create_engine(full(address(changed)))
     before = everything(changed)
@@ -226,7 +228,9 @@ def test_a_writer_in_the_middle_is_neither_waited_for_nor_seen(changed, empty, f
 
 
 @on_server
-def test_both_ways_lead_through_a_unix_socket(changed, empty, make_app, folder):
+def test_backup_and_restore_work_through_a_unix_socket(
+    changed, empty, make_app, folder
+):
     with changed.app_context(), sql.engine.connect() as connection:
         shown = "@@socket" if KIND == "mariadb" else "current_setting('%s')"
         told = connection.exec_driver_sql(
@@ -246,7 +250,7 @@ def test_both_ways_lead_through_a_unix_socket(changed, empty, make_app, folder):
     assert everything(empty) == everything(changed)
 
 
-# What is not to be restored
+# Files that must not be restored
 
 
 def cut(content):
@@ -256,7 +260,7 @@ def cut(content):
 
 
 def with_a_fault(content):
-    """What only the database itself can find, in the middle of its work."""
+    """Return the content with an error that only the database finds, during the restore."""
     if KIND == "mariadb":
         return content.replace(
             b"\n-- Dump completed", b"\nNONSENSE;\n-- Dump completed"
@@ -296,9 +300,7 @@ def test_a_damaged_file_is_refused_and_nothing_happens(
 
 @pytest.mark.parametrize("change", [cut, with_a_fault])
 @pytest.mark.parametrize("full", [True, False], ids=["replace", "empty"])
-def test_a_restore_that_fails_leaves_what_was_there(
-    saved, request, tmp_path, change, full
-):
+def test_a_failed_restore_changes_nothing(saved, request, tmp_path, change, full):
     app = request.getfixturevalue("changed" if full else "empty")
     before = everything(app)
     file = altered(saved, tmp_path, change)
@@ -309,7 +311,7 @@ def test_a_restore_that_fails_leaves_what_was_there(
         assert client.post(GADGETS, json=LAMP).status_code == 201
 
 
-def test_a_backup_of_somebody_else_is_refused(changed, empty, folder):
+def test_a_backup_of_another_service_is_refused(changed, empty, folder):
     with empty.app_context():
         with unit_of_work():
             sql.session.execute(text("CREATE TABLE theirs (id INTEGER)"))
@@ -347,7 +349,7 @@ def test_a_backup_of_another_kind_is_refused(changed, tmp_path, name, begins):
 # The folder
 
 
-def test_a_backup_is_its_owners_alone_and_all_that_is_left(changed, folder):
+def test_a_backup_is_private_and_leaves_no_other_file(changed, folder):
     half = folder / commands.UNFINISHED
     half.mkdir()
     (half / "of one that was killed").touch()
@@ -382,14 +384,14 @@ def test_without_a_folder_there_is_no_backup(changed, folder):
     assert names(folder) == []
 
 
-def test_two_backups_at_once_are_one(changed, folder):
+def test_a_second_backup_at_the_same_time_is_refused(changed, folder):
     with commands.opened(folder) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         refused = f"Error: {folder}: another backup is at work.\n"
         assert run(changed, "backup", folder, code=1) == refused
 
 
-def test_a_full_disk_leaves_nothing_half_made(changed, folder):
+def test_a_full_disk_leaves_no_partial_backup(changed, folder):
     (folder / "myapp-20200101T000000Z.sql.zst").touch()
     with largest_file(1024):
         refused = run(changed, "backup", folder, "--keep", 1, code=1)
@@ -411,7 +413,7 @@ def largest_file(size):
 # The database, and its tools
 
 
-def test_an_empty_database_is_not_worth_a_backup(empty, folder):
+def test_an_empty_database_is_not_backed_up(empty, folder):
     refused = "Error: The database holds nothing of this service.\n"
     assert run(empty, "backup", folder, code=1) == refused
     assert names(folder) == []
@@ -425,7 +427,7 @@ def test_an_empty_database_is_not_worth_a_backup(empty, folder):
         "mysql://me:hunter2@127.0.0.1:1/x",
     ],
 )
-def test_a_database_that_does_not_answer_is_told_without_its_password(
+def test_an_unreachable_database_is_reported_without_its_password(
     make_app, saved, folder, uri
 ):
     app = make_app(SQLALCHEMY_DATABASE_URI=uri)
@@ -465,7 +467,7 @@ def stub(tmp_path, monkeypatch):
 
 
 @on_server
-def test_a_tool_that_fails_says_why_in_a_line(changed, folder, stub):
+def test_a_failing_tool_is_reported_in_one_line(changed, folder, stub):
     for name in ("pg_dump", "mariadb-dump"):
         stub(
             *(name, "echo half of it", "echo 'error: server version mismatch' >&2"),
@@ -479,7 +481,7 @@ def test_a_tool_that_fails_says_why_in_a_line(changed, folder, stub):
     assert names(folder) == ["myapp-20200101T000000Z.sql.zst"]
 
 
-def test_what_an_address_says_reaches_postgresqls_tools(make_app):
+def test_every_part_of_an_address_reaches_postgresqls_tools(make_app):
     uri = "postgresql://me:hunter2@db/x?sslmode=verify-full&sslrootcert=/ca&port=1"
     with make_app(SQLALCHEMY_DATABASE_URI=uri).app_context():
         told = postgresql.libpq()
@@ -515,7 +517,7 @@ def test_what_an_address_says_reaches_postgresqls_tools(make_app):
         ),
     ],
 )
-def test_what_an_address_says_reaches_mariadbs_tools(make_app, stub, uri, options):
+def test_every_part_of_an_address_reaches_mariadbs_tools(make_app, stub, uri, options):
     stub("mariadb", 'echo "$MYSQL_PWD" "$@" >&2', "exit 1")
     with make_app(SQLALCHEMY_DATABASE_URI=f"mysql://{uri}").app_context():
         with pytest.raises(ClickException) as told:

@@ -1,5 +1,7 @@
-"""`flask move-db`: from SQLite to SQLite, and to and from the server that
-TEST_DATABASE_URL names, where it is set."""
+"""`flask move-db` between SQLite and SQLite, and to and from a server.
+
+TEST_DATABASE_URL names the server, where it is set.
+"""
 
 import math
 import os
@@ -78,7 +80,7 @@ def also(*ways):
 
 @pytest.fixture(scope="module")
 def furnished(make_app, tmp_path_factory):
-    """An SQLite file with a bit of everything."""
+    """Return a SQLite file with records of every kind."""
     file = tmp_path_factory.mktemp("furnished") / "empty.sqlite3"
     app = make_app(SQLALCHEMY_DATABASE_URI=file_uri(file))
     fill(app)
@@ -89,9 +91,9 @@ def furnished(make_app, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def on_sqlite(make_app, tmp_path_factory):
-    """The applications for the source and the target where that is an SQLite file.
+    """Return the applications for the source and the target if that is a SQLite file.
 
-    Each test finds them without a file.
+    Their files do not exist when a test begins.
     """
     folders = [tmp_path_factory.mktemp(name) for name in ("source", "target")]
     uris = [file_uri(folder / "shared.sqlite3") for folder in folders]
@@ -100,7 +102,7 @@ def on_sqlite(make_app, tmp_path_factory):
 
 @contextmanager
 def application(make_app, server, shared):
-    """An application on an empty database: on that server, or else `shared`."""
+    """Yield an application on an empty database: on that server, or else `shared`."""
     if server:
         with empty_database(None, server) as uri:
             app = make_app(SQLALCHEMY_DATABASE_URI=uri)
@@ -121,7 +123,7 @@ def file_of(app):
 
 @pytest.fixture
 def source(way, make_app, furnished, on_sqlite):
-    """An application with a bit of everything in its database."""
+    """Yield an application with records of every kind in its database."""
     with application(make_app, way[0], on_sqlite[0]) as app:
         if way[0]:
             fill(app)
@@ -133,14 +135,14 @@ def source(way, make_app, furnished, on_sqlite):
 
 @pytest.fixture
 def on_target(way, make_app, on_sqlite):
-    """The application on the target, whose database is empty."""
+    """Yield the application on the target, whose database is empty."""
     with application(make_app, way[1], on_sqlite[1]) as app:
         yield app
 
 
 @pytest.fixture
 def target(on_target):
-    """The address of an empty database."""
+    """Return the URL of an empty database."""
     return address(on_target)
 
 
@@ -183,7 +185,7 @@ def furnish(app):
 
 
 def move(app, uri, code=0):
-    """What the command has to say, which ends with this code."""
+    """Run the command and return its output; it ends with this code."""
     result = app.test_cli_runner().invoke(args=["move-db", "--to", uri])
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -255,7 +257,7 @@ def interrupted(number):
 
 
 def amid_gadgets(app):
-    """The number of a batch that comes when some gadgets are over, and others are not."""
+    """Return the number of a batch after which only some gadgets are copied."""
     counts = {name: len(rows) for name, rows in everything(app).items()}
     names = list(counts)
     former = names[: names.index("sample_gadgets")]
@@ -269,7 +271,7 @@ def amid_gadgets(app):
     scope="module", params=HERE + FROM_SERVER + TO_SERVER + WITHIN_SERVER, ids=named
 )
 def moved(request, make_app, tmp_path_factory):
-    """A move that is done, with what was in the source, and is in the target."""
+    """Yield a completed copy, with the contents of the source and of the target."""
     folders = [tmp_path_factory.mktemp(name) for name in ("source", "target")]
     with ExitStack() as stack:
         uris = [
@@ -301,28 +303,28 @@ def moved(request, make_app, tmp_path_factory):
         )
 
 
-def test_everything_comes_over(moved):
+def test_everything_is_copied(moved):
     assert moved.after == moved.before == everything(moved.source)
     assert all(moved.before[name] for name in FILLED), "nothing to move in a table"
 
 
-def test_it_says_of_each_table_how_many_rows_and_what_comes_next(moved):
+def test_the_output_lists_the_rows_of_each_table_and_the_next_step(moved):
     for name, rows in moved.before.items():
         assert re.search(rf"\n{name} +{len(rows)}  [0-9a-f]{{32}}\n", moved.output)
     assert moved.output.endswith("and start the service.\n")
 
 
-def test_nothing_else_stays_on_the_target(moved):
+def test_no_other_table_stays_on_the_target(moved):
     assert tables(address(moved.target)) == {*moved.before, "alembic_version"}
 
 
-def test_what_has_no_json_has_none_on_the_target(moved):
+def test_a_null_in_a_json_column_stays_null(moved):
     none = "SELECT count(*) FROM idempotency WHERE headers IS NULL"
     for app in (moved.source, moved.target):
         assert run(address(app), none) == 7
 
 
-def test_the_service_goes_on_from_the_target(moved):
+def test_the_service_works_on_the_target(moved):
     client = as_account(moved.target, "pythonista")
     listed = client.get(GADGETS, query_string={"per_page": len(NAMES)}).json
     assert [gadget["name"] for gadget in listed["items"]] == NAMES
@@ -334,13 +336,15 @@ def test_the_service_goes_on_from_the_target(moved):
     assert refreshed.status_code == 200
 
 
-def test_an_id_that_was_given_never_comes_back(moved):
+def test_an_assigned_id_is_never_used_again(moved):
     client = as_account(moved.target, "pythonista")
     assert client.post(GADGETS, json=LAMP).json["id"] == moved.last + 1
 
 
 @also(*FROM_SERVER, *TO_SERVER)
-def test_tables_without_a_row_ever_begin_with_one(way, make_app, target, tmp_path):
+def test_the_ids_of_a_table_that_was_always_empty_begin_with_one(
+    way, make_app, target, tmp_path
+):
     folder = tmp_path / "source"
     folder.mkdir()
     with empty_database(folder, way[0]) as uri:
@@ -357,7 +361,7 @@ def test_tables_without_a_row_ever_begin_with_one(way, make_app, target, tmp_pat
 
 
 @also(*TO_SERVER)
-def test_ids_that_a_counter_lags_behind_are_not_given_again(source, target, on_target):
+def test_ids_beyond_the_counter_are_not_assigned_again(source, target, on_target):
     run(address(source), "UPDATE sample_gadgets SET id = 700 WHERE id = 3")
     move(source, target)
     client = as_account(on_target, "pythonista")
@@ -365,7 +369,7 @@ def test_ids_that_a_counter_lags_behind_are_not_given_again(source, target, on_t
 
 
 @also(*FROM_SERVER)
-def test_nobody_can_write_meanwhile_and_everybody_can_read(source, target):
+def test_the_source_is_read_only_during_the_copy(source, target):
     impatient = {
         "sqlite": {"timeout": 0.05},
         "postgresql": {"options": "-c lock_timeout=50ms"},
@@ -393,7 +397,7 @@ def test_nobody_can_write_meanwhile_and_everybody_can_read(source, target):
     run(uri, "UPDATE sample_gadgets SET name = 'in time'")  # the lock is gone
 
 
-def test_a_bar_is_drawn_on_a_terminal_alone(source, target, monkeypatch):
+def test_a_progress_bar_is_shown_only_on_a_terminal(source, target, monkeypatch):
     all_gadgets = f"{len(NAMES) + 1}/{len(NAMES) + 1}"
     assert all_gadgets not in move(source, target)
     run(target, *(f"DROP TABLE {name}" for name in sorted(tables(target))))
@@ -405,7 +409,7 @@ def test_a_bar_is_drawn_on_a_terminal_alone(source, target, monkeypatch):
 
 
 @also(*TO_SERVER)
-def test_broken_off_again_and_again_it_ends_alike(source, target, on_target):
+def test_a_copy_that_is_interrupted_repeatedly_is_completed(source, target, on_target):
     before = everything(source)
     batches = sum(math.ceil(len(rows) / 3) for rows in before.values())
     for _ in range(batches - 1):
@@ -444,7 +448,7 @@ app.test_cli_runner().invoke(args=["move-db", "--to", sys.argv[2]])
 
 
 @also(*TO_SERVER)
-def test_killed_it_loses_a_batch_and_goes_on(source, target, on_target):
+def test_a_killed_copy_loses_at_most_a_batch_and_resumes(source, target, on_target):
     before = everything(source)
     arguments = address(source), target, migrations.MIGRATIONS
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -467,7 +471,7 @@ def test_killed_it_loses_a_batch_and_goes_on(source, target, on_target):
         "UPDATE sample_gadgets SET id = 700 WHERE id = 3",
     ],
 )
-def test_what_changes_in_the_source_in_between_is_noticed(source, target, change):
+def test_a_change_of_the_source_in_between_is_detected(source, target, change):
     with interrupted(amid_gadgets(source)):
         assert "Broken off." in move(source, target, 1)
     assert run(target, "SELECT count(*) FROM sample_gadgets") > 3
@@ -479,7 +483,7 @@ def test_what_changes_in_the_source_in_between_is_noticed(source, target, change
     assert is_unfinished(target)
 
 
-def test_what_comes_to_the_source_in_between_comes_over(source, target, on_target):
+def test_rows_added_to_the_source_in_between_are_copied(source, target, on_target):
     with interrupted(amid_gadgets(source)):
         move(source, target, 1)
     as_account(source, "pythonista").post(GADGETS, json=LAMP)
@@ -487,7 +491,7 @@ def test_what_comes_to_the_source_in_between_comes_over(source, target, on_targe
     assert everything(on_target) == everything(source)
 
 
-def test_what_changes_on_the_target_in_between_is_noticed(source, target):
+def test_a_change_of_the_target_in_between_is_detected(source, target):
     with interrupted(9):
         move(source, target, 1)
     run(target, "UPDATE users SET status = 'blocked' WHERE id = 2")
@@ -499,7 +503,7 @@ def test_what_changes_on_the_target_in_between_is_noticed(source, target):
 
 @pytest.fixture
 def checksum(source):
-    """The checksum of the source's table of that name."""
+    """Return the checksum of the source's table of that name."""
 
     def checksum(name):
         table = sql.metadata.tables[name]
@@ -529,7 +533,9 @@ def checksum(source):
         ("users", "generation = generation + 1"),
     ],
 )
-def test_whatever_changes_the_checksum_does(source, checksum, table, assignment):
+def test_every_change_of_a_value_changes_the_checksum(
+    source, checksum, table, assignment
+):
     before = checksum(table)
     key = "rowid = (SELECT max(rowid) FROM " + table + ")"
     run(address(source), f"UPDATE {table} SET {assignment} WHERE {key}")
@@ -580,14 +586,14 @@ def test_a_target_with_rows_is_refused_and_left_alone(source, target, on_target)
 
 
 @also(*TO_SERVER)
-def test_a_target_with_tables_of_others_is_refused(source, target):
+def test_a_target_with_foreign_tables_is_refused(source, target):
     run(target, "CREATE TABLE theirs (id INTEGER)")
     assert move(source, target, 1) == "Error: The target is not empty: theirs.\n"
     assert tables(target) == {"theirs"}
 
 
 @also(*TO_SERVER)
-def test_a_target_whose_tables_are_empty_will_do(source, target, on_target):
+def test_a_target_with_empty_tables_is_accepted(source, target, on_target):
     with on_target.app_context():
         upgrade()
     move(source, target)
@@ -628,7 +634,7 @@ def test_a_source_that_is_not_up_to_date_is_refused(source, target):
     assert move(source, target, 1) == refused
 
 
-def test_a_source_that_somebody_writes_to_is_refused(source, target, monkeypatch):
+def test_a_source_with_an_open_write_is_refused(source, target, monkeypatch):
     monkeypatch.setattr(dialects, "PATIENCE", 0.05)
     writer = create_engine(address(source), isolation_level="AUTOCOMMIT")
     with writer.connect() as connection:
@@ -639,7 +645,7 @@ def test_a_source_that_somebody_writes_to_is_refused(source, target, monkeypatch
     writer.dispose()
 
 
-def test_a_row_that_the_target_refuses_is_named_and_can_be_mended(
+def test_a_row_that_the_target_refuses_is_named_and_can_be_corrected(
     source, target, on_target
 ):
     run(address(source), "UPDATE sample_gadgets SET owner_id = 99 WHERE id = 5")
@@ -688,9 +694,7 @@ def test_a_text_that_postgresql_cannot_hold_is_refused(source, target):
         ("mariadb://me:hunter2@127.0.0.1:1/x", "No target there: (2003, "),
     ],
 )
-def test_an_address_that_leads_nowhere_is_refused_without_its_password(
-    source, uri, why
-):
+def test_an_unreachable_address_is_refused_without_its_password(source, uri, why):
     output = move(source, uri, 1)
     assert output.startswith(f"Error: {why}")
     assert copy_database.GO_ON not in output, "nothing has begun"

@@ -1,4 +1,4 @@
-"""`flask doctor` before things that are really broken."""
+"""`flask doctor` on an installation that is really broken."""
 
 import errno
 import json
@@ -63,14 +63,14 @@ def own_machine(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def remembering(tmp_path_factory):
-    """The address of a Redis that keeps what it is told."""
+    """Yield the URL of a Redis with persistence."""
     with start_redis(tmp_path_factory.mktemp("redis"), persistent=True) as (_, url):
         yield url
 
 
 @pytest.fixture
 def valkey(remembering):
-    """That Redis, to be set up badly; it is well again afterwards."""
+    """Yield that Redis, to be misconfigured; restore its configuration afterwards."""
     client = Redis.from_url(remembering)
     before = client.config_get("appendonly", "save", "maxmemory", "maxmemory-policy")
     yield client
@@ -78,7 +78,7 @@ def valkey(remembering):
     for name, value in before.items():
         client.config_set(name, value)
     client.flushall()
-    # Asked to end while it writes its file anew, Valkey says no, and goes on.
+    # Valkey refuses to stop while it rewrites its file, and continues.
     busy = ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
     wait_until(lambda: not any(map(client.info("persistence").get, busy)))
     client.close()
@@ -96,7 +96,7 @@ def checkout(tmp_path):
 
 @pytest.fixture(scope="module")
 def service(make_app, remembering, tmp_path_factory):
-    """The application that most tests here share; they leave its database as it is."""
+    """Yield the application that most tests here share; they do not change its database."""
     with empty_database(tmp_path_factory.mktemp("sql")) as uri:
         app = furnished(make_app, uri, remembering)
         yield app
@@ -124,7 +124,7 @@ def furnished(make_app, uri, redis_url):
 
 @pytest.fixture
 def sound(service, valkey, checkout, tmp_path):
-    """An application that lacks nothing; worker and clock only seem to be there.
+    """Yield an application without findings; its worker and its scheduler are simulated.
 
     A test may change its settings and its Redis, but not its database.
     """
@@ -137,7 +137,7 @@ def sound(service, valkey, checkout, tmp_path):
 
 @pytest.fixture
 def alterable(make_app, empty_uri, valkey, checkout):
-    """The same, on a database of its own."""
+    """Yield such an application on a database of its own."""
     app = furnished(make_app, empty_uri, valkey_url(valkey))
     yield at_work(app, checkout)
     close(app)
@@ -159,7 +159,7 @@ def valkey_url(client):
 
 
 def in_production(app):
-    """The application, in production."""
+    """Return the application, in production."""
     app.config["CONFIG_NAME"] = "production"
     return app
 
@@ -168,10 +168,10 @@ def run(app, *options):
     return app.test_cli_runner().invoke(args=["doctor", *options])
 
 
-# Where nothing is wrong
+# Without errors
 
 
-def test_a_sound_service_is_told_so_in_production_too(sound):
+def test_a_healthy_service_has_no_finding_in_production_either(sound):
     for app in (sound, in_production(sound)):
         result = run(app)
         assert result.exit_code == 0, result.output
@@ -184,7 +184,7 @@ def test_a_sound_service_is_told_so_in_production_too(sound):
         assert run(app, "--strict").exit_code == 0
 
 
-def test_each_fact_is_a_telling_one(sound):
+def test_each_fact_is_reported(sound):
     kind = sql_name(sound)
     words = finding(sound, "database")[1]
     assert kind in words and " ms" in words
@@ -199,7 +199,7 @@ def sql_name(app):
         return common.LABELS[sql.engine.dialect.name]
 
 
-def test_a_real_worker_and_a_real_clock_are_found(sound, tmp_path):
+def test_a_real_worker_and_a_real_scheduler_are_found(sound, tmp_path):
     redis_store.delete(WORKERS, CLOCK)
     (own := tmp_path / "own").mkdir()
     with background(sound, own, "beat"), worker(sound, own, "--concurrency", "1"):
@@ -207,7 +207,7 @@ def test_a_real_worker_and_a_real_clock_are_found(sound, tmp_path):
         assert finding(sound, "beat")[0] == finding(sound, "worker")[0] == "ok"
 
 
-def test_a_program_gets_a_list(sound):
+def test_the_findings_are_available_as_json(sound):
     found = json.loads(run(sound, "--json").stdout)
     assert {frozenset(f) for f in found} == {
         frozenset(("check", "level", "told", "mend"))
@@ -227,7 +227,7 @@ def sample(config):
 
 
 class Feature:
-    """Stand for a FeatureApi whose checks.py is this module."""
+    """A FeatureApi whose checks.py is this module."""
 
     def module(self, name):
         return sys.modules[__name__]
@@ -276,9 +276,7 @@ def made(make_app, **given):
 
 
 @on_sqlite
-def test_a_database_that_is_not_made_yet_is_no_fault_of_a_fresh_clone(
-    make_app, empty_uri
-):
+def test_a_missing_database_is_no_error_in_a_fresh_clone(make_app, empty_uri):
     with made(make_app, SQLALCHEMY_DATABASE_URI=empty_uri) as app:
         level, words, mend = finding(app, "database")
         assert (level, mend) == ("advice", "make run, or flask init-db")
@@ -290,7 +288,7 @@ def test_a_database_that_is_not_made_yet_is_no_fault_of_a_fresh_clone(
 
 
 @on_sqlite
-def test_a_database_that_has_another_name_is_told(make_app, empty_uri, tmp_path):
+def test_a_database_of_another_name_is_reported(make_app, empty_uri, tmp_path):
     (tmp_path / "former.sqlite3").touch()
     with made(make_app, SQLALCHEMY_DATABASE_URI=empty_uri) as app:
         level, words, mend = finding(app, "database")
@@ -300,7 +298,7 @@ def test_a_database_that_has_another_name_is_told(make_app, empty_uri, tmp_path)
         assert mend.endswith("make run, or flask init-db")
 
 
-def test_an_empty_database_is_told(make_app, empty_uri):
+def test_an_empty_database_is_reported(make_app, empty_uri):
     if not SERVER:
         Path(empty_uri.removeprefix("sqlite:///")).touch()
     with made(make_app, SQLALCHEMY_DATABASE_URI=empty_uri) as app:
@@ -311,7 +309,7 @@ def test_an_empty_database_is_told(make_app, empty_uri):
         assert run(app).exit_code == 1
 
 
-def test_migrations_that_wait_are_counted(alterable):
+def test_pending_migrations_are_counted(alterable):
     alterable.test_cli_runner().invoke(args=["db", "downgrade"])
     level, words, mend = finding(alterable, "migrations")
     assert (level, mend) == ("wrong", "flask deploy")
@@ -326,7 +324,7 @@ def change(app, *statements):
             sql.session.execute(sql.text(statement))
 
 
-def test_the_tables_of_a_newer_release_are_no_fault(alterable):
+def test_the_tables_of_a_newer_release_are_no_error(alterable):
     change(alterable, "UPDATE alembic_version SET version_num = 'f00d'")
     assert finding(alterable, "migrations")[:2] == (
         "ok",
@@ -335,14 +333,14 @@ def test_the_tables_of_a_newer_release_are_no_fault(alterable):
     assert findings(alterable, "models") == []
 
 
-def test_tables_whose_migrations_nobody_noted_are_told(alterable):
+def test_tables_without_recorded_migrations_are_reported(alterable):
     change(alterable, "DELETE FROM alembic_version")
     level, words, mend = finding(alterable, "migrations")
     assert (level, mend.split(";")[1]) == ("wrong", " flask deploy")
     assert words.startswith("tables are there")
 
 
-def test_models_without_a_migration_are_told(alterable):
+def test_models_without_a_migration_are_reported(alterable):
     gone = "ALTER TABLE sessions DROP COLUMN address"
     old = "ALTER TABLE roles ADD COLUMN old INTEGER"
     change(alterable, "DROP TABLE idempotency", gone, old)
@@ -363,7 +361,7 @@ def test_models_without_a_migration_are_told(alterable):
         ("sqlite:////no/such/folder/db", "/no/such/folder/db is not there yet, nor is"),
     ],
 )
-def test_a_database_that_is_away_is_told(make_app, uri, words):
+def test_an_unreachable_database_is_reported(make_app, uri, words):
     uri = settings.database_uri(uri)
     with made(make_app, SQLALCHEMY_DATABASE_URI=uri) as app:
         assert finding(app, "database")[0] == "wrong"
@@ -372,7 +370,7 @@ def test_a_database_that_is_away_is_told(make_app, uri, words):
         assert run(app).exit_code == 1
 
 
-def test_a_file_that_is_no_database_is_told(make_app, tmp_path):
+def test_a_file_that_is_no_database_is_reported(make_app, tmp_path):
     (tmp_path / "db").write_text(
         "no database, but long enough to be taken for one" * 99
     )
@@ -386,14 +384,14 @@ def test_a_file_that_is_no_database_is_told(make_app, tmp_path):
         assert finding(app, "database")[::2] == ("wrong", mend)
 
 
-def test_a_database_that_is_too_old_is_told(sound, monkeypatch):
+def test_a_database_that_is_too_old_is_reported(sound, monkeypatch):
     monkeypatch.setitem(common.OLDEST, sql_name(sound), (99,))
     assert finding(sound, "database")[0] == "wrong"
     assert "is older than 99" in finding(sound, "database")[1]
 
 
 @pytest.mark.skipif(not SERVER, reason="SQLite has no connections")
-def test_more_connections_than_the_server_has_are_told(sound, monkeypatch):
+def test_more_connections_than_the_server_allows_are_reported(sound, monkeypatch):
     monkeypatch.setenv("WEB_CONCURRENCY", "4000")
     assert finding(sound, "connections")[0] == "advice"
     assert finding(in_production(sound), "connections")[0] == "wrong"
@@ -402,7 +400,7 @@ def test_more_connections_than_the_server_has_are_told(sound, monkeypatch):
 @pytest.mark.skipif(
     not (SERVER or "").startswith("postgres"), reason="only PostgreSQL has replicas"
 )
-def test_replicas_that_do_not_follow_are_told(make_app, empty_uri):
+def test_replicas_that_do_not_follow_are_reported(make_app, empty_uri):
     """The first is the primary itself, the second is away."""
     away = settings.database_uri("postgresql://me:hidden@127.0.0.1:1/db")
     uris = {"SQLALCHEMY_REPLICA_URIS": [settings.database_uri(empty_uri), away]}
@@ -427,7 +425,7 @@ def test_the_embedded_redis_is_there_only_beside_make_run(make_app):
         assert finding(app, "redis")[0] == "wrong"
 
 
-def test_a_redis_that_is_away_is_told_without_its_password(make_app):
+def test_an_unreachable_redis_is_reported_without_its_password(make_app):
     with made(make_app, REDIS_URL=NO_REDIS) as app:
         level, words, _ = finding(app, "redis")
         assert level == "wrong"
@@ -453,7 +451,7 @@ def test_a_redis_that_is_away_is_told_without_its_password(make_app):
         ({"maxmemory": 2**21}, "advice", "a higher maxmemory"),
     ],
 )
-def test_a_redis_that_may_forget_is_told(sound, valkey, given, level, mend):
+def test_a_redis_without_persistence_is_reported(sound, valkey, given, level, mend):
     if "maxmemory" in given and given["maxmemory"] < 10**9:
         given = {"maxmemory": valkey.info("memory")["used_memory"] + 50_000}
     for name, value in given.items():
@@ -461,13 +459,13 @@ def test_a_redis_that_may_forget_is_told(sound, valkey, given, level, mend):
     assert finding(sound, "redis")[::2] == (level, mend)
 
 
-def test_a_redis_that_repeats_another_is_told(sound, valkey):
+def test_a_redis_that_is_a_replica_is_reported(sound, valkey):
     valkey.replicaof("127.0.0.1", 1)
     assert finding(sound, "redis")[0] == "wrong"
     assert "only repeats another one" in finding(sound, "redis")[1]
 
 
-def test_a_broker_of_its_own_is_looked_at_too(sound, valkey):
+def test_a_separate_broker_is_checked_too(sound, valkey):
     sound.config["BROKER_URL"] = NO_REDIS
     level, words, mend = finding(sound, "broker")
     assert (level, mend) == ("wrong", "start it, or set MYAPP_BROKER_URL right")
@@ -475,7 +473,7 @@ def test_a_broker_of_its_own_is_looked_at_too(sound, valkey):
     assert finding(sound, "broker")[0] == "ok"
 
 
-def test_without_worker_and_clock_production_is_not_whole(sound):
+def test_production_needs_a_worker_and_a_scheduler(sound):
     redis_store.delete(WORKERS, CLOCK)
     for check in ("worker", "beat"):
         assert finding(sound, check)[::2] == ("advice", f"make run, or flask {check}")
@@ -485,7 +483,7 @@ def test_without_worker_and_clock_production_is_not_whole(sound):
 
 
 @pytest.mark.parametrize("shift, where", [(-60, "ahead of"), (60, "behind")])
-def test_clocks_that_are_apart_are_told(sound, monkeypatch, shift, where):
+def test_a_clock_difference_is_reported(sound, monkeypatch, shift, where):
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + shift)
     found = findings(sound, "clocks")
@@ -519,7 +517,7 @@ def test_clocks_that_are_apart_are_told(sound, monkeypatch, shift, where):
         ),
     ],
 )
-def test_secrets_that_are_none_are_told_in_production(sound, given, level, words):
+def test_weak_secrets_are_reported_in_production(sound, given, level, words):
     sound.config.update(given)
     assert finding(sound, "secrets")[0] == "ok"
     in_production(sound)
@@ -546,7 +544,7 @@ def test_secrets_that_are_none_are_told_in_production(sound, given, level, words
         ({"MAX_CONTENT_LENGTH": "many"}, "wrong", "cannot be looked at: ValueError"),
     ],
 )
-def test_limits_that_fight_are_told(sound, given, level, words):
+def test_conflicting_limits_are_reported(sound, given, level, words):
     in_production(sound).config.update(given)
     found = finding(sound, "limits")
     assert (found[0], found[1].startswith(words)) == (level, True), found
@@ -561,7 +559,7 @@ def test_a_host_that_names_the_port_has_a_proxy(sound, monkeypatch):
     assert finding(sound, "limits")[0] == "ok"
 
 
-def test_advice_fails_nobody_who_is_not_strict(sound):
+def test_advice_fails_the_command_only_if_it_is_strict(sound):
     sound.config["JWT_TTL"] = 10**6
     assert run(sound).exit_code == 0
     assert run(sound, "--strict").exit_code == 1
@@ -572,7 +570,7 @@ def test_advice_fails_nobody_who_is_not_strict(sound):
     assert things.findall(run(sound).output) == before
 
 
-def test_what_mends_a_fault_stands_below_it(sound):
+def test_the_hint_is_printed_below_its_error(sound):
     sound.config["JWT_TTL"] = 0
     lines = run(sound).output.splitlines()
     (at,) = (n for n, line in enumerate(lines) if line.startswith("limits "))
@@ -597,7 +595,7 @@ def test_no_secret_is_ever_shown(sound):
         assert secret not in shown
 
 
-def test_what_others_say_is_shown_without_our_secrets(sound):
+def test_foreign_messages_are_shown_without_our_secrets(sound):
     sound.config["REDIS_URL"] = "redis://:p%40ss-word@127.0.0.1:1/0"
     with sound.app_context():
         words = common.quoted(ValueError(f"{ONE} p@ss-word\np%40ss-word {OTHER}"))
@@ -613,14 +611,14 @@ def config_file(app, text, mode=0o600):
     path.chmod(mode)
 
 
-def test_a_name_that_is_no_setting_is_told(sound):
+def test_an_unknown_setting_is_reported(sound):
     config_file(sound, "JWT_TLL = 5\nJWT_TTL = 5\nSQLALCHEMY_ECHO = False\n")
     level, words, mend = finding(sound, "settings")
     assert (level, mend) == ("advice", "JWT_TTL, perhaps")
     assert "JWT_TLL" in words
 
 
-def test_a_name_that_goes_unheard_is_told(sound, monkeypatch):
+def test_an_ignored_variable_is_reported(sound, monkeypatch):
     monkeypatch.setenv("JWT_TTL", "5")
     assert finding(sound, "settings")[::2] == ("advice", "MYAPP_JWT_TTL")
     monkeypatch.setenv("MYAPP_JWT_TTL", "5")
@@ -635,7 +633,7 @@ def test_the_debugger_is_not_for_production(sound, monkeypatch):
     assert "settings     wrong   the debugger is on\n" in output
 
 
-def test_a_file_with_secrets_is_not_for_everybody(sound):
+def test_a_readable_file_with_secrets_is_reported(sound):
     config_file(sound, "", mode=0o640)
     assert finding(sound, "readers")[0] == "ok"
     config_file(sound, "", mode=0o644)
@@ -644,7 +642,7 @@ def test_a_file_with_secrets_is_not_for_everybody(sound):
     assert finding(in_production(sound), "readers")[0] == "wrong"
 
 
-def test_secrets_in_dotenv_are_not_for_everybody(sound, checkout):
+def test_a_readable_dotenv_with_secrets_is_reported(sound, checkout):
     (checkout / ".env").touch(mode=0o644)
     assert finding(sound, "readers")[::2] == (
         "advice",
@@ -652,7 +650,7 @@ def test_secrets_in_dotenv_are_not_for_everybody(sound, checkout):
     )
 
 
-def test_packages_other_than_the_locked_ones_are_told(sound, checkout):
+def test_packages_that_differ_from_the_lock_are_reported(sound, checkout):
     lock = checkout / "requirements.txt"
     lock.write_text(
         "flask==0.1 \\\n    --hash=x\nnowhere==1 \\\nelse==1 ; other == 'x'\n"
@@ -668,9 +666,7 @@ def test_packages_other_than_the_locked_ones_are_told(sound, checkout):
     "package, options, begin",
     [("celery", [], "packages "), ("flask_restx", ["--json"], "[")],
 )
-def test_a_package_without_which_nothing_can_be_imported_is_told(
-    tmp_path, package, options, begin
-):
+def test_a_missing_essential_package_is_reported(tmp_path, package, options, begin):
     """With Python's own libraries, and links to all packages but that one."""
     for found in Path(sysconfig.get_path("purelib")).iterdir():
         if not found.name.startswith(package):
@@ -689,7 +685,7 @@ def test_a_package_without_which_nothing_can_be_imported_is_told(
     assert done.stderr == ""
 
 
-def test_a_line_of_dotenv_that_goes_unheard_is_told(sound, checkout):
+def test_an_ignored_line_of_dotenv_is_reported(sound, checkout):
     file = checkout / ".env"
     file.write_text(f"# Ours\n\n{settings.PREFIX}JWT_TTL='5'\nexport PORT=5055\n")
     file.chmod(0o600)
@@ -706,7 +702,7 @@ def test_a_line_of_dotenv_that_goes_unheard_is_told(sound, checkout):
     assert level == "wrong" and words.startswith(f"line 2 of {file} is no UTF-8")
 
 
-def test_a_package_that_is_broken_is_told(tmp_path):
+def test_a_broken_package_is_reported(tmp_path):
     (tmp_path / "celery.py").write_text("raise ImportError('no such thing')\n")
     done = subprocess.run(
         [sys.executable, "-m", "flask", "doctor"],
@@ -720,13 +716,13 @@ def test_a_package_that_is_broken_is_told(tmp_path):
     assert "pip install --force-reinstall --require-hashes" in done.stdout
 
 
-def test_an_old_python_is_told(sound, monkeypatch):
+def test_an_old_python_is_reported(sound, monkeypatch):
     monkeypatch.setitem(common.OLDEST, "Python", (99, 1))
     assert finding(sound, "python")[0] == "wrong"
     assert finding(sound, "python")[1].endswith("is older than 99.1")
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(sound, tmp_path):
+def test_a_read_only_folder_is_reported(sound, tmp_path):
     (tmp_path / "file").touch(mode=0o777)
     sound.instance_path = str(tmp_path / "file" / "instance")
     level, words, mend = finding(sound, "folders")
@@ -734,12 +730,12 @@ def test_a_folder_that_cannot_be_written_to_is_told(sound, tmp_path):
     assert mend.endswith("set another folder: INSTANCE_PATH")
 
 
-def test_a_disk_that_is_nearly_full_is_told(sound, monkeypatch):
+def test_a_disk_that_is_nearly_full_is_reported(sound, monkeypatch):
     monkeypatch.setattr(checks, "LOW_DISK_BYTES", 2**60)
     assert {level for level, *_ in findings(sound, "folders")} == {"wrong"}
 
 
-def test_too_few_open_files_are_told(sound):
+def test_a_low_limit_of_open_files_is_reported(sound):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
     try:
@@ -749,7 +745,7 @@ def test_too_few_open_files_are_told(sound):
     assert finding(sound, "open_files")[0] == "ok"
 
 
-def test_who_listens_on_the_port_is_told(sound):
+def test_a_process_that_uses_the_port_is_reported(sound):
     with socket.create_server(("127.0.0.1", 0)) as other:
         sound.config["PORT"] = number = other.getsockname()[1]
         mute = Thread(target=lambda: other.accept()[0].close())
@@ -759,7 +755,7 @@ def test_who_listens_on_the_port_is_told(sound):
     assert finding(sound, "port")[:2] == ("ok", f"{number} is free")
 
 
-def test_a_port_that_is_not_ours_is_not_told_as_taken(sound, monkeypatch):
+def test_a_forbidden_port_is_not_reported_as_taken(sound, monkeypatch):
     def bind(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -774,12 +770,12 @@ def test_the_service_itself_may_listen_on_the_port(live_app, live_server):
     assert finding(live_app, "port")[:2] == ("ok", f"the service listens on {port}")
 
 
-# Settings with which there is no application
+# Settings that prevent the application from starting
 
 
 @pytest.fixture
 def ill(monkeypatch):
-    """What `flask doctor` says of settings in the environment, as it begins with them."""
+    """Return a function that starts `flask doctor` with settings in the environment."""
     monkeypatch.setattr(sys, "argv", ["flask", "doctor"])
     monkeypatch.setenv("FLASK_RUN_FROM_CLI", "true")
 
@@ -791,7 +787,7 @@ def ill(monkeypatch):
     return ill
 
 
-def test_all_that_is_wrong_with_the_settings_is_told_at_once(ill):
+def test_all_errors_in_the_settings_are_reported_at_once(ill):
     app = ill(FLASK_CONFIG="production", MYAPP_JWT_TLL="5", MYAPP_PORT="x")
     found = findings(app, "settings")
     assert {level for level, *_ in found} == {"wrong"}
@@ -808,14 +804,14 @@ def test_all_that_is_wrong_with_the_settings_is_told_at_once(ill):
     assert finding(app, "python")[0] == "ok"
 
 
-def test_settings_that_fail_only_together_are_told(ill):
+def test_settings_that_fail_only_together_are_reported(ill):
     app = ill(REDIS_URL="redis+cluster://:hidden@host:1")
     level, words, mend = finding(app, "settings")
     assert level == "wrong" and words.startswith("REDIS_URL names a Cluster")
     assert "hidden" not in run(app).output
 
 
-def test_an_environment_that_is_not_known_is_told(ill):
+def test_an_unknown_environment_is_reported(ill):
     assert finding(ill(FLASK_CONFIG="staging"), "settings")[1].startswith(
         "FLASK_CONFIG is"
     )
@@ -828,7 +824,7 @@ def test_an_environment_that_is_not_known_is_told(ill):
         ("A = 1\n\nB = x\n", "they end with NameError in config.py, line 3"),
     ],
 )
-def test_a_mistake_in_config_py_is_told_by_its_line(ill, text, words):
+def test_an_error_in_config_py_is_reported_with_its_line(ill, text, words):
     folder = Path(os.environ["INSTANCE_PATH"])
     folder.mkdir()
     (folder / "config.py").write_text(text)
@@ -837,7 +833,7 @@ def test_a_mistake_in_config_py_is_told_by_its_line(ill, text, words):
     assert found.startswith(words)
 
 
-def test_values_of_another_type_in_config_py_are_told_at_once(ill):
+def test_values_of_another_type_in_config_py_are_reported_at_once(ill):
     folder = Path(os.environ["INSTANCE_PATH"])
     folder.mkdir()
     (folder / "config.py").write_text("JWT_TTL = 'x'\nCORS_ORIGINS = None\n")
@@ -863,13 +859,13 @@ def test_values_of_another_type_in_config_py_are_told_at_once(ill):
         ("PORT", "65536", "PORT is 65536", "A port is at most 65535"),
     ],
 )
-def test_a_variable_that_makes_no_sense_is_told(ill, variable, value, words, mend):
+def test_an_invalid_variable_is_reported(ill, variable, value, words, mend):
     level, found, mends = finding(ill(**{variable: value}), "settings")
     assert (level, found) == ("wrong", words)
     assert mends.startswith(mend)
 
 
-def test_an_instance_folder_that_cannot_be_made_is_told(ill, tmp_path):
+def test_an_instance_folder_that_cannot_be_created_is_reported(ill, tmp_path):
     (tmp_path / "file").touch()
     level, words, mend = finding(
         ill(INSTANCE_PATH=f"{tmp_path}/file/instance"), "settings"
@@ -878,7 +874,7 @@ def test_an_instance_folder_that_cannot_be_made_is_told(ill, tmp_path):
     assert "INSTANCE_PATH" in mend
 
 
-def test_other_commands_end_as_they_did(ill, monkeypatch):
+def test_other_commands_still_fail(ill, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["flask", "users"])
     with pytest.raises(settings.SettingError):
         ill(FLASK_CONFIG="production")
@@ -887,7 +883,7 @@ def test_other_commands_end_as_they_did(ill, monkeypatch):
 @pytest.mark.parametrize(
     "variables, code", [({}, 0), ({"FLASK_CONFIG": "production"}, 1)]
 )
-def test_the_command_itself_tells_of_a_fresh_clone(variables, code):
+def test_the_command_works_in_a_fresh_clone(variables, code):
     done = subprocess.run(
         [sys.executable, "-m", "flask", "doctor"],
         cwd=ROOT,

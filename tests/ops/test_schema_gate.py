@@ -1,4 +1,4 @@
-"""The migrations gate: what the running release could not live with is refused."""
+"""The migrations gate refuses migrations that break the running release."""
 
 import shutil
 import sys
@@ -21,13 +21,13 @@ OLDER = "c4d90b7f1a35"
 
 
 def said(result, code=0):
-    """What a command that ended with this code had to say."""
+    """Return the output of a command that ended with this code."""
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result.output
 
 
-# Steps of migrations, each as what it does with Alembic's `op`
+# Steps of migrations: functions of Alembic's `op`
 
 
 def executed(*statements):
@@ -309,7 +309,7 @@ HARMLESS = [
 
 @pytest.fixture(scope="module")
 def scratch(make_app, tmp_path_factory):
-    """An SQLite file with the tables that our migrations build."""
+    """Return a SQLite file with the tables that our migrations build."""
     file = tmp_path_factory.mktemp("scratch") / "scratch.sqlite3"
     app = make_app()
     with app.app_context(), opened(f"sqlite:///{file}"):
@@ -331,7 +331,7 @@ def tables(scratch, tmp_path):
 
 @pytest.fixture
 def judged(shared_app):
-    """What `flask works-with` says of a file, which must be in these words."""
+    """Return a function that runs `flask works-with` on a file."""
 
     def judged(file):
         runner = shared_app.test_cli_runner()
@@ -340,17 +340,17 @@ def judged(shared_app):
     return judged
 
 
-def test_what_our_own_migrations_build_is_good(scratch, judged):
+def test_the_tables_of_our_own_migrations_are_accepted(scratch, judged):
     assert said(judged(scratch)) == GOOD
 
 
 @pytest.mark.parametrize("step, lines", [(step, lines) for step, *lines in HARMFUL])
-def test_what_we_could_not_live_with_is_refused_and_named(tables, judged, step, lines):
+def test_incompatible_tables_are_refused_with_the_reason(tables, judged, step, lines):
     assert said(judged(tables(step)), 1).splitlines() == lines
 
 
 @pytest.mark.parametrize("step", HARMLESS)
-def test_what_we_can_live_with_passes(tables, judged, step):
+def test_compatible_tables_are_accepted(tables, judged, step):
     assert said(judged(tables(step))) == GOOD
 
 
@@ -366,7 +366,7 @@ def test_a_default_that_we_rely_on_must_stay(tables):
     assert compared(before, after) == [told]
 
 
-def test_what_we_do_not_name_any_more_may_go(tables):
+def test_an_unused_column_may_be_dropped(tables):
     assert compared(tables(executed(), "before"), tables(EXTERNAL, "between")) == []
     assert compared(tables(executed(), "before"), tables(executed(), "after")) == []
 
@@ -383,7 +383,7 @@ def test_a_number_may_grow_and_not_shrink(tables):
     assert len(compared(price(), usual)) == 1
 
 
-def test_we_say_ourselves_what_we_were_made_ready_for(tables, judged, monkeypatch):
+def test_accepted_breaks_are_declared_in_the_code(tables, judged, monkeypatch):
     step, line = HARMFUL[3]
     file = tables(step)
     monkeypatch.setattr(schema_gate, "READY_FOR", {line})
@@ -392,7 +392,7 @@ def test_we_say_ourselves_what_we_were_made_ready_for(tables, judged, monkeypatc
     assert said(judged(file), 1) == f"{line}\n"
 
 
-def test_what_is_no_database_is_refused_without_a_trace(judged, tmp_path):
+def test_a_file_that_is_no_database_is_refused_without_a_traceback(judged, tmp_path):
     (tmp_path / "text").write_text("not a database" * 100)
     assert said(judged(tmp_path / "text"), 1) == "Error: file is not a database\n"
 
@@ -402,8 +402,7 @@ def test_what_is_no_database_is_refused_without_a_trace(judged, tmp_path):
 
 @pytest.fixture(scope="module")
 def older(make_app, scratch, tmp_path_factory):
-    """An application whose database our last migration has not come to yet, and a copy of
-    that database."""
+    """Return an application whose database lacks our last migration, and a copy of that."""
     file = tmp_path_factory.mktemp("older") / "database.sqlite3"
     app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}")
     shutil.copy(scratch, file)
@@ -415,7 +414,7 @@ def older(make_app, scratch, tmp_path_factory):
 
 @pytest.fixture
 def database(older):
-    """An application whose database our last migration has not come to yet."""
+    """Yield an application whose database lacks our last migration."""
     app, copy = older
     shutil.copy(copy, app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
     yield app
@@ -442,7 +441,7 @@ def running(tmp_path):
 
 @pytest.fixture
 def asked(database):
-    """What `flask gate` says of our migrations, the release in a folder running."""
+    """Return a function that runs `flask gate` against the release in a folder."""
 
     def asked(folder):
         return database.test_cli_runner().invoke(args=["gate", str(folder)])
@@ -478,9 +477,7 @@ def test_the_running_release_itself_is_asked(asked, running):
     assert not (folder / "instance").exists()
 
 
-def test_what_the_running_release_can_live_with_passes(
-    asked, running, database, monkeypatch
-):
+def test_compatible_migrations_are_accepted(asked, running, database, monkeypatch):
     monkeypatch.setenv("MYAPP_OF_THE_NEXT_RELEASE", "which this one does not know")
     monkeypatch.setenv("FLASK_APP", "wsgi")
     folder = running(f"{JUDGE}    print('It is good.')")
@@ -489,7 +486,7 @@ def test_what_the_running_release_can_live_with_passes(
         assert migrated() == {OLDER}
 
 
-def test_a_release_that_breaks_is_told_of_without_its_trace(asked, running):
+def test_a_failing_release_is_reported_without_its_traceback(asked, running):
     folder = running(f"{JUDGE}    raise ValueError('whatever')")
     expected = f"Error: The release in {folder} cannot judge: ValueError: whatever\n"
     assert said(asked(folder), 1) == expected
@@ -500,7 +497,7 @@ def test_a_release_that_cannot_be_loaded_is_not_taken_for_an_old_one(asked, runn
     assert "cannot judge" in said(asked(folder), 1)
 
 
-def test_an_older_release_that_knows_of_no_gate_refuses_nothing(asked, running):
+def test_an_older_release_without_the_command_refuses_nothing(asked, running):
     folder = running(BARE)
     expected = f"The release in {folder} is too old to be asked.\n"
     assert said(asked(folder)) == expected
@@ -512,14 +509,14 @@ def test_where_no_release_runs_nothing_is_refused(asked, tmp_path):
     assert said(asked(folder)) == expected
 
 
-def test_where_nothing_is_pending_nobody_is_asked(asked, running, database):
+def test_without_pending_migrations_the_release_is_not_asked(asked, running, database):
     folder = running(f"{JUDGE}    sys.exit('I was asked.')")
     with database.app_context():
         upgrade()
     assert said(asked(folder)) == "No migration is pending.\n"
 
 
-def test_an_older_release_is_told_that_it_is_one(asked, running, database):
+def test_an_older_release_is_reported(asked, running, database):
     folder = running(f"{JUDGE}    sys.exit('I was asked.')")
     with database.app_context(), unit_of_work():
         sql.session.execute(sa.text("UPDATE alembic_version SET version_num = 'f00d'"))
@@ -547,7 +544,7 @@ def test_a_migration_that_fails_is_named(
         assert migrated() == {OLDER}
 
 
-def test_a_database_that_does_not_answer_is_told_of_without_its_password(make_app):
+def test_an_unreachable_database_is_reported_without_its_password(make_app):
     app = make_app(
         SQLALCHEMY_DATABASE_URI="postgresql+psycopg://me:secret@127.0.0.1:1/x"
     )

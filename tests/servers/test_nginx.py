@@ -1,4 +1,4 @@
-"""nginx before the service: what it must leave as it is, and what it must refuse."""
+"""nginx in front of the service: the requests that it forwards, and its refusals."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ pytestmark = needs_nginx
 
 @pytest.fixture
 def front(live_server, tmp_path):
-    """The address of an nginx that compresses, before a live service."""
+    """Yield the URL of an nginx with compression, in front of a live service."""
     (port,) = free_ports(1)
     content = COMPRESSING.format(port=port, behind=live_server)
     with running_nginx(tmp_path, content, port):
@@ -36,7 +36,7 @@ def front(live_server, tmp_path):
 
 
 def call(verb, url, body=None, **headers):
-    """The status, headers and bytes of an answer."""
+    """Return the status, headers and bytes of a response."""
     headers = {
         "Authorization": basic("pythonista", PASSWORDS["pythonista"]),
         "Accept-Encoding": "gzip",
@@ -81,17 +81,17 @@ def test_a_page_goes_through_nginx_as_we_compressed_it(front):
 
 @pytest.fixture
 def deployed(tmp_path):
-    """The port of an nginx as deploy/setup sets it up."""
+    """Yield the port of an nginx with the configuration of deploy/setup."""
     with deployed_nginx(tmp_path) as port:
         yield port
 
 
-def test_a_body_that_no_endpoint_takes_is_refused(deployed):
+def test_a_body_too_large_for_every_endpoint_is_refused(deployed):
     status, problem = send(deployed, "/api/v1/users/", 3_000_000)
     assert status == 413
     assert (problem["status"], problem["title"]) == (413, "Content Too Large")
 
 
-def test_a_body_that_an_endpoint_may_take_is_passed_on(deployed):
+def test_a_body_that_an_endpoint_may_accept_is_forwarded(deployed):
     status, problem = send(deployed, "/api/v1/users/", 1_100_000, bytes(1_100_000))
     assert (status, problem["title"]) == (502, "Bad Gateway")  # no service is behind it

@@ -1,4 +1,4 @@
-"""The service as other hosts run it: `waitress-serve`, and what Procfile says."""
+"""The service as other hosts run it: `waitress-serve`, and the commands of Procfile."""
 
 import http.client
 import json
@@ -39,7 +39,7 @@ def procfile(port):
 
 
 class Server:
-    """A server while it runs."""
+    """A running server."""
 
     def __init__(self, command, port, folder):
         self.command = command
@@ -48,7 +48,7 @@ class Server:
         self._log = open(folder / "log")
 
     def said(self):
-        """What it has said since it was asked last."""
+        """Return the output since the last call of this method."""
         return self._log.read()
 
     def close(self):
@@ -56,12 +56,14 @@ class Server:
         self._log.close()
 
     def files(self):
-        """The files that it has received."""
+        """Return the files that it has received."""
         return list(self._folder.glob("sample_files/*"))
 
     def call(self, verb, path, body=None, **headers):
-        """The status, headers and bytes of an answer. A body that is no bytes goes in
-        chunks."""
+        """Return the status, headers and bytes of a response.
+
+        A body that is not bytes is sent in chunks.
+        """
         headers = {name.replace("_", "-"): text for name, text in headers.items()}
         headers = {"Authorization": ME, "Content-Type": "application/json"} | headers
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, LIMIT)) as to:
@@ -70,7 +72,7 @@ class Server:
             return answer.status, answer.headers, answer.read()
 
     def send(self, *pieces):
-        """What comes back for these bytes, if the client sends nothing more after them."""
+        """Send these bytes and nothing more, and return the response."""
         with closing(socket.create_connection(("127.0.0.1", self.port), LIMIT)) as to:
             for piece in pieces:
                 to.sendall(piece)
@@ -87,7 +89,7 @@ def free_port():
 
 @contextmanager
 def serving(command, app, folder, cwd=ROOT, **settings):
-    """A Server of the stores of `app`, from when it is ready, while the block lasts."""
+    """Run a Server on the stores of `app` while the block lasts; yield it when ready."""
     folder.mkdir()
     port = free_port()
     environment = production(app, folder, PORT=str(port), PATH=PROGRAMS, **settings)
@@ -127,14 +129,14 @@ def running(request, accounts, tmp_path_factory):
 
 @pytest.fixture
 def server(running):
-    """The server that most tests here share."""
+    """Return the server that most tests here share."""
     running.said()
     return running
 
 
 @pytest.fixture(scope="module")
 def registered(running):
-    """The paths of gadgets that are there, at a location of this server's own."""
+    """Return the paths of existing gadgets, at a location of this server's own."""
     body = json.dumps(LAMP | {"location": running.command.__name__})
     made = [running.call("POST", GADGETS, body)[2] for _ in range(3)]
     return [f"{GADGETS}{json.loads(gadget)['id']}" for gadget in made]
@@ -159,7 +161,7 @@ def test_a_body_may_come_in_chunks(server):
     assert status == 422
 
 
-def test_a_file_may_come_in_chunks_and_is_taken_in_as_it_is(server):
+def test_a_file_may_come_in_chunks_and_is_stored_unchanged(server):
     row = b",".join(name.encode() for name in LAMP) + b"\n"
     whole = row * 50_000
     for size in (60_000, len(whole)):
@@ -187,14 +189,14 @@ CHUNKED = (
         b"fffffffffffffffff\r\nname,\r\n0\r\n\r\n",
     ],
 )
-def test_a_file_whose_chunks_do_not_end_is_not_taken_in(server, rest):
+def test_a_file_whose_chunks_do_not_end_is_not_stored(server, rest):
     answer = server.send(CHUNKED, rest)
     assert answer == b"" or answer.split()[1] == b"400"
     assert server.files() == []
     assert "Traceback" not in server.said()
 
 
-def test_a_download_comes_whole(server, registered):
+def test_a_download_is_complete(server, registered):
     status, headers, body = server.call(
         "GET", f"{GADGETS}export?location={server.command.__name__}"
     )
@@ -205,7 +207,7 @@ def test_a_download_comes_whole(server, registered):
     assert body.count(b"\n") == 1 + len(registered)
 
 
-def test_head_says_what_get_would_and_nothing_more(server, registered):
+def test_head_has_the_headers_of_get_and_no_body(server, registered):
     for path in (registered[0], GADGETS, f"{GADGETS}export", "/nowhere"):
         ways = "HEAD", "GET"
         (status, said, body), (as_get, full, _) = (server.call(w, path) for w in ways)
@@ -232,7 +234,7 @@ def test_head_says_what_get_would_and_nothing_more(server, registered):
         b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked",
     ],
 )
-def test_a_broken_request_is_no_fault_of_ours(server, line):
+def test_a_malformed_request_is_a_client_error(server, line):
     answer = server.send(line + b"\r\nConnection: close\r\n\r\n")
     assert answer == b"" or int(answer.split()[1]) in (*range(200, 500), 501)
     assert server.call("GET", "/status/")[0] == 200
@@ -276,7 +278,7 @@ def test_waitress_serves_behind_a_proxy_and_from_any_folder(accounts, tmp_path):
 
 
 @pytest.mark.parametrize("command", [waitress, procfile])
-def test_without_secrets_it_says_so_in_a_line(accounts, tmp_path, command):
+def test_missing_secrets_are_reported_in_one_line(accounts, tmp_path, command):
     environment = production(accounts, tmp_path, MYAPP_SECRET_KEY="", PATH=PROGRAMS)
     del environment["FLASK_CONFIG"]  # a server that was told nothing is in production
     ended = subprocess.run(
@@ -322,7 +324,7 @@ def test_the_other_lines_of_procfile_are_commands_in_production(
         assert command in accounts.cli.commands
 
 
-def test_without_secrets_a_command_of_procfile_says_so_in_a_line(accounts, tmp_path):
+def test_a_command_of_procfile_reports_missing_secrets_in_one_line(accounts, tmp_path):
     environment = production(accounts, tmp_path, PATH=PROGRAMS, FLASK_APP="myapp")
     del environment["FLASK_CONFIG"], environment["MYAPP_SECRET_KEY"]
     ended = run_line("release", environment)

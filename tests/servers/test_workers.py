@@ -1,4 +1,4 @@
-"""What must hold over several worker processes, whichever of them answers or dies."""
+"""Rules for several worker processes, whichever of them responds or dies."""
 
 import time
 from collections import Counter
@@ -24,14 +24,14 @@ ENOUGH = 10  # connections that broke; fewer would prove nothing
 
 @pytest.fixture(scope="module")
 def accounts(tmp_path_factory):
-    """An application on the database that the services here share."""
+    """Yield an application on the database that the services here share."""
     with database(tmp_path_factory.mktemp("sql")) as app:
         yield app
 
 
 @pytest.fixture(scope="module")
 def shared_counts(tmp_path_factory):
-    """The folder through which the workers share what they count."""
+    """Return the folder in which the workers share their metrics."""
     return tmp_path_factory.mktemp("metrics")
 
 
@@ -44,7 +44,7 @@ def running(accounts, redis_url, shared_counts):
 
 @pytest.fixture
 def service(running):
-    """The service that most tests here share."""
+    """Yield the service that most tests here share."""
     before = running.log.stat().st_size
     yield running
     print(running.log.read_bytes()[before:].decode())
@@ -87,7 +87,7 @@ def test_of_fifty_writers_with_the_same_etag_one_succeeds(service, call):
 
 
 class Stubborn:
-    """A client that sends its POST again until it is answered, while workers die."""
+    """A client that repeats its POST until it has a response, while workers die."""
 
     def __init__(self, call, place):
         self.broken = []  # connections
@@ -96,7 +96,7 @@ class Stubborn:
         self._deadline = time.monotonic() + 2 * LIMIT
 
     def post(self, key):
-        """The answer to the POST with this key; raises AssertionError when time is up."""
+        """Return the response to a POST with this key; AssertionError on timeout."""
         while True:
             assert time.monotonic() < self._deadline
             try:
@@ -106,8 +106,10 @@ class Stubborn:
 
 
 def created(answers):
-    """The address that all of these answers tell of: one is the first, or was lost, and
-    the others are its replays."""
+    """Return the one address that all of these responses name.
+
+    At most one of them is the original, which may be lost; the others are its replays.
+    """
     tell = {
         (a.status, a.headers["Location"], a.headers["ETag"], a.body) for a in answers
     }
@@ -118,8 +120,7 @@ def created(answers):
 
 
 def urls(call, place):
-    """The addresses of the gadgets that stand there, a hundred at most, and how many
-    there are."""
+    """Return the URLs of the gadgets at that place, at most 100, and their number."""
     found = call("GET", f"{GADGETS}?view=urls&per_page=100&location={place}").json
     return found["urls"], found["meta"]["total"]
 
@@ -154,7 +155,7 @@ def test_of_posts_with_many_keys_none_happens_twice_while_workers_die(service, c
 
 
 class Limited:
-    """A service that lets five calls an hour through, and the Redis in which it counts."""
+    """A service that allows five calls an hour, and the Redis that counts them."""
 
     def __init__(self, accounts, folder):
         self._stack, self._folder = ExitStack(), folder
@@ -188,7 +189,7 @@ def limited(accounts, tmp_path_factory):
 
 
 def let_through(call):
-    """The answers to those of fifty calls that were not told to slow down."""
+    """Return those of fifty responses that were not refused by the rate limit."""
     answers = at_once([call] * 50)
     refused = [answer for answer in answers if answer.status == 429]
     for answer in refused:
@@ -225,7 +226,7 @@ def test_while_redis_is_away_each_worker_counts_for_itself(limited):
 
 
 def each(service, call, *request):
-    """What each worker answers to a call."""
+    """Return the response of each worker to a call."""
     answers = []
     for worker in service.workers():
         with service.alone(worker):
@@ -235,7 +236,7 @@ def each(service, call, *request):
 
 
 def told(service, name, **labels):
-    """What the workers say of a metric: for each, the sum of all that it says."""
+    """Return the sum of all samples of a metric, for each worker."""
     return [
         sum(
             sample.value
@@ -247,7 +248,7 @@ def told(service, name, **labels):
     ]
 
 
-def test_every_worker_tells_what_all_have_counted_the_dead_too(service):
+def test_every_worker_reports_the_metrics_of_all_even_the_dead(service):
     def counts():
         status = {"method": "GET", "route": "/status/"}
         names = "http_requests_total", "http_request_duration_seconds_count"
@@ -262,7 +263,7 @@ def test_every_worker_tells_what_all_have_counted_the_dead_too(service):
         assert counts() == [count + times for count in before]
 
 
-def test_the_connections_of_a_worker_that_died_count_no_more(service):
+def test_the_connections_of_a_dead_worker_are_not_counted(service):
     def held():
         each(service, service.call, "GET", "/status/ready")  # which connects
         told(service, "database_connections_open")  # a worker counts its own when asked
@@ -277,9 +278,7 @@ def test_the_connections_of_a_worker_that_died_count_no_more(service):
         before = now
 
 
-def test_a_worker_that_died_before_it_counted_anything_is_no_obstacle(
-    service, shared_counts
-):
+def test_a_worker_that_died_before_its_first_metric_is_ignored(service, shared_counts):
     died = service.workers()[0]
     service.lose_worker()
     # what a process leaves that is killed between making its file and filling it
@@ -310,7 +309,7 @@ def patch(me, admin, body):
 
 @pytest.fixture(scope="module")
 def chief(accounts):
-    """The name of an admin."""
+    """Return the name of an admin."""
     hire(accounts, "chief", "admin")
     return "chief"
 
@@ -318,13 +317,13 @@ def chief(accounts):
 @pytest.mark.parametrize(
     "change, status", [(sign_out, 401), (block, 401), (promote, 200)]
 )
-def test_what_one_worker_decides_the_others_feel_within_a_second(
+def test_a_change_in_one_worker_takes_effect_in_others_within_a_second(
     service, accounts, call, chief, change, status
 ):
     theirs = f"{GADGETS}{call('POST', GADGETS, LAMP).json['id']}"
-    somebody = uuid4().hex
-    hire(accounts, somebody)
-    me = service.sign_in(somebody, SHARED_PASSWORD)
+    username = uuid4().hex
+    hire(accounts, username)
+    me = service.sign_in(username, SHARED_PASSWORD)
     admin = service.sign_in(chief, SHARED_PASSWORD)
     look = partial(each, service, me, "GET", theirs)
 

@@ -1,4 +1,4 @@
-"""What tests share. No test module imports another one."""
+"""Helpers that tests share. No test module imports another one."""
 
 from pathlib import Path
 

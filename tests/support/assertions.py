@@ -1,4 +1,4 @@
-"""What several tests assert."""
+"""Assertions that tests share."""
 
 from myapp.core.errors import TITLES
 
@@ -9,7 +9,7 @@ TELLTALE = (OUR_FOLDER, "Traceback", "site-packages", ".py", "SELECT", "INSERT",
 
 
 def assert_problem(response, status):
-    """That this is a problem of that status, whole and discreet; returns it."""
+    """Assert that this is a complete problem of that status; return its body."""
     assert response.status_code == status
     assert response.mimetype == "application/problem+json"
     if response.request.method == "HEAD":
@@ -26,7 +26,7 @@ def assert_problem(response, status):
         assert problem["errors"]
         for fault in problem["errors"]:
             assert fault.keys() == {"pointer", "detail"}
-            # It may hold names that the client made up; what is said may not.
+            # The pointer may contain names from the client; the detail may not.
             assert fault["pointer"] == "" or fault["pointer"].startswith("/")
             said.append(fault["detail"])
     assert problem.keys() == known

@@ -1,5 +1,7 @@
-"""`flask worker`, `flask beat` and other commands, as production runs them: processes of
-their own, which end with the tests, however these end."""
+"""`flask worker`, `flask beat` and other commands, as production runs them.
+
+They are processes of their own and end with the tests, however these end.
+"""
 
 import json
 import os
@@ -16,7 +18,7 @@ from support.workers import LIMIT, ROOT, production, wait_until
 
 
 class Background:
-    """A command of `flask` while it runs; `pid` is that of its process group, too."""
+    """A running command of `flask`; `pid` is also the id of its process group."""
 
     def __init__(self, process, log):
         self.pid = process.pid
@@ -28,7 +30,7 @@ class Background:
         os.killpg(self.pid, number)
 
     def ask(self, number):
-        """Have the first of its processes get this signal, as whoever runs it would."""
+        """Send this signal to the first of its processes, as an init system does."""
         self._process.send_signal(number)
 
     def ended(self):
@@ -67,9 +69,9 @@ class Background:
 
 @contextmanager
 def background(app, folder, *words, **settings):
-    """The command of these words while the block lasts, on the stores of `app`.
+    """Run a command while the block lasts, on the stores of `app`; yield it.
 
-    `folder`: a new one in it is all the command's own.
+    `folder`: the command gets a new folder in it.
     """
     own = folder / str(len(list(folder.iterdir())))
     own.mkdir()
@@ -94,7 +96,7 @@ def background(app, folder, *words, **settings):
 
 @contextmanager
 def worker(app, folder, *options, **settings):
-    """A worker while the block lasts, from when it gives a sign of life."""
+    """Yield a worker while the block lasts, from its first heartbeat."""
     before, own = signs(app), {""}
     try:
         with background(app, folder, "worker", *options, **settings) as command:
@@ -116,7 +118,7 @@ class Crew:
         self._folder, self._settings = folder, settings
 
     def come(self):
-        """The worker; another one where the last one is gone."""
+        """Return the worker; start another one if the last one is gone."""
         if self.worker is None or not self.worker.runs:
             self.leave()
             two = worker(
@@ -131,6 +133,6 @@ class Crew:
 
 
 def signs(app):
-    """The names by which workers tell that they live."""
+    """Return the keys of the heartbeats of workers."""
     with app.app_context():
         return set(redis_store.zrange(WORKERS, 0, -1))

@@ -4,7 +4,7 @@ import threading
 
 
 def at_once(*calls):
-    """What these functions return, called at the same time."""
+    """Call these functions at the same time and return their results."""
     barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
 
     def run(n, call):

@@ -1,10 +1,10 @@
-"""Run a command beside a database server of its own, gone afterwards.
+"""Run a command beside a database server of its own, which is removed afterwards.
 
     python tests/support/databases.py postgresql pytest -q
 
-The server comes from Debian's packages, which it installs where they are missing and it
-may. It listens on 127.0.0.1 on a free port, keeps its data in a temporary folder, and the
-command finds its address in TEST_DATABASE_URL.
+The server comes from Debian's packages, which are installed if they are missing and the
+permissions suffice. It listens on 127.0.0.1 on a free port, keeps its data in a
+temporary folder, and the command finds its address in TEST_DATABASE_URL.
 """
 
 import os
@@ -39,14 +39,17 @@ def install(package, there):
 
 
 def as_user(name, *command):
-    """The command; these servers refuse to run as root."""
+    """Return the command; it changes the user, as these servers refuse to run as root."""
     return ["runuser", "-u", name, "--", *command] if ROOT else list(command)
 
 
 @contextmanager
 def running(user, command, port, log, host="127.0.0.1", end=signal.SIGTERM):
-    """A server in the foreground, from when it answers on its port until it has ended,
-    asked by the signal `end`. Yields its process, which is nobody's child but ours."""
+    """Run a server in the foreground while the block lasts; yield its process.
+
+    The block begins when the server responds on its port. At the end, the signal `end`
+    stops it.
+    """
     identity = {"user": user, "group": user, "extra_groups": []} if ROOT else {}
     with open(log, "wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output, **identity)
@@ -73,7 +76,7 @@ def postgresql(folder):
 
 
 def programs():
-    """The folder of PostgreSQL's programs."""
+    """Return the folder of PostgreSQL's programs."""
     install("postgresql", glob("/usr/lib/postgresql/*/bin/postgres"))
     return Path(sorted(glob("/usr/lib/postgresql/*/bin"))[-1])
 
@@ -102,18 +105,18 @@ def copied(folder, port, host="127.0.0.1"):
 
 
 def serving(folder, port, **settings):
-    """The PostgreSQL in `folder` while the block lasts."""
+    """Run the PostgreSQL in `folder` while the block lasts."""
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": port,
         "unix_socket_directories": folder,
-        "fsync": "off",  # what is thrown away need not survive
+        "fsync": "off",  # the data are temporary
         "wal_retrieve_retry_interval": "100ms",  # how soon a replica looks again
         **settings,
     }
     options = [word for pair in settings.items() for word in ("-c", "%s=%s" % pair)]
     server = (str(programs() / "postgres"), "-D", f"{folder}/data", *options)
-    # SIGQUIT: it waits for nobody to leave, and writes nothing that it could do without.
+    # SIGQUIT: it does not wait for clients, and skips every optional write.
     return running("postgres", server, port, f"{folder}/log", end=signal.SIGQUIT)
 
 
@@ -135,7 +138,7 @@ def mariadb(folder):
         *("--bind-address=127.0.0.1", f"--socket={folder}/socket"),
         *(f"--pid-file={folder}/pid", "--innodb-flush-log-at-trx-commit=0"),
         f"--tmpdir={folder}",  # a server that starts clears its own, and no other one's
-        # As lax as one can be: nothing we do may rely on how a server is set up.
+        # As lax as possible: our code must not depend on the server's configuration.
         *("--sql-mode=", "--character-set-server=latin1"),
         "--collation-server=latin1_swedish_ci",
     ]

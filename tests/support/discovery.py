@@ -1,7 +1,7 @@
-"""Discover what every feature serves, and create records of it; nothing is named here.
+"""Discover what every feature serves, and create records of it; no feature is named here.
 
 The addresses come from the application; the model of a collection is the one that its
-pages contain. A new feature is found as soon as it stands in FEATURES.
+pages contain. A new feature is found as soon as it is in FEATURES.
 """
 
 import re
@@ -28,7 +28,7 @@ VARIABLE = re.compile(r"{(\w+)}")
 
 
 def kind_of(schema):
-    """The JSON type of a property, but for null."""
+    """Return the JSON type of a property, apart from null."""
     return next(kind for kind in kinds(schema) if kind != "null")
 
 
@@ -36,7 +36,7 @@ def kind_of(schema):
 
 
 class Verb(NamedTuple):
-    """A verb at an address; `path` holds its variables as {name}."""
+    """A method at an address; `path` holds its variables as {name}."""
 
     method: str
     path: str
@@ -51,12 +51,12 @@ class Verb(NamedTuple):
 
     @property
     def collection(self):
-        """The path of the collection that it is about."""
+        """The path of its collection."""
         return re.sub(r"{\w+}$", "", self.path)
 
     @property
     def guarded(self):
-        """The permissions that it takes, as a tuple; None where it is open."""
+        """The permissions that it requires, as a tuple; None if it is public."""
         return getattr(self.function, "guarded", None)
 
     @property
@@ -65,12 +65,12 @@ class Verb(NamedTuple):
 
     @property
     def content(self):
-        """What it takes, by media type."""
+        """The content of its request body, by media type."""
         return self.operation.get("requestBody", {}).get("content", {})
 
     @property
     def schema(self):
-        """The schema of the JSON that it takes, or None."""
+        """The schema of its JSON body, or None."""
         return self.content.get("application/json", {}).get("schema")
 
 
@@ -87,7 +87,7 @@ def routes(app):
 
 
 def verbs(routes):
-    """Every verb of every Resource."""
+    """Yield every method of every Resource."""
     for path, (methods, view) in routes.items():
         if isinstance(view, type) and issubclass(view, Resource):
             for method in sorted(methods & KNOWN_VERBS):
@@ -113,7 +113,7 @@ STORED = SqlModel, RedisModel
 
 
 def models():
-    """Every model of every slice, by its name."""
+    """Yield every model of every feature, with its name."""
     for feature in SERVED:
         module = feature.module("models")
         for name, value in vars(module).items():
@@ -126,29 +126,29 @@ MODELS = dict(models())
 
 
 def parent_of(model):
-    """The model whose things these are below, or None."""
+    """Return the parent of a model, or None."""
     return getattr(model, "parent", None)
 
 
 def references_of(model):
-    """Which properties hold the id of a thing of which model."""
+    """Return the references of a model: {property: the model of that id}."""
     return getattr(model, "references", {})
 
 
 def unique_in(model):
-    """Which properties no two things may have alike."""
+    """Return the properties of a model whose values are unique."""
     return getattr(model, "unique", ())
 
 
 def is_owned(model):
-    """Whether each thing, or the one that it is below, belongs to an account."""
+    """Return True if each record, or its parent, belongs to an account."""
     if parent_of(model):
         return is_owned(parent_of(model))
     return issubclass(model, Governed) or ("owner_id",) in getattr(model, "scopes", ())
 
 
 class Collection(NamedTuple):
-    """An address with things of a model. `item`: the address of one."""
+    """The address of a collection and its model. `item`: the address of a record."""
 
     path: str
     model: type
@@ -162,7 +162,7 @@ class Collection(NamedTuple):
 
     @property
     def parent(self):
-        """The collection that this one's things are below, or None."""
+        """The collection of its parents, or None."""
         return AT.get(self.path.rpartition("{")[0])
 
 
@@ -177,8 +177,10 @@ def collections():
 
 
 def is_usual(collection):
-    """Whether its things are made, read, changed and deleted as most are, by whom they
-    belong to, or by everybody where they are open."""
+    """Return True if the collection is conventional: all five methods, no permissions.
+
+    Only the owner has access, or, for a model without owners, every account.
+    """
     whole = collection.model.write_schema
     found = {
         verb.method: verb
@@ -205,8 +207,10 @@ SESSIONS = f"{API}/auth/sessions/"
 
 
 def different(schema, number):
-    """The `number`th of the values that fit the schema of a property; no two are alike, of
-    as many as there may be."""
+    """Return the `number`th value that fits the schema of a property.
+
+    The values differ as long as the schema allows.
+    """
     kind = kind_of(schema)
     if "enum" in schema:
         choices = [value for value in schema["enum"] if value is not None]
@@ -223,7 +227,7 @@ def different(schema, number):
         return f"{day}" if schema["format"] == "date" else f"{day}T07:40:00Z"
     if schema.get("pattern") == NO_NUL:
         longest = schema["maxLength"]
-        if longest < 4:  # ten digits would be too few, and there are 20,000 of these
+        if longest < 4:  # digits give too few values; there are 20,000 of these
             return chr(ord("一") + number % 20_000) * max(schema["minLength"], 1)
         begin = f"{example_of(schema)} "[: max(longest - len(f"{number}"), 0)]
         return f"{begin}{number}"[-longest:]
@@ -231,40 +235,45 @@ def different(schema, number):
 
 
 class Things:
-    """What a client makes, so that there is something to try: a thing of each kind when it
-    is asked for, and before it what it refers to and what it is below."""
+    """The records that a client creates for a test.
+
+    A record is created on demand; its parent and its references are created before it.
+    """
 
     def __init__(self, client):
         self.client = client
-        self.ids = {}  # of the thing in each collection, by its path
-        self.others = {}  # of another one, where that is asked for
+        self.ids = {}  # of the record in each collection, by its path
+        self.others = {}  # of a second record, if one was requested
 
     def copy(self):
-        """The same things, to which a test may add others."""
+        """Return a copy with the same records, to which a test may add others."""
         copy = Things(self.client)
         copy.ids, copy.others = dict(self.ids), dict(self.others)
         return copy
 
     def furnish(self):
-        """Make a thing of each kind."""
+        """Create a record of each kind."""
         for verb in VERBS:
             self.address(verb.path)
         return self
 
     def address(self, path, written=str):
-        """The address of a path; each id that it takes is that of a thing, `written` so."""
+        """Return the address of a path; replace each variable by the id of a record.
+
+        `written`: converts an id to text.
+        """
         return VARIABLE.sub(
             lambda found: written(self.id_in(path[: found.start()])), path
         )
 
     def id_in(self, path):
-        """The id of the thing in the collection at this path."""
+        """Return the id of the record in the collection at this path; it may be created."""
         if path not in self.ids:
             self.ids[path] = self._made(path)
         return self.ids[path]
 
     def other_in(self, path):
-        """The id of another thing there."""
+        """Return the id of a second record there; create it if needed."""
         if path not in self.others:
             self.others[path] = self._made(path)
         return self.others[path]
@@ -276,7 +285,7 @@ class Things:
             return made.json["id"]
         for (
             put
-        ) in PUTS:  # at the id of a thing of another kind, which it is named after
+        ) in PUTS:  # at the id of a record of another kind, which the variable names
             found = re.fullmatch(rf"{re.escape(path)}{{(\w+)_id}}", put)
             if found:
                 id = next(self.id_in(at) for at in POSTS if f"/{found[1]}" in at)
@@ -287,7 +296,7 @@ class Things:
         return self.client.get(path.rstrip("/")).json["items"][0]["id"]
 
     def sent(self, verb, /, **changes):
-        """What a verb takes, as a test client sends it; `changes`: in its body."""
+        """Return a valid body as arguments of the test client; `changes`: in its body."""
         if FORM in verb.content:  # a file
             media, described = next(iter(verb.content.items()))
             return {"data": example_of(described["schema"]), "content_type": media}
@@ -296,7 +305,7 @@ class Things:
         return {"json": self.fitting(verb, example_of(verb.schema)) | changes}
 
     def fitting(self, verb, body):
-        """An example of a body, as it fits what is there."""
+        """Return an example of a body in which references and unique values are valid."""
         collection = AT.get(verb.collection)
         if collection is None:
             return body
@@ -310,14 +319,16 @@ class Things:
         return body
 
     def body(self, model, number, /, **changes):
-        """The `number`th of several bodies for a thing of a model, with all that it can
-        have. What must be unique is new each time; references lead to what is there."""
+        """Return the `number`th of several bodies for a model, with every property.
+
+        Unique values are new each time; references lead to existing records.
+        """
         properties = model.write_schema["properties"]
         body = {name: different(schema, number) for name, schema in properties.items()}
         references = references_of(model)
         for name, other in references.items():
             path = HOME[other].path
-            # By what else do two differ that have nothing but references?
+            # Two records with nothing but references can differ only by these.
             another = number % 2 and properties.keys() == references.keys()
             body[name] = self.other_in(path) if another else self.id_in(path)
         for name in unique_in(model):
@@ -325,32 +336,32 @@ class Things:
         return body | changes
 
     def make(self, collection, number, /, **changes):
-        """A thing of that body, as the service shows it."""
+        """Create a record of that body and return its representation."""
         body = self.body(collection.model, number, **changes)
         made = self.client.post(self.address(collection.path), json=body)
         assert made.status_code == 201, made.text
         return made.json
 
 
-# What the contract tests try
+# The parameters of the contract tests
 
 OPEN = re.compile(
     r"/|/status/.*|/docs.*|/openapi\.json|/metrics"
     rf"|{API}/auth/(register|login)|{API}/[a-z0-9_]+/(docs|swagger\.json)"
 )
-# What fits the schema, and is refused for what is there already.
+# Values that fit the schema and are refused because of existing records.
 JUDGED = {"there is no role of that title", "is not the current password"}
 
 
 def fits(response):
-    """Whether the schema let a body in; what it asks for may be refused all the same."""
+    """Return True if the schema accepts the body; a later check may still refuse it."""
     if response.status_code == 422:
         return {fault["detail"] for fault in response.json["errors"]} <= JUDGED
     return response.status_code in (200, 201, 202, 401, 409)
 
 
 def with_ones(path):
-    """The address of a path, whatever stands there."""
+    """Return a path in which each variable is 1."""
     return re.sub("{.*?}", "1", path)
 
 

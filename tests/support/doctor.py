@@ -1,4 +1,4 @@
-"""Read what a check of `flask doctor` finds."""
+"""Read the findings of a check of `flask doctor`."""
 
 from myapp.ops.doctor.command import registered_checks, run_checks
 

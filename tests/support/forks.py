@@ -1,6 +1,6 @@
 """Commands in a copy of the project, each in a fork of one process that has imported it.
 
-To import the project takes longer than most commands do. Each command still begins in a
+Importing the project takes longer than most commands. Each command still begins in a
 process that has only imported the project.
 """
 

@@ -1,6 +1,6 @@
-"""A service with a record of each kind, made once for the tests of a module.
+"""A service with a record of each kind, created once for the tests of a module.
 
-Nothing is committed: the records stand in a transaction that is rolled back after the
+Nothing is committed: the records are in a transaction that is rolled back after the
 module, and each test runs in a savepoint of it. While it is open, no other connection can
 write to the shared SQLite database: a test that commits there belongs in another module.
 A module opts in with an `app` of its own:
@@ -38,7 +38,7 @@ TABLES = [table.select() for table in sql.metadata.sorted_tables]
 
 
 class RedisState:
-    """What Redis holds, to restore it later. `values`: each key's, as Redis dumps it."""
+    """The contents of Redis, to restore them later; `values` holds the DUMP of each key."""
 
     def __init__(self):
         keys = redis_store.keys()

@@ -12,9 +12,9 @@ MODULES = fields.SetField(subfield=fields.ModuleExpressionField(), required=Fals
 
 
 def features(contract, graph):
-    """The packages of the features, as a set of module expressions.
+    """Return the packages of the features, as a set of module expressions.
 
-    Their test modules, which look inside others, are taken out of the graph.
+    Their test modules, which import internals of others, are removed from the graph.
     """
     for module in [name for name in graph.modules if ".test_" in name]:
         graph.remove_module(module)

@@ -86,7 +86,7 @@ def deployed_nginx(folder):
 
 
 def send(port, path, size, body=None):
-    """Return the status and the JSON that answer a POST which announces `size` bytes."""
+    """Return the status and the JSON of the response to a POST of `size` bytes."""
     context = ssl._create_unverified_context()
     connection = HTTPSConnection("localhost", port, context=context, timeout=10)
     with closing(connection):

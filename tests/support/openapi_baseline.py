@@ -1,11 +1,11 @@
-"""Does openapi.json break the clients of a former state?
+"""Compare openapi.json with a former version, and report changes that break clients.
 
     .venv/bin/python tests/support/openapi_baseline.py [REVISION]
 
-Compares the file of the checkout with that of a revision of git, by default the newest tag
-`v*` below HEAD or, where there is none with that file, the state before the file was last
-changed. 1 is the exit code where something breaks and the version does not allow it, or
-where a clone is too shallow to tell.
+Compares the file of the checkout with that of a revision of git, by default the newest
+tag `v*` below HEAD or, if there is none with that file, the version before the last
+change of the file. The exit code is 1 if a change breaks clients and the version does
+not allow it, or if a clone is too shallow to tell.
 """
 
 import subprocess
@@ -49,7 +49,7 @@ def main(folder, revision=""):
 
 
 def newest(folder):
-    """The revision to compare with where none is named; None where there is none."""
+    """Return the default revision to compare with, or None if there is none."""
     by_version = "-c", "versionsort.suffix=-", "tag", "--sort=-version:refname"
     tags = git(folder, *by_version, "--merged", "HEAD", "--list", "v[0-9]*") or b""
     # What is not committed yet has the last commit before it.
@@ -63,14 +63,14 @@ def newest(folder):
 
 
 def shallow(folder):
-    """What to do about a clone without its past; "" where it has all of it."""
+    """Return a hint if the clone has no history, or "" if it is complete."""
     if git(folder, "rev-parse", "--is-shallow-repository") == b"true\n":
         return " It is shallow: git fetch --unshallow --tags"
     return ""
 
 
 def git(folder, *args):
-    """What git prints, in bytes; None where it fails."""
+    """Run git and return its output in bytes, or None if it fails."""
     done = subprocess.run(["git", "-C", folder, *args], capture_output=True)
     return None if done.returncode else done.stdout
 

@@ -1,6 +1,6 @@
 """The commands in README.md, docs/tour.md and docs/features.md, run on a new service.
 
-`make tour` writes what they answer into the pages; tests/documents and tests/template
+`make tour` writes their output into the pages; tests/documents and tests/template
 compare it with the pages.
 """
 
@@ -31,7 +31,7 @@ BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ .*(?:\n(?:    |  done).*)*", re.MULTILINE)
 MARK = "-- end of answer --"
 
-# What differs from one run to the next.
+# Parts of the output that differ between runs.
 VARYING = (
     (r'(?<!"due_at":")\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', "2026-11-21T07:40:00Z"),
     (r'("expires_at":)"[^"]*"', r'\1"2026-11-21T07:45:00Z"'),
@@ -46,14 +46,13 @@ VARYING = (
 
 
 def commands(block):
-    """The commands in a block, without the prompt."""
+    """Return the commands in a block, without the prompt."""
     return [found[2:] for found in COMMAND.findall(block)]
 
 
 @contextmanager
 def service(root, instance):
-    """The address of a service that `flask up` has started in the project at `root`, on
-    demo data of its own."""
+    """Run `flask up` in the project at `root`, on demo data of its own; yield the URL."""
     port = free_port()
     environment = {**os.environ, "INSTANCE_PATH": instance, "PORT": str(port)}
     environment["FLASK_APP"] = "myapp"
@@ -72,7 +71,7 @@ def service(root, instance):
 
 
 def free_port():
-    """One of four digits, so that the answers are as long as on the page."""
+    """Return a free port of four digits, so that the output is as long as on the page."""
     while True:
         port = random.SystemRandom().randrange(5001, 9999)
         with suppress(OSError), socket.socket() as free:
@@ -93,7 +92,7 @@ def wait_until_ready(url):
 
 
 def played(blocks, root, address):
-    """The blocks with what their commands answer now, in one shell for all of them."""
+    """Run the commands of the blocks in one shell; return the blocks with the output."""
     script = "".join(
         f"{command}\necho\necho '{MARK}'\n".replace(ADDRESS, address)
         for block in blocks
@@ -120,21 +119,24 @@ def shown(command, answer):
 
 
 def rewritten(texts):
-    """The texts of pages with what their commands answer today, one page after the other on
-    one service. Each page has a shell of its own."""
+    """Return the texts of pages with today's output of their commands.
+
+    One service runs for all pages, one after the other. Each page has a shell of its
+    own.
+    """
     with tempfile.TemporaryDirectory(prefix="tour-") as instance:
         with service(ROOT, instance) as address:
             return [with_answers(text, address) for text in texts]
 
 
 def with_answers(text, address):
-    """The text of a page with what its commands answer now."""
+    """Return the text of a page with today's output of its commands."""
     answers = iter(played(BLOCK.findall(text), ROOT, address))
     return BLOCK.sub(lambda _: next(answers), text)
 
 
 def with_first_feature(page):
-    """The page with what its first feature is, and answers, if it is made today."""
+    """Create the first feature, and return the page with its code and its output."""
     first = FIRST_FEATURE.search(page)[0]
     unlike = (
         ".git",

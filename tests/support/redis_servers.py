@@ -16,7 +16,7 @@ LIMIT = 20  # seconds that anything here may take, on a busy machine
 
 
 def wait_until(condition):
-    """Return when it holds; a store that does not answer means: not yet."""
+    """Wait until the condition holds; a store that does not respond counts as False."""
     deadline = time.monotonic() + LIMIT
     while True:
         try:

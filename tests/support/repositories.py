@@ -26,7 +26,7 @@ def committed(folder):
 
 
 def state(folder):
-    """What git sees of a folder, and what is in it."""
+    """Return the status of a git repository and the contents of its files."""
     files = sorted(path for path in folder.rglob("*") if ".git" not in path.parts)
     return git(folder, "status", "--porcelain"), [
         (path, path.is_file() and path.read_bytes()) for path in files

@@ -1,7 +1,7 @@
 """The service as production runs it: uWSGI, a master and two workers.
 
-A worker may be killed, and comes back; its master, and all that it started, ends with the
-tests, however these end.
+A killed worker is restarted. The master and all its processes end with the tests,
+however these end.
 """
 
 import json
@@ -30,16 +30,16 @@ from support.features import SERVED
 
 LIMIT = 30  # seconds that anything here may take, on a busy machine
 WORKERS = 2
-CALLS_PER_LIFE = 30  # at least: a new worker compiles its statements anew
+CALLS_PER_LIFE = 30  # at least: a new worker compiles its statements again
 NOT_OURS = re.compile("MYAPP_|FLASK_|PROMETHEUS_|(REDIS|DATABASE)_URL$")
-# While it loads the application uWSGI minds no SIGTERM: that would outlive the tests.
+# uWSGI ignores SIGTERM while it loads the application, and would outlive the tests.
 UWSGI = f"""
 import ctypes, sys, pyuwsgi
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {signal.SIGKILL:d})
 pyuwsgi.run()
 """
-# What http.client raises when a worker dies in the middle.
+# The exceptions of http.client when a worker dies during a request.
 BROKEN = (OSError, HTTPException)
 WITH_SAMPLES = os.pathsep.join(
     map(str, (ROOT / "tests/support/mount_samples", ROOT / "tests", ROOT))
@@ -47,7 +47,7 @@ WITH_SAMPLES = os.pathsep.join(
 
 
 class Answer(NamedTuple):
-    """What came back, and the process id of the worker that sent it."""
+    """A response, and the process id of the worker that sent it."""
 
     status: int
     headers: object
@@ -60,7 +60,7 @@ class Answer(NamedTuple):
 
 
 class Service:
-    """The service while it runs; `log` is the path of what it says."""
+    """A running service; `log` is the path of its log file."""
 
     def __init__(self, process, folder):
         self.process = process
@@ -77,13 +77,13 @@ class Service:
         assert ready.status == 200, ready.body
 
     def stats(self):
-        """What uWSGI tells of itself."""
+        """Return the statistics of uWSGI."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(self._stats)
             return json.load(connection.makefile("rb"))
 
     def idle(self):
-        """The process ids of the workers, once all of them wait for calls, else ()."""
+        """Return the process ids of the workers if all of them are idle, else ()."""
         with suppress(OSError, ValueError):
             workers = self.stats()["workers"]
             if all(w["pid"] and w["status"] == "idle" for w in workers):
@@ -91,11 +91,11 @@ class Service:
         return ()
 
     def workers(self):
-        """The process ids of the workers."""
+        """Return the process ids of the workers."""
         return [worker["pid"] for worker in self.stats()["workers"]]
 
     def call(self, verb, path, body=None, **headers):
-        """The Answer to a call over a connection of its own; raises one of BROKEN."""
+        """Return the Answer to a call over a new connection; raise one of BROKEN."""
         headers = {name.replace("_", "-"): text for name, text in headers.items()}
         headers["Content-Type"] = "application/json"
         with closing(HTTPConnection(self.address, timeout=LIMIT)) as connection:
@@ -114,7 +114,7 @@ class Service:
 
     @contextmanager
     def alone(self, worker):
-        """Have this worker answer every call while the block lasts."""
+        """Let this worker process every request while the block lasts."""
         others = [other for other in self.workers() if other != worker]
         for other in others:
             os.kill(other, signal.SIGSTOP)
@@ -166,7 +166,7 @@ def wait_until(condition):
 
 
 def at_once(calls):
-    """What each of these functions returns, called at the same moment."""
+    """Call these functions at the same moment and return their results."""
     barrier = Barrier(len(calls))
 
     def run(call):
@@ -179,7 +179,7 @@ def at_once(calls):
 
 @contextmanager
 def database(folder, redis_url="unix:///no", **settings):
-    """An application on a database of its own, with the accounts, while the block lasts."""
+    """Yield an application with the accounts, on a database of its own."""
     with empty_database(folder) as uri:
         stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
         app = create_app("testing", features=SERVED, **stores, **settings)
@@ -192,7 +192,7 @@ def database(folder, redis_url="unix:///no", **settings):
 
 @contextmanager
 def serving(app, redis_url, **environment):
-    """The Service on the database of `app` while the block lasts.
+    """Run the Service on the database of `app` while the block lasts.
 
     `environment`: settings, as MYAPP_RATE_LIMIT="5 per hour".
     """
@@ -219,8 +219,10 @@ def serving(app, redis_url, **environment):
 
 
 def production(app, folder, **settings):
-    """The environment of a process that works on the stores of `app` in production. It
-    mounts the sample features, too."""
+    """Return the environment of a process that uses the stores of `app` in production.
+
+    It mounts the sample features, too.
+    """
     kept = {name: text for name, text in os.environ.items() if not NOT_OURS.match(name)}
     return kept | {
         "FLASK_CONFIG": "production",
@@ -235,7 +237,7 @@ def production(app, folder, **settings):
 
 
 def command(folder):
-    """uWSGI on a free port; each answer tells which worker it comes from."""
+    """Return the command line of uWSGI on a free port; each response names its worker."""
     return [
         *(sys.executable, "-c", UWSGI),
         *("--http-socket", "127.0.0.1:0"),

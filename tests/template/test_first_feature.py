@@ -11,6 +11,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_first_feature_is_written_and_answers_as_the_page_says():
+def test_the_first_feature_has_the_code_and_the_output_of_the_page():
     page = GUIDE.read_text()
     assert with_first_feature(page) == page

@@ -22,7 +22,7 @@ TABLES = {"devices", "imports", "import_faults", "todos"}
 
 @pytest.fixture(scope="module")
 def removed(tmp_path_factory):
-    """A clone without the examples; `output` is what the command printed."""
+    """Return a clone without the examples; `output` is the output of the command."""
     clone = Clone(tmp_path_factory.mktemp("removed") / "clone")
     clone.output = clone.flask("remove-examples")
     return clone
@@ -30,7 +30,7 @@ def removed(tmp_path_factory):
 
 @pytest.fixture
 def small_clone(tmp_path, monkeypatch):
-    """A git repository with one file."""
+    """Return a git repository with one file."""
     git(tmp_path, "init", "--quiet")
     put(tmp_path, f"{PACKAGE}/__init__.py", "")
     committed(tmp_path)
@@ -161,7 +161,7 @@ def test_a_tree_that_is_not_clean_is_refused(small_clone):
 
 
 @pytest.mark.no_database
-def test_if_the_rest_does_not_start_nothing_is_changed(small_clone):
+def test_nothing_is_changed_if_the_remaining_project_does_not_start(small_clone):
     put(small_clone, f"{PACKAGE}/devices/models.py", "")
     committed(small_clone)
     before = state(small_clone)
@@ -171,7 +171,7 @@ def test_if_the_rest_does_not_start_nothing_is_changed(small_clone):
 
 
 @pytest.mark.no_database
-def test_a_migration_that_would_do_more_is_refused(small_clone, monkeypatch):
+def test_a_migration_with_other_changes_is_refused(small_clone, monkeypatch):
     def write_more(root, _instance, *_words):
         migration = "def upgrade():\n    op.drop_table('a')\n    op.add_column('b')\n"
         put(root, "migrations/versions/new.py", migration)

@@ -1,4 +1,4 @@
-"""A feature is a folder: the examples are deleted by hand, and the other tests pass.
+"""A feature is one folder: delete the examples by hand, and the other tests pass.
 
 The steps are those of docs/features.md, under "Remove a feature".
 """

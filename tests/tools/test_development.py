@@ -1,4 +1,4 @@
-"""`make run`, for real: it starts, keeps what it knows, and leaves nothing behind."""
+"""`make run`, for real: it starts, keeps its data, and leaves no process behind."""
 
 import base64
 import http.client
@@ -46,7 +46,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells"
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory):
-    """An instance folder, shared: the second start in it is the quicker one."""
+    """Return a shared instance folder: the second start in it is the faster one."""
     return tmp_path_factory.mktemp("instance")
 
 
@@ -61,7 +61,7 @@ def port():
 
 
 def environment(instance, **settings):
-    """A developer's environment, whatever is set in the one that the tests run in."""
+    """Return a developer's environment, independent of that of the tests."""
     ours = re.compile("MYAPP_|FLASK_|WERKZEUG_|(REDIS|DATABASE)_URL$")
     kept = {name: text for name, text in os.environ.items() if not ours.match(name)}
     fixed = {"FLASK_APP": "myapp", "FLASK_SKIP_DOTENV": "1", "PYTHONUNBUFFERED": "1"}
@@ -74,7 +74,7 @@ def flask(*arguments):
 
 @contextmanager
 def running(command, instance, cwd=ROOT, **settings):
-    """The process of `command` while the block lasts; its output is in output.txt."""
+    """Run `command` while the block lasts; yield its process; write output.txt."""
     with open(instance / "output.txt", "wb") as output:
         process = spawn(
             command,
@@ -120,7 +120,7 @@ def wait_until(condition):
 
 
 def processes(instance):
-    """The command lines of all processes that work for this instance folder."""
+    """Return the command lines of all processes that use this instance folder."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -132,13 +132,13 @@ def processes(instance):
             )
             if ours:
                 found.append((entry / "cmdline").read_text().replace("\0", " "))
-        except OSError:  # it has just ended, or it is somebody else's
+        except OSError:  # it has just ended, or it belongs to another user
             pass
     return found
 
 
 def call(port, verb, path, body=None, media_type="application/json"):
-    """The status and the JSON that the first demo account gets."""
+    """Return the status and the JSON of a response to the first demo account."""
     credentials = base64.b64encode(b"pythonista:I<3testing").decode()
     headers = {"Authorization": f"Basic {credentials}", "Content-Type": media_type}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
@@ -156,7 +156,7 @@ def metrics(address):
 
 
 @on_linux
-def test_it_begins_with_demo_data_keeps_what_it_is_told_and_ends_with_make(tmp_path):
+def test_it_starts_with_demo_data_keeps_its_data_and_ends_with_make(tmp_path):
     port = free_port()
     with service(tmp_path, port) as process:
         said = output(tmp_path)
@@ -202,7 +202,7 @@ def test_all_end_when_one_ends(instance, tmp_path, port):
 
 
 @on_linux
-def test_what_runs_the_code_is_new_when_the_code_changes(instance, tmp_path, port):
+def test_the_processes_restart_when_the_code_changes(instance, tmp_path, port):
     """And a Redis that is named is the only one."""
     lines = (ROOT / "Procfile.dev").read_text().splitlines(keepends=True)
     copy_project(tmp_path, "".join(line for line in lines if "beat" not in line))
@@ -231,7 +231,7 @@ def test_what_runs_the_code_is_new_when_the_code_changes(instance, tmp_path, por
             wait_until(lambda: not processes(instance))
 
 
-def test_a_profiler_tells_where_the_time_of_a_request_went(instance, port):
+def test_the_profiler_reports_the_time_of_a_request(instance, port):
     with running(flask("profile"), instance, PORT=str(port)):
         wait_until(lambda: readiness(port)[0])
         wait_until(lambda: "PATH: '/status/ready'" in output(instance))
@@ -263,7 +263,7 @@ def test_the_socket_of_a_killed_redis_is_not_in_the_way(tmp_path):
         assert Redis.from_url(url).ping()
 
 
-def test_a_redis_of_ones_own_leaves_no_file():
+def test_a_temporary_redis_leaves_no_file():
     with start_redis() as (process, url):
         folder = Path(url.removeprefix("unix://")).parent
         assert folder.exists()

@@ -126,7 +126,7 @@ def copy_project(folder):
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """A copy of the project that the command changes in place of the project."""
+    """Return a copy of the project that the command changes instead of the project."""
     folder = copy_project(tmp_path)
     monkeypatch.setattr(project, "ROOT", folder)
     return folder
@@ -134,14 +134,14 @@ def copy(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def shared_folder(tmp_path_factory):
-    """A copy of the project, and what it contains."""
+    """Return a copy of the project, and its contents."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
     return folder, contents(folder)
 
 
 @pytest.fixture
 def shared_copy(shared_folder, monkeypatch):
-    """A copy of the project for tests of commands that fail. It must stay as it is."""
+    """Yield a copy of the project for tests of commands that fail. It must not change."""
     folder, before = shared_folder
     monkeypatch.setattr(project, "ROOT", folder)
     yield folder
@@ -151,7 +151,7 @@ def shared_copy(shared_folder, monkeypatch):
 
 @pytest.fixture(scope="module")
 def written(shared_app, tmp_path_factory):
-    """A copy of the project to which the command has added a feature."""
+    """Return a copy of the project to which the command has added a feature."""
     folder = copy_project(tmp_path_factory.mktemp("written"))
     before = contents(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -210,7 +210,7 @@ def test_explicit_verbs_have_the_document_of_the_short_form(app, copy, written):
 
 
 @pytest.mark.parametrize("arguments", REFUSED)
-def test_what_cannot_be_written_is_refused(app, shared_copy, arguments):
+def test_an_invalid_feature_is_refused(app, shared_copy, arguments):
     result = new_feature(app, arguments)
     assert result.exit_code == 2, result.output
     assert REFUSED[arguments] in " ".join(result.output.split())
@@ -377,7 +377,7 @@ def test_a_test_function_has_no_fixture_of_its_features_name(app, name):
         ("url_aliases", "a URL alias"),
     ],
 )
-def test_one_record_is_called_as_english_has_it(plural, singular):
+def test_the_singular_follows_english_grammar(plural, singular):
     name = words.singular_of(plural)
     assert words.with_article(words.in_words(name)) == singular
 
@@ -399,7 +399,7 @@ def test_one_record_is_called_as_english_has_it(plural, singular):
         ("born:date?", 'optional(day("Born."))'),
     ],
 )
-def test_a_property_is_described_in_words_of_its_own(argument, code):
+def test_each_property_has_its_own_description(argument, code):
     assert field.parse(argument).schema == code
 
 

@@ -16,13 +16,13 @@ pytestmark = pytest.mark.no_database
 
 @pytest.fixture
 def app(app, monkeypatch):
-    """The application without the sample features, which no page mentions."""
+    """Return the application without the sample features, which no page mentions."""
     monkeypatch.setitem(app.extensions, "features", FEATURES)
     return app
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_says_what_the_code_says(app, page):
+def test_a_page_matches_the_code(app, page):
     with app.app_context():
         text = reference.pages()[page]
     assert (ROOT / page).read_text("utf-8") == text, "run: flask reference"

@@ -1,4 +1,4 @@
-"""`flask rename-project`: what it refuses, and how it changes a few files.
+"""`flask rename-project`: its refusals, and the changes to a few files.
 
 tests/template renames the whole project.
 """
@@ -25,7 +25,7 @@ SOME = (
 
 @pytest.fixture
 def clone(tmp_path):
-    """A repository with a few files of ours."""
+    """Return a repository with a few files of ours."""
     git(tmp_path, "init", "--quiet")
     for file in SOME:
         put(tmp_path, file, (repository.ROOT / file).read_text("utf-8"))
@@ -48,7 +48,7 @@ def rename(folder, old=OLD, new=NEW, title="Corner office"):
         ("work{0} {0}s {0}2 é{0}", "work{0} {0}s {0}2 é{0}"),
     ],
 )
-def test_a_word_is_replaced_and_what_merely_holds_it_is_not(before, after):
+def test_only_whole_words_are_replaced(before, after):
     words = {OLD: NEW, OLD.upper(): CAPITALS}
     names = (OLD, OLD.upper(), NEW, CAPITALS)
     assert repository.replaced(before.format(*names), words) == after.format(*names)
@@ -76,7 +76,7 @@ def test_contents_files_and_folders_have_the_new_name(clone):
         assert OLD not in file.read_text("utf-8").lower(), file
 
 
-def test_lines_are_broken_anew(clone):
+def test_long_lines_are_wrapped_again(clone):
     rest = "x" * (89 - len(f'A = "{NEW}", ""'))
     put(clone, f"{OLD}/a.py", f'A = "{OLD}", "{rest}"\n')
     committed(clone)
@@ -84,7 +84,7 @@ def test_lines_are_broken_anew(clone):
     assert (clone / NEW / "a.py").read_text().startswith(f'A = (\n    "{NEW}",\n')
 
 
-def test_what_is_renamed_can_be_renamed_back(clone):
+def test_a_renaming_can_be_reversed(clone):
     head = git(clone, "rev-parse", "HEAD^{tree}")
     rename(clone, title=TITLE)
     committed(clone)
@@ -92,7 +92,7 @@ def test_what_is_renamed_can_be_renamed_back(clone):
     assert git(clone, "write-tree") == head
 
 
-def test_what_fails_on_the_way_leaves_nothing_behind(clone):
+def test_a_failure_leaves_nothing_behind(clone):
     put(clone, f"{OLD}/broken.py", "def")  # black cannot read it
     put(clone, ".env", f"{OLD.upper()}_PORT=1")
     git(clone, "add", "--all")
@@ -104,7 +104,7 @@ def test_what_fails_on_the_way_leaves_nothing_behind(clone):
 
 
 @pytest.mark.parametrize("file", ["README.md", "new.txt"])
-def test_what_waits_to_be_committed_is_in_the_way(clone, file):
+def test_uncommitted_changes_are_refused(clone, file):
     put(clone, file, "not committed")
     before = state(clone)
     with pytest.raises(ClickException, match="Commit or stash"):
@@ -113,7 +113,7 @@ def test_what_waits_to_be_committed_is_in_the_way(clone, file):
 
 
 @pytest.mark.parametrize("commands", [(), ("init",)])
-def test_there_must_be_a_commit_to_come_back_to(tmp_path, monkeypatch, commands):
+def test_a_repository_without_a_commit_is_refused(tmp_path, monkeypatch, commands):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     for command in commands:
         git(tmp_path, command, "--quiet")
@@ -155,7 +155,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name, why", REFUSED.items())
-def test_a_name_that_would_be_in_the_way_is_refused(monkeypatch, name, why):
+def test_a_conflicting_name_is_refused(monkeypatch, name, why):
     monkeypatch.setenv("MINT_CONDITION", "1")
     files = ["Makefile", "tests/workers.py", "conftest.py", f"{OLD}/copies.py"]
     assert why in rename_project.refusal(repository.ROOT, files, name, OLD)
@@ -166,9 +166,7 @@ def test_a_name_that_would_be_in_the_way_is_refused(monkeypatch, name, why):
     "line",
     ["def {}():", "class {}:", "{} = 1", "from a import b, {}", "import {} as c"],
 )
-def test_a_name_that_stands_for_something_else_beside_the_package_is_refused(
-    tmp_path, line
-):
+def test_an_ambiguous_name_is_refused(tmp_path, line):
     put(tmp_path, "a.py", f"import {OLD}\n{line.format(NEW)}\n")
     put(tmp_path, "b.py", f"from {OLD} import a\n{line.format(NEW)}\n")
     assert "for something else" in rename_project.refusal(tmp_path, ["a.py"], NEW, OLD)
@@ -176,7 +174,7 @@ def test_a_name_that_stands_for_something_else_beside_the_package_is_refused(
 
 
 @pytest.mark.parametrize("title", ["", 'A "shop"', "100%", "a\nb", "x" * 41, "\\"])
-def test_a_title_is_one_that_every_file_takes(app, title):
+def test_a_title_must_be_valid_in_every_file(app, title):
     run = app.test_cli_runner().invoke
     told = run(args=["rename-project", NEW, "--title", title])
     assert told.exit_code == 1
@@ -184,7 +182,7 @@ def test_a_title_is_one_that_every_file_takes(app, title):
 
 
 @pytest.mark.parametrize("name", ["", "pear/../x", "a\nb"])
-def test_a_name_that_is_none_is_told_as_such(app, name):
+def test_an_invalid_name_is_reported(app, name):
     told = app.test_cli_runner().invoke(args=["rename-project", name])
     assert told.exit_code == 1
     assert "cannot be the name: use lower-case letters" in told.output
@@ -207,14 +205,14 @@ def test_the_title_alone_may_change(app, clone, monkeypatch):
         assert told.exit_code == 1 and "has this name already" in told.output
 
 
-def test_what_python_compiled_under_a_name_is_not_in_its_way(app, clone, monkeypatch):
+def test_compiled_files_do_not_block_a_name(app, clone, monkeypatch):
     monkeypatch.setattr(repository, "ROOT", clone)
     monkeypatch.syspath_prepend(clone)
     put(clone, f"{NEW}/users/__pycache__/models.pyc", "made by Python")
     told = app.test_cli_runner().invoke(args=["rename-project", NEW])
     assert told.exit_code == 0, told.output
     git(clone, "reset", "--hard", "--quiet")
-    put(clone, f"{NEW}/instance/mine", "of somebody else's")
+    put(clone, f"{NEW}/instance/mine", "of another user")
     told = app.test_cli_runner().invoke(args=["rename-project", NEW])
     assert "a file or a folder of the project has this name" in told.output
     assert (clone / NEW / "instance/mine").exists()
@@ -229,7 +227,7 @@ def test_a_name_is_refused_before_anything_happens(app, clone, monkeypatch):
     assert state(clone) == before
 
 
-def test_it_says_what_it_did_and_what_is_left_to_do(app, clone, monkeypatch):
+def test_the_output_lists_the_changes_and_the_next_steps(app, clone, monkeypatch):
     monkeypatch.setattr(repository, "ROOT", clone)
     monkeypatch.setattr(app, "instance_path", str(clone / "instance"))
     monkeypatch.setenv(f"{OLD.upper()}_PORT", "5055")

@@ -1,8 +1,8 @@
 """A line in models.py, `flask db migrate`, `flask deploy`: with rows in the tables.
 
-Runs in a copy of the project that has sample features as its own, on SQLite and
-on the server that TEST_DATABASE_URL names; there with a migration that was written on it,
-and with one that was written on SQLite.
+Runs in a copy of the project that has sample features as its own, on SQLite and on the
+server that TEST_DATABASE_URL names; there with a migration that was written on it, and
+with one that was written on SQLite.
 """
 
 import os
@@ -90,7 +90,7 @@ WHERE = ["SQLite", "server", "server, written on SQLite"]
 
 @pytest.fixture(params=WHERE if SERVER else WHERE[:1])
 def project(request, make_app, redis_url, tmp_path):
-    """A copy of the project with gadgets and chores, and its database with one of each."""
+    """Yield a copy of the project with gadgets and chores; its database has one of each."""
     server = None if request.param == "SQLite" else SERVER
     folder = tmp_path / "copy"
     copy_code(ROOT / "myapp", folder / "myapp")
@@ -140,7 +140,7 @@ def edit(folder, edits):
 
 
 def new_migration(project):
-    """What `flask db migrate` says, and the file that it writes."""
+    """Run `flask db migrate` and return its output and the new file."""
     there = set(project.folder.glob("migrations/versions/*.py"))
     told = project.run(
         "flask", "db", "migrate", "-m", "another shape", **project.writer
@@ -150,13 +150,13 @@ def new_migration(project):
 
 
 def only(app, statement):
-    """The only row that there is, as a dictionary."""
+    """Return the only row of the table, as a dictionary."""
     with app.app_context(), sql.engine.connect() as connection:
         return dict(connection.execute(text(statement)).mappings().one())
 
 
 def changes(app):
-    """What our own models would still have to change."""
+    """Return the changes that Alembic still finds between our models and the database."""
     with app.app_context(), sql.engine.connect() as connection:
         return unlike_the_models(connection)
 
@@ -171,7 +171,7 @@ with app.test_request_context():
 """
 
 
-def test_what_is_new_comes_to_the_rows_that_are_there(project):
+def test_existing_rows_get_the_new_columns(project):
     """And the release before, which runs still, can live with it."""
     running = project.folder.parent / "running"
     running.mkdir()
@@ -198,7 +198,7 @@ def test_what_is_new_comes_to_the_rows_that_are_there(project):
     assert only(project.app, "SELECT name, gadget FROM sample_chores")["gadget"] == 1
 
 
-def test_what_is_unique_from_now_on_is_told_in_good_form(project):
+def test_duplicates_of_a_new_unique_value_are_reported_clearly(project):
     sortable = '    sortable = ("id", "name", "done", '
     edit(project.folder, {CHORES: [(sortable, f'    unique = ("name",)\n{sortable}')]})
     _, file = new_migration(project)
@@ -208,7 +208,7 @@ def test_what_is_unique_from_now_on_is_told_in_good_form(project):
     assert only(project.app, "SELECT gadget FROM sample_chores") == {"gadget": 1}
 
 
-def test_what_nobody_knows_is_asked_for(project):
+def test_a_required_column_without_a_default_is_refused(project):
     edit(project.folder, {GADGETS: REQUIRED})
     wanted = "make it optional(…), or write a server_default into the migration."
     told, file = new_migration(project)
@@ -235,7 +235,7 @@ def test_what_nobody_knows_is_asked_for(project):
     assert "No new upgrade operations" in project.run("flask", "db", "check")
 
 
-def test_what_is_dropped_takes_nothing_along(project):
+def test_a_dropped_column_removes_nothing_else(project):
     edit(project.folder, GONE)
     _, file = new_migration(project)
     project.run("flask", "deploy")

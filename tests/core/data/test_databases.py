@@ -1,4 +1,4 @@
-"""What each database is told, and what becomes of a request when it goes away."""
+"""The connection settings of each database, and requests during an outage."""
 
 import socket
 import threading
@@ -55,7 +55,7 @@ def connected(engine):
 
 
 @pytest.mark.parametrize("question", TOLD[KIND])
-def test_each_connection_is_told_how_to_be(live_app, question):
+def test_each_connection_has_our_settings(live_app, question):
     with live_app.app_context():
         for engine in (sql.engine, live_app.extensions["statements"].engine):
             with connected(engine) as ask:
@@ -69,11 +69,11 @@ def test_a_transaction_sees_what_others_have_committed(live_app):
         assert connection.get_isolation_level() == "READ COMMITTED"
 
 
-# What is kept is what was given
+# Values are stored unchanged
 
 
 @on_a_server  # SQLite keeps text of any length
-def test_what_does_not_fit_is_refused_and_not_cut_short(live_app):
+def test_a_text_that_is_too_long_is_refused_and_not_truncated(live_app):
     with live_app.app_context(), pytest.raises(DataError), unit_of_work():
         Role.create(title="x" * 1000, default=False, permissions=[])
 
@@ -88,7 +88,7 @@ def test_names_that_are_alike_to_a_dictionary_stay_apart(live_app):
         assert [gadget["name"] for gadget in found] == [name]
 
 
-# What takes too long
+# Time limits
 
 IMPATIENT = {
     "postgresql": {
@@ -114,7 +114,7 @@ def impatient(make_app):
 
 
 @on_a_server
-def test_a_statement_that_takes_too_long_is_given_up(impatient):
+def test_a_statement_that_takes_too_long_is_cancelled(impatient):
     @impatient.route("/long")
     def long():
         with unit_of_work():
@@ -139,7 +139,7 @@ def test_a_download_may_take_longer_than_a_statement(impatient):
 
 
 @on_a_server
-def test_a_transaction_that_nobody_goes_on_with_is_ended(impatient):
+def test_an_idle_transaction_is_ended(impatient):
     client = as_account(impatient, "pythonista")
 
     def pause(_connection):
@@ -160,7 +160,7 @@ UNLIMITED = {
 
 
 @on_a_server
-def test_what_is_no_request_has_no_limits(live_app):
+def test_code_outside_requests_has_no_time_limits(live_app):
     ask = "SELECT current_setting('%s')" if KIND == "postgresql" else "SELECT @@%s"
 
     def limits(connection):
@@ -174,11 +174,11 @@ def test_what_is_no_request_has_no_limits(live_app):
             assert limits(connection) == [False, False]
 
 
-# What goes away
+# Outages
 
 
 class Cable:
-    """Leads from a port here to the server, and may be pulled."""
+    """A TCP proxy from a local port to the server, which a test can interrupt."""
 
     def __init__(self, host, port):
         self.there, self.here = (host, port), ("127.0.0.1", 0)
@@ -222,7 +222,7 @@ def cable(empty_uri):
 
 @pytest.fixture
 def far_app(make_app, empty_uri, cable):
-    """An application that reaches its database by that cable."""
+    """Yield an application that reaches its database through that cable."""
     url = make_url(empty_uri).set(port=cable.here[1])
     app = make_app(SQLALCHEMY_DATABASE_URI=url.render_as_string(False))
     fill(app)
@@ -271,7 +271,7 @@ def cut(uri):
 @pytest.mark.parametrize(
     "verb, status, total", [("GET", 200, 1), ("POST", 201, 2), ("PUT", 200, 1)]
 )
-def test_a_connection_that_died_idle_is_not_felt(
+def test_a_connection_that_died_idle_is_replaced_unnoticed(
     live_app, empty_uri, verb, status, total, known
 ):
     client = as_account(live_app, "pythonista")
@@ -287,7 +287,7 @@ def test_a_connection_that_died_idle_is_not_felt(
 
 
 @on_a_server
-def test_one_dead_connection_tells_of_those_as_old(live_app, empty_uri):
+def test_one_dead_connection_invalidates_those_as_old(live_app, empty_uri):
     idle(live_app, 5)
     cut(empty_uri)
     with live_app.app_context():
@@ -298,7 +298,7 @@ def test_one_dead_connection_tells_of_those_as_old(live_app, empty_uri):
 
 
 @on_a_server
-def test_a_connection_that_dies_amid_a_request_undoes_it_and_it_runs_anew(
+def test_a_request_whose_connection_dies_is_rolled_back_and_retried(
     live_app, empty_uri
 ):
     client = as_account(live_app, "pythonista")
@@ -319,7 +319,7 @@ def test_a_connection_that_dies_amid_a_request_undoes_it_and_it_runs_anew(
 
 
 @on_a_server
-def test_a_connection_that_dies_in_commit_is_told_and_nothing_runs_twice(
+def test_a_connection_that_dies_in_commit_is_reported_and_nothing_runs_twice(
     live_app, empty_uri
 ):
     client = as_account(live_app, "pythonista")
@@ -365,7 +365,7 @@ def test_a_server_that_is_gone_is_503_at_once_until_it_is_back(far_app, cable, v
 
 
 @on_a_server
-def test_of_many_at_once_none_feels_that_the_connections_died(live_app, empty_uri):
+def test_many_parallel_requests_survive_dead_connections(live_app, empty_uri):
     client = as_account(live_app, "pythonista")
     client.get(GADGETS)
     idle(live_app, 5)

@@ -1,4 +1,4 @@
-"""The migrations build exactly what the models say, and take it away again.
+"""The migrations build exactly the tables of the models, and remove them again.
 
 Runs on SQLite, and on the server that TEST_DATABASE_URL names, where it is set.
 """
@@ -24,8 +24,8 @@ from support.features.sample_chores.models import SampleChore
 from support.features.sample_gadgets.models import SampleGadget
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
-# Each "table.column" that no model names any more, and that the release after this one
-# drops; this one may still be taken back to one that reads it.
+# Each "table.column" that no model names any more and that the next release drops.
+# This release may still be rolled back to one that reads it.
 LEAVING = frozenset()
 BASE = ScriptDirectory(MIGRATIONS).get_base()
 on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
@@ -33,7 +33,7 @@ on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
 
 @pytest.fixture(params=["SQLite", "server"] if SERVER else ["SQLite"])
 def empty(request, make_app, tmp_path):
-    """An application whose database holds nothing yet."""
+    """Yield an application whose database is empty."""
     server = None if request.param == "SQLite" else SERVER
     with empty_database(tmp_path, server) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
@@ -42,7 +42,7 @@ def empty(request, make_app, tmp_path):
 
 
 def unlike_the_models():
-    """What Alembic would still have to change."""
+    """Return the changes that Alembic still finds between the models and the database."""
     with sql.engine.connect() as connection:
         changes = migrations.unlike_the_models(connection)
     return [change for change in changes if not leaves(change)]
@@ -61,7 +61,7 @@ def tables():
 
 
 def described(found, table):
-    # A default that no model names is for the release before us, and may stay.
+    # A default that no model names is for the previous release, and may stay.
     columns = [
         {**column, "default": None}
         for column in found.get_columns(table)
@@ -88,14 +88,14 @@ def described(found, table):
 
 
 def as_text(part):
-    """The same, comparable: what tells of an index holds SQL, which is like nothing."""
+    """Return this in a form that can be compared: SQL constructs do not compare equal."""
     if isinstance(part, dict):
         return {name: as_text(value) for name, value in part.items()}
     return str(part)
 
 
 def counts_up(table):
-    """Whether an id never comes back; other databases than SQLite see to it anyway."""
+    """Return True if ids are never used again; only SQLite needs AUTOINCREMENT for this."""
     if sql.engine.dialect.name != "sqlite":
         return True
     statement = text("SELECT sql FROM sqlite_master WHERE name = :name")
@@ -103,12 +103,12 @@ def counts_up(table):
         return "AUTOINCREMENT" in connection.scalar(statement, {"name": table})
 
 
-def test_the_service_runs_on_what_the_models_say(shared_app):
+def test_the_service_runs_on_tables_made_from_the_models(shared_app):
     with shared_app.app_context():
         assert unlike_the_models() == []
 
 
-def test_the_migrations_build_what_the_models_say(empty):
+def test_the_migrations_build_the_tables_of_the_models(empty):
     with empty.app_context():
         upgrade()
         assert unlike_the_models() == []
@@ -143,7 +143,7 @@ def test_the_migrations_lead_back_to_nothing_and_up_again(empty):
         assert check_migrations() == "ok"
 
 
-def test_an_upgrade_of_what_is_up_to_date_changes_nothing(empty):
+def test_an_upgrade_of_current_tables_changes_nothing(empty):
     with empty.app_context():
         upgrade()
         before = tables()
@@ -156,7 +156,7 @@ def test_an_upgrade_of_what_is_up_to_date_changes_nothing(empty):
 
 @pytest.fixture
 def ahead(empty):
-    """An application whose database a newer release has migrated."""
+    """Return an application whose database a newer release has migrated."""
     fill(empty)
     with empty.app_context(), unit_of_work():
         sql.session.execute(text("UPDATE alembic_version SET version_num = 'f00d'"))
@@ -164,7 +164,7 @@ def ahead(empty):
 
 
 @pytest.mark.parametrize("command", ["deploy", "init-db"])
-def test_what_a_newer_release_has_migrated_stays(ahead, command):
+def test_the_tables_of_a_newer_release_stay(ahead, command):
     with ahead.app_context():
         before = tables()
     result = ahead.test_cli_runner().invoke(args=[command])
@@ -176,7 +176,7 @@ def test_what_a_newer_release_has_migrated_stays(ahead, command):
 
 
 @pytest.mark.parametrize("command", ["upgrade", "downgrade"])
-def test_alembic_says_clearly_whose_the_tables_are(ahead, caplog, command):
+def test_alembic_reports_the_tables_of_a_newer_release(ahead, caplog, command):
     result = ahead.test_cli_runner().invoke(args=["db", command])
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
@@ -185,7 +185,7 @@ def test_alembic_says_clearly_whose_the_tables_are(ahead, caplog, command):
         assert migrated() == {"f00d"}
 
 
-def test_no_table_of_a_newer_release_is_moved(ahead, tmp_path):
+def test_no_table_of_a_newer_release_is_copied(ahead, tmp_path):
     target = f"sqlite:///{tmp_path}/target.sqlite3"
     result = ahead.test_cli_runner().invoke(args=["move-db", "--to", target])
     assert result.exit_code == 1
@@ -193,7 +193,7 @@ def test_no_table_of_a_newer_release_is_moved(ahead, tmp_path):
 
 
 def dropped(app, *statements):
-    """The application, after somebody has taken something out of its tables."""
+    """Run statements that remove objects from the tables of an application."""
     with app.app_context(), unit_of_work():
         for statement in statements:
             sql.session.execute(text(statement))
@@ -204,7 +204,7 @@ LACKING = "DROP TABLE sample_chores", "ALTER TABLE audit DROP COLUMN details"
 
 
 @pytest.mark.parametrize("command", ["deploy", "init-db"])
-def test_tables_of_a_migration_that_got_lost_are_told_of(ahead, command):
+def test_tables_of_a_lost_migration_are_reported(ahead, command):
     dropped(ahead, *LACKING)
     result = ahead.test_cli_runner().invoke(args=[command])
     assert result.exit_code == 1
@@ -223,7 +223,7 @@ def test_a_service_that_lacks_tables_is_not_ready(ahead):
     assert "sample_chores" not in ready.text
 
 
-def test_the_doctor_says_what_they_lack(ahead):
+def test_the_doctor_lists_missing_objects(ahead):
     dropped(ahead, *LACKING)
     with ahead.app_context():
         ((level, told, mend),) = database.models(ahead.config)
@@ -234,7 +234,7 @@ def test_the_doctor_says_what_they_lack(ahead):
     assert "flask db downgrade" in mend
 
 
-def test_that_nothing_is_lacking_is_looked_up_once(ahead):
+def test_complete_tables_are_checked_once(ahead):
     client = ahead.test_client()
     assert client.get("/status/ready").json["migrations"] == "ok"
     with asked(ahead) as seen:
@@ -243,13 +243,12 @@ def test_that_nothing_is_lacking_is_looked_up_once(ahead):
     assert set(others) <= {"BEGIN", "SELECT 1"}
 
 
-# Tables that are made anew
+# Tables that are rebuilt
 
 
 @pytest.fixture
 def lived_in(empty):
-    """An application whose tables hold rows that refer to each other; the gadget with the
-    highest id is gone."""
+    """Return an application whose rows refer to each other; the last gadget is deleted."""
     fill(empty)
     with empty.app_context(), unit_of_work():
         owner_id = sql.session.scalars(select(User.id).order_by(User.id)).first()
@@ -277,7 +276,7 @@ LONGER = (
 )
 
 
-def test_a_column_that_changes_takes_no_row_along(lived_in, next_migration):
+def test_a_changed_column_keeps_every_row(lived_in, next_migration):
     next_migration(*LONGER)
     with lived_in.app_context():
         before = rows()
@@ -290,7 +289,7 @@ def test_a_column_that_changes_takes_no_row_along(lived_in, next_migration):
         assert lengths["username"].length == 80
 
 
-def test_no_id_comes_back_after_a_column_has_changed(lived_in, next_migration):
+def test_no_id_is_used_again_after_a_column_has_changed(lived_in, next_migration):
     next_migration(*LONGER)
     with lived_in.app_context():
         before = rows()
@@ -303,7 +302,7 @@ def test_no_id_comes_back_after_a_column_has_changed(lived_in, next_migration):
 
 
 @pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
-def test_a_table_that_is_made_anew_is_as_it_was(lived_in, next_migration):
+def test_a_rebuilt_table_has_the_same_definition(lived_in, next_migration):
     next_migration(
         f"for table in {sorted(sql.metadata.tables)}:",
         "    with op.batch_alter_table(table, recreate='always'):",
@@ -316,7 +315,7 @@ def test_a_table_that_is_made_anew_is_as_it_was(lived_in, next_migration):
 
 
 @pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
-def test_a_migration_that_leaves_a_reference_to_nothing_changes_nothing(
+def test_a_migration_that_leaves_a_dangling_reference_changes_nothing(
     lived_in, next_migration, caplog
 ):
     next_migration(*LONGER, "op.execute('DELETE FROM sample_gadgets')")
@@ -331,7 +330,7 @@ def test_a_migration_that_leaves_a_reference_to_nothing_changes_nothing(
 
 
 @pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
-def test_foreign_keys_are_at_rest_no_longer_than_a_migration(lived_in):
+def test_foreign_keys_are_enforced_again_after_a_migration(lived_in):
     asks = text("PRAGMA foreign_keys")
     with lived_in.app_context(), sql.engine.connect() as connection:
         with pytest.raises(ZeroDivisionError), alembic_hooks.at_rest(connection):
@@ -340,31 +339,34 @@ def test_foreign_keys_are_at_rest_no_longer_than_a_migration(lived_in):
         assert connection.scalar(asks) == 1
 
 
-# Tables that somebody holds
+# Locked tables
 
 
 @pytest.fixture
 def held(empty, monkeypatch):
-    """A connection that somebody has begun to write on, and the application; our patience
-    is short. The migration that waits has done a part of its work by then."""
+    """Yield a connection with an open write transaction, and the application.
+
+    The lock timeout is short. The migration that waits has done a part of its work by
+    then.
+    """
     monkeypatch.setattr(dialects, "PATIENCE", 1)
     monkeypatch.setattr(dialects, "PAUSE", 0.1)
     with empty.app_context():
         upgrade(revision=BASE)
-        with sql.engine.connect() as somebody:
-            somebody.detach()  # from a pool that the migration throws away
-            somebody.execute(text("UPDATE audit SET search = '' WHERE id = 0"))
-            yield somebody, empty
+        with sql.engine.connect() as writer:
+            writer.detach()  # from a pool that the migration disposes of
+            writer.execute(text("UPDATE audit SET search = '' WHERE id = 0"))
+            yield writer, empty
 
 
 @on_a_server
 @pytest.mark.parametrize("empty", ["server"], indirect=True)
-def test_a_migration_tries_again_when_somebody_held_a_table(held, monkeypatch):
-    somebody, app = held
+def test_a_migration_retries_when_a_table_was_locked(held, monkeypatch):
+    writer, app = held
     wait = time.sleep
 
     def wait_while_they_end(seconds):
-        somebody.rollback()
+        writer.rollback()
         wait(seconds)
 
     monkeypatch.setattr(time, "sleep", wait_while_they_end)
@@ -377,11 +379,9 @@ def test_a_migration_tries_again_when_somebody_held_a_table(held, monkeypatch):
 
 @on_a_server
 @pytest.mark.parametrize("empty", ["server"], indirect=True)
-def test_a_migration_gives_up_when_somebody_holds_a_table_for_long(
-    held, caplog, monkeypatch
-):
+def test_a_migration_gives_up_when_a_table_stays_locked(held, caplog, monkeypatch):
     monkeypatch.setattr(dialects, "TRIES", 2)
-    somebody, app = held
+    writer, app = held
     began = time.monotonic()
     result = app.test_cli_runner().invoke(args=["deploy"])
     assert 2 < time.monotonic() - began < 4
@@ -394,7 +394,7 @@ def test_a_migration_gives_up_when_somebody_holds_a_table_for_long(
     assert migrated() == {BASE}
 
 
-def test_the_migrations_stand_in_one_line():
+def test_the_migrations_have_one_linear_history():
     scripts = ScriptDirectory(MIGRATIONS)
     assert len(scripts.get_heads()) == len(scripts.get_bases()) == 1
     for revision in scripts.walk_revisions():

@@ -1,4 +1,4 @@
-"""Redis as Sentinels or a Cluster have it: what is kept there, limits, slow guessing."""
+"""Redis with Sentinels or as a Cluster: storage, rate limits and the login throttle."""
 
 import json
 import time
@@ -36,20 +36,20 @@ def live(make_app, empty_uri, redis_url):
 
 @pytest.fixture
 def clustered(tmp_path):
-    """The address of a Cluster of three."""
+    """Yield the URL of a Cluster of three."""
     with cluster(tmp_path) as address:
         yield address
 
 
 @pytest.fixture
 def watched(tmp_path):
-    """The address of a service that a Sentinel looks after, and its master's process."""
+    """Yield the URL of a service that a Sentinel watches, and the process of its master."""
     with watched_pair(tmp_path) as found:
         yield found
 
 
 def signals_work(app):
-    """Whether a signal of a new gadget is taken, shown, listed and counted."""
+    """Create a signal of a new gadget, and check that it is shown, listed and counted."""
     client = as_account(app, "pythonista")
     id = client.post(GADGETS, json=LAMP).json["id"]
     taken = client.put(f"{SIGNALS}{id}", json={"battery": 12})
@@ -67,7 +67,7 @@ def signals_work(app):
 
 
 def assert_swept(app):
-    """A sweep finds the signals in Redis."""
+    """Assert that a sweep finds the signals in Redis."""
     client = as_account(app, "pythonista")
     id = client.post(GADGETS, json=LAMP).json["id"]
     client.put(f"{SIGNALS}{id}", json={})
@@ -76,7 +76,7 @@ def assert_swept(app):
 
 
 def assert_all_counts(app):
-    """Calls are counted, and so are guesses, in Redis."""
+    """Assert that Redis counts requests and failed logins."""
     client = as_account(app, "pythonista")
     left = [int(client.get(GADGETS).headers["X-RateLimit-Remaining"]) for _ in range(3)]
     assert left == [left[0], left[0] - 1, left[0] - 2]
@@ -93,7 +93,7 @@ def test_everything_works_in_a_cluster(live, clustered):
     assert app.test_client().get("/status/ready").json["redis"] == "ok"
 
 
-def test_everything_works_where_sentinels_watch(live, watched):
+def test_everything_works_with_sentinels(live, watched):
     address, _ = watched
     app = live(address)
     assert signals_work(app)
@@ -102,7 +102,7 @@ def test_everything_works_where_sentinels_watch(live, watched):
     assert redis_store.connection_pool.get_master_address()
 
 
-def test_when_the_master_dies_its_successor_is_found(live, watched):
+def test_when_the_master_dies_its_successor_is_used(live, watched):
     address, master = watched
     app = live(address)
     assert signals_work(app)
@@ -120,7 +120,7 @@ def redis_as_the_doctor_sees_it(app):
 
 
 @pytest.mark.parametrize("kind", ["clustered", "watched"])
-def test_the_doctor_knows_its_way_around(live, kind, request):
+def test_the_doctor_supports_sentinels_and_clusters(live, kind, request):
     address = request.getfixturevalue(kind)
     app = live(address if kind == "clustered" else address[0])
     redis, clocks = redis_as_the_doctor_sees_it(app)
@@ -133,7 +133,7 @@ def test_the_doctor_knows_its_way_around(live, kind, request):
 
 
 @pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])
-def test_without_its_servers_only_its_models_are_away(live, scheme):
+def test_without_its_servers_only_its_models_are_unavailable(live, scheme):
     app = live(f"{scheme}://127.0.0.1:1/service")
     client = as_account(app, "pythonista")
     gadget = client.post(GADGETS, json=LAMP)
@@ -153,7 +153,7 @@ def test_without_its_servers_only_its_models_are_away(live, scheme):
         "redis+else://host:1",
     ],
 )
-def test_an_address_that_makes_no_sense_is_refused(make_app, url):
+def test_an_invalid_address_is_refused(make_app, url):
     with pytest.raises(SettingError, match="REDIS_URL is not valid"):
         make_app(REDIS_URL=url, BROKER_URL="redis://127.0.0.1:1")
 

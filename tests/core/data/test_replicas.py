@@ -1,6 +1,6 @@
-"""Reads from a streaming replica: a primary and a replica of their own, and two hosts.
+"""Reads from a streaming replica: a primary and its replica, and two hosts.
 
-What the replica does not have yet tells who answered: its replay is halted meanwhile.
+The replay of the replica is paused, so that its data tell which server responded.
 """
 
 import time
@@ -33,11 +33,11 @@ pytestmark = pytest.mark.skipif(
 
 
 class Pair:
-    """A primary and its replica, which can be stopped, started and halted."""
+    """A primary and its replica, which can be stopped, started and paused."""
 
     def __init__(self, stack):
         self._stack = stack
-        # Not in pytest's own folder, where nobody else may enter; these servers must.
+        # Not in pytest's own folder, which other users cannot enter; these servers must.
         self._folders = {
             name: stack.enter_context(TemporaryDirectory(prefix=f"{name}-"))
             for name in ("primary", "replica")
@@ -133,7 +133,7 @@ def other(host):
 
 @pytest.fixture(autouse=True)
 def all_well(pair, one, other, monkeypatch):
-    """Both servers go, nobody has written lately, and looks are frequent."""
+    """Start both servers; no account has written lately, and checks are frequent."""
     monkeypatch.setattr(replicas, "EVERY", 0.05)
     for app in (
         one,
@@ -189,7 +189,7 @@ def rename(app, url, name):
 
 @pytest.fixture
 def lamp(one):
-    """The address of a gadget that both servers know, whose owner has not just written."""
+    """Return the URL of a gadget on both servers; its owner has not just written."""
     url = client_of(one).post(GADGETS, json=LAMP).json["url"]
     caught_up(one)
     redis_store.flushdb()
@@ -214,7 +214,7 @@ def test_a_read_goes_to_the_replica(pair, one, lamp):
     assert len(client.get(GADGETS + "?name=Moved").json["items"]) == 1
 
 
-def test_who_has_written_reads_it_on_every_host(pair, one, other, lamp):
+def test_a_writer_reads_its_change_on_every_host(pair, one, other, lamp):
     in_use(other)
     pair.halt()
     changed = client_of(one).patch(lamp, json={"name": "Changed"})
@@ -226,7 +226,7 @@ def test_who_has_written_reads_it_on_every_host(pair, one, other, lamp):
         assert tag == changed.headers["ETag"]
 
 
-def test_who_has_written_reads_at_the_replica_again_in_time(pair, one, lamp):
+def test_a_writer_returns_to_the_replica_in_time(pair, one, lamp):
     client_of(one).patch(lamp, json={"name": "Changed"})
     time.sleep(MAX_LAG + 0.05)
     caught_up(one)
@@ -235,7 +235,7 @@ def test_who_has_written_reads_at_the_replica_again_in_time(pair, one, lamp):
     assert name_at(one, lamp) == "Changed"
 
 
-def test_who_was_refused_a_change_reads_why(pair, one, lamp):
+def test_after_a_412_an_account_reads_the_current_state(pair, one, lamp):
     tag = client_of(one).get(lamp).headers["ETag"]
     in_use(one)
     pair.halt()
@@ -245,7 +245,7 @@ def test_who_was_refused_a_change_reads_why(pair, one, lamp):
     assert client_of(one).get(lamp).headers["ETag"] != tag
 
 
-def test_who_has_just_signed_up_is_there_for_every_host(pair, one, other):
+def test_a_new_account_exists_for_every_host(pair, one, other):
     credentials = {"username": "newcomer", "password": "tulips & roses"}
     in_use(one)
     in_use(other)
@@ -265,12 +265,12 @@ def test_a_replica_too_far_behind_is_left_out(pair, one, lamp):
     rename(one, lamp, "Changed")
     time.sleep(MAX_LAG + 0.05)
     assert name_at(one, lamp) == "Changed"
-    client_of(one).get(lamp)  # which has it looked at again
+    client_of(one).get(lamp)  # this triggers the next check
     time.sleep(0.2)
     assert name_at(one, lamp) == "Changed"
 
 
-def test_a_block_is_felt_before_the_replica_hears_of_it(pair, one, other):
+def test_a_block_takes_effect_before_it_reaches_the_replica(pair, one, other):
     hire(one, "nuisance")
     caught_up(one)
     header = {"Authorization": basic("nuisance", "correct horse battery")}
@@ -305,7 +305,7 @@ def without(pair, name):
         pair.start(name)
 
 
-def test_while_the_replica_is_down_the_primary_answers(pair, one, lamp):
+def test_while_the_replica_is_down_the_primary_responds(pair, one, lamp):
     assert name_at(one, lamp)
     in_use(one)
     with without(pair, "replica"):
@@ -327,7 +327,7 @@ def test_after_a_restart_a_writer_reads_at_the_primary_still(pair, one, lamp):
         pass
     for _ in range(5):
         assert client.get(lamp).json["name"] == "Changed"
-        client_of(one, "engineer").get(GADGETS)  # which has the servers looked at
+        client_of(one, "engineer").get(GADGETS)  # this triggers a check of the servers
         time.sleep(0.06)
 
 
@@ -343,7 +343,7 @@ def test_while_the_primary_is_down_reads_go_on(pair, one, host, lamp):
             assert refused.status_code == 503 and refused.headers["Retry-After"]
             assert (
                 client.get(lamp).status_code == 200
-            ), "whoever has tried to write, too"
+            ), "an account that has tried to write, too"
             ready = client.get("/status/ready")
             assert ready.status_code == 503 and ready.json["database"] != "ok"
             with without(pair, "replica"):
@@ -353,7 +353,7 @@ def test_while_the_primary_is_down_reads_go_on(pair, one, host, lamp):
     assert changed.status_code == 200
 
 
-def test_a_server_that_takes_writes_is_no_replica(pair, host, lamp):
+def test_a_server_that_accepts_writes_is_no_replica(pair, host, lamp):
     app = host(uris=[pair.uri("primary")])
     replica = servers(app).all[0]
     wait_until(lambda: replica.look() or replica.away)

@@ -1,4 +1,4 @@
-"""What holds for every sweep, and for the command that runs them all."""
+"""The rules for every sweep, and the command that runs them all."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ SWEEPS = (
 
 
 def purge(app):
-    """What the command says of each sweep, by name, and with what code it ends."""
+    """Run the command and return its output for each sweep, by name, and its exit code."""
     result = app.test_cli_runner().invoke(args=["purge"])
     told = dict(line.split(": ", 1) for line in result.output.splitlines())
     return told, result.exit_code
@@ -37,7 +37,7 @@ def test_the_command_runs_every_sweep(app, client, gadget):
 
 
 def test_without_redis_the_other_sweeps_run_and_the_command_fails(make_app, empty_uri):
-    uris = {"SQLALCHEMY_DATABASE_URI": empty_uri, "REDIS_URL": "unix:///nobody.sock"}
+    uris = {"SQLALCHEMY_DATABASE_URI": empty_uri, "REDIS_URL": "unix:///missing.sock"}
     app = make_app(**uris)
     fill(app)
     told, code = purge(app)
@@ -47,7 +47,7 @@ def test_without_redis_the_other_sweeps_run_and_the_command_fails(make_app, empt
 
 
 @pytest.mark.parametrize("name", [*SWEEPS, "sample_signals.count"])
-def test_a_sweep_may_come_again_and_again(app, name):
+def test_a_sweep_may_be_repeated(app, name):
     for _ in range(2):
         done = app.extensions["celery"].tasks[name].apply()
         assert done.successful()
@@ -77,7 +77,7 @@ def test_rows_are_removed_in_batches_by_keys_of_several_columns(
     assert len(batches) == (number + 1) // 2
 
 
-def test_what_somebody_holds_is_left_and_waited_for_by_nobody(live_app):
+def test_a_sweep_skips_locked_rows_and_does_not_wait(live_app):
     with live_app.app_context():
         if sql.engine.dialect.name == "sqlite":
             pytest.skip("one writes at a time there")

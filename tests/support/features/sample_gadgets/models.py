@@ -6,7 +6,7 @@ from myapp.core import Owned, SqlModel, dumps, text, writing
 
 
 class SampleGadget(Owned, SqlModel):
-    """A thing that an account owns."""
+    """An object that an account owns."""
 
     __tablename__ = "sample_gadgets"
 
