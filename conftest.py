@@ -27,12 +27,12 @@ from myapp.core.data import migrations
 from myapp.core.data.embedded_redis import start_redis
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.data.statements import ran
+from myapp.core.data.statements import statement_executed
 from myapp.core.openapi import document
 from myapp.core.schema import operation
 from myapp.core.schema.examples import example_of
 from myapp.core.security import passwords, permissions
-from myapp.core.security.passwords import hashed
+from myapp.core.security.passwords import hash_password
 from myapp.core.settings import database_uri
 from myapp.roles.models import Role
 from myapp.users.models import User
@@ -42,8 +42,10 @@ from support.migrations import copy_migrations, use_migrations
 
 pytest_plugins = ["support.furnished"]
 
-SERVER = os.environ.get("TEST_DATABASE_URL")  # PostgreSQL or MariaDB; None: SQLite
-REDIS = os.environ.get("TEST_REDIS_URL")  # without a database's number; None: Valkey
+# PostgreSQL or MariaDB; None: SQLite
+DATABASE_SERVER = os.environ.get("TEST_DATABASE_URL")
+# without a database's number; None: Valkey
+REDIS_SERVER = os.environ.get("TEST_REDIS_URL")
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
 SHARED_PASSWORD = "correct horse battery"  # of the accounts that tests create
@@ -66,7 +68,9 @@ def pytest_xdist_auto_num_workers(config):
 def pytest_collection_modifyitems(config, items):
     """On a database server, leave out the tests for which it makes no difference."""
     left_out = [
-        item for item in items if SERVER and item.get_closest_marker("no_database")
+        item
+        for item in items
+        if DATABASE_SERVER and item.get_closest_marker("no_database")
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -91,20 +95,20 @@ def as_account(app, username):
     return client
 
 
-hashed_once = cache(hashed)  # a hash is slow on purpose
+cached_hash = cache(hash_password)  # a hash is slow on purpose
 
 
-def hire(app, username, role="user"):
+def signed_in_client(app, username, role="user"):
     """Return a client that is signed in as a new account of that role."""
     with app.app_context(), unit_of_work():
         account = User(
             username=username,
             name_key=username.lower(),
-            password_hash=hashed_once(SHARED_PASSWORD),
-            role_id=Role.entitled(role).id,
+            password_hash=cached_hash(SHARED_PASSWORD),
+            role_id=Role.by_title(role).id,
             status="normal",
         )
-        account.search = account.searchable()
+        account.search = account.search_text()
         sql.session.add(account)
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = basic(username, SHARED_PASSWORD)
@@ -112,20 +116,20 @@ def hire(app, username, role="user"):
 
 
 # A hash is slow on purpose, and tests compute hundreds: same function, lower cost.
-LITTLE_WORK = {"time_cost": 1, "memory_cost": 1024, "parallelism": 1}
-passwords.hasher = PasswordHasher(**LITTLE_WORK)
-hashed_once(SHARED_PASSWORD)  # now, before a test changes the hasher
+CHEAP_PARAMETERS = {"time_cost": 1, "memory_cost": 1024, "parallelism": 1}
+passwords.hasher = PasswordHasher(**CHEAP_PARAMETERS)
+cached_hash(SHARED_PASSWORD)  # now, before a test changes the hasher
 
 
 @pytest.fixture(scope="session")
 def redis_url():
     """Yield the URL of a Redis, or of one of its databases, that no other process uses."""
-    if not REDIS:
+    if not REDIS_SERVER:
         with start_redis() as (_process, url):
             yield url
         return
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    url = f"{REDIS.rstrip('/')}/{number}"
+    url = f"{REDIS_SERVER.rstrip('/')}/{number}"
     with Redis.from_url(url) as redis:
         redis.flushdb()
     yield url
@@ -145,23 +149,23 @@ def make_app(redis_url, tmp_path_factory, migrations_with_samples):
     """Make an application with settings of its own, on a database with the accounts."""
     instance = str(tmp_path_factory.mktemp("instance"))
     with empty_database(tmp_path_factory.mktemp("sql")) as uri:
-        shared, made = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}, []
+        shared, apps = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}, []
 
         def make(**settings):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("INSTANCE_PATH", os.environ.get("INSTANCE_PATH", instance))
                 app = create_app("testing", features=SERVED, **(shared | settings))
-            made.append(app)
+            apps.append(app)
             return app
 
-        fill(make())
+        create_tables_and_accounts(make())
         yield make
-        for app in made:
-            close(app)
+        for app in apps:
+            close_stores(app)
 
 
 @contextmanager
-def empty_database(folder, server=SERVER):
+def empty_database(folder, server=DATABASE_SERVER):
     """Yield the URL of a new, empty database.
 
     It is on `server`, or, without one, a SQLite file in `folder`.
@@ -183,19 +187,19 @@ def empty_database(folder, server=SERVER):
         engine.dispose()
 
 
-def close(app):
+def close_stores(app):
     """Close all connections, and prevent background checks from opening new ones."""
     with app.app_context(), ExitStack() as nobody_looks:
         replicas = app.extensions["replicas"]
         for server in (replicas.primary, *replicas.all) if replicas else ():
-            nobody_looks.enter_context(server.looking)
+            nobody_looks.enter_context(server.refresh_lock)
         statements = app.extensions["statements"]
         for engine in statements.engines():
-            statements.let_go(engine)
+            statements.release_connections(engine)
             engine.dispose()
 
 
-def fill(app):
+def create_tables_and_accounts(app):
     """Create the tables and the two accounts in an empty database.
 
     An SQLite file that does not exist yet becomes a copy of the first one that the same
@@ -209,7 +213,7 @@ def fill(app):
             return
         upgrade()
         with unit_of_work():
-            Role.build_in()
+            Role.ensure_builtin_roles()
             for username, password in PASSWORDS.items():
                 User.create(username, password)
         if is_new:
@@ -223,13 +227,15 @@ FILLED = {}  # SQLite's files, by the folder of the migrations that filled them
 @pytest.fixture(scope="session")
 def shared_app(make_app):
     app = make_app()
-    app.extensions["guard"].decoy  # created now, before a test changes the hasher
+    app.extensions[
+        "authenticator"
+    ].dummy_hash  # created now, before a test changes the hasher
     documented = {
         (path, verb): operation["responses"]
-        for path, verb, operation in document.operations(app, SERVED)
+        for path, verb, operation in document.iter_operations(app, SERVED)
     }
     # The function that is registered first sees the response last, in its final form.
-    app.after_request_funcs[None].insert(0, partial(as_documented, documented))
+    app.after_request_funcs[None].insert(0, partial(check_documented, documented))
     app.extensions["redis_client"] = redis_store._redis_client
     with app.app_context():
         sql.session.configure(join_transaction_mode="create_savepoint")
@@ -284,9 +290,10 @@ def roll_back(app):
 
 def use_shared(app):
     """Undo what other applications of this process may have set, and forget accounts."""
-    permissions.declare(SERVED)  # an application without the samples has other ones
+    # an application without the samples has other ones
+    permissions.declare_permissions(SERVED)
     redis_store._redis_client = app.extensions["redis_client"]
-    app.extensions["guard"].accounts.clear()
+    app.extensions["authenticator"].accounts.clear()
 
 
 @pytest.fixture
@@ -299,7 +306,7 @@ def app(shared_app):
 VALIDATORS = {}  # by what the schema is, which lasts as long as its application
 
 
-def as_documented(documented, response):
+def check_documented(documented, response):
     """Check a response against the documents of its method and status."""
     function = current_app.view_functions.get(request.endpoint)
     view = getattr(function, "view_class", None)
@@ -310,14 +317,14 @@ def as_documented(documented, response):
     assert response.status_code != 500
     if response.status_code == 413 and "413" not in responses:  # it takes no body
         return response
-    said = responses[str(response.status_code)]
+    specified = responses[str(response.status_code)]
     sent = {name.lower() for name in response.headers.keys()}
-    for name, header in operation.HEADERS.items():
+    for name, header in operation.RESPONSE_HEADERS.items():
         if name.lower() in sent:
-            assert name in said["headers"], "an undocumented header"
+            assert name in specified["headers"], "an undocumented header"
         else:
-            assert name not in said["headers"] or not header["required"], name
-    content = said.get("content", {})
+            assert name not in specified["headers"] or not header["required"], name
+    content = specified.get("content", {})
     assert response.mimetype in content or response.status_code in (204, 304)
     if response.mimetype == "application/json" and not response.content_encoding:
         schema = content["application/json"]["schema"]
@@ -330,22 +337,22 @@ def as_documented(documented, response):
 
 
 @contextmanager
-def asked(app):
+def record_statements(app):
     """Yield a list of the database's statements in the block: pairs of text and values."""
-    seen = []
+    statements = []
 
     def note(_connection, _cursor, text, values, *_):
         if not text.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
-            seen.append((text, values))
+            statements.append((text, values))
 
     def read(text, values):
-        seen.append((text, values))
+        statements.append((text, values))
 
     with app.app_context():
         engine = sql.engine
     event.listen(engine, "before_cursor_execute", note)
-    with ran.connected_to(read):
-        yield seen
+    with statement_executed.connected_to(read):
+        yield statements
     event.remove(engine, "before_cursor_execute", note)
 
 
@@ -354,7 +361,7 @@ def project_app():
     """Yield the application of the project, without sample features and without stores."""
     nowhere = {"SQLALCHEMY_DATABASE_URI": "sqlite://", "REDIS_URL": "unix:///no"}
     yield create_app("testing", **nowhere)
-    permissions.declare(SERVED)
+    permissions.declare_permissions(SERVED)
 
 
 @pytest.fixture
@@ -372,7 +379,7 @@ def engineer(app):
 @pytest.fixture
 def admin(app):
     """Return a client that is signed in as chief, an admin."""
-    return hire(app, "chief", "admin")
+    return signed_in_client(app, "chief", "admin")
 
 
 @pytest.fixture
@@ -405,7 +412,7 @@ def next_migration(tmp_path, monkeypatch):
     """Add a migration that does what some lines say."""
     folder = shutil.copytree(migrations.MIGRATIONS, tmp_path / "migrations")
     use_migrations(monkeypatch, folder)
-    head = "".join(migrations.wanted_heads())
+    head = "".join(migrations.head_revisions())
 
     def add(*lines):
         file = folder / "versions" / "20261201_colour.py"
@@ -419,8 +426,8 @@ def next_migration(tmp_path, monkeypatch):
         forget()
 
     def forget():
-        migrations.wanted_heads.cache_clear()
-        migrations.known_migrations.cache_clear()
+        migrations.head_revisions.cache_clear()
+        migrations.known_revisions.cache_clear()
 
     yield add
     forget()
@@ -430,10 +437,10 @@ def next_migration(tmp_path, monkeypatch):
 def live_app(make_app, empty_uri):
     """Yield an application on its own database, where committed changes stay."""
     app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri)
-    fill(app)
+    create_tables_and_accounts(app)
     redis_store.flushdb()
     yield app
-    close(app)
+    close_stores(app)
 
 
 @pytest.fixture
@@ -449,7 +456,7 @@ def live_server(live_app):
 
 
 @pytest.fixture
-def grown(stranger):
+def metric_increase(stranger):
     """How much each sample has grown since this fixture was made."""
 
     def samples():
@@ -459,9 +466,9 @@ def grown(stranger):
             for sample in family.samples
         }
 
-    def grown(name, **labels):
+    def increase(name, **labels):
         key = (name, *sorted(labels.items()))
         return samples().get(key, 0) - before.get(key, 0)
 
     before = samples()
-    return grown
+    return increase

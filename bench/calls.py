@@ -7,7 +7,6 @@ from typing import Callable, NamedTuple
 from uuid import uuid4
 
 import orjson
-
 from dataset import DEVICES, GUESTS, NOT_MINE, OWNERS, PASSWORD, READ
 from load import BODY, drive
 
@@ -117,16 +116,16 @@ class Call(NamedTuple):
     title: str
     requests: Callable
     status: int
-    holds: Callable = lambda told, contender: True
+    holds: Callable = lambda answer, contender: True
 
 
-def is_device(told, _):
-    return told["location"] and told["serial_number"] and told["created_at"]
+def is_device(answer, _):
+    return answer["location"] and answer["serial_number"] and answer["created_at"]
 
 
-def is_page(told, contender):
-    return len(told[contender.items]) == 50 and (
-        contender.total(told) == OWNERS["reader"]
+def is_page(answer, contender):
+    return len(answer[contender.items]) == 50 and (
+        contender.total(answer) == OWNERS["reader"]
     )
 
 
@@ -143,12 +142,14 @@ CALLS = SHARED | {
     ),
     "once": Call("POST, with Idempotency-Key", registering_once, 201, is_device),
     "put": Call("PUT, with If-Match", replacing, 200, is_device),
-    "heartbeat": Call("a heartbeat", heartbeat, 200, lambda told, _: told["online"]),
+    "heartbeat": Call(
+        "a heartbeat", heartbeat, 200, lambda answer, _: answer["online"]
+    ),
     "first-basic": Call("first call with a password", first_password, 200),
     "basic": Call("GET one, hundredth call with a password", password, 200, is_device),
-    "422": Call("422", wrong_body, 422, lambda told, _: len(told["errors"]) == 6),
-    "404": Call("404", not_mine, 404, lambda told, _: told["request_id"]),
-    "openapi": Call("/openapi.json", documents, 200, lambda told, _: told["paths"]),
+    "422": Call("422", wrong_body, 422, lambda answer, _: len(answer["errors"]) == 6),
+    "404": Call("404", not_mine, 404, lambda answer, _: answer["request_id"]),
+    "openapi": Call("/openapi.json", documents, 200, lambda answer, _: answer["paths"]),
     "nothing": Call("an empty view", nothing, 200),
 }
 # What we hold ourselves to: one cost in relation to another.

@@ -10,9 +10,9 @@ from statistics import mean
 from typing import Callable, NamedTuple
 
 import orjson
-
 from dataset import DEVICES, ORIGIN, SECRET
 from load import drive, private_memory, request, tree
+
 from myapp.core.processes import spawn
 from support.databases import free_port
 
@@ -36,7 +36,7 @@ class Contender(NamedTuple):
     asgi: bool = False
     page: str = "per_page=50"
     items: str = "items"
-    total: Callable = lambda told: told["meta"]["total"]
+    total: Callable = lambda answer: answer["meta"]["total"]
     settings: dict = {}
     root: Path = ROOT
 
@@ -59,7 +59,7 @@ CONTENDERS = {
         asgi=True,
         page="limit=50",
         items="data",
-        total=lambda told: told["count"],
+        total=lambda answer: answer["count"],
     ),
     "fastapi-async": Contender(
         "FastAPI, async SQLAlchemy",
@@ -67,26 +67,26 @@ CONTENDERS = {
         asgi=True,
         page="limit=50",
         items="data",
-        total=lambda told: told["count"],
+        total=lambda answer: answer["count"],
     ),
     "litestar": Contender(
         "Litestar, async SQLAlchemy",
         "peers.litestar_async:app",
         asgi=True,
         page="limit=50",
-        total=lambda told: told["total"],
+        total=lambda answer: answer["total"],
     ),
     "drf": Contender(
         "Django REST Framework",
         "peers.drf.api:app",
         page="limit=50",
         items="results",
-        total=lambda told: told["count"],
+        total=lambda answer: answer["count"],
     ),
     "naive": Contender(
         "Flask-RESTX, written naively",
         "peers.flask_naive:app",
-        total=lambda told: told["total"],
+        total=lambda answer: answer["total"],
     ),
     "limit": Contender("the limit: bare WSGI and the driver", "peers.limit:app"),
 }
@@ -114,7 +114,7 @@ class Server:
     def __init__(self, name, url, redis_url, folder, tokens, guests):
         self.name, self.contender = name, CONTENDERS[name]
         kind = "ours" if name in OURS else "limit" if name == "limit" else "peer"
-        self.tokens = {account: told[kind] for account, told in tokens.items()}
+        self.tokens = {account: result[kind] for account, result in tokens.items()}
         self.guests = list(guests)
         self.folder = Path(folder, name)
         self.folder.mkdir()
@@ -154,7 +154,7 @@ class Server:
         while drive(self.host, [self.ask("GET", f"{DEVICES}1")]).statuses != {200}:
             late = time.perf_counter() - began > PATIENCE
             if late or self.process.poll() is not None:
-                sys.exit(f"{self.name} does not start:\n{self.told()}")
+                sys.exit(f"{self.name} does not start:\n{self.log_text()}")
             time.sleep(0.005)
         self.first.append(time.perf_counter() - began)
 
@@ -167,13 +167,13 @@ class Server:
             self.process.wait()
         Path(self.socket).unlink(missing_ok=True)
 
-    def told(self):
+    def log_text(self):
         """The end of its log."""
         return (self.folder / "log").read_text()[-5000:]
 
     def ask(self, verb, path, body=None, account="reader", **headers):
         """A request as it goes over the wire, signed in as `account`."""
-        headers = {name.replace("_", "-"): told for name, told in headers.items()}
+        headers = {name.replace("_", "-"): result for name, result in headers.items()}
         if account:
             headers.setdefault("Authorization", f"Bearer {self.tokens[account]}")
         data = orjson.dumps(body) if body is not None else b""

@@ -20,7 +20,7 @@ from myapp import create_app
 from myapp.auth.models import Session
 from myapp.core.data.models.columns import now
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.security.tokens import ACCESS, Tokens
+from myapp.core.security.tokens import ACCESS_TOKEN_TYPE, TokenSigner
 from myapp.core.settings import database_uri
 from myapp.devices.models import Device
 from myapp.roles.models import Role
@@ -47,13 +47,13 @@ def fill(url, guests):
     uri = database_uri(url)
     app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL="unix:///no")
     logging.getLogger("myapp").setLevel(logging.WARNING)
-    issuer = Tokens(SECRET, (), Config.JWT_ISSUER)
+    issuer = TokenSigner(SECRET, (), Config.JWT_ISSUER)
     with (ROOT / "data/smart-devices.csv").open(encoding="utf-8", newline="") as file:
-        bodies = [Device.body.check(row) for row in islice(DictReader(file), 1000)]
+        bodies = [Device.body.validate(row) for row in islice(DictReader(file), 1000)]
     with app.app_context():
         upgrade()
         with unit_of_work():
-            Role.build_in()
+            Role.ensure_builtin_roles()
             accounts = {
                 name: sql.session.get(User, User.create(name, PASSWORD).id)
                 for name in [*OWNERS, *guests]
@@ -90,7 +90,7 @@ def tokens_of(account, issuer):
         "token_type": "access",  # Simple JWT does
     }
     return {
-        "ours": issuer.issue(ACCESS, account.id, session.id, DAY),
+        "ours": issuer.issue(ACCESS_TOKEN_TYPE, account.id, session.id, DAY),
         "peer": jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET)),
         "limit": str(account.id),
     }

@@ -71,7 +71,7 @@ def report(uri, numbers):
     with app.app_context():
         upgrade()
         with unit_of_work():
-            Role.build_in()
+            Role.ensure_builtin_roles()
         for number in numbers:
             fill(number)
     print(
@@ -135,9 +135,9 @@ def server(uri):
 
 def serve(uri):
     """Serve until the end, and print the port first."""
-    found = make_server("127.0.0.1", 0, application(uri), threaded=True)
-    print(found.port, flush=True)
-    found.serve_forever()
+    result = make_server("127.0.0.1", 0, application(uri), threaded=True)
+    print(result.port, flush=True)
+    result.serve_forever()
 
 
 def download(app, address, process, number, form):
@@ -152,18 +152,18 @@ def download(app, address, process, number, form):
 
     get("/devices/?per_page=1").read()
     Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
-    seconds, idle = used(process.pid)
+    seconds, idle = process_usage(process.pid)
     size = lines = 0
     with get(f"/devices/export?format={form}") as response:
         while piece := response.read(65536):
             size += len(piece)
             lines += piece.count(b"\n")
-    after, peak = used(process.pid)
+    after, peak = process_usage(process.pid)
     assert lines == number + (form == "csv")
     return size, after - seconds, peak, peak - idle
 
 
-def used(pid):
+def process_usage(pid):
     """CPU seconds and the most memory in MB that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     status = Path(f"/proc/{pid}/status").read_text()
@@ -175,7 +175,7 @@ def bare(number):
     """Bytes and CPU seconds of the driver and csv.writer alone."""
     owner = User.find(f"owner-of-{number}").id
     page = Page(1, 0, (("id", False),), {}, "", "none", None)
-    statement = Device._sorted(page).where(Device.owner_id == owner)
+    statement = Device._sorted_select(page).where(Device.owner_id == owner)
     options = {"dialect": sql.engine.dialect, "compile_kwargs": {"literal_binds": True}}
     query = str(statement.compile(**options))
     size, text = 0, io.StringIO()

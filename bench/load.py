@@ -115,10 +115,10 @@ def tree(root):
             parents[int(stat.parent.name)] = int(fields(stat)[1])
         except OSError:  # it has just ended
             continue
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found
+    results = [root]
+    for pid in results:
+        results += [child for child, parent in parents.items() if parent == pid]
+    return results
 
 
 def fields(stat):

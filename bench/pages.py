@@ -23,13 +23,13 @@ HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
 from flask_migrate import upgrade  # noqa: E402
+from load import BODY  # noqa: E402
 from sqlalchemy import create_engine, text  # noqa: E402
 
-from load import BODY  # noqa: E402
 from myapp import create_app  # noqa: E402
 from myapp.core.data.dialects import engine_options  # noqa: E402
 from myapp.core.data.session import sql, unit_of_work  # noqa: E402
-from myapp.core.http.pagination import PER_PAGE  # noqa: E402
+from myapp.core.http.pagination import DEFAULT_PAGE_SIZE  # noqa: E402
 from myapp.core.settings import database_uri  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
 from myapp.users.models import User  # noqa: E402
@@ -121,14 +121,14 @@ def collection(server, url, folder, size):
         "testing",
         SQLALCHEMY_DATABASE_URI=uri,
         # To register so many, or to count past them once, takes longer than a request may.
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(server, {}, longest=0),
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(server, {}, statement_timeout=0),
         REDIS_URL="unix:///nowhere",
     )
     logging.getLogger("myapp").setLevel(logging.WARNING)
     with app.app_context():
         upgrade()
         with unit_of_work():
-            Role.build_in()
+            Role.ensure_builtin_roles()
             owner = User.create(NAME, PASSWORD).id
             register = REGISTER.format(
                 owner=owner, name=NAMES[server], size=size, hundredth=size // 10
@@ -171,7 +171,7 @@ def address(client, size, query, rel):
     first = f"{DEVICES}?{query}"
     if rel == "here":
         return first
-    middle = size // PER_PAGE // (20 if "Light" in query else 2)
+    middle = size // DEFAULT_PAGE_SIZE // (20 if "Light" in query else 2)
     page = middle if rel != "last" else 1
     return client.get(f"{first}&page={page}").json["meta"][rel]
 

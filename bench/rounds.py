@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
-
 from calls import SHARED
 from contenders import OURS, PATIENCE, Server
 from dataset import DATABASES, GUESTS, OWNERS, copy_database, fill
 from load import cpu, drive, system_cpu, tree
+
 from myapp.core.data.embedded_redis import start_redis
 from myapp.core.processes import spawn
 
@@ -118,12 +118,12 @@ def play(server, call, requests, front):
     came = drive(server.host, requests)
     after = cpu(pids), system_cpu(pids), cpu([front.pid])
     if tree(server.process.pid) != pids:
-        sys.exit(f"{server.name} lost a worker:\n{server.told()}")
+        sys.exit(f"{server.name} lost a worker:\n{server.log_text()}")
     right = came.statuses == {call.status} and (
         not came.body or call.holds(orjson.loads(came.body), server.contender)
     )
     if not right:
-        sys.exit(f"{server.name}, {call.title}: {came.last}\n{server.told()}")
+        sys.exit(f"{server.name}, {call.title}: {came.last}\n{server.log_text()}")
     return came, [b - a for a, b in zip(before, after)]
 
 

@@ -8,7 +8,7 @@ import socket
 import sys
 
 
-def ask(path, address, seconds=10):
+def send_request(path, address, seconds=10):
     """The status and the body of the answer to GET `address` on the Unix socket `path`.
 
     Raises OSError where nobody answers within so many seconds, or not to the end.
@@ -25,9 +25,9 @@ def ask(path, address, seconds=10):
         "REMOTE_ADDR": "127.0.0.1",
     }
     words = (word.encode() for pair in variables.items() for word in pair)
-    told = b"".join(len(word).to_bytes(2, "little") + word for word in words)
+    payload = b"".join(len(word).to_bytes(2, "little") + word for word in words)
     # The uwsgi protocol: a packet's kind, the length of what follows, and one more byte.
-    packet = b"\0" + len(told).to_bytes(2, "little") + b"\0" + told
+    packet = b"\0" + len(payload).to_bytes(2, "little") + b"\0" + payload
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)
         connection.connect(path)
@@ -46,13 +46,13 @@ def workers(path):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(3)
             connection.connect(path)
-            told = json.load(connection.makefile("rb"))
+            stats = json.load(connection.makefile("rb"))
     except (OSError, ValueError):
         return {}
-    return {worker["pid"]: bool(worker["accepting"]) for worker in told["workers"]}
+    return {worker["pid"]: bool(worker["accepting"]) for worker in stats["workers"]}
 
 
 if __name__ == "__main__":
-    status, body = ask(*sys.argv[1:])
+    status, body = send_request(*sys.argv[1:])
     print(status, body)
     sys.exit(status != 200)

@@ -20,25 +20,26 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from health_probe import ask, workers
+from health_probe import send_request, workers
 
 SETTINGS = Path("/etc/myapp/env")
 SOCKET = "/run/myapp/web.sock"
 STATS = "/run/myapp/stats.sock"
 WEB, BACKGROUND = "myapp-web", ("myapp-worker", "myapp-beat")
-KEPT = 5  # releases
-GREENS = 5  # times in a row that the new release must say that it is ready
-REDS = 3  # times in all that it may say otherwise
-PAUSE = 0.3  # seconds between two times
-SILENCE = 15  # seconds that nobody may say anything
-REHEARSAL = 45  # seconds that a release may take to be ready where nobody waits for it
-START = 15  # seconds that a process may take to start
+KEPT_RELEASES = 5  # releases
+REQUIRED_SUCCESSES = 5  # times in a row that the new release must say that it is ready
+MAX_FAILURES = 3  # times in all that it may say otherwise
+PAUSE_SECONDS = 0.3  # seconds between two times
+SILENCE_SECONDS = 15  # seconds that nobody may say anything
+# seconds that a release may take to be ready where nobody waits for it
+REHEARSAL_SECONDS = 45
+START_SECONDS = 15  # seconds that a process may take to start
 # Seconds that one may take to end, or all to be well: units/, myapp.ini
-FINISH = 340
+FINISH_SECONDS = 340
 UWSGI = ("-c", "import pyuwsgi; pyuwsgi.run()", "--ini", "myapp.ini")
 
 
-class Bad(Exception):
+class ReleaseError(Exception):
     """The release cannot be in service; the message says why."""
 
 
@@ -60,27 +61,27 @@ def main(destination, name):
         running = link.resolve() if link.exists() else None
         try:
             prepare(release, running)
-        except Bad as error:
+        except ReleaseError as error:
             sys.exit(f"Refused; what runs goes on running: {error}")
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # half of it would be worse
         began = time.monotonic()
         try:
             replace(home, release, running)
-        except Bad as error:
+        except ReleaseError as error:
             if not running:
                 sys.exit(f"It is in service, but: {error}")
             say(f"Taken back: {error}")
-            back(home, running, began)
+            roll_back(home, running, began)
         forget(home / "releases", {release, running})
     say(f"{name} is in service")
 
 
-def back(home, running, began):
+def roll_back(home, running, began):
     """Put `running` back into service, and exit; `began`: when the other one came."""
     try:
         replace(home, running, None, reds=float("inf"))
-    except Bad as error:
+    except ReleaseError as error:
         sys.exit(f"{running.name} is back in its place, but: {error}")
     took = time.monotonic() - began
     sys.exit(f"{running.name} is back in service, after {took:.1f} s")
@@ -89,7 +90,7 @@ def back(home, running, began):
 def prepare(release, running):
     """Build the release's environment, and try all that can be tried beforehand.
 
-    Raises Bad.
+    Raises ReleaseError.
     """
     python = release / ".venv/bin/python"
     if not (release / "built").exists():
@@ -114,41 +115,44 @@ def prepare(release, running):
 
 
 def rehearse(python, cwd, env):
-    """Start the release beside the running one, and end it when it is ready. Raises Bad."""
+    """Start the release beside the running one, and end it when it is ready. Raises
+    ReleaseError."""
     with tempfile.TemporaryDirectory() as folder:
         address, log = f"{folder}/web.sock", Path(folder, "log")
         env = env | {"INSTANCE_PATH": folder}
-        with open(log, "wb") as said:
+        with open(log, "wb") as output:
             process = subprocess.Popen(
                 [python, *UWSGI, "--processes", "1", "--socket", address],
                 cwd=cwd,
                 env=env,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
         try:
-            deadline = time.monotonic() + REHEARSAL
+            deadline = time.monotonic() + REHEARSAL_SECONDS
             while (answer := ready(address))[0] != 200:
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise Bad(answer[1] or log.read_text(errors="replace"))
-                time.sleep(PAUSE)
+                    raise ReleaseError(answer[1] or log.read_text(errors="replace"))
+                time.sleep(PAUSE_SECONDS)
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(START)
+                process.wait(START_SECONDS)
             process.kill()
 
 
 def settings():
-    """The environment of the service's processes. Raises Bad."""
+    """The environment of the service's processes. Raises ReleaseError."""
     lines = shlex.split(SETTINGS.read_text(), comments=True)
     if not all("=" in line for line in lines):
-        raise Bad(f"in {SETTINGS} stands NAME=value, and quotes around spaces.")
+        raise ReleaseError(
+            f"in {SETTINGS} stands NAME=value, and quotes around spaces."
+        )
     named = dict(line.split("=", 1) for line in lines)
     return os.environ | named | {"FLASK_CONFIG": "production"}
 
 
-def replace(home, release, running, reds=REDS):
+def replace(home, release, running, reds=MAX_FAILURES):
     """Lead the link to `release`, and have all processes replaced; one after another,
     where they are of `running`, and that will do.
 
@@ -183,40 +187,44 @@ def watch(before, since, reds):
     on the other processes are to be new."""
     greens, heard, calm, moved, left = 0, since, since, since, before
     while True:
-        time.sleep(PAUSE)
-        status, told = ready()
+        time.sleep(PAUSE_SECONDS)
+        status, body = ready()
         now, there = time.monotonic(), workers(STATS)
         if left != before & there.keys():
             left, moved = before & there.keys(), now
-        elif now - moved > FINISH:
-            raise Bad(told or "its processes are not those that they should be.")
+        elif now - moved > FINISH_SECONDS:
+            raise ReleaseError(
+                body or "its processes are not those that they should be."
+            )
         if status == 200:
             heard = now
             greens += bool(there) and not left
         elif status:
             heard, greens, reds = now, 0, reds - 1
             if reds <= 0:
-                raise Bad(f"it says that it is not ready: {told}")
+                raise ReleaseError(f"it says that it is not ready: {body}")
         elif state(WEB) == "deactivating":  # somebody still gets an answer
             heard = now
-        elif now - heard > SILENCE:
-            raise Bad("it does not answer.")
+        elif now - heard > SILENCE_SECONDS:
+            raise ReleaseError("it does not answer.")
         # Who is asked to end is at a task still; who is new has so long to start.
         late = [unit for unit in BACKGROUND if not started(unit, since)]
         starting = [unit for unit in late if state(unit) != "deactivating"]
         starting += [WEB for takes_calls in there.values() if not takes_calls]
         if not starting:
             calm = now
-        elif now - calm > START:
-            raise Bad(f"{starting[0]} does not start; see journalctl -u {starting[0]}.")
-        if greens >= GREENS and not late and not starting:
+        elif now - calm > START_SECONDS:
+            raise ReleaseError(
+                f"{starting[0]} does not start; see journalctl -u {starting[0]}."
+            )
+        if greens >= REQUIRED_SUCCESSES and not late and not starting:
             return
 
 
 def ready(address=SOCKET):
     """What /status/ready answers, as status and body; (None, "") where nobody does."""
     try:
-        status, body = ask(address, "/status/ready", 3)
+        status, body = send_request(address, "/status/ready", 3)
     except OSError:
         return None, ""
     return status, body.strip()
@@ -264,14 +272,14 @@ def interpreter(release):
 def forget(releases, kept):
     """Remove all but the newest releases, and those that are `kept`."""
     there = sorted(path for path in releases.iterdir() if path not in kept)
-    for path in there[: -(KEPT - len(kept)) or None]:
+    for path in there[: -(KEPT_RELEASES - len(kept)) or None]:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def run(*command, **options):
-    """Run it; what it says is for whoever releases. Raises Bad where it fails."""
+    """Run it; what it says is for whoever releases. Raises ReleaseError where it fails."""
     if subprocess.run(list(map(str, command)), **options).returncode:
-        raise Bad("see above.")
+        raise ReleaseError("see above.")
 
 
 def say(text):

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 
-from health_probe import ask
+from health_probe import send_request
 
 notify, period = os.environ.get("NOTIFY_SOCKET"), os.environ.get("WATCHDOG_USEC")
 if not (notify and period):
@@ -18,7 +18,7 @@ pause = int(period) / 1_000_000 / 4  # seconds
 
 while True:
     try:
-        status, _ = ask(sys.argv[1], "/status/", pause * 2)
+        status, _ = send_request(sys.argv[1], "/status/", pause * 2)
         if status == 200:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
                 systemd.connect(notify.replace("@", "\0", 1))

@@ -10,19 +10,19 @@ from flask import current_app
 from sqlalchemy import event
 
 from myapp.core.data.alembic_hooks import (
-    at_rest,
-    nothing_dangles,
-    put_right,
+    check_foreign_keys,
+    foreign_keys_disabled,
+    normalize_directives,
     render_item,
 )
 from myapp.core.data.dialects import (
-    PATIENCE,
-    PAUSE,
-    TRIES,
-    waited_too_long,
-    without_limits,
+    LOCK_TIMEOUT_SECONDS,
+    MIGRATION_ATTEMPTS,
+    MIGRATION_PAUSE_SECONDS,
+    is_lock_timeout,
+    without_timeouts,
 )
-from myapp.core.data.migrations import newer
+from myapp.core.data.migrations import unknown_revisions
 from myapp.core.data.session import sql
 
 
@@ -31,19 +31,24 @@ def patiently(change):
 
     Whoever waits for a table keeps all who come later waiting, so we never wait for long.
     """
-    for tries_left in reversed(range(TRIES)):
+    for tries_left in reversed(range(MIGRATION_ATTEMPTS)):
         try:
             return change()
         except Exception as error:
-            if not waited_too_long(error):
+            if not is_lock_timeout(error):
                 raise
             if not tries_left:
                 raise CommandError(
-                    f"Somebody has held a table that this changes for {TRIES} times "
-                    f"{PATIENCE} seconds: a long transaction? Try again when it has ended."
+                    "Somebody has held a table that this changes for "
+                    f"{MIGRATION_ATTEMPTS} times "
+                    f"{LOCK_TIMEOUT_SECONDS} seconds: a long transaction? Try again "
+                    "when it has ended."
                 ) from None
-        click.echo(f"Somebody holds a table; again in {PAUSE} seconds.", err=True)
-        time.sleep(PAUSE)
+        click.echo(
+            f"Somebody holds a table; again in {MIGRATION_PAUSE_SECONDS} seconds.",
+            err=True,
+        )
+        time.sleep(MIGRATION_PAUSE_SECONDS)
 
 
 def migrate():
@@ -73,23 +78,23 @@ def statement_by_statement(engine):
 writing = getattr(context.config.cmd_opts, "autogenerate", False)
 
 with (
-    without_limits(sql.engine),
+    without_timeouts(sql.engine),
     sql.engine.connect() as connection,
-    at_rest(connection),
+    foreign_keys_disabled(connection),
 ):
     context.configure(
         connection=connection,
         target_metadata=sql.metadata,
         render_item=render_item,
-        process_revision_directives=put_right if writing else None,
-        on_version_apply=nothing_dangles,
+        process_revision_directives=normalize_directives if writing else None,
+        on_version_apply=check_foreign_keys,
         **current_app.extensions["migrate"].configure_args,
     )
     try:
         with statement_by_statement(sql.engine):
             patiently(migrate)
     except CommandError:
-        ahead = newer(set(context.get_context().get_current_heads()))
+        ahead = unknown_revisions(set(context.get_context().get_current_heads()))
         if ahead:
             raise CommandError(
                 f"The database is at {', '.join(ahead)}, which this release does not "

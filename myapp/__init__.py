@@ -10,21 +10,21 @@ from .ops import startup  # before all other imports
 from .account import account
 from .audit import audit
 from .auth import auth
-from .auth.models import look_up as by_session
+from .auth.models import account_by_session as by_session
 from .core import application
 from .core.settings import SettingError
 from .devices import devices
 from .imports import imports
 from .ops import commands
 from .ops.doctor import command as doctor
-from .ops.doctor.packages import is_called
+from .ops.doctor.packages import is_doctor_command
 from .presence import presence
 from .roles import roles
 from .status import status
 from .todos import todos
 from .users import users
-from .users.models import keep_hash
-from .users.models import look_up as by_username
+from .users.models import account_by_username as by_username
+from .users.models import save_rehashed
 from .version import __version__  # noqa: F401
 
 startup.finish()
@@ -54,9 +54,9 @@ def create_app(config=None, *, features=FEATURES, **overrides):
     try:
         application.configure(app, features, config, overrides)
     except (Exception, SettingError) as error:
-        if not is_called():
+        if not is_doctor_command():
             raise
         return doctor.doctor_only_app(app, features, error)
-    application.assemble(app, features, (by_username, by_session, keep_hash))
+    application.assemble(app, features, (by_username, by_session, save_rehashed))
     commands.init_app(app)
     return app

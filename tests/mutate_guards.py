@@ -40,17 +40,23 @@ LINES = {
     "core/security/authentication.py": [
         (" and sent.token and not basic_only", " and sent.token"),
         ('basic_only or not current_app.config["USE_TOKEN_AUTH"]', "True"),
-        ("not verified(known, password) or account is None", "account is None"),
+        ("not verify_password(known, password) or account is None", "account is None"),
         ("        proof.update(known.encode())\n", ""),
-        ("self.slowdown.check(username, request.remote_addr)", "pass"),
-        ("self.slowdown.failed(username, request.remote_addr)", "pass"),
-        ("self.slowdown.check(account.username, request.remote_addr)", "pass"),
-        ("self.slowdown.failed(account.username, request.remote_addr)", "pass"),
-        (" and now - known[0] < TRUSTED", ""),
+        ("self.login_throttle.check(username, request.remote_addr)", "pass"),
+        ("self.login_throttle.record_failure(username, request.remote_addr)", "pass"),
+        ("self.login_throttle.check(account.username, request.remote_addr)", "pass"),
+        (
+            "self.login_throttle.record_failure(account.username, request.remote_addr)",
+            "pass",
+        ),
+        (" and now - known[0] < ACCOUNT_CACHE_SECONDS", ""),
         (" if time.time() < expires else None", ""),
     ],
     "core/security/permissions.py": [
-        ("guard().tokens.read(REFRESH, ", "guard().tokens.read('at+jwt', "),
+        (
+            "authenticator().tokens.read(REFRESH_TOKEN_TYPE, ",
+            "authenticator().tokens.read('at+jwt', ",
+        ),
     ],
     "core/security/tokens.py": [
         ("algorithms=[ALGORITHM]", 'algorithms=["HS256", "HS512"]'),
@@ -68,32 +74,35 @@ LINES = {
     "core/data/models/sql_model.py": [
         (' == bindparam("id"), *conditions', ' == bindparam("id")'),
         (
-            "select(cls).where(cls.id == id, *cls.within(scope))",
+            "select(cls).where(cls.id == id, *cls.scope_conditions(scope))",
             "select(cls).where(cls.id == id)",
         ),
         (
-            "select(cls.id).where(cls.id == id, *cls.within(scope))",
+            "select(cls.id).where(cls.id == id, *cls.scope_conditions(scope))",
             "select(cls.id).where(cls.id == id)",
         ),
         ('scope = {"owner_id": owner_id} if', "scope = {} if"),
     ],
     "core/data/models/page_queries.py": [
-        ("cls.within(scope) + cls.within(filters)", "cls.within(filters)"),
-        ('*cls.within(stand_ins("scope_", scope))', ""),
+        (
+            "cls.scope_conditions(scope) + cls.scope_conditions(filters)",
+            "cls.scope_conditions(filters)",
+        ),
+        ('*cls.scope_conditions(bind_params("scope_", scope))', ""),
     ],
     "core/data/models/redis_model.py": [
-        ("ids = cls._living(scope)", "ids = cls._living({})"),
+        ("ids = cls._live_ids(scope)", "ids = cls._live_ids({})"),
         ("return record if fits else None", "return record"),
     ],
     "core/data/models/child.py": [
         ("cls.parent.get_or_404(id, **scope).id", "id"),
-        ("not cls.parent.is_there(id, **scope)", "False"),
+        ("not cls.parent.lock_exists(id, **scope)", "False"),
     ],
     "core/http/idempotency.py": [
-        ("caller.id if caller else STRANGER", "STRANGER"),
+        ("caller.id if caller else ANONYMOUS_ID", "ANONYMOUS_ID"),
     ],
     "devices/commands.py": [
-        ("(EVERYTHING, owner_id=account.id)", "(EVERYTHING)"),
+        ("(ALL_RECORDS, owner_id=account.id)", "(ALL_RECORDS)"),
     ],
     "presence/models.py": [
         ("return Presence.count(**scope)", "return Presence.count()"),
@@ -113,25 +122,25 @@ LINES = {
         ),
     ],
     "auth/models.py": [
-        ("session is None or look_up(session.id) is None", "not session"),
+        ("session is None or account_by_session(session.id) is None", "not session"),
         ('claims.get("serial") != session.serial', "False"),
         ("        session.end()\n        return None", "        return None"),
     ],
     "account/models.py": [
-        ("password and not guard().confirm(", "False and ("),
+        ("password and not authenticator().confirm_password(", "False and ("),
     ],
 }
-LINE_GUARDS = {"must_hold", "_must_refer"}  # each a line of its own
-BLOCKS = {"an_admin_stays", "_taken"}  # each around what it guards
-SCOPES = {"readable", "writable", "mine"}  # the records that a caller may use
-NAMES = LINE_GUARDS | BLOCKS | SCOPES | {"requires", "existing"}
+LINE_GUARDS = {"require_own_permissions", "_check_references"}  # each a line of its own
+BLOCKS = {"last_admin_guard", "_conflict_as_409"}  # each around what it guards
+SCOPES = {"readable", "writable", "own_scope"}  # the records that a caller may use
+NAMES = LINE_GUARDS | BLOCKS | SCOPES | {"requires", "not_deleted"}
 RULES = {"references", "unique"}  # of a model
 # Functions whose every condition, and scopes whose every property is a guard.
 CONDITIONS = [
-    ("users/models.py", "existing"),
-    ("users/models.py", "may_come_in"),
+    ("users/models.py", "not_deleted"),
+    ("users/models.py", "active_accounts"),
     ("users/models.py", "accounts_named"),
-    ("auth/models.py", "mine"),
+    ("auth/models.py", "own_scope"),
     ("auth/models.py", "accounts_in_session"),
     ("auth/models.py", "sign_out"),
     ("roles/models.py", "has_admin"),
@@ -197,18 +206,21 @@ class Source:
                 yield from self.decorators(node)
             if isinstance(node, ast.ClassDef):
                 yield from self.rules(node)
-            if called(node) in SCOPES or getattr(node, "attr", None) == "existing":
+            if (
+                called_name(node) in SCOPES
+                or getattr(node, "attr", None) == "not_deleted"
+            ):
                 yield self.guard(node, "{}", "scope")
             if isinstance(node, ast.keyword) and node.arg == "owner_id":
                 if self.name.endswith(("endpoints.py", "crud.py")):
                     yield self.part(node, "owner")
-            if isinstance(node, ast.Expr) and called(node.value) in LINE_GUARDS:
+            if isinstance(node, ast.Expr) and called_name(node.value) in LINE_GUARDS:
                 yield self.guard(node, "pass", "line")
                 if len(node.value.args) > 2:
                     yield from (self.part(a, "part") for a in node.value.args[1:])
             if isinstance(node, ast.With):
                 for item in node.items:
-                    if called(item.context_expr) in BLOCKS:
+                    if called_name(item.context_expr) in BLOCKS:
                         yield self.guard(item.context_expr, "noguard()", "block")
             if isinstance(node, ast.AugAssign) and self.name == "users/models.py":
                 yield self.guard(node, "pass", "line")
@@ -216,9 +228,9 @@ class Source:
                 yield self.guard(node.test, "False", "if")
         for name, function in CONDITIONS:
             if name == self.name:
-                found = list(self.conditions(self.only(function)))
-                assert found, f"{name} has no condition in {function}"
-                yield from found
+                conditions = list(self.conditions(self.only(function)))
+                assert conditions, f"{name} has no condition in {function}"
+                yield from conditions
         for there, left in LINES.get(self.name, ()):
             assert self.text.count(there) == 1, f"{self.name} has not one {there!r}"
             start = self.text.index(there)
@@ -228,31 +240,34 @@ class Source:
     def only(self, name):
         """Return the function or the assignment of this name."""
         for node in ast.walk(self.tree):
-            said = node.targets[0] if isinstance(node, ast.Assign) else node
-            if getattr(said, "name", getattr(said, "id", None)) == name:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node
+            if getattr(target, "name", getattr(target, "id", None)) == name:
                 return node
         raise AssertionError(f"{self.name} has no {name}")
 
     def decorators(self, function):
         for node in function.decorator_list:
-            if called(node) == "requires":
+            if called_name(node) == "requires":
                 yield from (self.part(a, "permission") for a in node.args)
                 yield from (self.part(k, "keyword") for k in node.keywords)
-            if called(node) == "requires" or named(node) == "requires_refresh_token":
+            if (
+                called_name(node) == "requires"
+                or last_name(node) == "requires_refresh_token"
+            ):
                 guard = self.guard(node, "", "decorator")
                 yield guard._replace(start=guard.start - 1)  # its @, too
 
     def rules(self, model):
         """Yield the rules of a model for its records."""
         for node in model.body:
-            if isinstance(node, ast.Assign) and named(node.targets[0]) in RULES:
+            if isinstance(node, ast.Assign) and last_name(node.targets[0]) in RULES:
                 if ast.unparse(node.value) not in ("{}", "()"):
                     yield self.guard(node.value, "{}", "rule")
 
     def conditions(self, function):
         """Each condition of a statement, each property of a scope."""
         for node in ast.walk(function):
-            if called(node) == "where":
+            if called_name(node) == "where":
                 yield from (self.part(a, "condition") for a in node.args)
             if isinstance(node, ast.Dict):
                 for key, value in zip(node.keys, node.values):
@@ -261,20 +276,20 @@ class Source:
                     yield guard._replace(start=start)
 
 
-def named(node):
+def last_name(node):
     """Return the last name of an expression like `a.b`, or None."""
     return getattr(node, "attr", getattr(node, "id", None))
 
 
-def called(node):
+def called_name(node):
     """Return the last name of the function that a call calls, or None."""
-    return named(node.func) if isinstance(node, ast.Call) else None
+    return last_name(node.func) if isinstance(node, ast.Call) else None
 
 
 def refuses(statement):
     """Return True if this statement raises 401 or 403."""
     raised = getattr(statement, "exc", None)
-    return (called(raised) or named(raised)) in ("unauthorized", "Forbidden")
+    return (called_name(raised) or last_name(raised)) in ("unauthorized", "Forbidden")
 
 
 def find():
@@ -292,7 +307,7 @@ def find():
     return guards
 
 
-def tried(project, tests, *options):
+def first_failure(project, tests, *options):
     """Return the first test that fails in this copy, or None."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("TEST_DATABASE_URL", None)
@@ -327,7 +342,9 @@ def without(guard, projects, tests):
         file.write_text(mutant)
         # The rows of its own feature first, which most likely fail.
         own = f"{Path(guard.file).parent.name}/"
-        return tried(project, [PROOF], "-k", own) or tried(project, tests)
+        return first_failure(project, [PROOF], "-k", own) or first_failure(
+            project, tests
+        )
     finally:
         file.write_text(guard.text)
         projects.put(project)
@@ -341,7 +358,7 @@ def main(tests):
         for number in range(AT_A_TIME):
             ignored = shutil.ignore_patterns(*LEFT_OUT)
             projects.put(shutil.copytree(ROOT, f"{folder}/{number}", ignore=ignored))
-        failed = tried(projects.queue[0], tests)
+        failed = first_failure(projects.queue[0], tests)
         if failed:
             sys.exit(f"With every guard in place, this fails: {failed}")
         with ThreadPoolExecutor(AT_A_TIME) as pool:

@@ -31,7 +31,7 @@ from mypy.types import (
 )
 
 MODELS = "myapp.core.data.models"
-BASE = f"{MODELS}.schema_model.Described"
+BASE = f"{MODELS}.schema_model.SchemaModel"
 SQL_MODEL = f"{MODELS}.sql_model.SqlModel"
 ROW = f"{MODELS}.row.Row."
 COLUMNS = "columns"  # the key of a model's columns in its metadata, {name: types}
@@ -79,10 +79,10 @@ def add_columns(ctx: ClassDefContext) -> None:
         return
     try:
         model = getattr(import_module(info.module_name), ctx.cls.name)
-        if not hasattr(model, "shown"):  # a mixin
+        if not hasattr(model, "shown_fields"):  # a mixin
             return
         properties = model.read_schema["properties"]
-        columns = {name: type_names(properties[name]) for name in model.shown}
+        columns = {name: type_names(properties[name]) for name in model.shown_fields}
         for name in getattr(model, "hidden", ()):
             kind = getattr(model, name).type.python_type
             columns[name] = [f"{kind.__module__}.{kind.__qualname__}"]

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-import default_config
 from flask import current_app
 from flask.cli import with_appcontext
 
+import default_config
 import myapp
-from myapp.core.settings import PLAIN, PREFIX
+from myapp.core.settings import PREFIX, UNPREFIXED_VARIABLES
 from myapp.ops.doctor.command import registered_checks
 
 from . import repository
@@ -152,14 +152,14 @@ def settings_page(groups):
             default = written(setting.default)
             default = f"`{default}`" if default else "–"
             text += f"| `{setting.name}` | {default} | {setting.comment} |\n"
-    for variable, name in PLAIN.items():
+    for variable, name in UNPREFIXED_VARIABLES.items():
         others += f"| `{variable}` | the setting `{name}` |\n"
     return text + others
 
 
 def example_page(groups):
     """Return .env.example."""
-    variables = {name: variable for variable, name in PLAIN.items()}
+    variables = {name: variable for variable, name in UNPREFIXED_VARIABLES.items()}
     text = EXAMPLE
     for title, settings in groups.items():
         text += f"\n## {title.replace('`', '')}\n\n"

@@ -14,23 +14,26 @@ import click
 from flask.cli import with_appcontext
 
 import myapp
-from myapp.core.settings import PLAIN, PREFIX
+from myapp.core.settings import PREFIX, UNPREFIXED_VARIABLES
 
 from . import repository
 from .repository import all_or_nothing, forget, git, read, tidy, tracked
 
 PACKAGE = myapp.__name__
 EXAMPLES = ("devices", "imports", "presence", "todos")
-ONE = rf"(?:{'|'.join(EXAMPLES)})"
+EXAMPLE_PATTERN = rf"(?:{'|'.join(EXAMPLES)})"
 DATA = ("data/smart-devices.csv", "data/todos.json")
 MESSAGE = "Drop the tables of the examples"
 # What to delete in a file: patterns of whole lines, in this order.
 LINES = {
-    f"{PACKAGE}/__init__.py": (rf"from \.{ONE} import .*\n", rf" +{ONE},\n"),
-    ".importlinter": (rf" +(?:{PACKAGE}\.\S+ -> )?{PACKAGE}\.{ONE}\..*\n",),
-    "README.md": (rf"[| `├└│─]*(?:{PACKAGE}/)?{ONE}/(?=[`\s]).*\n",),
+    f"{PACKAGE}/__init__.py": (
+        rf"from \.{EXAMPLE_PATTERN} import .*\n",
+        rf" +{EXAMPLE_PATTERN},\n",
+    ),
+    ".importlinter": (rf" +(?:{PACKAGE}\.\S+ -> )?{PACKAGE}\.{EXAMPLE_PATTERN}\..*\n",),
+    "README.md": (rf"[| `├└│─]*(?:{PACKAGE}/)?{EXAMPLE_PATTERN}/(?=[`\s]).*\n",),
     "tests/authorization.txt": (
-        rf"[A-Z]+ +{ONE}/.*\n",
+        rf"[A-Z]+ +{EXAMPLE_PATTERN}/.*\n",
         r"(?:#.*\n)+\n+(?=#|\Z)",  # a heading without rows
     ),
 }
@@ -74,8 +77,8 @@ def remove(root):
     ClickException if the tree is not clean, if another module needs an example, or if the
     rest does not work without them; then nothing has changed.
     """
-    if found := list(dependents(root)):
-        lines = "".join(f"\n  {line}" for line in found)
+    if imports := list(dependents(root)):
+        lines = "".join(f"\n  {line}" for line in imports)
         raise click.ClickException(
             f"These modules import an example. Change them first:{lines}"
         )
@@ -102,8 +105,8 @@ def dependents(root):
         if below == ["__init__.py"]:
             continue
         dots = r"\." * len(below)
-        module = rf"(?:from|import) (?:{PACKAGE}\.|{dots}){ONE}\b"
-        name = rf"from (?:{PACKAGE}|{dots}) import .*\b{ONE}\b"
+        module = rf"(?:from|import) (?:{PACKAGE}\.|{dots}){EXAMPLE_PATTERN}\b"
+        name = rf"from (?:{PACKAGE}|{dots}) import .*\b{EXAMPLE_PATTERN}\b"
         statement = re.compile(rf"^ *((?:{module}|{name}).*)", re.MULTILINE)
         for match in statement.finditer(read(root / file) or ""):
             yield f"{file}: {match[1]}"
@@ -139,7 +142,7 @@ def rewrite_generated(root):
 def flask(root, instance, *words):
     """Run a command of `flask` in the project at `root`, with the default settings and a
     new database in the folder `instance`. Return its output. Raise ClickException."""
-    ours = (PREFIX, "FLASK_", *PLAIN)
+    ours = (PREFIX, "FLASK_", *UNPREFIXED_VARIABLES)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     environment |= {"FLASK_SKIP_DOTENV": "1", "INSTANCE_PATH": instance}
     done = subprocess.run(
@@ -159,10 +162,12 @@ def flask(root, instance, *words):
 def mentions(root):
     """Return the files below `root` that name an address, a module or data of an example,
     except this one and the migrations."""
-    found = re.compile(rf"(?:/|\b{PACKAGE}\.|features=){ONE}\b|{'|'.join(DATA)}")
+    pattern = re.compile(
+        rf"(?:/|\b{PACKAGE}\.|features=){EXAMPLE_PATTERN}\b|{'|'.join(DATA)}"
+    )
     return [
         file
         for file in git(root, "ls-files").splitlines()
         if not file.startswith(("tools/remove_examples", "migrations/"))
-        and found.search(read(root / file) or "")
+        and pattern.search(read(root / file) or "")
     ]

@@ -29,7 +29,7 @@ from .repository import (
     git,
     read,
     remove_empty,
-    replaced,
+    replace_words,
     tidy,
     tracked,
 )
@@ -78,7 +78,7 @@ def rename_project(name, title):
     files = tracked(repository.ROOT)
     if not title_only:
         forget_leftover(repository.ROOT / name)
-        if reason := refusal(repository.ROOT, files, name, old):
+        if reason := name_problem(repository.ROOT, files, name, old):
             raise click.ClickException(f"{name} cannot be the name: {reason}.")
     before, after = (TITLE, title) if title_only else (old, name)
     ambiguous = sum(len(lines_with(repository.ROOT / file, after)) for file in files)
@@ -99,7 +99,7 @@ def rename_project(name, title):
     click.echo("Next: make test, make lint, then git commit.")
 
 
-def refusal(root, files, name, old):
+def name_problem(root, files, name, old):
     """Return why `name` cannot be the name of the project in `root`, or None if it can.
 
     `files`: the files that git tracks. `old`: the present name.
@@ -144,9 +144,9 @@ def rename(root, old, new, old_title, title):
     words = {old_title: title, old: new, old.upper(): new.upper()}
     with all_or_nothing(root):
         for file in tracked(root):
-            path, moved = root / file, root / replaced(file, words)
+            path, moved = root / file, root / replace_words(file, words)
             text = read(path)
-            if text is not None and (changed := replaced(text, words)) != text:
+            if text is not None and (changed := replace_words(text, words)) != text:
                 path.write_bytes(changed.encode())
             if moved != path:
                 if moved.exists():

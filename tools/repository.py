@@ -13,14 +13,14 @@ import click
 ROOT = Path(__file__).parents[1]
 
 
-def replaced(text, words):
+def replace_words(text, words):
     """Return `text` with these words replaced: {before: after}.
 
     A word is delimited by anything but letters and digits, so `_` separates words.
     """
     either = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
     pattern = rf"(?<![^\W_])(?:{either})(?![^\W_])"
-    return re.sub(pattern, lambda found: words[found[0]], text)
+    return re.sub(pattern, lambda match: words[match[0]], text)
 
 
 def read(path):

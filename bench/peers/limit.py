@@ -67,20 +67,20 @@ def app(environ, start_response):
         moment = now.isoformat(" ", "microseconds") if SQLITE else now
         row = run(WRITE, owner, *values, moment, moment)
         id, name = row.fetchone()
-        told = as_json((id, *values, name, moment, moment), root)
+        result = as_json((id, *values, name, moment, moment), root)
         status = "201 Created"
     elif id:
         row = run(ONE, owner, int(id)).fetchone()
         if not row:
             start_response("404 Not Found", [("Content-Length", "0")])
             return []
-        told = as_json(row, root)
+        result = as_json(row, root)
     else:
         limit = int(parse_qs(environ["QUERY_STRING"])["per_page"][0])
         items = [as_json(row, root) for row in run(PAGE, owner, limit)]
         (total,) = run(COUNT, owner).fetchone()
-        told = {"items": items, "meta": {"total": total}}
-    data = orjson.dumps(told, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+        result = {"items": items, "meta": {"total": total}}
+    data = orjson.dumps(result, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(data)))]
     start_response(status, headers)
     return [data]

@@ -7,14 +7,14 @@ from ..core import (
     Resource,
     accepts,
     accepts_patch,
-    answers,
-    answers_nothing,
-    merged,
-    must_match,
-    refuses,
+    apply_merge_patch,
+    check_preconditions,
+    error_responses,
     requires,
+    responds_no_content,
+    responds_with,
 )
-from ..roles.models import an_admin_stays
+from ..roles.models import last_admin_guard
 from ..users.models import User
 from .models import Account
 
@@ -27,38 +27,38 @@ account = FeatureApi("account", "My own account.")
 @account.route("/")
 class MyAccount(Resource):
     @requires()
-    @refuses(GONE)
-    @answers(Account)
+    @error_responses(GONE)
+    @responds_with(Account)
     def get(self):
         """Read your account."""
-        return User.get_or_404(g.caller.id, **User.existing)
+        return User.get_or_404(g.caller.id, **User.not_deleted)
 
     @requires()
-    @refuses(REASONS)
+    @error_responses(REASONS)
     @accepts(Account)
-    @answers(Account)
+    @responds_with(Account)
     def put(self, body):
         """Replace your account; a password that is left out stays."""
-        found = User.lock_or_404(g.caller.id, **User.existing)
-        must_match(found, Account)
-        return Account.change(found, **body)
+        user = User.lock_or_404(g.caller.id, **User.not_deleted)
+        check_preconditions(user, Account)
+        return Account.change(user, **body)
 
     @requires()
-    @refuses(REASONS)
+    @error_responses(REASONS)
     @accepts_patch(Account)
-    @answers(Account)
+    @responds_with(Account)
     def patch(self, patch):
         """Change your name or your password."""
-        found = User.lock_or_404(g.caller.id, **User.existing)
-        must_match(found, Account)
-        return Account.change(found, **merged(found, patch, Account))
+        user = User.lock_or_404(g.caller.id, **User.not_deleted)
+        check_preconditions(user, Account)
+        return Account.change(user, **apply_merge_patch(user, patch, Account))
 
     @requires()
-    @refuses({**GONE, 409: "Nobody would be left who may do everything."})
-    @answers_nothing
+    @error_responses({**GONE, 409: "Nobody would be left who may do everything."})
+    @responds_no_content
     def delete(self):
         """Delete your account."""
-        with an_admin_stays():
-            found = User.lock_or_404(g.caller.id, **User.existing)
-            must_match(found, Account)
-            found.delete()
+        with last_admin_guard():
+            user = User.lock_or_404(g.caller.id, **User.not_deleted)
+            check_preconditions(user, Account)
+            user.delete()

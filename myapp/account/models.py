@@ -1,23 +1,23 @@
 """My own account: a user, seen by itself."""
 
 from ..core import (
-    Body,
-    Described,
+    BodyValidator,
     Invalid,
+    SchemaModel,
+    authenticator,
     collection_url,
     fault,
-    guard,
     optional,
+    request_schema,
     text,
-    writing,
 )
 from ..users.models import PASSWORD, USERNAME, User
 
 
-class Account(Described):
+class Account(SchemaModel):
     """A user as it sees itself, at an address that needs no id."""
 
-    write_schema = writing(
+    write_schema = request_schema(
         "AccountWrite",
         username={**USERNAME, "examples": ["head.gardener"]},
         password=optional(PASSWORD),
@@ -26,7 +26,7 @@ class Account(Described):
         ),
     )
     read_schema = {**User.read_schema, "title": "Account"}
-    body = Body(write_schema)
+    body = BodyValidator(write_schema)
 
     @classmethod
     def as_json(cls, record):
@@ -35,9 +35,11 @@ class Account(Described):
     @classmethod
     def change(cls, user, username, password, current_password):
         """Change one's own name or password. Raises 422 where the current one is wrong."""
-        if password and not guard().confirm(user, current_password or ""):
-            wrong = fault("/current_password", "is not the current password")
-            raise Invalid(errors=[wrong])
+        if password and not authenticator().confirm_password(
+            user, current_password or ""
+        ):
+            error = fault("/current_password", "is not the current password")
+            raise Invalid(errors=[error])
         return user.update(
             username, password=password, role=user.role, status=user.status
         )

@@ -1,6 +1,6 @@
 import pytest
 
-from conftest import SHARED_PASSWORD, basic, hire
+from conftest import SHARED_PASSWORD, basic, signed_in_client
 from support.assertions import assert_problem
 
 ACCOUNT = "/api/v1/account"
@@ -24,11 +24,11 @@ def status(client, username, password):
 @pytest.fixture
 def gardener(app):
     """A client that is signed in as gardener with HTTP Basic."""
-    return hire(app, "gardener")
+    return signed_in_client(app, "gardener")
 
 
 @pytest.fixture
-def session(gardener):
+def session_client(gardener):
     """A client that is in a session of gardener's."""
     body = {"username": "gardener", "password": SHARED_PASSWORD}
     token = gardener.post(LOGIN, json=body).json["access_token"]
@@ -60,9 +60,9 @@ def test_an_etag_spares_reading_twice(gardener):
 
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
-def test_a_new_name_keeps_password_and_sessions(gardener, session, verb):
+def test_a_new_name_keeps_password_and_sessions(gardener, session_client, verb):
     before = gardener.get(ACCOUNT).json
-    changed = session.open(ACCOUNT, method=verb, json={"username": "Florist"})
+    changed = session_client.open(ACCOUNT, method=verb, json={"username": "Florist"})
     assert changed.status_code == 200
     assert changed.json == {
         **before,
@@ -70,9 +70,9 @@ def test_a_new_name_keeps_password_and_sessions(gardener, session, verb):
         "last_login_at": changed.json["last_login_at"],
         "updated_at": changed.json["updated_at"],
     }
-    assert session.get(ACCOUNT).json == changed.json
-    assert status(session, "florist", SHARED_PASSWORD) == 200
-    assert status(session, "gardener", SHARED_PASSWORD) == 401
+    assert session_client.get(ACCOUNT).json == changed.json
+    assert status(session_client, "florist", SHARED_PASSWORD) == 200
+    assert status(session_client, "gardener", SHARED_PASSWORD) == 401
 
 
 def test_a_name_may_change_its_case(gardener):
@@ -91,14 +91,14 @@ def test_a_name_that_is_taken_in_any_case_is_409(gardener, verb):
 
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
-def test_a_new_password_ends_every_session(gardener, session, verb):
+def test_a_new_password_ends_every_session(gardener, session_client, verb):
     body = {
         "username": "gardener",
         "password": NEW,
         "current_password": SHARED_PASSWORD,
     }
-    assert session.open(ACCOUNT, method=verb, json=body).status_code == 200
-    assert_problem(session.get(ACCOUNT), 401)
+    assert session_client.open(ACCOUNT, method=verb, json=body).status_code == 200
+    assert_problem(session_client.get(ACCOUNT), 401)
     assert status(gardener, "gardener", SHARED_PASSWORD) == 401
     headers = {"Authorization": basic("gardener", NEW)}
     sessions = gardener.get(SESSIONS, headers=headers).json["items"]
@@ -107,20 +107,20 @@ def test_a_new_password_ends_every_session(gardener, session, verb):
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
 @pytest.mark.parametrize("current", [{}, None, "", "a wrong password", NEW])
-def test_a_new_password_needs_the_current_one(gardener, session, verb, current):
+def test_a_new_password_needs_the_current_one(gardener, session_client, verb, current):
     body = {"username": "florist", "password": NEW}
     if current != {}:
         body["current_password"] = current
-    refused = session.open(ACCOUNT, method=verb, json=body)
+    refused = session_client.open(ACCOUNT, method=verb, json=body)
     assert pointers(refused) == ["/current_password"]
-    assert session.get(ACCOUNT).json["username"] == "gardener"
+    assert session_client.get(ACCOUNT).json["username"] == "gardener"
     assert status(gardener, "gardener", SHARED_PASSWORD) == 200
 
 
-def test_a_current_password_alone_changes_nothing(gardener, session):
+def test_a_current_password_alone_changes_nothing(gardener, session_client):
     body = {"current_password": "whatever it is"}
     assert gardener.patch(ACCOUNT, json=body).status_code == 200
-    assert session.get(ACCOUNT).status_code == 200
+    assert session_client.get(ACCOUNT).status_code == 200
 
 
 # What does not fit
@@ -166,7 +166,7 @@ def test_in_the_second_in_which_a_process_has_not_heard_of_it_nothing_is_left(
     app, gardener, verb
 ):
     gardener.get(ACCOUNT)
-    heard = app.extensions["guard"].accounts
+    heard = app.extensions["authenticator"].accounts
     before = dict(heard)
     gardener.delete(ACCOUNT)
     heard.update(before)
@@ -189,11 +189,13 @@ def test_a_stale_etag_changes_nothing(gardener, verb):
 # Leaving
 
 
-def test_a_deleted_account_cannot_come_in_and_is_nowhere(admin, gardener, session):
+def test_a_deleted_account_cannot_come_in_and_is_nowhere(
+    admin, gardener, session_client
+):
     url = f"/api/v1/users/{gardener.get(ACCOUNT).json['id']}"
-    gone = session.delete(ACCOUNT)
+    gone = session_client.delete(ACCOUNT)
     assert (gone.status_code, gone.data) == (204, b"")
-    assert_problem(session.get(ACCOUNT), 401)
+    assert_problem(session_client.get(ACCOUNT), 401)
     assert_problem(gardener.get(ACCOUNT), 401)
     assert_problem(admin.get(url), 404)
 
@@ -206,7 +208,7 @@ def test_the_name_of_a_deleted_account_may_be_taken(gardener, engineer):
 def test_the_last_admin_cannot_leave(app, admin):
     assert_problem(admin.delete(ACCOUNT), 409)
     assert admin.get(ACCOUNT).status_code == 200
-    hire(app, "deputy", "admin")
+    signed_in_client(app, "deputy", "admin")
     assert admin.delete(ACCOUNT).status_code == 204
 
 

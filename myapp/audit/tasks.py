@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from flask import current_app
 
-from ..core import delete_in_batches, every, now
+from ..core import delete_in_batches, now, periodic_task
 from .models import AuditLine
 
 
-@every(minutes=10)
+@periodic_task(minutes=10)
 def purge():
     """Forget what is older than AUDIT_DAYS."""
     days = current_app.config["AUDIT_DAYS"]

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from conftest import SHARED_PASSWORD, hire
+from conftest import SHARED_PASSWORD, signed_in_client
 from support.assertions import assert_problem
 
 from ..core.data.models.columns import now
@@ -22,7 +22,7 @@ NEW = "another one for it"
 @pytest.fixture
 def gardener(app):
     """A client that is signed in as gardener with HTTP Basic."""
-    return hire(app, "gardener")
+    return signed_in_client(app, "gardener")
 
 
 @pytest.fixture
@@ -32,18 +32,18 @@ def id(gardener):
 
 
 @pytest.fixture
-def told(admin):
+def new_events(admin):
     """What the trail has to tell since the last time it was asked."""
     seen = set()
 
-    def told():
+    def read_new_events():
         items = admin.get(AUDIT, query_string={"per_page": 100}).json["items"]
         lines = [line for line in items if line["id"] not in seen]
         seen.update(line["id"] for line in lines)
         return lines
 
-    told()
-    return told
+    read_new_events()
+    return read_new_events
 
 
 def sign_in(client, password=SHARED_PASSWORD, **kwargs):
@@ -105,37 +105,39 @@ def ask_for_a_token(client, admin, id):
     ],
 )
 def test_what_happens_to_an_account_is_written_down(
-    admin, gardener, id, told, deed, action, actor, details
+    admin, gardener, id, new_events, deed, action, actor, details
 ):
     answer = deed(gardener, admin, id)
     assert answer.status_code in (200, 201, 204)
     if answer.status_code == 201:
         id = answer.json["id"]
-    (line,) = told()
+    (line,) = new_events()
     assert (line["action"], line["actor"], line["details"]) == (action, actor, details)
     assert (line["account_id"], line["address"]) == (id, "192.0.2.1")
     assert line["request_id"] == answer.headers["X-Request-ID"]
     assert admin.get(line["url"]).json == line
 
 
-def test_a_change_of_several_things_is_several_lines(admin, id, told):
+def test_a_change_of_several_things_is_several_lines(admin, id, new_events):
     body = {"role": "manager", "status": "blocked", "password": NEW}
     admin.patch(f"{USERS}{id}", json=body)
-    lines = {line["action"] for line in told()}
+    lines = {line["action"] for line in new_events()}
     assert lines == {"role changed", "blocked", "password changed"}
     admin.patch(f"{USERS}{id}", json={"status": "normal"})
-    assert [line["action"] for line in told()] == ["unblocked"]
+    assert [line["action"] for line in new_events()] == ["unblocked"]
 
 
-def test_what_changes_nothing_is_not_written_down(admin, gardener, id, told):
+def test_what_changes_nothing_is_not_written_down(admin, gardener, id, new_events):
     url = f"{USERS}{id}"
     admin.patch(url, json={"role": "USER", "status": "normal"})
     admin.put(url, json={"username": "gardener"})
     gardener.get(ACCOUNT)
-    assert told() == []
+    assert new_events() == []
 
 
-def test_a_stolen_refresh_token_is_written_down_though_the_answer_is_401(app, id, told):
+def test_a_stolen_refresh_token_is_written_down_though_the_answer_is_401(
+    app, id, new_events
+):
     pair = sign_in(app.test_client()).json
     headers = {"Authorization": f"Bearer {pair['refresh_token']}"}
     for status in (200, 401):
@@ -143,13 +145,13 @@ def test_a_stolen_refresh_token_is_written_down_though_the_answer_is_401(app, id
             f"{AUTH}/refresh", headers=headers, environ_overrides=HERE
         )
         assert answer.status_code == status
-    signed_in, theft = told()
+    signed_in, theft = new_events()
     assert (theft["action"], theft["actor"]) == ("refresh token used twice", "unknown")
     assert (theft["account_id"], theft["address"]) == (id, "192.0.2.1")
     assert theft["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_what_is_refused_is_not_written_down(admin, gardener, id, told):
+def test_what_is_refused_is_not_written_down(admin, gardener, id, new_events):
     me = f"{USERS}{admin.get(ACCOUNT).json['id']}"
     assert_problem(admin.patch(me, json={"role": "user"}), 409)
     assert_problem(admin.patch(me, json={"status": "blocked"}), 409)
@@ -157,13 +159,13 @@ def test_what_is_refused_is_not_written_down(admin, gardener, id, told):
     body = {"role": "manager", "username": "pythonista"}
     assert_problem(admin.patch(f"{USERS}{id}", json=body), 409)
     assert_problem(gardener.patch(f"{USERS}{id}", json={"role": "admin"}), 403)
-    assert told() == []
+    assert new_events() == []
 
 
 def test_who_did_it_keeps_their_name_from_then(app, admin, id):
     admin.patch(f"{USERS}{id}", json={"status": "blocked"})
     admin.patch(ACCOUNT, json={"username": "boss"})
-    reader = hire(app, "reader", "admin")
+    reader = signed_in_client(app, "reader", "admin")
     query = {"sort": "-id", "per_page": 2}
     renamed, blocked = reader.get(AUDIT, query_string=query).json["items"]
     assert (renamed["action"], renamed["details"]) == ("renamed", "was=chief")
@@ -181,9 +183,9 @@ def test_the_trail_comes_in_pages_that_can_be_filtered(admin, id):
     assert len(page["items"]) == 2
     assert page["meta"]["total"] == before + 4
     query = {"account_id": id, "action": "blocked", "actor": "chief", "sort": "-id"}
-    found = admin.get(AUDIT, query_string=query).json["items"]
-    assert [line["action"] for line in found] == ["blocked"] * 2
-    assert found[0]["id"] > found[1]["id"]
+    items = admin.get(AUDIT, query_string=query).json["items"]
+    assert [line["action"] for line in items] == ["blocked"] * 2
+    assert items[0]["id"] > items[1]["id"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_the_trail_comes_in_pages_that_can_be_filtered(admin, id):
 def test_the_trail_is_for_admins(app, admin, permissions):
     line = admin.get(AUDIT, query_string={"sort": "-id"}).json["items"][0]
     admin.post(ROLES, json={"title": "curious", "permissions": permissions})
-    curious = hire(app, "curious", "curious")
+    curious = signed_in_client(app, "curious", "curious")
     assert_problem(curious.get(AUDIT), 403)
     assert_problem(curious.get(line["url"]), 403)
     assert admin.get(line["url"]).status_code == 200
@@ -214,7 +216,7 @@ def test_a_line_that_is_not_there_is_404(admin):
 
 def sweep(app):
     with app.app_context():
-        return schedule.sweeps()["audit.purge"].run()
+        return schedule.periodic_tasks()["audit.purge"].run()
 
 
 def age(app, id, **by):
@@ -224,11 +226,11 @@ def age(app, id, **by):
         sql.session.execute(lines.values(created_at=now() - timedelta(**by)))
 
 
-def test_lines_go_after_a_year(app, admin, id, told):
+def test_lines_go_after_a_year(app, admin, id, new_events):
     admin.patch(f"{USERS}{id}", json={"role": "manager", "status": "blocked"})
     age(app, id, days=364, hours=23)
     assert not sweep(app)
-    assert len(told()) == 2
+    assert len(new_events()) == 2
     before = told_of_others(admin, id)
     age(app, id, days=365, minutes=1)
     assert sweep(app) == "2 audit lines"

@@ -4,30 +4,30 @@ from flask import current_app, g
 
 from ..core import (
     NO_STORE,
-    REFRESH_TTL,
+    REFRESH_TTL_SECONDS,
     FeatureApi,
     Forbidden,
     Resource,
     accepts,
-    answers,
-    answers_nothing,
-    guard,
+    authenticator,
+    check_preconditions,
+    error_responses,
     idempotent,
-    must_match,
-    paged,
-    refuses,
+    paginated,
     requires,
     requires_refresh_token,
+    responds_no_content,
+    responds_with,
     unauthorized,
     unit_of_work,
 )
 from ..users.models import User
 from .models import (
     Session,
-    access_lifetime,
+    access_lifetime_seconds,
     credentials,
-    redeem,
     registration,
+    rotate_refresh_token,
     token,
     token_pair,
 )
@@ -37,10 +37,10 @@ auth = FeatureApi("auth", "Signing up, in and out.")
 
 @auth.route("/register")
 class Register(Resource):
-    @refuses({403: "Sign-up is closed here.", 409: "The username is taken."})
+    @error_responses({403: "Sign-up is closed here.", 409: "The username is taken."})
     @idempotent
     @accepts(registration)
-    @answers(User, 201)
+    @responds_with(User, 201)
     def post(self, body):
         """Sign up."""
         if not current_app.config["REGISTRATION_OPEN"]:
@@ -50,15 +50,15 @@ class Register(Resource):
 
 @auth.route("/login")
 class Login(Resource):
-    @refuses({401: "Wrong name or password.", 429: "Too many failures."})
+    @error_responses({401: "Wrong name or password.", 429: "Too many failures."})
     @accepts(credentials)
-    @answers(token_pair, headers=NO_STORE)
+    @responds_with(token_pair, headers=NO_STORE)
     def post(self, body):
         """Sign in: get an access token and a refresh token."""
-        account = guard().by_password(body["username"], body["password"])
+        account = authenticator().by_password(body["username"], body["password"])
         if account is None:
             raise unauthorized()
-        return Session.pair(Session.begin(account, REFRESH_TTL))
+        return Session.issue_tokens(Session.start(account, REFRESH_TTL_SECONDS))
 
 
 @auth.route("/request-token")
@@ -66,10 +66,10 @@ class RequestToken(Resource):
     writes = True
 
     @requires(basic_only=True)
-    @answers(token, headers=NO_STORE)
+    @responds_with(token, headers=NO_STORE)
     def get(self):
         """Get an access token for your name and password."""
-        session = Session.begin(g.caller, access_lifetime())
+        session = Session.start(g.caller, access_lifetime_seconds())
         signed, expires_in = Session.access_token(session)
         return {"token": signed, "expires_in": expires_in}
 
@@ -77,11 +77,11 @@ class RequestToken(Resource):
 @auth.route("/refresh")
 class Refresh(Resource):
     @requires_refresh_token
-    @answers(token_pair, headers=NO_STORE)
+    @responds_with(token_pair, headers=NO_STORE)
     def post(self, claims):
         """Get the next pair of tokens for a refresh token, which is spent by it."""
         with unit_of_work():  # of its own, for a theft to end the session in spite of 401
-            session = redeem(claims)
+            session = rotate_refresh_token(claims)
             pair = session and session.renew()
         if pair is None:
             raise unauthorized()
@@ -91,7 +91,7 @@ class Refresh(Resource):
 @auth.route("/logout")
 class Logout(Resource):
     @requires()
-    @answers_nothing
+    @responds_no_content
     def post(self):
         """Sign out: end the session that your token belongs to."""
         if g.caller.session_id:
@@ -101,24 +101,24 @@ class Logout(Resource):
 @auth.route("/sessions")
 class Sessions(Resource):
     @requires()
-    @paged(Session)
+    @paginated(Session)
     def get(self, page):
         """List your sessions."""
-        return Session.page(page, **Session.mine())
+        return Session.page(page, **Session.own_scope())
 
 
 @auth.route("/sessions/<int:id>")
 class OneSession(Resource):
     @requires()
-    @answers(Session)
+    @responds_with(Session)
     def get(self, id):
         """Read one of your sessions."""
-        return Session.get_or_404(id, **Session.mine())
+        return Session.get_or_404(id, **Session.own_scope())
 
     @requires()
-    @answers_nothing
+    @responds_no_content
     def delete(self, id):
         """End one of your sessions."""
-        found = Session.lock_or_404(id, **Session.mine())
-        must_match(found)
-        found.end()
+        session = Session.lock_or_404(id, **Session.own_scope())
+        check_preconditions(session)
+        session.end()

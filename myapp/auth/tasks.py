@@ -2,19 +2,19 @@
 
 from datetime import timedelta
 
-from ..core import delete_in_batches, every, now, sql
+from ..core import delete_in_batches, now, periodic_task, sql
 from ..users.models import User
 from .models import Session
 
-LATELY = timedelta(days=1)
+RECENT = timedelta(days=1)
 
 
-@every(minutes=10)
+@periodic_task(minutes=10)
 def purge():
     """Forget the sessions that have expired, and those that their account has ended."""
     # What ends all sessions of an account changes it. One that escapes, since no sweep
     # came for a day, is of no use to anybody, and expires.
-    changed = sql.select(User.id).where(User.updated_at > now() - LATELY)
+    changed = sql.select(User.id).where(User.updated_at > now() - RECENT)
     current = sql.select(User.generation).where(User.id == Session.user_id)
     ended = Session.generation != current.scalar_subquery()
     table = Session.__table__

@@ -8,7 +8,14 @@ from argon2 import PasswordHasher, extract_parameters
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from conftest import LAMP, LITTLE_WORK, PASSWORDS, SHARED_PASSWORD, basic, hire
+from conftest import (
+    CHEAP_PARAMETERS,
+    LAMP,
+    PASSWORDS,
+    SHARED_PASSWORD,
+    basic,
+    signed_in_client,
+)
 from myapp.core.data import batches
 from support.assertions import assert_problem
 from support.concurrency import at_once
@@ -70,7 +77,7 @@ def refusal(response):
 @pytest.fixture
 def gardener(app):
     """A client that is signed in as gardener with HTTP Basic."""
-    return hire(app, "gardener")
+    return signed_in_client(app, "gardener")
 
 
 @pytest.fixture
@@ -86,7 +93,7 @@ def token(stranger):
 
 
 @pytest.fixture
-def verified(monkeypatch):
+def verified_hashes(monkeypatch):
     """The hashes that passwords are held against from now on."""
     seen = []
 
@@ -95,7 +102,7 @@ def verified(monkeypatch):
             seen.append(hash)
             return super().verify(hash, password)
 
-    monkeypatch.setattr(passwords, "hasher", Watched(**LITTLE_WORK))
+    monkeypatch.setattr(passwords, "hasher", Watched(**CHEAP_PARAMETERS))
     return seen
 
 
@@ -104,11 +111,15 @@ def cheap(app, monkeypatch):
     """Real argon2 at its least cost, for tests that fail often."""
     least = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr(passwords, "hasher", least)
-    monkeypatch.setattr(app.extensions["guard"], "decoy", passwords.hashed("nobody's"))
+    monkeypatch.setattr(
+        app.extensions["authenticator"],
+        "dummy_hash",
+        passwords.hash_password("nobody's"),
+    )
 
 
 @pytest.fixture
-def registered(cheap, stranger):
+def registered_client(cheap, stranger):
     """The client of a stranger, when somebody has signed up as Gardener."""
     assert stranger.post(REGISTER, json=GARDENER).status_code == 201
     return stranger
@@ -118,14 +129,14 @@ def registered(cheap, stranger):
 
 
 def test_whoever_signs_up_can_sign_in(stranger):
-    made = stranger.post(REGISTER, json=GARDENER)
-    assert made.status_code == 201
-    assert made.headers["Location"] == made.json["url"]
-    assert made.json["url"] == f"http://localhost{USERS}{made.json['id']}"
-    assert made.json["username"] == "Gardener"
-    assert (made.json["role"], made.json["status"]) == ("user", "normal")
-    assert made.json["last_login_at"] is None
-    assert not [word for word in ("password", "$argon2") if word in made.text]
+    response = stranger.post(REGISTER, json=GARDENER)
+    assert response.status_code == 201
+    assert response.headers["Location"] == response.json["url"]
+    assert response.json["url"] == f"http://localhost{USERS}{response.json['id']}"
+    assert response.json["username"] == "Gardener"
+    assert (response.json["role"], response.json["status"]) == ("user", "normal")
+    assert response.json["last_login_at"] is None
+    assert not [word for word in ("password", "$argon2") if word in response.text]
     assert sign_in(stranger, **GARDENER).status_code == 200
 
 
@@ -168,18 +179,20 @@ def test_the_name_of_a_deleted_account_is_free_again(gardener, stranger):
     assert_problem(stranger.post(REGISTER, json=GARDENER), 409)
     before = gardener.get(ACCOUNT).json
     assert gardener.delete(ACCOUNT).status_code == 204
-    made = stranger.post(REGISTER, json=GARDENER)
-    assert made.status_code == 201
-    assert made.json["id"] != before["id"]
+    response = stranger.post(REGISTER, json=GARDENER)
+    assert response.status_code == 201
+    assert response.json["id"] != before["id"]
     refusal(sign_in(stranger))
     assert sign_in(stranger, **GARDENER).status_code == 200
 
 
-def test_whoever_tried_to_sign_in_before_signing_up_can_at_once_after(registered):
+def test_whoever_tried_to_sign_in_before_signing_up_can_at_once_after(
+    registered_client,
+):
     newcomer = {"username": "newcomer", "password": "just arrived"}
-    refusal(sign_in(registered, **newcomer))
-    assert registered.post(REGISTER, json=newcomer).status_code == 201
-    assert sign_in(registered, **newcomer).status_code == 200
+    refusal(sign_in(registered_client, **newcomer))
+    assert registered_client.post(REGISTER, json=newcomer).status_code == 201
+    assert sign_in(registered_client, **newcomer).status_code == 200
 
 
 # Signing in
@@ -230,7 +243,7 @@ def test_a_name_signs_in_in_any_case(gardener, stranger, name):
     ],
 )
 def test_a_name_that_only_looks_alike_is_401(app, cheap, stranger, name):
-    hire(app, "kiosk")
+    signed_in_client(app, "kiosk")
     assert sign_in(stranger, "KIOSK").status_code == 200
     nobody = refusal(sign_in(stranger, "nobody"))
     assert refusal(sign_in(stranger, name)) == nobody
@@ -263,19 +276,19 @@ def test_a_sign_in_that_does_not_fit_is_422_with_every_fault(stranger, body, fau
 
 
 def test_whatever_is_wrong_signing_in_says_the_same_after_the_same_work(
-    app, admin, stranger, verified
+    app, admin, stranger, verified_hashes
 ):
     for name in ("blocked", "deleted"):
-        url = f"{USERS}{hire(app, name).get(ACCOUNT).json['id']}"
+        url = f"{USERS}{signed_in_client(app, name).get(ACCOUNT).json['id']}"
         if name == "blocked":
             assert admin.patch(url, json={"status": "blocked"}).status_code == 200
         else:
             assert admin.delete(url).status_code == 204
-    verified.clear()
+    verified_hashes.clear()
     names = ("pythonista", "nobody", "blocked", "deleted")
     answers = [refusal(sign_in(stranger, name)) for name in names]
     assert answers == [answers[0]] * 4
-    work = [extract_parameters(hash) for hash in verified]
+    work = [extract_parameters(hash) for hash in verified_hashes]
     assert work == [work[0]] * 4
 
 
@@ -295,7 +308,7 @@ def guess(client, username="gardener", address=HERE, way=LOGIN):
     return response.status_code
 
 
-def slowed(response, longest):
+def assert_slowed_down(response, longest):
     """That this says to come back within `longest` seconds."""
     assert_problem(response, 429)
     assert 1 <= int(response.headers["Retry-After"]) <= longest
@@ -305,59 +318,65 @@ def slowed(response, longest):
 @pytest.mark.parametrize("way", [LOGIN, SESSIONS, TOKEN])
 @pytest.mark.parametrize("name", ["gardener", "GARDENER", "nobody"])
 def test_after_five_failures_nothing_is_tried_for_a_while(
-    registered, verified, name, way
+    registered_client, verified_hashes, name, way
 ):
-    assert [guess(registered, name, way=way) for _ in range(5)] == [401] * 5
-    verified.clear()
-    assert [guess(registered, name, way=way) for way in (LOGIN, SESSIONS, TOKEN)] == [
-        429
-    ] * 3
-    assert slowed(sign_in(registered, name, GARDENER["password"]), 60)
-    assert verified == []
+    assert [guess(registered_client, name, way=way) for _ in range(5)] == [401] * 5
+    verified_hashes.clear()
+    assert [
+        guess(registered_client, name, way=way) for way in (LOGIN, SESSIONS, TOKEN)
+    ] == [429] * 3
+    assert assert_slowed_down(
+        sign_in(registered_client, name, GARDENER["password"]), 60
+    )
+    assert verified_hashes == []
 
 
-def test_a_failure_is_a_failure_whatever_the_way(registered):
+def test_a_failure_is_a_failure_whatever_the_way(registered_client):
     ways = (LOGIN, SESSIONS, TOKEN, LOGIN, SESSIONS)
-    assert [guess(registered, way=way) for way in ways] == [401] * 5
-    assert guess(registered) == 429
+    assert [guess(registered_client, way=way) for way in ways] == [401] * 5
+    assert guess(registered_client) == 429
 
 
-def test_failures_slow_down_nobody_else(registered):
+def test_failures_slow_down_nobody_else(registered_client):
     other = {"username": "neighbour", "password": "next door"}
-    registered.post(REGISTER, json=other)
-    while guess(registered) != 429:
+    registered_client.post(REGISTER, json=other)
+    while guess(registered_client) != 429:
         pass
-    assert sign_in(registered, **other).status_code == 200
-    assert sign_in(registered, **GARDENER, address=ELSEWHERE).status_code == 200
+    assert sign_in(registered_client, **other).status_code == 200
+    assert sign_in(registered_client, **GARDENER, address=ELSEWHERE).status_code == 200
 
 
-def test_signing_in_does_not_count_as_a_failure(registered):
-    assert [guess(registered) for _ in range(4)] == [401] * 4
+def test_signing_in_does_not_count_as_a_failure(registered_client):
+    assert [guess(registered_client) for _ in range(4)] == [401] * 4
     for _ in range(3):
-        assert sign_in(registered, **GARDENER).status_code == 200
-    assert [guess(registered) for _ in range(2)] == [401, 429]
+        assert sign_in(registered_client, **GARDENER).status_code == 200
+    assert [guess(registered_client) for _ in range(2)] == [401, 429]
 
 
-def test_an_address_may_fail_thirty_times_whatever_the_names(registered):
-    assert {guess(registered, f"name-{n}") for n in range(30)} == {401}
-    assert slowed(sign_in(registered, **GARDENER), 60)
-    assert sign_in(registered, **GARDENER, address=ELSEWHERE).status_code == 200
+def test_an_address_may_fail_thirty_times_whatever_the_names(registered_client):
+    assert {guess(registered_client, f"name-{n}") for n in range(30)} == {401}
+    assert assert_slowed_down(sign_in(registered_client, **GARDENER), 60)
+    assert sign_in(registered_client, **GARDENER, address=ELSEWHERE).status_code == 200
 
 
-def test_a_household_with_ipv6_is_one_address(registered):
+def test_a_household_with_ipv6_is_one_address(registered_client):
     for n in range(5):
-        assert guess(registered, address=f"2001:db8:0:1::{n}") == 401
-    assert guess(registered, address="2001:db8:0:1:ffff::1") == 429
-    assert guess(registered, address="2001:db8:0:2::1") == 401
+        assert guess(registered_client, address=f"2001:db8:0:1::{n}") == 401
+    assert guess(registered_client, address="2001:db8:0:1:ffff::1") == 429
+    assert guess(registered_client, address="2001:db8:0:2::1") == 401
 
 
 @pytest.mark.parametrize("way", [LOGIN, SESSIONS, TOKEN])
-def test_failures_from_everywhere_do_not_lock_out_who_is_familiar(app, registered, way):
+def test_failures_from_everywhere_do_not_lock_out_who_is_familiar(
+    app, registered_client, way
+):
     def come_in(address):
-        app.extensions["guard"].passwords.clear()  # what was right is not remembered
+        app.extensions[
+            "authenticator"
+        ].passwords.clear()  # what was right is not remembered
         if way == LOGIN:
-            return sign_in(registered, **GARDENER, address=address)
-        return registered.get(
+            return sign_in(registered_client, **GARDENER, address=address)
+        return registered_client.get(
             way,
             headers={"Authorization": basic(*GARDENER.values())},
             environ_overrides={"REMOTE_ADDR": address},
@@ -365,10 +384,10 @@ def test_failures_from_everywhere_do_not_lock_out_who_is_familiar(app, registere
 
     assert come_in(HERE).status_code == 200
     for n in range(20):
-        assert guess(registered, address=f"203.0.113.{n}") == 401
-    assert slowed(come_in(ELSEWHERE), 10 * 60)
+        assert guess(registered_client, address=f"203.0.113.{n}") == 401
+    assert assert_slowed_down(come_in(ELSEWHERE), 10 * 60)
     assert come_in(HERE).status_code == 200
-    assert [guess(registered) for _ in range(6)] == [401] * 5 + [429]
+    assert [guess(registered_client) for _ in range(6)] == [401] * 5 + [429]
 
 
 def test_without_redis_failures_count_all_the_same(make_app, monkeypatch, tmp_path):
@@ -376,9 +395,13 @@ def test_without_redis_failures_count_all_the_same(make_app, monkeypatch, tmp_pa
     stranger = app.test_client()
     least = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr(passwords, "hasher", least)
-    monkeypatch.setattr(app.extensions["guard"], "decoy", passwords.hashed("nobody's"))
+    monkeypatch.setattr(
+        app.extensions["authenticator"],
+        "dummy_hash",
+        passwords.hash_password("nobody's"),
+    )
     assert [guess(stranger, "nobody") for _ in range(5)] == [401] * 5
-    assert slowed(sign_in(stranger, "nobody"), 60)
+    assert assert_slowed_down(sign_in(stranger, "nobody"), 60)
     assert guess(stranger, "somebody") == 401
     assert guess(stranger, "nobody", address=ELSEWHERE) == 401
 
@@ -459,10 +482,10 @@ def test_who_comes_with_a_password_has_no_session_to_end(gardener, stranger, pai
 @pytest.fixture
 def at_home(gardener, stranger):
     """A client of gardener's that is in a session."""
-    return within(stranger, sign_in(stranger).json)
+    return client_with_token(stranger, sign_in(stranger).json)
 
 
-def within(client, pair):
+def client_with_token(client, pair):
     client = client.application.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = bearer(pair["access_token"])
     return client
@@ -471,7 +494,7 @@ def within(client, pair):
 def test_a_session_says_where_it_began_and_whether_it_is_this_one(app, at_home):
     phone = app.test_client()
     phone.environ_base["HTTP_USER_AGENT"] = "Phone/1.0 " + "x" * 300
-    phone = within(phone, sign_in(phone, address=ELSEWHERE).json)
+    phone = client_with_token(phone, sign_in(phone, address=ELSEWHERE).json)
     first, second = at_home.get(SESSIONS).json["items"]
     assert (first["address"], second["address"]) == (HERE, ELSEWHERE)
     assert second["agent"] == ("Phone/1.0 " + "x" * 300)[:200]
@@ -535,10 +558,10 @@ def test_a_token_says_whose_it_is_and_until_when_and_no_more(app, stranger):
 
 def test_a_token_opens_what_its_account_may_do(stranger, token):
     stranger.environ_base["HTTP_AUTHORIZATION"] = bearer(token)
-    made = stranger.post(GADGETS, json=LAMP)
-    assert made.status_code == 201
-    assert made.json["owner"] == "pythonista"
-    assert stranger.get(GADGETS).json["items"] == [made.json]
+    response = stranger.post(GADGETS, json=LAMP)
+    assert response.status_code == 201
+    assert response.json["owner"] == "pythonista"
+    assert stranger.get(GADGETS).json["items"] == [response.json]
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
@@ -638,8 +661,8 @@ def test_a_right_password_does_not_let_a_wrong_one_in(stranger):
 def sweep(app):
     """How many sessions a sweep removes."""
     with app.app_context():
-        told = schedule.sweeps()["auth.purge"].run() or "0 sessions"
-    return int(told.removesuffix(" sessions"))
+        result = schedule.periodic_tasks()["auth.purge"].run() or "0 sessions"
+    return int(result.removesuffix(" sessions"))
 
 
 def ids(app):
@@ -655,7 +678,7 @@ def age(app, ids, **by):
 
 
 def test_sessions_that_have_expired_are_removed(app, gardener, stranger, monkeypatch):
-    monkeypatch.setattr(batches, "AT_ONCE", 2)
+    monkeypatch.setattr(batches, "DELETE_BATCH_ROWS", 2)
     expired = [sign_in(stranger).json for _ in range(5)] and ids(app)
     pair = sign_in(stranger).json
     assert sweep(app) == 0
@@ -694,7 +717,7 @@ def test_a_sweep_finds_ended_sessions_by_what_changed_lately(app, admin, gardene
 
 
 def test_two_sweeps_at_once_remove_each_session_once(live_app, monkeypatch):
-    monkeypatch.setattr(batches, "AT_ONCE", 2)
+    monkeypatch.setattr(batches, "DELETE_BATCH_ROWS", 2)
     client = live_app.test_client()
     for _ in range(9):
         ask(client, TOKEN, RIGHT)

@@ -1,18 +1,18 @@
 """The names that features may import; everything else in core is private."""
 
 from .data.batches import delete_in_batches, in_batches
-from .data.models.child import Below
-from .data.models.columns import KEY, MOMENT, now
-from .data.models.owned import Governed, Owned
-from .data.models.pages import EVERYTHING
+from .data.models.child import ChildOf
+from .data.models.columns import BIGINT_ID, TIMESTAMP, now
+from .data.models.owned import Owned, PermissionScoped
+from .data.models.pages import ALL_RECORDS
 from .data.models.redis_model import RedisModel
 from .data.models.row import Row
-from .data.models.schema_model import ID, Described
+from .data.models.schema_model import ID, SchemaModel
 from .data.models.sql_model import SqlModel
 from .data.models.urls import collection_url
 from .data.redis import redis_store
-from .data.session import Changed, sql, unit_of_work
-from .data.statements import insert_all, prepared
+from .data.session import RetryTransaction, sql, unit_of_work
+from .data.statements import compiled_query, insert_all
 from .errors import (
     Conflict,
     Forbidden,
@@ -24,156 +24,156 @@ from .errors import (
     ServiceError,
     fault,
 )
-from .events import happened, tell
+from .events import emit_security_event, security_event
 from .http.crud import CrudResource
-from .http.exports import ENCODERS, answers_csv, exports
+from .http.exports import ENCODERS, exports, responds_csv
 from .http.feature_api import FeatureApi
 from .http.idempotency import idempotent
-from .http.pagination import paged
-from .http.preconditions import must_match
-from .http.query import queried
-from .http.requests import accepts, accepts_patch, merged
+from .http.pagination import paginated
+from .http.preconditions import check_preconditions
+from .http.query import query_params
+from .http.requests import accepts, accepts_patch, apply_merge_patch
 from .http.resource import Resource
-from .http.responses import NO_STORE, answers, answers_file, answers_nothing
-from .http.tabular import reader, sample
-from .http.uploads import Upload, media_type_of, receives
-from .jobs.celery_app import send
-from .jobs.schedule import every
+from .http.responses import NO_STORE, responds_file, responds_no_content, responds_with
+from .http.tabular import example_file, row_reader
+from .http.uploads import Upload, accepts_upload, detect_media_type
+from .jobs.celery_app import enqueue
+from .jobs.schedule import periodic_task
 from .jobs.task import task
 from .jobs.worker import check_worker
 from .observability.checks import (
-    advice,
     check,
     check_body_limit,
     check_folder,
-    in_production,
-    wrong,
-    wrong_in_production,
+    error,
+    error_in_production,
+    is_production,
+    warning,
 )
 from .observability.health import check_database, check_migrations, check_redis
 from .schema.fields import (
-    BIGGEST,
-    choice,
-    day,
-    flag,
+    MAX_INT64,
+    boolean,
+    date,
+    date_time,
+    enum,
     integer,
-    moment,
     number,
     optional,
-    reading,
     reference,
+    request_schema,
+    response_schema,
     text,
-    writing,
 )
-from .schema.operation import refuses
+from .schema.operation import error_responses
 from .schema.serialization import dumps
-from .schema.validation import Body
+from .schema.validation import BodyValidator
 from .security.authentication import (
     Account,
-    forget_accounts,
-    guard,
-    named_account,
+    authenticator,
+    clear_account_cache,
+    require_account,
     unauthorized,
 )
-from .security.passwords import hashed, verified
+from .security.passwords import hash_password, verify_password
 from .security.permissions import PERMISSIONS, requires, requires_refresh_token
-from .security.tokens import ACCESS, REFRESH, REFRESH_TTL
+from .security.tokens import ACCESS_TOKEN_TYPE, REFRESH_TOKEN_TYPE, REFRESH_TTL_SECONDS
 
 __all__ = [
     "accepts",
     "accepts_patch",
-    "ACCESS",
+    "accepts_upload",
+    "ACCESS_TOKEN_TYPE",
     "Account",
-    "advice",
-    "answers",
-    "answers_csv",
-    "answers_file",
-    "answers_nothing",
-    "Below",
-    "BIGGEST",
-    "Body",
-    "Changed",
+    "ALL_RECORDS",
+    "apply_merge_patch",
+    "authenticator",
+    "BIGINT_ID",
+    "BodyValidator",
+    "boolean",
     "check",
     "check_body_limit",
     "check_database",
     "check_folder",
     "check_migrations",
+    "check_preconditions",
     "check_redis",
     "check_worker",
-    "choice",
+    "ChildOf",
+    "clear_account_cache",
     "collection_url",
+    "compiled_query",
     "Conflict",
     "CrudResource",
-    "day",
+    "date",
+    "date_time",
     "delete_in_batches",
-    "Described",
+    "detect_media_type",
     "dumps",
+    "emit_security_event",
     "ENCODERS",
-    "every",
-    "EVERYTHING",
+    "enqueue",
+    "enum",
+    "error",
+    "error_in_production",
+    "error_responses",
+    "example_file",
     "exports",
     "fault",
     "FeatureApi",
-    "flag",
     "Forbidden",
-    "forget_accounts",
-    "Governed",
-    "guard",
-    "happened",
-    "hashed",
+    "hash_password",
     "ID",
     "idempotent",
     "in_batches",
-    "in_production",
     "insert_all",
     "integer",
     "Invalid",
     "InvalidReference",
-    "KEY",
+    "is_production",
     "Malformed",
-    "media_type_of",
-    "merged",
-    "MOMENT",
-    "moment",
-    "must_match",
-    "named_account",
+    "MAX_INT64",
     "NO_STORE",
     "NotFound",
     "now",
     "number",
     "optional",
     "Owned",
-    "paged",
+    "paginated",
+    "periodic_task",
     "PERMISSIONS",
-    "prepared",
+    "PermissionScoped",
     "Problem",
-    "queried",
-    "reader",
-    "reading",
-    "receives",
+    "query_params",
     "redis_store",
     "RedisModel",
     "reference",
-    "REFRESH",
-    "REFRESH_TTL",
-    "refuses",
+    "REFRESH_TOKEN_TYPE",
+    "REFRESH_TTL_SECONDS",
+    "request_schema",
+    "require_account",
     "requires",
     "requires_refresh_token",
     "Resource",
+    "responds_csv",
+    "responds_file",
+    "responds_no_content",
+    "responds_with",
+    "response_schema",
+    "RetryTransaction",
     "Row",
-    "sample",
-    "send",
+    "row_reader",
+    "SchemaModel",
+    "security_event",
     "ServiceError",
     "sql",
     "SqlModel",
     "task",
-    "tell",
     "text",
+    "TIMESTAMP",
     "unauthorized",
     "unit_of_work",
     "Upload",
-    "verified",
-    "writing",
-    "wrong",
-    "wrong_in_production",
+    "verify_password",
+    "warning",
 ]

@@ -21,7 +21,7 @@ from .openapi import ui
 from .security import authentication, permissions, rate_limit
 
 
-class Id(IntegerConverter):
+class IdConverter(IntegerConverter):
     """An id in a path: a positive integer that a database can hold."""
 
     regex = "[0-9]{1,19}"
@@ -47,7 +47,7 @@ class Application(Flask):
         return func
 
     @cached_property
-    def slashed(self) -> set[str]:
+    def slash_paths(self) -> set[str]:
         """The paths that end in a slash, without that slash."""
         rules = self.url_map.iter_rules()
         return {r.rule[:-1] for r in rules if r.rule.endswith("/") and not r.arguments}
@@ -55,7 +55,7 @@ class Application(Flask):
     def request_context(self, environ: dict[str, Any]) -> RequestContext:
         # Without the slash, Werkzeug would answer OPTIONS and 405 for the wrong methods.
         path = environ.setdefault("PATH_INFO", "")  # PEP 3333: it may be missing
-        if path in self.slashed:
+        if path in self.slash_paths:
             environ["PATH_INFO"] = path + "/"
         return super().request_context(environ)
 
@@ -81,8 +81,8 @@ def configure(
 
     `config`: development, testing or production; by default as `settings.environment`.
     """
-    settings.declare(features)
-    settings.load(app, config or settings.environment(), overrides)
+    settings.declare_defaults(features)
+    settings.load_settings(app, config or settings.configuration_name(), overrides)
     os.makedirs(app.instance_path, exist_ok=True)
     for feature in features:
         complete = getattr(feature.module("settings"), "complete", None)
@@ -100,7 +100,7 @@ def assemble(
     `accounts`: the functions that `authentication.init_app` takes.
     """
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
-    app.url_map.converters["int"] = Id
+    app.url_map.converters["int"] = IdConverter
 
     request_log.init_app(app)
     security_headers.init_app(app)
@@ -114,11 +114,11 @@ def assemble(
     metrics.init_app(app)
     rate_limit.init_app(app)
     authentication.init_app(app, *accounts)
-    permissions.declare(features)
+    permissions.declare_permissions(features)
     app.extensions["features"] = features
     ui.register(app)
     for feature in features:
         feature.mount(app)
     celery_app.init_app(app)
-    permissions.check(app)
+    permissions.check_declared(app)
     ui.init_app(app)

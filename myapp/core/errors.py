@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from werkzeug.http import HTTP_STATUS_CODES
 
 # The names of RFC 9110; HTTPStatus has older ones before Python 3.13.
-TITLES = HTTP_STATUS_CODES | {413: "Content Too Large", 422: "Unprocessable Content"}
+STATUS_TITLES = HTTP_STATUS_CODES | {
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+}
 
-RETRY = {"Retry-After": "5"}  # seconds; sent with 503
+RETRY_HEADERS = {"Retry-After": "5"}  # seconds; sent with 503
 
-DETAILS = {
+DEFAULT_DETAILS = {
     400: "The request is malformed.",
     401: "Valid credentials are required.",
     403: "You do not have permission to do this.",

@@ -9,10 +9,10 @@ from typing import Any
 from blinker import Signal
 from flask import g, has_request_context, request
 
-happened = Signal()
+security_event = Signal()
 
 
-def tell(
+def emit_security_event(
     action: str, account_id: int, actor: str | None = None, **details: Any
 ) -> None:
     """Emit a security event: `action` (as "password changed") affects an account.
@@ -23,7 +23,7 @@ def tell(
     in_request = has_request_context()
     caller = g.get("caller")
     no_caller = "anonymous" if in_request else "command line"
-    happened.send(
+    security_event.send(
         action=action,
         account_id=account_id,
         actor=actor or (caller.username if caller else no_caller),

@@ -11,7 +11,7 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
-LINUX = sys.platform == "linux"
+IS_LINUX = sys.platform == "linux"
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -23,7 +23,7 @@ def die_with_parent(parent: int | None = None, number: int = signal.SIGTERM) -> 
     On Linux this survives exec, and the parent is the thread that started this process.
     """
     parent = os.getppid() if parent is None else parent
-    if LINUX:
+    if IS_LINUX:
         libc = ctypes.CDLL(None)
         libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number))
         if os.getppid() != parent:
@@ -46,5 +46,5 @@ def spawn(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
     """
     # In its own group, so that Ctrl-C reaches only this process, which stops the children
     # in the right order.
-    watch = partial(die_with_parent, os.getpid()) if LINUX else None
+    watch = partial(die_with_parent, os.getpid()) if IS_LINUX else None
     return subprocess.Popen(command, process_group=0, preexec_fn=watch, **options)

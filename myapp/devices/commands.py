@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..core import ENCODERS, EVERYTHING, named_account, sql, unit_of_work
+from ..core import ALL_RECORDS, ENCODERS, require_account, sql, unit_of_work
 from .endpoints import devices
 from .models import Device
 
@@ -20,7 +20,7 @@ devices.statistics["devices"] = sql.select(sql.func.count(Device.id))
 def fill(owner_id):
     """Real models of smart devices."""
     with DEMO.open(encoding="utf-8", newline="") as file:
-        bodies = map(Device.body.check, csv.DictReader(file))
+        bodies = map(Device.body.validate, csv.DictReader(file))
         Device.create_many(bodies, owner_id=owner_id)
 
 
@@ -34,7 +34,7 @@ def export_devices(owner, form, file):
     Which of them its name says, or --format; `-` is standard output. The file is there
     when all is in it, and what it was before until then.
     """
-    account = named_account(owner)
+    account = require_account(owner)
     form = form or file.rpartition(".")[2]
     if form not in ENCODERS:
         raise click.UsageError("Is it csv or ndjson? Say so with --format.")
@@ -42,12 +42,12 @@ def export_devices(owner, form, file):
         total = sql.session.scalar(
             sql.select(sql.func.count()).where(Device.owner_id == account.id)
         )
-    batches = Device.stream(EVERYTHING, owner_id=account.id)
-    whole = os.path.isfile(file) or not os.path.exists(file)  # no pipe, no device
+    batches = Device.stream(ALL_RECORDS, owner_id=account.id)
+    is_regular = os.path.isfile(file) or not os.path.exists(file)  # no pipe, no device
     try:
-        with click.open_file(file, "wb", atomic=whole) as output:
+        with click.open_file(file, "wb", atomic=is_regular) as output:
             with click.progressbar(length=total, file=sys.stderr) as bar:
-                for piece in ENCODERS[form](Device, counted(batches, bar)):
+                for piece in ENCODERS[form](Device, with_progress(batches, bar)):
                     output.write(piece)
             output.flush()
     except OSError as error:
@@ -55,7 +55,7 @@ def export_devices(owner, form, file):
     click.echo(f"{total} devices", err=True)
 
 
-def counted(batches, bar):
+def with_progress(batches, bar):
     """The same batches; the bar follows."""
     for batch in batches:
         yield batch

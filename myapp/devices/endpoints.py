@@ -7,17 +7,17 @@ from ..core import (
     Resource,
     accepts,
     accepts_patch,
-    answers,
-    answers_file,
-    answers_nothing,
+    apply_merge_patch,
+    check_preconditions,
     exports,
     idempotent,
-    merged,
-    must_match,
-    paged,
+    paginated,
     requires,
+    responds_file,
+    responds_no_content,
+    responds_with,
 )
-from .models import Device, online, summary
+from .models import Device, count_online, summary
 
 devices = FeatureApi("devices", "Smart devices in people's homes.", owned=True)
 
@@ -25,7 +25,7 @@ devices = FeatureApi("devices", "Smart devices in people's homes.", owned=True)
 @devices.route("/")
 class Devices(Resource):
     @requires()
-    @paged(Device)
+    @paginated(Device)
     def get(self, page):
         """List your devices."""
         return Device.page(page, **Device.readable())
@@ -33,7 +33,7 @@ class Devices(Resource):
     @requires()
     @idempotent
     @accepts(Device)
-    @answers(Device, 201)
+    @responds_with(Device, 201)
     def post(self, body):
         """Register a device."""
         return Device.create(owner_id=g.caller.id, **body)
@@ -51,7 +51,7 @@ class Export(Resource):
 @devices.route("/summary")
 class Summary(Resource):
     @requires()
-    @answers(summary)
+    @responds_with(summary)
     def get(self):
         """Count your devices."""
         scope = Device.readable()
@@ -60,50 +60,50 @@ class Summary(Resource):
             "total": sum(types.values()),
             "by_type": types,
             "by_location": Device.count_by("location", **scope),
-            "online": online(scope),
+            "online": count_online(scope),
         }
 
 
 @devices.route("/<int:id>")
 class OneDevice(Resource):
     @requires()
-    @answers(Device)
+    @responds_with(Device)
     def get(self, id):
         """Read a device."""
         return Device.get_or_404(id, **Device.readable())
 
     @requires()
     @accepts(Device)
-    @answers(Device)
+    @responds_with(Device)
     def put(self, id, body):
         """Replace a device."""
-        found = Device.lock_or_404(id, **Device.writable())
-        must_match(found)
-        return found.update(**body)
+        device = Device.lock_or_404(id, **Device.writable())
+        check_preconditions(device)
+        return device.update(**body)
 
     @requires()
     @accepts_patch(Device)
-    @answers(Device)
+    @responds_with(Device)
     def patch(self, id, patch):
         """Change some properties of a device."""
-        found = Device.lock_or_404(id, **Device.writable())
-        must_match(found)
-        return found.update(**merged(found, patch))
+        device = Device.lock_or_404(id, **Device.writable())
+        check_preconditions(device)
+        return device.update(**apply_merge_patch(device, patch))
 
     @requires()
-    @answers_nothing
+    @responds_no_content
     def delete(self, id):
         """Forget a device."""
-        found = Device.lock_or_404(id, **Device.writable())
-        must_match(found)
-        found.delete()
+        device = Device.lock_or_404(id, **Device.writable())
+        check_preconditions(device)
+        device.delete()
 
 
 @devices.route("/<int:id>/report")
 class Report(Resource):
     @requires()
-    @answers_file("text/plain")
+    @responds_file("text/plain")
     def get(self, id):
         """Download a device as text."""
-        found = Device.get_or_404(id, **Device.readable())
-        return found.name, ".txt", Device.report(found)
+        device = Device.get_or_404(id, **Device.readable())
+        return device.name, ".txt", Device.report(device)

@@ -4,17 +4,26 @@ import orjson
 from blinker import Signal
 from sqlalchemy import Column
 
-from ..core import MOMENT, Owned, SqlModel, dumps, reading, sql, text, writing
+from ..core import (
+    TIMESTAMP,
+    Owned,
+    SqlModel,
+    dumps,
+    request_schema,
+    response_schema,
+    sql,
+    text,
+)
 
-COUNTS = {
+COUNTS_SCHEMA = {
     "type": "object",
     "additionalProperties": {"type": "integer", "minimum": 1},
 }
-summary = reading(
+summary = response_schema(
     "DeviceSummary",
     total={"type": "integer", "minimum": 0, "description": "Devices in all."},
-    by_type={**COUNTS, "description": "Devices of each type."},
-    by_location={**COUNTS, "description": "Devices in each location."},
+    by_type={**COUNTS_SCHEMA, "description": "Devices of each type."},
+    by_location={**COUNTS_SCHEMA, "description": "Devices in each location."},
     online={
         "type": ["integer", "null"],
         "minimum": 0,
@@ -23,13 +32,13 @@ summary = reading(
 )
 
 # Who can tell how many devices of a scope are online connects here.
-counting_online = Signal()
+online_count_requested = Signal()
 
 
-def online(scope):
+def count_online(scope):
     """How many devices of a scope are online; None where nobody can tell."""
-    told = counting_online.send(scope=scope)
-    return told[0][1] if told else None
+    replies = online_count_requested.send(scope=scope)
+    return replies[0][1] if replies else None
 
 
 class Device(Owned, SqlModel):
@@ -37,7 +46,7 @@ class Device(Owned, SqlModel):
 
     __tablename__ = "devices"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "DeviceWrite",
         name=text(1, 64, "What its owner calls it.", "Kitchen Thermostat"),
         location=text(1, 64, "Where it stands.", "Kitchen"),
@@ -47,15 +56,15 @@ class Device(Owned, SqlModel):
     )
     sortable = ("id", "name", "type", "location", "created_at", "updated_at")
 
-    last_seen_at = Column(MOMENT)  # its last heartbeat that a sweep came upon
+    last_seen_at = Column(TIMESTAMP)  # its last heartbeat that a sweep came upon
 
     @classmethod
-    def seen(cls, ids, moment):
+    def record_heartbeats(cls, ids, seen_at):
         """Remember a heartbeat of each of these, if it is the last one that is known;
         returns of how many it is. That is not a change of the device."""
-        new = cls.last_seen_at.is_(None) | (cls.last_seen_at < moment)
+        new = cls.last_seen_at.is_(None) | (cls.last_seen_at < seen_at)
         statement = sql.update(cls).where(cls.id.in_(ids), new)
-        values = {"last_seen_at": moment, "updated_at": cls.updated_at}
+        values = {"last_seen_at": seen_at, "updated_at": cls.updated_at}
         return sql.session.execute(statement.values(values)).rowcount
 
     @classmethod

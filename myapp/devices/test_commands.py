@@ -2,7 +2,7 @@
 
 import pytest
 
-from conftest import THERMOSTAT, as_account, close, hire
+from conftest import THERMOSTAT, as_account, close_stores, signed_in_client
 
 from .models import Device
 
@@ -51,7 +51,7 @@ def flask(app, tmp_path):
     return flask
 
 
-def written(client):
+def written_properties(client):
     """What the account has written of each of its devices, the oldest first."""
     items = client.get(f"{DEVICES}?per_page=100&sort=id").json["items"]
     return [{name: item[name] for name in WRITTEN} for item in items]
@@ -67,13 +67,13 @@ def test_what_is_exported_is_imported_as_it_was(
         assert client.post(DEVICES, json=body).status_code == 201, text
     everything = dict(zip(WRITTEN, NASTY[::5]))
     assert client.post(DEVICES, json=everything).status_code == 201
-    file, heir = tmp_path / f"devices.{form}", hire(app, "heir")
+    file, heir = tmp_path / f"devices.{form}", signed_in_client(app, "heir")
 
-    said = flask("export-devices", "--owner", "pythonista", file)
-    assert said.endswith(f"{len(NASTY) + 1} devices\n")
-    said = flask("import-devices", "--owner", "heir", file)
-    assert said.endswith(f"{len(NASTY) + 1} registered, 0 rejected.\n")
-    assert written(heir) == written(client)
+    output = flask("export-devices", "--owner", "pythonista", file)
+    assert output.endswith(f"{len(NASTY) + 1} devices\n")
+    output = flask("import-devices", "--owner", "heir", file)
+    assert output.endswith(f"{len(NASTY) + 1} registered, 0 rejected.\n")
+    assert written_properties(heir) == written_properties(client)
     assert list((tmp_path / "imports").iterdir()) == []
 
 
@@ -83,4 +83,4 @@ def test_the_demo_devices_come_with_the_first_account(make_app, empty_uri):
     assert "2 users\n4516 devices\n" in result.output
     listed = as_account(app, "pythonista").get(DEVICES).json
     assert listed["meta"]["total"] == 4516
-    close(app)
+    close_stores(app)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.http import parse_options_header
 
-from conftest import THERMOSTAT, as_account, asked, hire
+from conftest import THERMOSTAT, as_account, record_statements, signed_in_client
 
 from ..core.data.session import sql, unit_of_work
 from .models import Device
@@ -28,7 +28,7 @@ READ_ONLY = ["id", "url", "owner", "created_at", "updated_at"]
 LONG_AGO = "2020-02-29T12:00:00Z"
 
 
-def listed(client, **query):
+def list_devices(client, **query):
     return client.get(DEVICES, query_string=query).json["items"]
 
 
@@ -62,28 +62,28 @@ def old_device(app, client, device):
 
 
 def test_a_device_is_registered(client):
-    made = client.post(DEVICES, json=THERMOSTAT)
-    assert made.status_code == 201
-    assert made.headers["Location"] == made.json["url"]
-    assert made.json["url"] == f"http://localhost{DEVICES}{made.json['id']}"
-    assert made.json.items() >= THERMOSTAT.items()
-    assert made.json["owner"] == "pythonista"
-    assert made.json["created_at"] <= made.json["updated_at"]
-    age = datetime.now(UTC) - datetime.fromisoformat(made.json["created_at"])
+    response = client.post(DEVICES, json=THERMOSTAT)
+    assert response.status_code == 201
+    assert response.headers["Location"] == response.json["url"]
+    assert response.json["url"] == f"http://localhost{DEVICES}{response.json['id']}"
+    assert response.json.items() >= THERMOSTAT.items()
+    assert response.json["owner"] == "pythonista"
+    assert response.json["created_at"] <= response.json["updated_at"]
+    age = datetime.now(UTC) - datetime.fromisoformat(response.json["created_at"])
     assert timedelta(0) <= age < timedelta(seconds=10)
 
 
 def test_a_device_is_read_as_it_was_registered(client):
-    made = client.post(DEVICES, json=THERMOSTAT)
-    read = client.get(made.headers["Location"])
+    response = client.post(DEVICES, json=THERMOSTAT)
+    read = client.get(response.headers["Location"])
     assert read.status_code == 200
-    assert read.json == made.json
-    assert read.headers["ETag"] == made.headers["ETag"]
+    assert read.json == response.json
+    assert read.headers["ETag"] == response.headers["ETag"]
 
 
 def test_the_collection_lists_the_newest_device_last(client):
-    made = [client.post(DEVICES, json=body).json for body in (THERMOSTAT, CAMERA)]
-    assert listed(client) == made
+    results = [client.post(DEVICES, json=body).json for body in (THERMOSTAT, CAMERA)]
+    assert list_devices(client) == results
 
 
 def test_a_forgotten_device_is_gone(client, device):
@@ -91,7 +91,7 @@ def test_a_forgotten_device_is_gone(client, device):
     assert forgotten.status_code == 204
     assert forgotten.data == b""
     assert "Content-Type" not in forgotten.headers
-    assert listed(client) == []
+    assert list_devices(client) == []
     problem(client.get(device["url"]), 404)
     problem(client.delete(device["url"]), 404)
 
@@ -133,9 +133,9 @@ VERBS = {
 
 @pytest.mark.parametrize("address", VERBS)
 def test_options_tells_the_verbs(stranger, address):
-    told = stranger.options(address)
-    assert told.status_code == 200
-    assert set(told.allow) == VERBS[address]
+    response = stranger.options(address)
+    assert response.status_code == 200
+    assert set(response.allow) == VERBS[address]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_device_of_somebody_else_is_not_found(client, engineer, device, verb, 
 
 @pytest.mark.parametrize("query", [{}, {"owner": "pythonista"}, {"q": "Kitchen"}])
 def test_nobody_lists_the_devices_of_somebody_else(client, engineer, device, query):
-    assert listed(client, **query) == [device]
+    assert list_devices(client, **query) == [device]
     theirs = engineer.get(DEVICES, query_string=query).json
     assert theirs["items"] == []
     assert theirs["meta"]["total"] == 0
@@ -193,7 +193,7 @@ def test_a_stranger_gets_nowhere(client, stranger, device, verb, path):
     refused = stranger.open(address, method=verb, json=CAMERA)
     assert refused.status_code == 401
     assert "WWW-Authenticate" in refused.headers
-    assert listed(client) == [device]
+    assert list_devices(client) == [device]
 
 
 # Bodies
@@ -219,7 +219,7 @@ def test_a_body_is_told_every_fault_at_once(client, device, verb, change, faults
     address = DEVICES if verb == "POST" else device["url"]
     body = change if verb == "PATCH" else {**THERMOSTAT, **change}
     assert pointers(client.open(address, method=verb, json=body)) == faults
-    assert listed(client) == [device]
+    assert list_devices(client) == [device]
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT"])
@@ -280,9 +280,9 @@ def test_a_body_that_is_too_large_is_refused(app, client, device, verb):
 @pytest.mark.parametrize("text", ["x", "x" * 64, "🌡" * 64, " ", "a\nb", "<b>", "ü"])
 def test_a_text_of_1_to_64_characters_comes_back_as_it_was_sent(client, text):
     sent = dict.fromkeys(THERMOSTAT, text)
-    made = client.post(DEVICES, json=sent)
-    assert made.status_code == 201
-    assert client.get(made.json["url"]).json.items() >= sent.items()
+    response = client.post(DEVICES, json=sent)
+    assert response.status_code == 201
+    assert client.get(response.json["url"]).json.items() >= sent.items()
 
 
 # Changing
@@ -352,29 +352,29 @@ def pair(app, client, old_device):
 @pytest.mark.parametrize("field", [*WRITTEN, "id", "created_at", "updated_at"])
 def test_a_filter_finds_exactly_what_it_names(client, pair, field):
     for device in pair:
-        assert listed(client, **{field: device[field]}) == [device]
+        assert list_devices(client, **{field: device[field]}) == [device]
 
 
 def test_the_owner_is_a_filter_too(client, pair):
-    assert listed(client, owner="pythonista") == list(pair)
-    assert listed(client, owner="engineer") == []
+    assert list_devices(client, owner="pythonista") == list(pair)
+    assert list_devices(client, owner="engineer") == []
 
 
 @pytest.mark.parametrize("name", ["kitchen thermostat", "Kitchen", "Kitchen%", ""])
 def test_a_filter_does_not_find_what_is_only_similar(client, device, name):
-    assert listed(client, name=device["name"]) == [device]
-    assert listed(client, name=name) == []
+    assert list_devices(client, name=device["name"]) == [device]
+    assert list_devices(client, name=name) == []
 
 
 def test_filters_hold_together(client, pair):
     thermostat, camera = pair
     query = {"type": "Camera", "location": "Front Door"}
-    assert listed(client, **query) == [camera]
-    assert listed(client, **query, name=thermostat["name"]) == []
+    assert list_devices(client, **query) == [camera]
+    assert list_devices(client, **query, name=thermostat["name"]) == []
 
 
 def test_a_time_is_found_in_any_zone(client, pair):
-    assert listed(client, created_at="2020-02-29T13:00:00+01:00") == [pair[0]]
+    assert list_devices(client, created_at="2020-02-29T13:00:00+01:00") == [pair[0]]
 
 
 @pytest.mark.parametrize("query", ["url=x", "colour=red", "view=items", "q="])
@@ -384,9 +384,9 @@ def test_what_asks_for_nothing_leaves_everything_there(client, pair, query):
 
 @pytest.mark.parametrize("field", WRITTEN)
 def test_a_search_looks_into_every_text(client, field):
-    found = client.post(DEVICES, json={**THERMOSTAT, field: "A fine needle"}).json
+    created = client.post(DEVICES, json={**THERMOSTAT, field: "A fine needle"}).json
     client.post(DEVICES, json=THERMOSTAT)
-    assert listed(client, q="NEEDLE") == [found]
+    assert list_devices(client, q="NEEDLE") == [created]
 
 
 @pytest.mark.parametrize(
@@ -409,30 +409,30 @@ def test_a_search_looks_into_every_text(client, field):
     ],
 )
 def test_a_search_takes_text_literally_and_case_lightly(client, name, decoy, words):
-    found = client.post(DEVICES, json={**CAMERA, "name": name}).json
+    created = client.post(DEVICES, json={**CAMERA, "name": name}).json
     client.post(DEVICES, json={**CAMERA, "name": decoy})
-    assert listed(client, q=words) == [found]
+    assert list_devices(client, q=words) == [created]
 
 
 def test_a_search_that_is_made_anew_looks_into_what_is_there(app, client, device):
     with app.app_context(), unit_of_work():
         sql.session.execute(sql.text("UPDATE devices SET search = 'green'"))
-    assert listed(client, q="green") == [device]
+    assert list_devices(client, q="green") == [device]
     result = app.test_cli_runner().invoke(args=["search-anew"])
     assert "1 devices\n" in result.output
-    assert listed(client, q="green") == []
-    assert listed(client, q="kitchen") == [device]
+    assert list_devices(client, q="green") == []
+    assert list_devices(client, q="kitchen") == [device]
 
 
 def test_a_search_follows_a_change(client, device):
     client.patch(device["url"], json={"name": "Oven"})
-    assert listed(client, name="Oven", q="oven")
-    assert listed(client, name="Oven", q="kitchen thermostat") == []
+    assert list_devices(client, name="Oven", q="oven")
+    assert list_devices(client, name="Oven", q="kitchen thermostat") == []
 
 
 @pytest.mark.parametrize("words", ["x", "ﷺ"])  # one of them grows when it is folded
 def test_a_search_for_too_long_a_text_is_refused(client, device, words):
-    assert listed(client, q=words * 250) == []
+    assert list_devices(client, q=words * 250) == []
     refused = client.get(DEVICES, query_string={"q": words * 251})
     assert pointers(refused, 400) == ["/q"]
 
@@ -470,23 +470,23 @@ def test_a_summary_tells_who_is_online(client, house, device):
 
 
 def test_everybody_counts_what_they_may_read(app, client, engineer, house):
-    made = engineer.post(DEVICES, json=CAMERA).json
-    engineer.put(made["url"].replace("/devices/", "/presence/"), json={})
-    told = client.get(SUMMARY).json
-    assert (told["total"], told["online"]) == (3, 0)
-    told = engineer.get(SUMMARY).json
-    assert (told["by_type"], told["online"]) == ({"Camera": 1}, 1)
-    told = hire(app, "overseer", "manager").get(SUMMARY).json
-    assert told["by_type"] == {"Camera": 1, "Lamp": 2, "lamp": 1}
-    assert (told["total"], told["online"]) == (4, 1)
+    created = engineer.post(DEVICES, json=CAMERA).json
+    engineer.put(created["url"].replace("/devices/", "/presence/"), json={})
+    body = client.get(SUMMARY).json
+    assert (body["total"], body["online"]) == (3, 0)
+    body = engineer.get(SUMMARY).json
+    assert (body["by_type"], body["online"]) == ({"Camera": 1}, 1)
+    body = signed_in_client(app, "overseer", "manager").get(SUMMARY).json
+    assert body["by_type"] == {"Camera": 1, "Lamp": 2, "lamp": 1}
+    assert (body["total"], body["online"]) == (4, 1)
 
 
 def test_without_redis_nobody_knows_who_is_online(make_app, tmp_path):
     app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
-    told = as_account(app, "pythonista").get(SUMMARY)
-    assert told.status_code == 200
-    assert told.json["online"] is None
-    assert told.json["total"] == 0
+    response = as_account(app, "pythonista").get(SUMMARY)
+    assert response.status_code == 200
+    assert response.json["online"] is None
+    assert response.json["total"] == 0
 
 
 def test_a_summary_is_not_sent_twice(client, house):
@@ -497,7 +497,7 @@ def test_a_summary_is_not_sent_twice(client, house):
 
 
 def test_a_summary_takes_a_query_for_each_count(app, client, house):
-    with asked(app) as seen:
+    with record_statements(app) as seen:
         client.get(SUMMARY)
     texts = [text for text, _ in seen if "devices" in text]
     assert [text.rpartition(" ")[2] for text in texts] == [
@@ -512,8 +512,8 @@ def test_a_summary_takes_a_query_for_each_count(app, client, house):
 def report_names(client, name):
     """What the report of a device of that name is called: by who reads RFC 6266 to the
     end, and by who does not know `filename*`."""
-    made = client.post(DEVICES, json={**THERMOSTAT, "name": name})
-    report = client.get(made.json["url"] + "/report")
+    response = client.post(DEVICES, json={**THERMOSTAT, "name": name})
+    report = client.get(response.json["url"] + "/report")
     header = report.headers["Content-Disposition"]
     assert header.isascii() and header.isprintable()
     kind, options = parse_options_header(header)
@@ -534,16 +534,16 @@ def test_a_report_tells_everything_about_a_device(client, device):
     report = client.get(device["url"] + "/report")
     assert report.status_code == 200
     assert report.headers["Content-Type"] == "text/plain; charset=utf-8"
-    told = dict(line.split(maxsplit=1) for line in report.text.splitlines())
-    assert told == {name: str(value) for name, value in device.items()}
+    result = dict(line.split(maxsplit=1) for line in report.text.splitlines())
+    assert result == {name: str(value) for name, value in device.items()}
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028", "\x85", "\v"])
 def test_a_name_cannot_forge_a_line_of_its_report(client, end):
     body = {**THERMOSTAT, "name": f"Oven{end}owner  engineer"}
-    made = client.post(DEVICES, json=body).json
-    lines = client.get(made["url"] + "/report").text.splitlines()
-    assert [line.split()[0] for line in lines] == list(made)
+    created = client.post(DEVICES, json=body).json
+    lines = client.get(created["url"] + "/report").text.splitlines()
+    assert [line.split()[0] for line in lines] == list(created)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What `flask doctor` checks of imports."""
 
-from ..core import advice, check, check_body_limit, check_folder
+from ..core import check, check_body_limit, check_folder, warning
 
 
 @check()
@@ -13,5 +13,5 @@ def imports(config):
         message = (
             f"{left:,} bytes are left on the disk of {folder}; an import may be more"
         )
-        yield advice(message, "make room there, or lower MYAPP_MAX_IMPORT_BYTES")
+        yield warning(message, "make room there, or lower MYAPP_MAX_IMPORT_BYTES")
     return f"files of up to {most:,} bytes, in {folder}"

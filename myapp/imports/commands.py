@@ -11,12 +11,19 @@ from uuid import uuid4
 import click
 from flask import current_app
 
-from ..core import ServiceError, Upload, media_type_of, named_account, sql, unit_of_work
+from ..core import (
+    ServiceError,
+    Upload,
+    detect_media_type,
+    require_account,
+    sql,
+    unit_of_work,
+)
 from .endpoints import imports
 from .models import DONE, FORMS, UNFINISHED, Import
 from .tasks import steps
 
-MOMENT = 0.5  # seconds between two looks
+POLL_SECONDS = 0.5  # seconds between two looks
 
 
 @imports.cli.command("import-devices")
@@ -30,9 +37,9 @@ def import_devices(file, owner, form, dry_run):
     Which of them its name says, or --format. Broken off by force, a worker goes on with
     it, as with any import; Ctrl-C cancels it.
     """
-    account = named_account(owner)
+    account = require_account(owner)
     name = f"file.{form}" if form else file.name
-    media_type = media_type_of(FORMS, None, name)
+    media_type = detect_media_type(FORMS, None, name)
     if media_type is None:
         raise click.UsageError("Is it csv or ndjson? Say so with --format.")
     upload = Upload(current_app.config["IMPORTS_FOLDER"])
@@ -47,57 +54,58 @@ def import_devices(file, owner, form, dry_run):
         faults = [f"{f['pointer'][1:]} {f['detail']}" for f in error.errors or ()]
         raise click.ClickException("; ".join([error.detail, *faults])) from None
     try:
-        found = watched(id)
+        record = watch(id)
     except KeyboardInterrupt:
         with unit_of_work():
-            found = Import.locked(id)
-            if found:
-                found.delete()
+            record = Import.lock(id)
+            if record:
+                record.delete()
         raise click.ClickException("Cancelled; what was registered stays.") from None
-    if found is None:
+    if record is None:
         raise click.ClickException("It was cancelled; what was registered stays.")
-    for error in found.errors:
+    for error in record.errors:
         where = error["pointer"][1:] and f"{error['pointer'][1:]} "
         click.echo(f"row {error['row']}: {where}{error['detail']}", err=True)
     done = "would fit" if dry_run else "registered"
-    fitting = found.processed - found.rejected
-    click.echo(f"{fitting} {done}, {found.rejected} rejected.")
-    if found.status != DONE or found.rejected:
+    fitting = record.processed - record.rejected
+    click.echo(f"{fitting} {done}, {record.rejected} rejected.")
+    if record.status != DONE or record.rejected:
         raise click.exceptions.Exit(1)
 
 
-def watched(id):
+def watch(id):
     """Take an import on to its end, and show how far it is; returns it, or None.
 
     Raises KeyboardInterrupt after Ctrl-C, between two steps.
     """
     worker, bar = str(uuid4()), None
-    with ExitStack() as shown:
-        asked = shown.enter_context(interrupts())
+    with ExitStack() as stack:
+        interrupted = stack.enter_context(catch_interrupts())
         while True:
-            for found in filter(None, steps(id, worker)):
-                if asked:
+            for record in filter(None, steps(id, worker)):
+                if interrupted:
                     raise KeyboardInterrupt
                 if bar is None:
-                    bar = click.progressbar(length=found.total, file=sys.stderr)
-                    shown.enter_context(bar)
-                bar.update(found.processed - bar.pos)
+                    bar = click.progressbar(length=record.total, file=sys.stderr)
+                    stack.enter_context(bar)
+                bar.update(record.processed - bar.pos)
             with unit_of_work(writes=False):
-                found = sql.session.get(Import, id, populate_existing=True)
-            if found is None or found.status not in UNFINISHED:
-                return found
-            if asked:
+                record = sql.session.get(Import, id, populate_existing=True)
+            if record is None or record.status not in UNFINISHED:
+                return record
+            if interrupted:
                 raise KeyboardInterrupt
-            time.sleep(MOMENT)  # an older import of the same account is not done yet
+            # an older import of the same account is not done yet
+            time.sleep(POLL_SECONDS)
 
 
 @contextmanager
-def interrupts():
+def catch_interrupts():
     """The Ctrl-C that come while the block lasts, in a list: one in the middle of a
     statement would cost the connection."""
-    asked = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    interrupted = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
     try:
-        yield asked
+        yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)

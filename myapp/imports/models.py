@@ -12,52 +12,52 @@ from flask import current_app
 from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Text
 
 from ..core import (
-    BIGGEST,
-    KEY,
-    MOMENT,
+    BIGINT_ID,
+    MAX_INT64,
+    TIMESTAMP,
     Conflict,
     Owned,
     SqlModel,
-    flag,
+    boolean,
+    example_file,
     in_batches,
     insert_all,
     integer,
     now,
     optional,
-    reader,
-    sample,
+    request_schema,
+    row_reader,
     sql,
     text,
-    writing,
 )
 from ..devices.models import Device
 
 FORMS = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
-SAMPLES = {form: sample(form, Device) for form in FORMS.values()}
+SAMPLES = {form: example_file(form, Device) for form in FORMS.values()}
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 UNFINISHED = QUEUED, RUNNING
-SHOWN = 100  # faults that an import shows itself
+MAX_SHOWN_FAULTS = 100  # faults that an import shows itself
 LEASE = timedelta(seconds=10)  # a worker that is silent for as long has lost it
-CALLED = timedelta(seconds=30)  # for a worker to come; then another is called
+REQUEUE_AFTER = timedelta(seconds=30)  # for a worker to come; then another is called
 BATCH_ROWS = 500  # of a download that are in memory
-LONGEST = 255  # characters of a pointer that are kept
-KEPT = timedelta(days=30)  # after its end, for the account to look at
-MOST_TRIES = 5  # without one row of progress
-MOST_WAITING = 100  # imports of an account
-ROW = integer(1, BIGGEST, "Which row, the header not counted.", 2)
+MAX_POINTER_CHARACTERS = 255  # characters of a pointer that are kept
+RETENTION = timedelta(days=30)  # after its end, for the account to look at
+MAX_TRIES = 5  # without one row of progress
+MAX_WAITING = 100  # imports of an account
+ROW = integer(1, MAX_INT64, "Which row, the header not counted.", 2)
 
 
 def count(description, example):
-    return integer(0, BIGGEST, description, example)
+    return integer(0, MAX_INT64, description, example)
 
 
 class Import(Owned, SqlModel):
     """A file of devices that is being registered."""
 
     __tablename__ = "imports"
-    governed_by = "devices"
+    permission_prefix = "devices"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "ImportWrite",
         name=optional(text(1, 255, "What the file is called.", "devices.csv")),
         media_type={
@@ -67,7 +67,7 @@ class Import(Owned, SqlModel):
             "description": "What the file holds.",
             "examples": ["text/csv"],
         },
-        dry_run=flag("Whether nothing is to be registered.", default=False),
+        dry_run=boolean("Whether nothing is to be registered.", default=False),
         status={
             "type": "string",
             "enum": [QUEUED, RUNNING, DONE, FAILED],
@@ -81,9 +81,9 @@ class Import(Owned, SqlModel):
         rejected=count("Rows that do not fit.", 1),
         errors={
             "type": "array",
-            "maxItems": SHOWN,
+            "maxItems": MAX_SHOWN_FAULTS,
             "examples": [[]],
-            "description": f"The first {SHOWN} faults; all are at `…/errors`.",
+            "description": f"The first {MAX_SHOWN_FAULTS} faults; all are at `…/errors`.",
             "items": {
                 "title": "ImportFault",
                 "type": "object",
@@ -105,15 +105,15 @@ class Import(Owned, SqlModel):
             },
         },
     )
-    texts = ("name",)
-    unfiltered = ("total",)  # that asks how to count a page
+    search_fields = ("name",)
+    unfilterable = ("total",)  # that asks how to count a page
     sortable = ("id", "created_at", "updated_at")
 
     file = Column(String(32), index=True)
     position = Column(BigInteger, nullable=False, default=0)  # bytes done with
     worker = Column(String(36))  # the task that is at it
     # When to look at it again: its worker may have died, or it is to be forgotten.
-    due_at = Column(MOMENT, nullable=False, default=now, index=True)
+    due_at = Column(TIMESTAMP, nullable=False, default=now, index=True)
     tries = Column(Integer, nullable=False, default=0)
 
     @classmethod
@@ -123,11 +123,11 @@ class Import(Owned, SqlModel):
         Raises 409 where too many wait, and 400 or 422 where the header does not fit.
         """
         with open(upload.path, "rb") as file:
-            reader(file, FORMS[upload.media_type], Device)
+            row_reader(file, FORMS[upload.media_type], Device)
         waiting = sql.select(sql.func.count()).where(
             cls.owner_id == owner_id, cls.status.in_(UNFINISHED)
         )
-        if sql.session.scalar(waiting) >= MOST_WAITING:
+        if sql.session.scalar(waiting) >= MAX_WAITING:
             raise Conflict("Too many imports of yours are waiting already.")
         return super().create(
             owner_id=owner_id,
@@ -141,12 +141,12 @@ class Import(Owned, SqlModel):
             created=0,
             rejected=0,
             errors=[],
-            due_at=now() + CALLED,
+            due_at=now() + REQUEUE_AFTER,
         )
 
     def rows(self, file):
         """What is left of the rows in its file."""
-        return reader(file, FORMS[self.media_type], Device, self.position)
+        return row_reader(file, FORMS[self.media_type], Device, self.position)
 
     @property
     def path(self):
@@ -154,13 +154,13 @@ class Import(Owned, SqlModel):
         return Path(current_app.config["IMPORTS_FOLDER"]) / self.file
 
     @classmethod
-    def locked(cls, id):
+    def lock(cls, id):
         """The import as it is now, or None; nobody changes it in between."""
         statement = sql.select(cls).where(cls.id == id).with_for_update(of=cls)
         fresh = {"populate_existing": True}
         return sql.session.scalar(statement, execution_options=fresh)
 
-    def may_go_on(self, worker):
+    def can_claim(self, worker):
         """Whether that worker may be at it: it has not ended, nobody else is at it, and no
         older one of the same account is there."""
         taken = self.worker not in (None, worker) and self.due_at >= now()
@@ -171,24 +171,24 @@ class Import(Owned, SqlModel):
         first = sql.select(cls.id).where(*older, cls.status.in_(UNFINISHED)).limit(1)
         return sql.session.scalar(first) is None
 
-    def begin(self, worker):
+    def claim(self, worker):
         """Let that worker be at it."""
         self.tries += 1
         self.update(status=RUNNING, worker=worker, due_at=now() + LEASE)
-        if self.tries > MOST_TRIES:
+        if self.tries > MAX_TRIES:
             self.end(FAILED, "It was tried again and again, and never got further.")
 
-    def pause(self):
+    def release(self):
         """Leave it to whoever is called next."""
-        self.update(worker=None, due_at=now() + CALLED)
+        self.update(worker=None, due_at=now() + REQUEUE_AFTER)
 
     def end(self, status, why=None):
         """It is over; `why`: what kept it from going on."""
         errors = self.errors
         if why:
-            told = {"row": self.processed + 1, "pointer": "", "detail": why}
-            errors = [*errors[: SHOWN - 1], told]
-        self.update(status=status, errors=errors, worker=None, due_at=now() + KEPT)
+            fault = {"row": self.processed + 1, "pointer": "", "detail": why}
+            errors = [*errors[: MAX_SHOWN_FAULTS - 1], fault]
+        self.update(status=status, errors=errors, worker=None, due_at=now() + RETENTION)
 
     def register(self, bodies, faults, rejected, position):
         """Be done with a batch of rows, which ends at that position."""
@@ -199,7 +199,7 @@ class Import(Owned, SqlModel):
         self.update(
             processed=self.processed + len(bodies) + rejected,
             rejected=self.rejected + rejected,
-            errors=[*self.errors, *faults][:SHOWN],
+            errors=[*self.errors, *faults][:MAX_SHOWN_FAULTS],
             position=position,
             due_at=now() + LEASE,
             tries=0,
@@ -228,20 +228,20 @@ class Fault(sql.Model):
     COLUMNS = ("row", "pointer", "detail")
 
     import_id = Column(
-        KEY, ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True
+        BIGINT_ID, ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True
     )
     row = Column(BigInteger, primary_key=True, autoincrement=False)
     number = Column(Integer, primary_key=True, autoincrement=False)  # within the row
-    pointer = Column(String(LONGEST), nullable=False)
+    pointer = Column(String(MAX_POINTER_CHARACTERS), nullable=False)
     detail = Column(Text, nullable=False)
 
     @classmethod
     def add(cls, import_id, faults):
         """Keep faults, each as an import shows it."""
         numbers, rows = Counter(), []
-        for told in faults:
-            numbers[told["row"]] += 1
-            rows.append((*told.values(), numbers[told["row"]]))
+        for fault in faults:
+            numbers[fault["row"]] += 1
+            rows.append((*fault.values(), numbers[fault["row"]]))
         names = (*cls.COLUMNS, "number")
         insert_all(cls.__table__, names, rows, {"import_id": import_id})
 

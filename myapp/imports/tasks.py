@@ -9,59 +9,60 @@ from flask import current_app, g
 from ..core import (
     Problem,
     ServiceError,
+    authenticator,
     delete_in_batches,
-    every,
+    enqueue,
     fault,
-    guard,
     now,
-    send,
+    periodic_task,
     sql,
     task,
     unit_of_work,
 )
 from ..devices.models import Device
-from .models import DONE, FAILED, LONGEST, RUNNING, UNFINISHED, Import
+from .models import DONE, FAILED, MAX_POINTER_CHARACTERS, RUNNING, UNFINISHED, Import
 
-TURN = 15  # seconds; then others have their turn
-AT_ONCE = 2000  # rows in a transaction; a writer beside it waits for no more
-MOST_FAULTS = 20  # of a row
-MOST_REJECTED = 1_000_000  # rows; whose file has more means another file
-ABANDONED = 3600  # seconds without a write, until a file that belongs to nothing goes
+TIME_SLICE_SECONDS = 15  # seconds; then others have their turn
+TRANSACTION_ROWS = 2000  # rows in a transaction; a writer beside it waits for no more
+MAX_FAULTS_PER_ROW = 20  # of a row
+MAX_REJECTED_ROWS = 1_000_000  # rows; whose file has more means another file
+# seconds without a write, until a file that belongs to nothing goes
+ABANDONED_SECONDS = 3600
 
 
 @task
 def advance(id):
     """Take an import on, for a turn; what is left is for the next one."""
-    if not there(id) and advance.request.retries < 3:  # sent just before its commit
+    if not exists(id) and advance.request.retries < 3:  # sent just before its commit
         raise advance.retry(countdown=0.5)
-    until = time.monotonic() + TURN
-    found = None
-    for found in steps(id, g.task_id):
-        if found and found.status == RUNNING and time.monotonic() > until:
-            if changed(found, Import.pause):
-                send(advance, id)
+    until = time.monotonic() + TIME_SLICE_SECONDS
+    record = None
+    for record in steps(id, g.task_id):
+        if record and record.status == RUNNING and time.monotonic() > until:
+            if change_if_held(record, Import.release):
+                enqueue(advance, id)
             break
-    if found is None:
+    if record is None:
         return f"nothing to do for import {id}"
-    return f"import {id} {found.status}, {found.processed} of {found.total} rows"
+    return f"import {id} {record.status}, {record.processed} of {record.total} rows"
 
 
-@every(seconds=5)
+@periodic_task(seconds=5)
 def call_workers():
     """Call a worker for each import that waits for none: its own may have died."""
     with unit_of_work():
         due = Import.due_at < now()
         waiting = sql.select(Import).where(Import.status.in_(UNFINISHED), due)
         ids = []
-        for found in sql.session.scalars(waiting):
-            if found.may_go_on(None):
-                found.pause()
-                ids.append(found.id)
+        for record in sql.session.scalars(waiting):
+            if record.can_claim(None):
+                record.release()
+                ids.append(record.id)
     for id in ids:
-        send(advance, id)
+        enqueue(advance, id)
 
 
-@every(minutes=10)
+@periodic_task(minutes=10)
 def tidy():
     """Forget imports that ended long ago, and files that nobody will read any more."""
     ended = Import.status.not_in(UNFINISHED), Import.due_at < now()
@@ -69,7 +70,7 @@ def tidy():
     abandoned = {}
     for file in Path(current_app.config["IMPORTS_FOLDER"]).glob("*"):
         with suppress(FileNotFoundError):  # somebody else is tidying, too
-            if file.stat().st_mtime < time.time() - ABANDONED:
+            if file.stat().st_mtime < time.time() - ABANDONED_SECONDS:
                 abandoned[file.name] = file
     if abandoned:
         waiting = Import.file.in_(abandoned), Import.status.in_(UNFINISHED)
@@ -80,9 +81,9 @@ def tidy():
     return count and f"{count} imports"
 
 
-def there(id):
+def exists(id):
     with unit_of_work():
-        return Import.locked(id) is not None
+        return Import.lock(id) is not None
 
 
 def steps(id, worker):
@@ -91,90 +92,90 @@ def steps(id, worker):
     Yields it after each, and None if it is another worker's by then, or nobody's.
     """
     with unit_of_work():
-        found = Import.locked(id)
-        if found is None or not found.may_go_on(worker):
+        record = Import.lock(id)
+        if record is None or not record.can_claim(worker):
             return
-    found = changed(found, lambda it: it.begin(worker))
-    if found is None or found.status != RUNNING:
-        yield found
+    record = change_if_held(record, lambda it: it.claim(worker))
+    if record is None or record.status != RUNNING:
+        yield record
         return
     try:
-        with open(found.path, "rb") as file:
-            if found.total is None:
-                total = found.rows(file).count()
-                found = changed(found, lambda it: it.update(total=total))
-            rows = found and found.rows(file)
-            while found and found.status == RUNNING:
-                found = changed(found, next_step(found, rows))
-                yield found
+        with open(record.path, "rb") as file:
+            if record.total is None:
+                total = record.rows(file).count()
+                record = change_if_held(record, lambda it: it.update(total=total))
+            rows = record and record.rows(file)
+            while record and record.status == RUNNING:
+                record = change_if_held(record, next_step(record, rows))
+                yield record
     except FileNotFoundError:
-        yield changed(found, lambda it: it.end(FAILED, "Its file is not here."))
+        yield change_if_held(record, lambda it: it.end(FAILED, "Its file is not here."))
     except ServiceError as error:
         why = error.detail
-        yield changed(found, lambda it: it.end(FAILED, why))
+        yield change_if_held(record, lambda it: it.end(FAILED, why))
 
 
-def next_step(found, rows):
+def next_step(record, rows):
     """What the next rows of its file ask to be done with an import: a function of it."""
-    batch = rows.take(AT_ONCE)
+    batch = rows.read_batch(TRANSACTION_ROWS)
     bodies, faults = [], []
-    for number, row in enumerate(batch, found.processed + 1):
+    for number, row in enumerate(batch, record.processed + 1):
         try:
             if isinstance(row, ServiceError):
                 raise row
-            bodies.append(Device.body.check(row))
+            bodies.append(Device.body.validate(row))
         except ServiceError as error:
             errors = error.errors or [fault("", error.detail)]
             faults += (
                 {
                     "row": number,
-                    "pointer": e["pointer"][:LONGEST],
+                    "pointer": e["pointer"][:MAX_POINTER_CHARACTERS],
                     "detail": e["detail"],
                 }
-                for e in errors[:MOST_FAULTS]
+                for e in errors[:MAX_FAULTS_PER_ROW]
             )
     if not batch:
         return lambda it: it.end(DONE)
-    if not may_come_in(found):
+    if not is_owner_active(record):
         return lambda it: it.end(FAILED, "Its account may not come in any more.")
-    if found.rejected > MOST_REJECTED:
+    if record.rejected > MAX_REJECTED_ROWS:
         return lambda it: it.end(
-            FAILED, f"More than {MOST_REJECTED:,} rows do not fit."
+            FAILED, f"More than {MAX_REJECTED_ROWS:,} rows do not fit."
         )
     rejected = len(batch) - len(bodies)
     return lambda it: it.register(bodies, faults, rejected, rows.position)
 
 
-def may_come_in(found):
+def is_owner_active(record):
     """Whether the account of an import may still do so; as old as a second."""
-    owner = sql.select(Import.owner).where(Import.id == found.id)
+    owner = sql.select(Import.owner).where(Import.id == record.id)
     with unit_of_work(writes=False):  # not what was read before: names change
         name = sql.session.scalar(owner)
-    account = guard().account(username=name or "")
-    return account is not None and account.id == found.owner_id
+    account = authenticator().account(username=name or "")
+    return account is not None and account.id == record.owner_id
 
 
-def changed(found, change):
+def change_if_held(record, change):
     """The import, changed; None, and nothing is, if it is another worker's by now."""
-    state = found.worker, found.position
+    state = record.worker, record.position
     with unit_of_work():
-        found = Import.locked(found.id)
-        if found is None or (found.worker, found.position) != state:
+        record = Import.lock(record.id)
+        if record is None or (record.worker, record.position) != state:
             return None
-        change(found)
-    if found.status != RUNNING:
-        found.drop_file()
-        call_next(found.owner_id)
-    return found
+        change(record)
+    if record.status != RUNNING:
+        record.drop_file()
+        enqueue_next(record.owner_id)
+    return record
 
 
-def call_next(owner_id):
+def enqueue_next(owner_id):
     """Call a worker for the account's next import, if there is one."""
-    next = sql.select(Import.id).where(
+    oldest = sql.select(Import.id).where(
         Import.owner_id == owner_id, Import.status.in_(UNFINISHED)
     )
     with unit_of_work(writes=False):
-        id = sql.session.scalar(next.order_by(Import.id).limit(1))
+        id = sql.session.scalar(oldest.order_by(Import.id).limit(1))
     if id:
         with suppress(Problem):  # call_workers does it, when it can
-            send(advance, id)
+            enqueue(advance, id)

@@ -31,10 +31,10 @@ def test_a_limit_that_the_servers_in_front_do_not_share_is_reported(
     app, size, level, message, hint
 ):
     app.config["MAX_IMPORT_BYTES"] = size
-    found = finding(app, "imports")
-    assert found[0] == level
-    assert found[1].startswith("MAX_IMPORT_BYTES ") and message in found[1]
-    assert found[2].startswith(hint)
+    reported = finding(app, "imports")
+    assert reported[0] == level
+    assert reported[1].startswith("MAX_IMPORT_BYTES ") and message in reported[1]
+    assert reported[2].startswith(hint)
 
 
 def test_the_hint_names_the_configuration_of_the_feature(app):
@@ -52,9 +52,9 @@ def test_a_file_that_the_disk_cannot_take_is_reported(app):
 
 def test_a_disk_that_is_nearly_full_is_wrong(app, monkeypatch):
     monkeypatch.setattr(checks, "LOW_DISK_BYTES", 2**60)
-    found = finding(app, "imports")
-    assert found[::2] == ("wrong", "free some disk space")
-    assert found[1].endswith(f"on the disk of {app.config['IMPORTS_FOLDER']}")
+    reported = finding(app, "imports")
+    assert reported[::2] == ("wrong", "free some disk space")
+    assert reported[1].endswith(f"on the disk of {app.config['IMPORTS_FOLDER']}")
 
 
 def test_a_folder_that_cannot_be_written_to_is_wrong(app, tmp_path):

@@ -15,10 +15,10 @@ from conftest import THERMOSTAT
 
 from ..core.data.models.columns import now
 from ..core.data.session import unit_of_work
-from ..core.http.tabular import LONGEST
-from ..core.jobs.schedule import sweeps
+from ..core.http.tabular import MAX_LINE_BYTES
+from ..core.jobs.schedule import periodic_tasks
 from . import models, tasks
-from .models import MOST_TRIES, SHOWN, Import
+from .models import MAX_SHOWN_FAULTS, MAX_TRIES, Import
 
 IMPORTS = "/api/v1/imports/"
 DEVICES = "/api/v1/devices/"
@@ -226,7 +226,8 @@ def test_an_import_of_nothing_is_done_at_once(client, send):
 
 def test_more_rows_than_a_batch_holds_are_all_there_in_order(client, send):
     rows = [
-        {**THERMOSTAT, "serial_number": f"{n}"} for n in range(2 * tasks.AT_ONCE + 1)
+        {**THERMOSTAT, "serial_number": f"{n}"}
+        for n in range(2 * tasks.TRANSACTION_ROWS + 1)
     ]
     assert send(lines(*rows), NDJSON)["created"] == len(rows)
     exported = client.get(f"{DEVICES}export?format=ndjson", buffered=True).text
@@ -241,9 +242,9 @@ def test_a_bad_row_is_told_of_and_the_others_are_registered(client, send):
     shown = send(table(THERMOSTAT, {**LAMP, "name": ""}, LAMP))
     counts = {"status": "done", "processed": 3, "created": 2, "rejected": 1}
     assert shown.items() >= counts.items()
-    told = {"row": 2, "pointer": "/name"}
+    values = {"row": 2, "pointer": "/name"}
     (error,) = shown["errors"]
-    assert error == {**told, "detail": "The value is shorter than 1 character."}
+    assert error == {**values, "detail": "The value is shorter than 1 character."}
     assert devices(client) == [THERMOSTAT, LAMP]
 
 
@@ -255,7 +256,7 @@ def test_a_bad_row_is_told_of_and_the_others_are_registered(client, send):
         ('a,b,c,d,"e', [""]),
         ('a,b,c,"d"d,e', [""]),
         ("a,b,c,d,\xff", [""]),
-        ("a,b,c,d," + "e" * (LONGEST + 1), [""]),
+        ("a,b,c,d," + "e" * (MAX_LINE_BYTES + 1), [""]),
         ("a,b,c,d," + "e" * 65, ["/serial_number"]),
         ("a,b,c,d,\0", ["/serial_number"]),
         (",,,,", [f"/{name}" for name in NAMES]),
@@ -278,7 +279,7 @@ def test_a_row_that_is_none_does_not_spoil_the_next(client, send, row, expected)
         ("{", [""]),
         ("[]", [""]),
         ("null", [""]),
-        ('"' + "x" * (LONGEST + 1) + '"', [""]),
+        ('"' + "x" * (MAX_LINE_BYTES + 1) + '"', [""]),
         ("\xff", [""]),
         ("[" * 5000, [""]),
         (json.dumps({**LAMP, "name": 7}), ["/name"]),
@@ -326,14 +327,16 @@ def test_whatever_comes_is_judged_row_by_row(send, data, form):
 
 
 def test_an_import_shows_the_first_faults_and_all_can_be_downloaded(client, send):
-    rows = [{**LAMP, "name": ""} for _ in range(SHOWN + 20)]
+    rows = [{**LAMP, "name": ""} for _ in range(MAX_SHOWN_FAULTS + 20)]
     shown = send(table(*rows))
-    assert [row for row, _ in faults(shown)] == list(range(1, SHOWN + 1))
-    told = client.get(shown["url"] + "/errors", buffered=True)
-    assert told.status_code == 200
-    assert told.mimetype == CSV
-    assert told.headers["Content-Disposition"] == 'attachment; filename="errors.csv"'
-    read = list(csv.DictReader(io.StringIO(told.text, newline="")))
+    assert [row for row, _ in faults(shown)] == list(range(1, MAX_SHOWN_FAULTS + 1))
+    response = client.get(shown["url"] + "/errors", buffered=True)
+    assert response.status_code == 200
+    assert response.mimetype == CSV
+    assert (
+        response.headers["Content-Disposition"] == 'attachment; filename="errors.csv"'
+    )
+    read = list(csv.DictReader(io.StringIO(response.text, newline="")))
     assert [int(fault["row"]) for fault in read] == list(range(1, len(rows) + 1))
     assert {(f["pointer"], f["detail"]) for f in read} == {
         ("/name", "The value is shorter than 1 character.")
@@ -342,7 +345,7 @@ def test_an_import_shows_the_first_faults_and_all_can_be_downloaded(client, send
 
 def test_the_faults_of_a_row_are_limited(client, send):
     shown = send(lines({f"x{n}": 1 for n in range(100)}), NDJSON)
-    assert len(shown["errors"]) == tasks.MOST_FAULTS
+    assert len(shown["errors"]) == tasks.MAX_FAULTS_PER_ROW
 
 
 def test_a_fault_that_a_spreadsheet_would_run_is_made_harmless(client, send):
@@ -354,8 +357,8 @@ def test_a_fault_that_a_spreadsheet_would_run_is_made_harmless(client, send):
 
 def test_an_import_without_faults_has_an_empty_list_of_them(client, send):
     shown = send(table(LAMP))
-    told = client.get(shown["url"] + "/errors", buffered=True)
-    assert told.text == "row,pointer,detail\r\n"
+    response = client.get(shown["url"] + "/errors", buffered=True)
+    assert response.text == "row,pointer,detail\r\n"
 
 
 # What is refused at once
@@ -379,7 +382,7 @@ def test_a_header_that_does_not_fit_is_refused(app, client, header, expected):
 
 
 @pytest.mark.parametrize(
-    "data", [b"\xff\xfen\0a\0m\0e\0", b'"name', b"x" * (LONGEST + 1)]
+    "data", [b"\xff\xfen\0a\0m\0e\0", b'"name', b"x" * (MAX_LINE_BYTES + 1)]
 )
 def test_a_header_that_cannot_be_read_is_malformed(app, client, data):
     assert pointers(client.post(IMPORTS, data=data, content_type=CSV), 400) == [""]
@@ -469,7 +472,7 @@ def test_a_dry_run_is_true_or_false(client, value):
 def test_an_account_has_so_many_imports_waiting_and_no_more(
     app, client, engineer, monkeypatch
 ):
-    monkeypatch.setattr(models, "MOST_WAITING", 5)
+    monkeypatch.setattr(models, "MAX_WAITING", 5)
     body = {"data": table(LAMP), "content_type": CSV}
     for _ in range(5):
         assert client.post(IMPORTS, **body).status_code == 202
@@ -529,11 +532,11 @@ def test_a_message_that_comes_twice_registers_once(app, client):
 
 def test_who_has_lost_an_import_registers_nothing_more(app, client):
     """Another worker has taken over while this one was silent."""
-    rows = [{**LAMP, "name": f"{n}"} for n in range(tasks.AT_ONCE + 1)]
+    rows = [{**LAMP, "name": f"{n}"} for n in range(tasks.TRANSACTION_ROWS + 1)]
     id = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json["id"]
     with app.app_context():
         slow = tasks.steps(id, "slow")
-        assert next(slow).processed == tasks.AT_ONCE
+        assert next(slow).processed == tasks.TRANSACTION_ROWS
         late(app, id)
         with app.app_context():
             assert len(list(tasks.steps(id, "quick"))) == 2
@@ -542,7 +545,7 @@ def test_who_has_lost_an_import_registers_nothing_more(app, client):
 
 
 def test_while_a_worker_is_at_it_no_other_is(app, client):
-    rows = [{**LAMP, "name": f"{n}"} for n in range(tasks.AT_ONCE + 1)]
+    rows = [{**LAMP, "name": f"{n}"} for n in range(tasks.TRANSACTION_ROWS + 1)]
     id = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json["id"]
     with app.app_context():
         first = tasks.steps(id, "first")
@@ -582,33 +585,33 @@ def test_when_an_import_has_ended_a_worker_is_called_for_the_next(app, client):
 
 def sweep(app, name):
     with app.app_context():
-        sweeps()[name].run()
+        periodic_tasks()[name].run()
 
 
 def test_an_import_that_nobody_came_for_is_called_for_again(app, client):
-    made = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    created = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     with app.app_context():
         with app.extensions["celery"].connection_for_read() as connection:
             connection.default_channel.queue_purge("celery")
     sweep(app, "imports.call_workers")
     assert work(app) == 0, "its own call may still be on its way"
-    late(app, made["id"])
+    late(app, created["id"])
     sweep(app, "imports.call_workers")
     sweep(app, "imports.call_workers")
     assert work(app) == 1
-    assert client.get(made["url"]).json["status"] == "done"
+    assert client.get(created["url"]).json["status"] == "done"
 
 
 def late(app, id, **values):
     with app.app_context(), unit_of_work():
-        Import.locked(id).update(due_at=now() - timedelta(seconds=1), **values)
+        Import.lock(id).update(due_at=now() - timedelta(seconds=1), **values)
 
 
 def test_one_that_never_gets_further_fails(app, client):
-    made = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
-    late(app, made["id"], tries=MOST_TRIES)
+    created = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    late(app, created["id"], tries=MAX_TRIES)
     work(app)
-    shown = client.get(made["url"]).json
+    shown = client.get(created["url"]).json
     assert shown["status"] == "failed"
     assert "again and again" in shown["errors"][0]["detail"]
     assert devices(client) == []
@@ -616,20 +619,23 @@ def test_one_that_never_gets_further_fails(app, client):
 
 
 def test_one_of_too_many_bad_rows_fails(app, client, monkeypatch):
-    monkeypatch.setattr(tasks, "MOST_REJECTED", tasks.AT_ONCE)
-    bad = lines(*[{}] * (2 * tasks.AT_ONCE + 1))
-    made = client.post(IMPORTS, data=bad, content_type=NDJSON).json
+    monkeypatch.setattr(tasks, "MAX_REJECTED_ROWS", tasks.TRANSACTION_ROWS)
+    bad = lines(*[{}] * (2 * tasks.TRANSACTION_ROWS + 1))
+    created = client.post(IMPORTS, data=bad, content_type=NDJSON).json
     work(app)
-    shown = client.get(made["url"]).json
-    assert (shown["status"], shown["rejected"]) == ("failed", 2 * tasks.AT_ONCE)
+    shown = client.get(created["url"]).json
+    assert (shown["status"], shown["rejected"]) == (
+        "failed",
+        2 * tasks.TRANSACTION_ROWS,
+    )
 
 
 def test_one_whose_file_is_gone_fails(app, client):
-    made = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    created = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     for name in files(app):
         os.remove(os.path.join(app.config["IMPORTS_FOLDER"], name))
     work(app)
-    shown = client.get(made["url"]).json
+    shown = client.get(created["url"]).json
     assert shown["status"] == "failed"
     assert faults(shown) == [(1, "")]
 
@@ -638,14 +644,14 @@ def test_one_whose_file_is_gone_fails(app, client):
 def test_the_import_of_an_account_that_may_not_come_in_stops(
     app, admin, client, change
 ):
-    made = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
+    created = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     url = f"/api/v1/users/{client.get('/api/v1/account').json['id']}"
     if change == "delete":
         assert admin.delete(url).status_code == 204
     else:
         assert admin.patch(url, json={"status": "blocked"}).status_code == 200
     work(app)
-    shown = admin.get(made["url"]).json
+    shown = admin.get(created["url"]).json
     assert shown["status"] == "failed"
     assert "may not come in" in shown["errors"][0]["detail"]
     assert devices(admin) == []
@@ -684,17 +690,20 @@ def test_an_import_that_is_cancelled_does_not_begin(app, client):
 
 
 def test_an_import_that_is_cancelled_goes_no_further(app, client):
-    rows = [{**LAMP, "name": f"{n}"} for n in range(3 * tasks.AT_ONCE)]
-    made = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json
+    rows = [{**LAMP, "name": f"{n}"} for n in range(3 * tasks.TRANSACTION_ROWS)]
+    created = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json
     with app.app_context():
-        running = tasks.steps(made["id"], "worker")
+        running = tasks.steps(created["id"], "worker")
         next(running)
-        shown = client.get(made["url"]).json
+        shown = client.get(created["url"]).json
         assert shown["status"] == "running"
-        assert (shown["processed"], shown["total"]) == (tasks.AT_ONCE, len(rows))
-        assert client.delete(made["url"]).status_code == 204
+        assert (shown["processed"], shown["total"]) == (
+            tasks.TRANSACTION_ROWS,
+            len(rows),
+        )
+        assert client.delete(created["url"]).status_code == 204
         assert list(running) == [None]
-    assert client.get(DEVICES).json["meta"]["total"] == tasks.AT_ONCE
+    assert client.get(DEVICES).json["meta"]["total"] == tasks.TRANSACTION_ROWS
     assert files(app) == []
 
 
@@ -710,8 +719,8 @@ def test_when_one_is_forgotten_its_devices_stay(client, send):
 def test_imports_that_ended_long_ago_are_forgotten(app, client, send):
     old, new = send(table([""] * 5)), send(table(LAMP))
     waiting = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
-    for made in (old, waiting):
-        late(app, made["id"])
+    for created in (old, waiting):
+        late(app, created["id"])
     sweep(app, "imports.tidy")
     left = [item["id"] for item in client.get(IMPORTS).json["items"]]
     assert left == [new["id"], waiting["id"]]
@@ -721,7 +730,7 @@ def test_a_file_that_belongs_to_nothing_goes_after_a_while(app, client):
     waiting = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     (kept,) = files(app)
     folder = app.config["IMPORTS_FOLDER"]
-    long_ago = time.time() - tasks.ABANDONED - 1
+    long_ago = time.time() - tasks.ABANDONED_SECONDS - 1
     for name in ("young", "old"):
         with open(os.path.join(folder, name), "w"):
             pass

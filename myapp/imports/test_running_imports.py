@@ -6,7 +6,7 @@ import pytest
 
 from conftest import THERMOSTAT
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.http.tabular import LONGEST, reader
+from myapp.core.http.tabular import MAX_LINE_BYTES, row_reader
 from myapp.core.http.uploads import Upload
 from myapp.devices.models import Device
 from myapp.imports import tasks
@@ -15,11 +15,11 @@ from myapp.users.models import User
 
 
 @pytest.fixture
-def begun(live_app, tmp_path, monkeypatch):
+def import_steps(live_app, tmp_path, monkeypatch):
     """The steps of an import of two rows, one of which is registered."""
     live_app.config["IMPORTS_FOLDER"] = str(tmp_path)
     with live_app.app_context():
-        monkeypatch.setattr(tasks, "AT_ONCE", 1)
+        monkeypatch.setattr(tasks, "TRANSACTION_ROWS", 1)
         upload = Upload(tmp_path)
         upload.media_type = "text/csv"
         cells = ",".join(THERMOSTAT), ",".join(THERMOSTAT.values())
@@ -33,9 +33,9 @@ def begun(live_app, tmp_path, monkeypatch):
 
 
 def test_a_batch_of_long_lines_is_a_short_one():
-    file = BytesIO(b'{"name": "%s"}\n' % (b"x" * (LONGEST // 2)) * 5)
-    rows = reader(file, "ndjson", Device)
-    assert [len(rows.take(100)) for _ in range(4)] == [2, 2, 1, 0]
+    file = BytesIO(b'{"name": "%s"}\n' % (b"x" * (MAX_LINE_BYTES // 2)) * 5)
+    rows = row_reader(file, "ndjson", Device)
+    assert [len(rows.read_batch(100)) for _ in range(4)] == [2, 2, 1, 0]
 
 
 def change(**values):
@@ -47,22 +47,22 @@ def run(statement):
         sql.session.execute(statement)
 
 
-def test_a_worker_leaves_an_import_that_is_cancelled(begun):
+def test_a_worker_leaves_an_import_that_is_cancelled(import_steps):
     run(sql.delete(Import))
-    assert list(begun) == [None]
+    assert list(import_steps) == [None]
 
 
-def test_a_worker_leaves_an_import_whose_account_is_gone(begun):
+def test_a_worker_leaves_an_import_whose_account_is_gone(import_steps):
     run(sql.delete(User).where(User.username == "pythonista"))
-    assert list(begun) == [None]
+    assert list(import_steps) == [None]
 
 
-def test_an_import_goes_on_when_its_account_has_another_name(begun):
+def test_an_import_goes_on_when_its_account_has_another_name(import_steps):
     change(username="herpetologist", name_key="herpetologist")
-    assert [found.status for found in begun] == ["running", "done"]
+    assert [result.status for result in import_steps] == ["running", "done"]
 
 
-def test_an_import_of_a_blocked_account_fails(begun, live_app):
+def test_an_import_of_a_blocked_account_fails(import_steps, live_app):
     change(status="blocked")
-    live_app.extensions["guard"].accounts.clear()  # as a second later
-    assert [found.status for found in begun] == ["failed"]
+    live_app.extensions["authenticator"].accounts.clear()  # as a second later
+    assert [result.status for result in import_steps] == ["failed"]

@@ -11,19 +11,19 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from conftest import hire
+from conftest import signed_in_client
 from myapp.core.data.embedded_redis import start_redis
 from myapp.core.data.models.columns import now
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.jobs.celery_app import send
-from myapp.core.jobs.worker import SILENCE
+from myapp.core.jobs.celery_app import enqueue
+from myapp.core.jobs.worker import WORKER_TTL_SECONDS
 from myapp.devices.models import Device
-from myapp.imports.models import LEASE, MOST_TRIES, Import
-from myapp.imports.tasks import TURN, call_workers
+from myapp.imports.models import LEASE, MAX_TRIES, Import
+from myapp.imports.tasks import TIME_SLICE_SECONDS, call_workers
 from myapp.users.models import User
-from support.background import Crew, background, worker
-from support.workers import LIMIT, database, wait_until
+from support.background import SharedWorker, background, worker
+from support.workers import TIMEOUT_SECONDS, temporary_app, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 IMPORTS = "/api/v1/imports/"
@@ -38,7 +38,7 @@ class Account:
     def __init__(self, app):
         self.app = app
         self.name = f"somebody-{uuid4().hex[:8]}"
-        self.client = hire(app, self.name)
+        self.client = signed_in_client(app, self.name)
         with app.app_context(), unit_of_work(writes=False):
             self.id = sql.session.scalar(
                 sql.select(User.id).filter_by(username=self.name)
@@ -73,9 +73,9 @@ class Account:
 
     def devices(self, column=Device.serial_number):
         """What stands in this column of the account's devices, the oldest first."""
-        found = sql.select(column).filter_by(owner_id=self.id).order_by(Device.id)
+        query = sql.select(column).filter_by(owner_id=self.id).order_by(Device.id)
         with self.app.app_context(), unit_of_work(writes=False):
-            return sql.session.scalars(found).all()
+            return sql.session.scalars(query).all()
 
 
 def ndjson(serials):
@@ -101,7 +101,7 @@ def folder_of(app):
 def sweep(app):
     """Do what the clock does every five seconds."""
     with app.app_context():
-        send(call_workers)
+        enqueue(call_workers)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def stores(tmp_path_factory):
     """An application on stores that the workers here share."""
     folder = tmp_path_factory.mktemp("jobs")
     with start_redis() as (_, url):
-        with database(folder, url, IMPORTS_FOLDER=str(folder / "imports")) as app:
+        with temporary_app(folder, url, IMPORTS_FOLDER=str(folder / "imports")) as app:
             yield app
 
 
@@ -121,23 +121,23 @@ def service(stores):
 
 
 @pytest.fixture(scope="module")
-def shared(stores, tmp_path_factory):
+def shared_worker(stores, tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
-    crew = Crew(stores, folder, **folder_of(stores))
+    crew = SharedWorker(stores, folder, **folder_of(stores))
     yield crew
     redis_store.init_app(stores)
-    crew.leave()
+    crew.stop()
 
 
 @pytest.fixture
-def crew(service, shared):
-    return shared
+def crew(service, shared_worker):
+    return shared_worker
 
 
 @pytest.fixture
 def at_work(crew):
     """A worker with two processes."""
-    return crew.come()
+    return crew.get_worker()
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
         imports = [(me, *me.begin(LONG))]
         me.wait_for(imports[0][1], 1)
         at_work.send(signal.SIGKILL)
-        at_work.ended()
+        at_work.exit_code()
         later = now() + 6 * LEASE  # however long the rest takes to start
         set_leases(service, later)
         one = worker(service, tmp_path, "--concurrency", "1", **folder_of(service))
@@ -190,7 +190,7 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
         command = start("import-devices", str(file), "--owner", third.name)
         wait_until(lambda: third.devices(Device.id))
         command.send(signal.SIGKILL)
-        command.ended()
+        command.exit_code()
         set_leases(service, later)
         url = third.client.get(IMPORTS).json["items"][0]["url"]
         imports.append((third, url, serials))
@@ -206,7 +206,7 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
         assert lease_of(service, imports[-1][1]) > now()
         set_leases(service, later)
         begun = [account.read(url) for account, url, _ in imports]
-        crew.come()
+        crew.get_worker()
         for _ in range(2):
             sweep(service)
             other.done(other.begin(FEW)[0])
@@ -235,7 +235,7 @@ def set_leases(app, due_at):
 
 def stop_between_writes(command, app):
     """Have a command stand still, and nobody wait for what it holds."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         command.send(signal.SIGSTOP)
         if not holds_a_lock(app):
@@ -270,16 +270,16 @@ def test_a_worker_that_is_asked_to_end_does_its_turn_and_no_more(
     """What it has begun, it ends; what it has not is there for the next one."""
     url, serials = me.begin(MANY)
     me.wait_for(url, 1)
-    at_work.ask(signal.SIGTERM)
-    asked = time.monotonic()
-    wait_until(lambda: "shutdown" in at_work.said)
+    at_work.signal_parent(signal.SIGTERM)
+    start = time.monotonic()
+    wait_until(lambda: "shutdown" in at_work.output)
     later, others = other.begin(FEW)
-    assert at_work.ended() == 0
-    assert time.monotonic() - asked < TURN + SILENCE
+    assert at_work.exit_code() == 0
+    assert time.monotonic() - start < TIME_SLICE_SECONDS + WORKER_TTL_SECONDS
     assert me.read(url)["status"] == "done"
     assert me.devices() == serials
     assert other.read(later)["status"] == "queued"
-    crew.come()
+    crew.get_worker()
     assert other.done(later)[0]["status"] == "done"
     assert other.devices() == others
 
@@ -301,7 +301,7 @@ def test_the_imports_of_an_account_take_turns_and_hold_up_nobody_else(
 
 
 def test_what_is_cancelled_stops_and_the_next_begins(service, at_work, me):
-    said = len(at_work.said)
+    start = len(at_work.output)
     url, _ = me.begin(ENDLESS)
     following, serials = me.begin(FEW)
     with service.app_context(), unit_of_work(writes=False):
@@ -316,15 +316,17 @@ def test_what_is_cancelled_stops_and_the_next_begins(service, at_work, me):
     assert me.devices() == registered + serials
     assert 0 < len(registered) < ENDLESS
     nothing = f"nothing to do for import {number(url)}"
-    wait_until(lambda: nothing in at_work.said[said:])
-    told = at_work.said[
-        said:
+    wait_until(lambda: nothing in at_work.output[start:])
+    result = at_work.output[
+        start:
     ].splitlines()  # perhaps of a pool that was killed before, too
-    assert [line for line in told if "trace" in line and "WorkerLost" not in line] == []
+    assert [
+        line for line in result if "trace" in line and "WorkerLost" not in line
+    ] == []
 
 
 def test_what_is_cancelled_before_it_began_is_nothing_to_a_worker(at_work, me):
-    before = len(at_work.said)
+    before = len(at_work.output)
     with at_work.paused():
         url, _ = me.begin(FEW)
         assert me.client.delete(url).status_code == 204
@@ -332,8 +334,8 @@ def test_what_is_cancelled_before_it_began_is_nothing_to_a_worker(at_work, me):
     assert me.done(following)[0]["status"] == "done"
     assert me.devices() == serials
     nothing = f"nothing to do for import {number(url)}"
-    wait_until(lambda: nothing in at_work.said[before:])
-    assert "trace" not in at_work.said[before:]
+    wait_until(lambda: nothing in at_work.output[before:])
+    assert "trace" not in at_work.output[before:]
 
 
 def test_an_import_that_never_gets_further_fails_and_the_next_begins(
@@ -343,7 +345,7 @@ def test_an_import_that_never_gets_further_fails_and_the_next_begins(
         (url, _), (following, serials) = me.begin(FEW), me.begin(FEW)
         with service.app_context(), unit_of_work():
             mine = sql.update(Import).filter_by(id=number(url))
-            sql.session.execute(mine.values(tries=MOST_TRIES))
+            sql.session.execute(mine.values(tries=MAX_TRIES))
         kept = files(service)
     failed, done = me.done(url, following)
     assert (failed["status"], failed["processed"]) == ("failed", 0)
@@ -363,9 +365,9 @@ def test_ctrl_c_cancels_what_the_command_imports(service, tmp_path, me):
     words = ("import-devices", str(file), "--owner", me.name)
     with background(service, tmp_path, *words, **folder_of(service)) as command:
         wait_until(lambda: me.devices(Device.id))
-        command.ask(signal.SIGINT)
-        assert command.ended() == 1
-        assert "Cancelled" in command.said and "Traceback" not in command.said
+        command.signal_parent(signal.SIGINT)
+        assert command.exit_code() == 1
+        assert "Cancelled" in command.output and "Traceback" not in command.output
     assert me.client.get(IMPORTS).json["items"] == []
     assert 0 < len(me.devices()) < ENDLESS
     assert files(service) == kept

@@ -6,20 +6,26 @@ from pathlib import Path
 
 import click
 import orjson
-from default_config import DevelopmentConfig
 from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..core.data.dialects import UNAVAILABLE
-from ..core.data.migrations import FOREIGN, lacking, migrated, newer
+from default_config import DevelopmentConfig
+
+from ..core.data.dialects import UNAVAILABLE_ERRORS
+from ..core.data.migrations import (
+    FOREIGN_SCHEMA_HINT,
+    current_revisions,
+    missing_objects,
+    unknown_revisions,
+)
 from ..core.data.models.redis_model import RedisModel
 from ..core.data.models.sql_model import SqlModel
-from ..core.data.session import Changed, sql, unit_of_work
+from ..core.data.session import RetryTransaction, sql, unit_of_work
 from ..core.errors import ServiceError
 from ..core.jobs import schedule
-from ..core.observability.metrics import job
+from ..core.observability.metrics import count_job
 from ..core.openapi.document import openapi
 from ..roles.models import Role, has_admin
 from ..users.commands import demo_accounts
@@ -35,8 +41,8 @@ def init_app(app):
     app.cli.add_command(init_db)
     app.cli.add_command(deploy)
     app.cli.add_command(purge)
-    app.cli.add_command(search_anew)
-    app.cli.add_command(document)
+    app.cli.add_command(rebuild_search)
+    app.cli.add_command(print_openapi)
     app.cli.add_command(copy_database.move_db)
     app.cli.add_command(backups.backup)
     app.cli.add_command(backups.restore)
@@ -60,12 +66,12 @@ def load_tools(app):
 @with_appcontext
 def init_db():
     """Create the tables; fill empty ones with the demo data."""
-    bring_up_to_date()
+    run_migrations()
     demos = {}
     for feature in current_app.extensions["features"]:
         demos |= feature.demos
     with unit_of_work():
-        Role.build_in()
+        Role.ensure_builtin_roles()
         if sql.session.scalar(sql.select(User.id).limit(1)) is None:
             accounts = demo_accounts(current_app.config)
             owners = [User.create(*account).id for account in accounts]
@@ -86,20 +92,20 @@ def deploy():
     whose password everybody knows: that one is none. What a newer release has migrated
     stays as it is.
     """
-    if not bring_up_to_date():
+    if not run_migrations():
         return
     name = current_app.config["AUTH_USERNAME1"]
     password = current_app.config["AUTH_PASSWORD1"]
     if password == DevelopmentConfig.AUTH_PASSWORD1:
         name = None
     with unit_of_work():
-        Role.build_in()
+        Role.ensure_builtin_roles()
         if has_admin():
             click.echo("Ready.")
         elif name and password:
-            found = User.find(name)
-            if found:
-                found.update(found.username, role="admin")
+            user = User.find(name)
+            if user:
+                user.update(user.username, role="admin")
             else:
                 User.create(name, password, role="admin")
             click.echo(f"Ready. {name} is the first admin.")
@@ -111,29 +117,29 @@ def deploy():
 @with_appcontext
 def purge():
     """Run every sweep once, here and now; where no worker runs, from cron."""
-    failed = False
-    for name, sweep in schedule.sweeps().items():
+    has_failed = False
+    for name, sweep in schedule.periodic_tasks().items():
         try:
-            with job(name):
-                told = sweep.run()
-        except (*UNAVAILABLE, Changed, ServiceError) as error:
-            told, failed = f"failed: {type(error).__name__}", True
-        click.echo(f"{name}: {told or 'nothing to do'}")
-    if failed:
+            with count_job(name):
+                outcome = sweep.run()
+        except (*UNAVAILABLE_ERRORS, RetryTransaction, ServiceError) as error:
+            outcome, has_failed = f"failed: {type(error).__name__}", True
+        click.echo(f"{name}: {outcome or 'nothing to do'}")
+    if has_failed:
         raise SystemExit(1)
 
 
 @click.command("search-anew")
 @with_appcontext
-def search_anew():
+def rebuild_search():
     """Let `q` look through what the models say now.
 
     For when a property has come or gone that is text. It may run while the service does.
     """
     for mapper in sql.Model.registry.mappers:
         if issubclass(mapper.class_, SqlModel):
-            with explained():
-                count = mapper.class_.search_anew()
+            with click_database_errors():
+                count = mapper.class_.rebuild_search()
             click.echo(f"{count} {mapper.class_.__tablename__}")
 
 
@@ -144,36 +150,36 @@ def search_anew():
     help="A former document, - for standard input: tell what breaks its clients.",
 )
 @with_appcontext
-def document(against):
+def print_openapi(against):
     """Print what the service says of itself, as OpenAPI 3.1.
 
     Compared with a former document, it prints on standard error alone; 1 is the exit code
     where something breaks and the version does not allow it.
     """
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    written = orjson.dumps(openapi(current_app), option=options)
+    current = orjson.dumps(openapi(current_app), option=options)
     if against is None:
-        click.echo(written, nl=False)  # bytes: UTF-8 whatever the machine speaks
+        click.echo(current, nl=False)  # bytes: UTF-8 whatever the machine speaks
         return
     try:
-        former = verdict.read(against.read())
-        lines, fine = verdict.verdict(former, verdict.read(written))
+        former = verdict.read_document(against.read())
+        lines, allowed = verdict.judge(former, verdict.read_document(current))
     except ValueError as error:
         raise click.ClickException(f"The former document {error}") from None
     click.echo("\n".join(lines), err=True)
-    if not fine:
+    if not allowed:
         raise SystemExit(1)
 
 
-def bring_up_to_date():
+def run_migrations():
     """Run the migrations; False where a newer release has run its own already. Raises
     ClickException where these leave no room for ours."""
-    with explained():
-        ahead = newer(migrated())
-        if ahead and (missing := lacking()):
+    with click_database_errors():
+        ahead = unknown_revisions(current_revisions())
+        if ahead and (missing := missing_objects()):
             raise click.ClickException(
                 f"The database is at {', '.join(ahead)}, which this release does not know, "
-                f"and lacks {', '.join(missing)}. What mends it: {FOREIGN}."
+                f"and lacks {', '.join(missing)}. What mends it: {FOREIGN_SCHEMA_HINT}."
             )
         if ahead:
             click.echo(
@@ -186,9 +192,9 @@ def bring_up_to_date():
 
 
 @contextmanager
-def explained():
+def click_database_errors():
     """Say what a database has to say, without a trace."""
     try:
         yield
     except SQLAlchemyError as error:
-        raise click.ClickException(copy_database.said(error)) from None
+        raise click.ClickException(copy_database.error_message(error)) from None

@@ -7,7 +7,7 @@ HOST = "127.0.0.1"
 TIMEOUT_SECONDS = 10
 
 
-def refusal(port):
+def bind_error(port):
     """Return the OSError that listening on `port` would raise; None if it is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

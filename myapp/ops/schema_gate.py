@@ -41,16 +41,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..core.data.migrations import migrated, newer, wanted_heads
+from ..core.data.migrations import current_revisions, head_revisions, unknown_revisions
 from ..core.data.session import sql
-from .copy_database import opened, said
+from .copy_database import error_message, open_target
 
 # Sentences of `works-with` that no longer hold for this release: it was changed to live
 # with what they tell of, so that the next one may migrate.
-READY_FOR = frozenset()
+ACCEPTED_BREAKS = frozenset()
 
 # The first that fits. A CHAR comes back with blanks behind it.
-FAMILIES = (
+TYPE_FAMILIES = (
     *(Boolean, Integer, Float, Numeric, DateTime, Date, Time, JSON, LargeBinary),
     *(CHAR, String),
 )
@@ -67,31 +67,32 @@ def gate(running):
 
     RUNNING is its folder, with its environment in .venv. The database is only looked at.
     """
-    with explained():
-        at, wanted = migrated(), wanted_heads()
-        if at == wanted:
+    with click_migration_errors():
+        current, heads = current_revisions(), head_revisions()
+        if current == heads:
             click.echo("No migration is pending.")
             return
-        if newer(at):
+        if unknown_revisions(current):
             click.echo(
-                f"The database is at {', '.join(newer(at))}, which this release does not "
+                f"The database is at {', '.join(unknown_revisions(current))}, which "
+                "this release does not "
                 "know: a newer one has migrated it. Nothing is refused."
             )
             return
     with tempfile.TemporaryDirectory(prefix="gate-") as folder:
         file = f"{folder}/scratch.sqlite3"
-        with opened(f"sqlite:///{file}"), explained():
+        with open_target(f"sqlite:///{file}"), click_migration_errors():
             upgrade()
-        ask(running.resolve(), file)
+        ask_release(running.resolve(), file)
 
 
 @contextmanager
-def explained():
+def click_migration_errors():
     """Say which migration failed, and why, without a trace."""
     try:
         yield
     except Exception as error:  # whatever somebody wrote in a migration
-        why = f"{type(error).__name__}: {said(error)}"
+        why = f"{type(error).__name__}: {error_message(error)}"
         steps = traceback.extract_tb(error.__traceback__)
         within = [
             step for step in steps if Path(step.filename).parent.name == "versions"
@@ -101,7 +102,7 @@ def explained():
         raise click.ClickException(why) from None
 
 
-def ask(running, file):
+def ask_release(running, file):
     """Let the release in that folder judge the tables in the file, and tell what it says.
 
     Raises ClickException where it refuses. One that cannot judge refuses nothing.
@@ -112,7 +113,7 @@ def ask(running, file):
         return
     # It needs no setting of this machine, and ours may name some that it lacks.
     settings = {"FLASK_APP": "myapp", "FLASK_CONFIG": "testing"}
-    told = subprocess.run(
+    result = subprocess.run(
         [python, "-m", "flask", "works-with", file],
         cwd=running,
         env={**os.environ, **settings, "INSTANCE_PATH": os.path.dirname(file)},
@@ -120,15 +121,16 @@ def ask(running, file):
         capture_output=True,
         text=True,
     )
-    unheard = "No such command 'works-with'" in told.stderr
-    if unheard and told.stderr.startswith("Usage:"):  # its application was found
+    is_unknown_command = "No such command 'works-with'" in result.stderr
+    # its application was found
+    if is_unknown_command and result.stderr.startswith("Usage:"):
         click.echo(f"The release in {running} is too old to be asked.")
         return
-    click.echo(told.stdout, nl=False)
-    if told.returncode and not told.stdout:
-        last = told.stderr.strip().rpartition("\n")[2]
+    click.echo(result.stdout, nl=False)
+    if result.returncode and not result.stdout:
+        last = result.stderr.strip().rpartition("\n")[2]
         raise click.ClickException(f"The release in {running} cannot judge: {last}")
-    if told.returncode:
+    if result.returncode:
         raise click.ClickException(
             "The running release could not live with these migrations. Add first, and take "
             "away in a later release: docs/adr/0022-migrations-gate.md"
@@ -142,21 +144,25 @@ def works_with(file):
 
     A line for each thing that it could not live with, and 1 as the exit code.
     """
-    with connected("") as ours, connected(file) as theirs:
+    with connect_sqlite("") as ours, connect_sqlite(file) as theirs:
         sql.metadata.create_all(ours)
         try:
-            found = [line for line in faults(ours, theirs) if line not in READY_FOR]
+            breaks = [
+                line
+                for line in find_breaks(ours, theirs)
+                if line not in ACCEPTED_BREAKS
+            ]
         except SQLAlchemyError as error:
-            raise click.ClickException(said(error)) from None
-    for line in found:
+            raise click.ClickException(error_message(error)) from None
+    for line in breaks:
         click.echo(line)
-    if found:
+    if breaks:
         raise SystemExit(1)
     click.echo("This release can work with these tables.")
 
 
 @contextmanager
-def connected(file):
+def connect_sqlite(file):
     """A connection to an SQLite database; without a file, to one in memory."""
     engine = create_engine(f"sqlite:///{file}")
     with engine.connect() as connection:
@@ -164,25 +170,27 @@ def connected(file):
     engine.dispose()
 
 
-def faults(ours, theirs):
+def find_breaks(ours, theirs):
     """What a release whose tables are `ours` could not live with if they were `theirs`, a
     sentence each. Both are connections to SQLite."""
-    before, after = Table.all(ours), Table.all(theirs)
+    before, after = Table.read_all(ours), Table.read_all(theirs)
     for name, known in before.items():
         if name not in after:
             yield f"The table {name} is gone, and this release reads it."
             continue
         new = after[name]
         for line in chain(
-            of_columns(known, new), of_keys(known, new), of_checks(known, new, theirs)
+            column_breaks(known, new),
+            key_breaks(known, new),
+            check_breaks(known, new, theirs),
         ):
             yield f"{name}{line}"
     for name, new in after.items():
-        known = before.get(name, NOTHING)
-        for (names, other, action), _ in minus(new.references, known.references):
+        known = before.get(name, EMPTY_TABLE)
+        for (names, other, action), _ in items_not_in(new.references, known.references):
             cleared = action in ("CASCADE", "SET NULL")
-            told_of = name in before and not known.silent(names, new)
-            if other in before and not cleared and not told_of:
+            is_announced = name in before and not known.never_written(names, new)
+            if other in before and not cleared and not is_announced:
                 yield (
                     f"{name} keeps rows of {other} from being deleted, and this release "
                     "does not know that."
@@ -199,32 +207,34 @@ class Table(NamedTuple):
     checks: dict  # the words of each check, as it was written
 
     @classmethod
-    def all(cls, connection):
+    def read_all(cls, connection):
         """Every table of a database, by name."""
         names = sorted(inspect(connection).get_table_names())
-        return {name: cls.of(connection, name) for name in names}
+        return {name: cls.read(connection, name) for name in names}
 
     @classmethod
-    def of(cls, connection, name):
-        found = inspect(connection)
-        columns = {column["name"]: column for column in found.get_columns(name)}
-        key = frozenset(found.get_pk_constraint(name)["constrained_columns"])
-        checks = {tuple(words(check)): check for check in checks_of(connection, name)}
-        held = references(connection, name)
-        return cls(columns, key, uniques(connection, name), held, checks)
+    def read(cls, connection, name):
+        inspector = inspect(connection)
+        columns = {column["name"]: column for column in inspector.get_columns(name)}
+        key = frozenset(inspector.get_pk_constraint(name)["constrained_columns"])
+        checks = {
+            tuple(sql_tokens(check)): check for check in read_checks(connection, name)
+        }
+        references = read_references(connection, name)
+        return cls(columns, key, read_uniques(connection, name), references, checks)
 
-    def silent(self, names, new):
+    def never_written(self, names, new):
         """Whether whoever knows this table writes to none of these columns of the new one,
         and leaves one of them NULL. A name is None where there is an expression."""
         columns = [new.columns.get(name) for name in names]
-        blank = [c for c in columns if c and c["nullable"] and default(c) is None]
+        blank = [c for c in columns if c and c["nullable"] and default_sql(c) is None]
         return bool(blank) and None not in columns and not names & self.columns.keys()
 
 
-NOTHING = Table({}, frozenset(), {}, {}, {})
+EMPTY_TABLE = Table({}, frozenset(), {}, {}, {})
 
 
-def of_columns(known, new):
+def column_breaks(known, new):
     for name, column in known.columns.items():
         if name not in new.columns:
             yield f".{name} is gone, and this release reads it."
@@ -234,41 +244,44 @@ def of_columns(known, new):
             yield f".{name} is computed, and this release writes it."
         if not there["nullable"] and column["nullable"]:
             yield f".{name} must be filled, and this release may leave it empty."
-        if narrower(there["type"], column["type"]):
+        if is_narrower(there["type"], column["type"]):
             was, now = column["type"], there["type"]
             yield f".{name} is {now}, and this release takes it for {was}."
-        if default(there) is None and default(column) is not None:
+        if default_sql(there) is None and default_sql(column) is not None:
             yield f".{name} has lost its default, and this release relies on it."
     for name, there in new.columns.items():
-        filled = there["nullable"] or default(there) is not None
+        filled = there["nullable"] or default_sql(there) is not None
         if name not in known.columns and not filled:
             yield f".{name} must be filled, and this release does not know it."
 
 
-def of_keys(known, new):
+def key_breaks(known, new):
     if new.key != known.key:
-        was, now = listed(known.key), listed(new.key)
+        was, now = name_list(known.key), name_list(new.key)
         yield f" has the key {now}, and this release knows {was}."
         return
-    for (names, _), told in minus(new.unique, known.unique):
-        if not known.silent(names, new):
-            yield f" must be unique by {told}, and this release does not know that."
-    for (names, _), told in minus(known.unique, new.unique):
+    for (names, _), description in items_not_in(new.unique, known.unique):
+        if not known.never_written(names, new):
+            yield f" must be unique by {description}, and this release does not know that."
+    for (names, _), description in items_not_in(known.unique, new.unique):
         if names <= new.columns.keys():
-            yield f" is not unique by {told} any more, and this release relies on it."
-    for (names, *_), told in minus(new.references, known.references):
-        if not known.silent(names, new):
-            yield f" is held to {told}, and this release does not know that."
-    for (names, *_), told in minus(known.references, new.references):
+            yield (
+                f" is not unique by {description} any more, and this release relies on "
+                "it."
+            )
+    for (names, *_), description in items_not_in(new.references, known.references):
+        if not known.never_written(names, new):
+            yield f" is held to {description}, and this release does not know that."
+    for (names, *_), description in items_not_in(known.references, new.references):
         if names <= new.columns.keys():
-            yield f" is not held to {told} any more, and this release relies on it."
+            yield f" is not held to {description} any more, and this release relies on it."
 
 
-def of_checks(known, new, theirs):
-    for tokens, check in minus(new.checks, known.checks):
+def check_breaks(known, new, theirs):
+    for tokens, check in items_not_in(new.checks, known.checks):
         # Of columns that we do not know, it sees the defaults.
         row = ", ".join(
-            f'{default(column) or "NULL"} AS "{name}"'
+            f'{default_sql(column) or "NULL"} AS "{name}"'
             for name, column in new.columns.items()
             if name not in known.columns
         )
@@ -280,81 +293,85 @@ def of_checks(known, new, theirs):
             yield f" must meet {check}, and this release does not know that."
 
 
-def minus(some, others):
+def items_not_in(some, others):
     """What is in one dictionary and not in the other, as items."""
     return [(key, value) for key, value in some.items() if key not in others]
 
 
-def listed(names):
+def name_list(names):
     return f"({', '.join(sorted(map(str, names)))})"
 
 
-def default(column):
+def default_sql(column):
     """What a column holds where nothing is said, as SQL; None for NULL."""
     if "computed" in column:
         return column["computed"]["sqltext"]
-    given = column["default"]
-    return None if given is None or given.upper() == "NULL" else given
+    written = column["default"]
+    return None if written is None or written.upper() == "NULL" else written
 
 
-def narrower(there, here):
+def is_narrower(there, here):
     """Whether a type does not hold all that the other one does, or is of another kind."""
-    if kind(there) is not kind(here):
+    if type_family(there) is not type_family(here):
         return True
-    return any(width < least for width, least in zip(widths(there), widths(here)))
+    return any(
+        width < least for width, least in zip(type_widths(there), type_widths(here))
+    )
 
 
-def kind(type_):
-    kinds = (family for family in FAMILIES if isinstance(type_, family))
+def type_family(type_):
+    kinds = (family for family in TYPE_FAMILIES if isinstance(type_, family))
     return next(kinds, type(type_))
 
 
-def widths(type_):
+def type_widths(type_):
     """How much a type holds, in whatever its kind counts."""
     if isinstance(type_, Integer):
         small, big = isinstance(type_, SmallInteger), isinstance(type_, BigInteger)
         return [big - small]
-    if kind(type_) is Numeric:
+    if type_family(type_) is Numeric:
         precision, scale = type_.precision, type_.scale or 0
         return [scale, inf if precision is None else precision - scale]
     length = getattr(type_, "length", None)
     return [inf if length is None else length]
 
 
-def references(connection, table):
+def read_references(connection, table):
     """Table.references; SQLAlchemy misses what some of them do on deletion."""
     rows = connection.execute(text(f'PRAGMA foreign_key_list("{table}")')).mappings()
-    found = {}
+    result = {}
     for _, (first, *more) in groupby(rows, itemgetter("id")):
         names = frozenset(row["from"] for row in (first, *more))
-        told = f"{first['table']} by {listed(names)}"
+        description = f"{first['table']} by {name_list(names)}"
         if first["on_delete"] != "NO ACTION":
-            told += f" ON DELETE {first['on_delete']}"
-        found[names, first["table"], first["on_delete"]] = told
-    return found
+            description += f" ON DELETE {first['on_delete']}"
+        result[names, first["table"], first["on_delete"]] = description
+    return result
 
 
-def uniques(connection, table):
+def read_uniques(connection, table):
     """Table.unique: of constraints and of indexes, alike; SQLAlchemy leaves out those over
     expressions."""
-    found = {}
+    result = {}
     for index in connection.execute(text(f'PRAGMA index_list("{table}")')):
         if not index.unique or index.origin == "pk":
             continue
         columns = connection.execute(text(f'PRAGMA index_info("{index.name}")'))
         names = frozenset(column.name for column in columns)
-        rest = "".join(BEFORE_COLUMNS.split(definition(connection, index.name), 1)[1:])
-        tokens = tuple(words(rest))
+        rest = "".join(
+            BEFORE_COLUMNS.split(definition_sql(connection, index.name), 1)[1:]
+        )
+        tokens = tuple(sql_tokens(rest))
         if set(tokens) <= {*names, "(", ")", ","}:
-            found[names, ()] = listed(names)
+            result[names, ()] = name_list(names)
         else:
-            found[names, tokens] = rest
-    return found
+            result[names, tokens] = rest
+    return result
 
 
-def checks_of(connection, table):
+def read_checks(connection, table):
     """Each CHECK of a table, with its brackets, as it was written."""
-    written = definition(connection, table)
+    written = definition_sql(connection, table)
     tokens = list(TOKEN.finditer(written))
     for place, token in enumerate(tokens, 1):
         if token[0].upper() == "CHECK":
@@ -366,7 +383,7 @@ def checks_of(connection, table):
             yield written[token.end() : other.end()].strip()
 
 
-def definition(connection, name):
+def definition_sql(connection, name):
     """The SQL that a table or an index was made with, in one line and without comments;
     "" where a constraint made it."""
     statement = text("SELECT sql FROM sqlite_master WHERE name = :name")
@@ -375,6 +392,6 @@ def definition(connection, name):
     return " ".join(bare.split())
 
 
-def words(written):
+def sql_tokens(written):
     """What SQL consists of, without regard to case and quotes."""
     return [word.strip('"`').lower() for word in TOKEN.findall(written)]

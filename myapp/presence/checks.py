@@ -1,6 +1,6 @@
 """What `flask doctor` checks of heartbeats."""
 
-from ..core import check, wrong
+from ..core import check, error
 from .settings import PRESENCE_TTL
 
 
@@ -10,5 +10,5 @@ def presence(config):
     seconds = config["PRESENCE_TTL"]
     if seconds == 0:
         hint = f"MYAPP_PRESENCE_TTL={PRESENCE_TTL}"
-        yield wrong("PRESENCE_TTL 0: no heartbeat can be taken", hint)
+        yield error("PRESENCE_TTL 0: no heartbeat can be taken", hint)
     return f"a device is away after {seconds:,} s without a heartbeat"

@@ -4,11 +4,11 @@ from ..core import (
     FeatureApi,
     Resource,
     accepts,
-    answers,
-    answers_nothing,
-    must_match,
-    paged,
+    check_preconditions,
+    paginated,
     requires,
+    responds_no_content,
+    responds_with,
 )
 from ..devices.models import Device
 from .models import Presence
@@ -19,7 +19,7 @@ presence = FeatureApi("presence", "Heartbeats: which devices are online now.")
 @presence.route("/")
 class Heartbeats(Resource):
     @requires()
-    @paged(Presence)
+    @paginated(Presence)
     def get(self, page):
         """List your devices that are online."""
         return Presence.page(page, **Device.readable())
@@ -30,7 +30,7 @@ class OneHeartbeat(Resource):
     writes = False  # to the SQL database: it is asked whose the device is, and no more
 
     @requires()
-    @answers(Presence)
+    @responds_with(Presence)
     def get(self, device_id):
         """Read the last heartbeat of a device."""
         device = Device.get_or_404(device_id, **Device.readable())
@@ -38,21 +38,21 @@ class OneHeartbeat(Resource):
 
     @requires()
     @accepts(Presence)
-    @answers(Presence, 200, 201)
+    @responds_with(Presence, 200, 201)
     def put(self, device_id, body):
         """Send a heartbeat."""
         device = Device.get_or_404(device_id, **Device.writable())
-        found = Presence.get(device.id)
-        must_match(found)
-        if found:
-            return found.update(**body)
+        heartbeat = Presence.get(device.id)
+        check_preconditions(heartbeat)
+        if heartbeat:
+            return heartbeat.update(**body)
         return Presence.create(id=device.id, owner_id=device.owner_id, **body), 201
 
     @requires()
-    @answers_nothing
+    @responds_no_content
     def delete(self, device_id):
         """Sign a device off."""
         device = Device.get_or_404(device_id, **Device.writable())
-        found = Presence.lock_or_404(device.id)
-        must_match(found)
-        found.delete()
+        heartbeat = Presence.lock_or_404(device.id)
+        check_preconditions(heartbeat)
+        heartbeat.delete()

@@ -6,17 +6,17 @@ from sqlalchemy import event
 
 from ..core import (
     ID,
-    Changed,
     RedisModel,
-    flag,
+    RetryTransaction,
+    boolean,
+    date_time,
     integer,
-    moment,
     optional,
     redis_store,
+    request_schema,
     text,
-    writing,
 )
-from ..devices.models import Device, counting_online
+from ..devices.models import Device, online_count_requested
 
 ADDRESS = {
     "type": "string",
@@ -33,7 +33,7 @@ class Presence(RedisModel):
     keyspace = "presence"
     scopes = ((), ("owner_id",))
 
-    write_schema = writing(
+    write_schema = request_schema(
         "Heartbeat",
         battery=optional(integer(0, 100, "Percent.", 87)),
         signal=optional(integer(-120, 0, "Strength in dBm.", -61)),
@@ -42,9 +42,9 @@ class Presence(RedisModel):
     )
     read_only = {
         "device_id": ID,
-        "online": flag("Always true: what is offline is not here."),
-        "last_seen": moment("When the last heartbeat came."),
-        "expires_at": moment("Until when it counts as online."),
+        "online": boolean("Always true: what is offline is not here."),
+        "last_seen": date_time("When the last heartbeat came."),
+        "expires_at": date_time("Until when it counts as online."),
     }
 
     online = True  # what is not online any more is not here any more
@@ -56,7 +56,7 @@ class Presence(RedisModel):
         return current_app.config["PRESENCE_TTL"]
 
     @classmethod
-    def swept(cls):
+    def swept_until(cls):
         """The second until which it is told which devices fell silent."""
         return int(redis_store.get(cls._key("swept")) or 0)
 
@@ -67,19 +67,19 @@ class Presence(RedisModel):
         """
         index = cls._index({})
         first = {"start": 0, "num": 1, "withscores": True}
-        while found := redis_store.zrangebyscore(index, after + 1, until, **first):
-            after = int(found[0][1])
+        while rows := redis_store.zrangebyscore(index, after + 1, until, **first):
+            after = int(rows[0][1])
             yield after, list(map(int, redis_store.zrangebyscore(index, after, after)))
 
     @classmethod
-    def fell_silent(cls, until):
+    def expired_since(cls, until):
         """How many have expired until that second, and have not been told of yet."""
         keys = cls._key("swept"), cls._index({})
-        return redis_store.eval(FELL_SILENT, len(keys), *keys, until)
+        return redis_store.eval(COUNT_EXPIRED, len(keys), *keys, until)
 
 
 # In one step, so that of two sweeps at once each tells of others.
-FELL_SILENT = """
+COUNT_EXPIRED = """
 local swept, until_ = tonumber(redis.call('GET', KEYS[1]) or 0), tonumber(ARGV[1])
 if until_ <= swept then return 0 end
 redis.call('SET', KEYS[1], until_)
@@ -88,19 +88,19 @@ return redis.call('ZCOUNT', KEYS[2], swept + 1, until_)
 
 
 @event.listens_for(Device, "after_delete")
-def forget(_mapper, _connection, device):
+def delete_heartbeat(_mapper, _connection, device):
     """A device that is gone is not online; where Redis is down, its heartbeat dies by
     itself."""
     try:
-        found = Presence.get(device.id)
-        if found:
-            found.delete()
-    except (Changed, RedisError):
+        heartbeat = Presence.get(device.id)
+        if heartbeat:
+            heartbeat.delete()
+    except (RetryTransaction, RedisError):
         current_app.logger.warning("The heartbeat of device %d stays.", device.id)
 
 
-@counting_online.connect
-def count_online(_sender, scope):
+@online_count_requested.connect
+def answer_online_count(_sender, scope):
     """How many devices of a scope are online; None while Redis is away."""
     try:
         return Presence.count(**scope)

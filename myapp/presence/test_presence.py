@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from flask import g
 
-from conftest import THERMOSTAT, as_account, fill
+from conftest import THERMOSTAT, as_account, create_tables_and_accounts
 from myapp.core.data.models import redis_model
 from support.concurrency import at_once
 
@@ -33,7 +33,7 @@ OTHER_READING = {
 }
 
 
-def listed(client, **query):
+def list_heartbeats(client, **query):
     return client.get(PRESENCE, query_string=query).json["items"]
 
 
@@ -60,10 +60,10 @@ def address(device):
 @pytest.fixture
 def beats(client):
     """The heartbeats of 7 devices."""
-    made = [client.post(DEVICES, json=THERMOSTAT).json for _ in range(7)]
+    results = [client.post(DEVICES, json=THERMOSTAT).json for _ in range(7)]
     return [
         client.put(f"{PRESENCE}{device['id']}", json={"battery": n}).json
-        for n, device in enumerate(made)
+        for n, device in enumerate(results)
     ]
 
 
@@ -83,7 +83,7 @@ def test_the_first_heartbeat_creates_and_the_next_one_replaces(client, address, 
     assert "Location" not in second.headers
     assert second.json.items() >= OTHER_READING.items()
     assert client.get(address).json == second.json
-    assert listed(client) == [second.json]
+    assert list_heartbeats(client) == [second.json]
 
 
 def test_a_heartbeat_moves_when_it_was_seen_and_not_when_it_came(
@@ -107,12 +107,12 @@ def test_a_heartbeat_counts_for_as_long_as_is_set(app, client, address):
 
 def test_when_no_more_heartbeats_come_a_device_is_offline(app, client, address, beats):
     client.put(address, json={})
-    assert len(listed(client)) == len(beats) + 1
+    assert len(list_heartbeats(client)) == len(beats) + 1
     app.config["PRESENCE_TTL"] = 1
     end = datetime.fromisoformat(client.put(address, json={}).json["expires_at"])
     time.sleep(max(0, end.timestamp() - time.time()) + 0.02)
     assert client.get(address).status_code == 404
-    assert listed(client) == beats
+    assert list_heartbeats(client) == beats
     assert client.get(PRESENCE).json["meta"]["total"] == len(beats)
     assert client.put(address, json={}).status_code == 201
 
@@ -123,13 +123,13 @@ def test_a_device_that_signs_off_is_offline(client, address):
     assert (gone.status_code, gone.data) == (204, b"")
     assert client.get(address).status_code == 404
     assert client.delete(address).status_code == 404
-    assert listed(client) == []
+    assert list_heartbeats(client) == []
 
 
 def test_a_device_that_is_forgotten_is_not_online(client, device, address):
     client.put(address, json=READING)
     client.delete(device["url"])
-    assert listed(client) == []
+    assert list_heartbeats(client) == []
     for verb in ("GET", "PUT", "DELETE"):
         assert client.open(address, method=verb, json={}).status_code == 404
 
@@ -137,7 +137,7 @@ def test_a_device_that_is_forgotten_is_not_online(client, device, address):
 def test_a_device_that_was_never_seen_is_not_online(client, address):
     assert client.get(address).status_code == 404
     assert client.delete(address).status_code == 404
-    assert listed(client) == []
+    assert list_heartbeats(client) == []
 
 
 @pytest.mark.parametrize("id", [2**62, 0, "x"])
@@ -182,7 +182,7 @@ def test_the_collection_answers_with_and_without_its_slash(client, beats):
 @pytest.mark.parametrize("verb", ["GET", "HEAD", "PUT", "DELETE"])
 def test_a_device_of_somebody_else_is_not_found(client, engineer, address, verb):
     assert engineer.open(address, method=verb, json={}).status_code == 404
-    assert listed(client) == []  # not even online by now
+    assert list_heartbeats(client) == []  # not even online by now
     beat = client.put(address, json=READING).json
     assert engineer.open(address, method=verb, json={}).status_code == 404
     assert client.get(address).json == beat
@@ -193,15 +193,15 @@ def test_nobody_lists_the_devices_of_somebody_else(client, engineer, beats):
     assert (theirs["items"], theirs["meta"]["total"]) == ([], 0)
     own = engineer.post(DEVICES, json=THERMOSTAT).json
     beat = engineer.put(f"{PRESENCE}{own['id']}", json={}).json
-    assert listed(engineer) == [beat]
-    assert listed(client) == beats
+    assert list_heartbeats(engineer) == [beat]
+    assert list_heartbeats(client) == beats
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "DELETE"])
 def test_a_stranger_gets_nowhere(client, stranger, address, verb):
     assert stranger.get(PRESENCE).status_code == 401
     assert stranger.open(address, method=verb, json={}).status_code == 401
-    assert listed(client) == []
+    assert list_heartbeats(client) == []
 
 
 # Readings
@@ -256,7 +256,7 @@ def test_a_reading_within_its_range_comes_back(client, address, reading):
 )
 def test_what_is_no_reading_is_refused(client, address, name, value):
     assert pointers(client.put(address, json={name: value})) == [f"/{name}"]
-    assert listed(client) == []
+    assert list_heartbeats(client) == []
 
 
 def test_a_reading_is_told_every_fault_at_once(client, address):
@@ -290,7 +290,7 @@ def test_a_whole_number_may_be_written_with_a_point(client, address):
 def test_what_is_no_json_object_is_refused(client, address, body, media_type, status):
     refused = client.put(address, data=body, content_type=media_type)
     assert refused.status_code == status
-    assert listed(client) == []
+    assert list_heartbeats(client) == []
 
 
 # The list
@@ -320,27 +320,27 @@ def pair(client, address, monkeypatch):
 )
 def test_a_filter_finds_exactly_what_it_names(client, pair, field):
     for beat in pair:
-        assert listed(client, **{field: beat[field]}) == [beat]
+        assert list_heartbeats(client, **{field: beat[field]}) == [beat]
 
 
 def test_what_is_not_online_is_not_here(client, pair):
-    assert listed(client, online="true") == list(pair)
-    assert listed(client, online="false") == []
+    assert list_heartbeats(client, online="true") == list(pair)
+    assert list_heartbeats(client, online="false") == []
 
 
 def test_filters_hold_together(client, pair):
-    assert listed(client, battery=87, signal=-61) == [pair[0]]
-    assert listed(client, battery=87, signal=-100) == []
+    assert list_heartbeats(client, battery=87, signal=-61) == [pair[0]]
+    assert list_heartbeats(client, battery=87, signal=-100) == []
 
 
 @pytest.mark.parametrize("words", ["RC1", "rc1", "DB8::17"])
 def test_a_search_looks_into_every_text(client, pair, words):
-    assert listed(client, q=words) == [pair[1]]
+    assert list_heartbeats(client, q=words) == [pair[1]]
 
 
 @pytest.mark.parametrize("words", ["%", "r_1", "nothing"])
 def test_a_search_takes_text_literally(client, pair, words):
-    assert listed(client, q=words) == []
+    assert list_heartbeats(client, q=words) == []
 
 
 @pytest.mark.parametrize("name", ["battery", "online", "last_seen", "sort"])
@@ -371,8 +371,8 @@ def test_links_lead_through_all_heartbeats_and_back(client, beats, sort):
     assert (there, back[::-1]) == (expected, expected)
     for number in (1, 2, 3, 4):
         query = f"?{sort}per_page=3&page={number}"
-        found = client.get(PRESENCE + query).json["items"]
-        assert found == [*expected, []][number - 1]
+        items = client.get(PRESENCE + query).json["items"]
+        assert items == [*expected, []][number - 1]
 
 
 def test_a_heartbeat_that_ends_during_a_walk_leaves_the_others_there(client, beats):
@@ -397,14 +397,14 @@ def meanwhile(monkeypatch):
     """Have something happen between the reading and the writing of a heartbeat."""
 
     def arrange(happen):
-        swap, pending = Presence._swap, [happen]
+        swap, pending = Presence._compare_and_set, [happen]
 
         def late(self, new):
             if pending:
                 pending.pop()()
             return swap(self, new)
 
-        monkeypatch.setattr(Presence, "_swap", late)
+        monkeypatch.setattr(Presence, "_compare_and_set", late)
 
     return arrange
 
@@ -420,7 +420,7 @@ def test_a_heartbeat_that_was_overtaken_still_counts(client, address, meanwhile)
 def test_a_first_heartbeat_that_was_overtaken_is_the_second(client, address, meanwhile):
     meanwhile(lambda: client.put(address, json=READING))
     assert client.put(address, json=OTHER_READING).status_code == 200
-    assert listed(client) == [client.get(address).json]
+    assert list_heartbeats(client) == [client.get(address).json]
 
 
 def test_a_heartbeat_that_was_overtaken_by_the_end_is_the_first(
@@ -460,8 +460,8 @@ def ago(monkeypatch):
 def sweep(app):
     """What the sweep has to tell: how many devices were seen, how many fell silent."""
     with app.app_context():
-        told = schedule.sweeps()["presence.write_back"].run()
-    seen, _, _, silent, *_ = (told or "0 devices seen, 0 fell silent").split()
+        result = schedule.periodic_tasks()["presence.write_back"].run()
+    seen, _, _, silent, *_ = (result or "0 devices seen, 0 fell silent").split()
     return int(seen), int(silent)
 
 
@@ -504,7 +504,7 @@ def test_to_be_seen_is_no_change_of_a_device(app, client, device, address):
 
 
 def test_a_device_that_falls_silent_is_counted_once(
-    app, client, beats, ago, monkeypatch, grown  # noqa: F811
+    app, client, beats, ago, monkeypatch, metric_increase  # noqa: F811
 ):
     silent = ago(10, client.put, beats[3]["url"], json={}).json
     assert sweep(app) == (7, 1)
@@ -514,7 +514,7 @@ def test_a_device_that_falls_silent_is_counted_once(
         patched.setattr(time, "time", lambda: soon)
         assert sweep(app) == (0, 0)
     assert last_seen(app)[silent["id"]] == silent["last_seen"]
-    assert grown("devices_fell_silent_total") == 1
+    assert metric_increase("devices_fell_silent_total") == 1
 
 
 def test_a_device_that_signs_off_has_not_fallen_silent(app, client, beats, ago):
@@ -541,7 +541,7 @@ def test_what_expired_long_ago_is_dropped_by_the_next_heartbeat(
     client.put(beats[4]["url"], json={})
     assert redis_store.zcard(Presence._index({})) == 4
     assert 3600 < redis_store.ttl(Presence._index({})) <= 3900
-    assert listed(client) == client.get(PRESENCE).json["items"]
+    assert list_heartbeats(client) == client.get(PRESENCE).json["items"]
     assert client.get(f"{DEVICES}summary").json["online"] == 4
 
 
@@ -552,25 +552,25 @@ def test_a_second_with_many_heartbeats_is_written_in_parts(app, beats, monkeypat
 
 
 def test_a_sweep_that_is_broken_off_has_told_nothing_and_the_next_one_does(
-    app, client, beats, ago, monkeypatch, grown  # noqa: F811
+    app, client, beats, ago, monkeypatch, metric_increase  # noqa: F811
 ):
     ago(10, client.put, beats[3]["url"], json={})
     with monkeypatch.context() as patched:
-        patched.setattr(Device, "seen", lambda *_: 1 / 0)
+        patched.setattr(Device, "record_heartbeats", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             sweep(app)
-    assert grown("devices_fell_silent_total") == 0
+    assert metric_increase("devices_fell_silent_total") == 0
     assert sweep(app) == (7, 1)
 
 
 def test_of_two_sweeps_at_once_one_counts_who_fell_silent(live_app, ago):
     client = as_account(live_app, "pythonista")
-    made = [client.post(DEVICES, json=THERMOSTAT).json for _ in range(8)]
-    for device in made:
+    results = [client.post(DEVICES, json=THERMOSTAT).json for _ in range(8)]
+    for device in results:
         ago(10, client.put, f"{PRESENCE}{device['id']}", json={})
-    told = at_once(*[partial(sweep, live_app)] * 4)
-    assert sum(silent for _, silent in told) == 8
-    assert sum(seen for seen, _ in told) == 8
+    result = at_once(*[partial(sweep, live_app)] * 4)
+    assert sum(silent for _, silent in result) == 8
+    assert sum(seen for seen, _ in result) == 8
     assert len(last_seen(live_app)) == 8
 
 
@@ -579,11 +579,11 @@ def test_of_two_sweeps_at_once_one_counts_who_fell_silent(live_app, ago):
 
 def test_without_redis_there_is_no_presence_but_devices_go_on(make_app, empty_uri):
     app = make_app(REDIS_URL="redis://127.0.0.1:1/0", SQLALCHEMY_DATABASE_URI=empty_uri)
-    fill(app)
+    create_tables_and_accounts(app)
     client = as_account(app, "pythonista")
-    made = client.post(DEVICES, json=THERMOSTAT)
-    assert made.status_code == 201
-    address = f"{PRESENCE}{made.json['id']}"
+    response = client.post(DEVICES, json=THERMOSTAT)
+    assert response.status_code == 201
+    address = f"{PRESENCE}{response.json['id']}"
     for verb, path in [
         ("GET", PRESENCE),
         ("GET", address),
@@ -600,9 +600,9 @@ def test_without_redis_there_is_no_presence_but_devices_go_on(make_app, empty_ur
     assert ready.status_code == 503
     assert ready.json["redis"] != "ok"
     assert ready.json["database"] == ready.json["migrations"] == "ok"
-    assert client.get(made.json["url"]).json == made.json
-    assert client.delete(made.json["url"]).status_code == 204
-    assert client.get(made.json["url"]).status_code == 404
+    assert client.get(response.json["url"]).json == response.json
+    assert client.delete(response.json["url"]).status_code == 204
+    assert client.get(response.json["url"]).status_code == 404
 
 
 # Ids that Redis gives
@@ -610,11 +610,11 @@ def test_without_redis_there_is_no_presence_but_devices_go_on(make_app, empty_ur
 
 def test_a_retry_puts_what_a_request_that_died_had_made_in_its_place(app, client):
     owner_id = client.get("/api/v1/account").json["id"]
-    made = []
+    results = []
     for once in ("a key", "a key", "another key", None, None):
         with app.app_context():
-            g.once = once
-            made.append(Presence.create(owner_id=owner_id, **READING).id)
+            g.idempotency_digest = once
+            results.append(Presence.create(owner_id=owner_id, **READING).id)
             alive = Presence.count()
-    assert made == [1, 1, 2, 3, 4]
+    assert results == [1, 1, 2, 3, 4]
     assert alive == 4

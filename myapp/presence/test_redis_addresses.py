@@ -2,10 +2,10 @@
 
 import pytest
 
-from conftest import as_account, fill
+from conftest import as_account, create_tables_and_accounts
 from support.redis_servers import cluster, watched_pair
 
-from ..core.jobs.schedule import sweeps
+from ..core.jobs.schedule import periodic_tasks
 from ..core.schema.examples import example_of
 from ..devices.models import Device
 
@@ -25,12 +25,12 @@ def test_devices_that_are_online_are_swept_and_counted(
 ):
     uris = {"SQLALCHEMY_DATABASE_URI": empty_uri, "BROKER_URL": redis_url}
     app = make_app(**uris, REDIS_URL=address)
-    fill(app)
+    create_tables_and_accounts(app)
     client = as_account(app, "pythonista")
     device = client.post("/api/v1/devices/", json=example_of(Device.write_schema))
     heartbeat = client.put(f"/api/v1/presence/{device.json['id']}", json={})
     assert heartbeat.status_code == 201
     assert client.get("/api/v1/devices/summary").json["online"] == 1
     with app.app_context():
-        told = sweeps()["presence.write_back"].run()
-    assert told == "1 devices seen, 0 fell silent"
+        result = periodic_tasks()["presence.write_back"].run()
+    assert result == "1 devices seen, 0 fell silent"

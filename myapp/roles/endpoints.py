@@ -7,18 +7,18 @@ from ..core import (
     Resource,
     accepts,
     accepts_patch,
-    answers,
-    answers_nothing,
-    forget_accounts,
+    apply_merge_patch,
+    check_preconditions,
+    clear_account_cache,
+    emit_security_event,
+    error_responses,
     idempotent,
-    merged,
-    must_match,
-    paged,
-    refuses,
+    paginated,
     requires,
-    tell,
+    responds_no_content,
+    responds_with,
 )
-from .models import Role, an_admin_stays, must_hold
+from .models import Role, last_admin_guard, require_own_permissions
 
 REASONS = {
     403: "It takes permissions that you do not have yourself.",
@@ -35,68 +35,68 @@ roles = FeatureApi(
 @roles.route("/")
 class Roles(Resource):
     @requires("roles:read")
-    @paged(Role)
+    @paginated(Role)
     def get(self, page):
         """List the roles."""
         return Role.page(page)
 
     @requires("roles:write")
-    @refuses(REASONS)
+    @error_responses(REASONS)
     @idempotent
     @accepts(Role)
-    @answers(Role, 201)
+    @responds_with(Role, 201)
     def post(self, body):
         """Add a role."""
-        must_hold(g.caller, body["permissions"])
-        with an_admin_stays():  # of two new defaults one is the later
-            tell("role added", g.caller.id, role=body["title"])
+        require_own_permissions(g.caller, body["permissions"])
+        with last_admin_guard():  # of two new defaults one is the later
+            emit_security_event("role added", g.caller.id, role=body["title"])
             return Role.create(**body)
 
 
 @roles.route("/<int:id>")
 class OneRole(Resource):
     @requires("roles:read")
-    @answers(Role)
+    @responds_with(Role)
     def get(self, id):
         """Read a role."""
         return Role.get_or_404(id)
 
     @requires("roles:write")
-    @refuses(REASONS)
+    @error_responses(REASONS)
     @accepts(Role)
-    @answers(Role)
+    @responds_with(Role)
     def put(self, id, body):
         """Replace a role."""
-        return change(id, lambda found: body)
+        return change(id, lambda role: body)
 
     @requires("roles:write")
-    @refuses(REASONS)
+    @error_responses(REASONS)
     @accepts_patch(Role)
-    @answers(Role)
+    @responds_with(Role)
     def patch(self, id, patch):
         """Change some properties of a role."""
-        return change(id, lambda found: merged(found, patch))
+        return change(id, lambda role: apply_merge_patch(role, patch))
 
     @requires("roles:write")
-    @refuses(REASONS)
-    @answers_nothing
+    @error_responses(REASONS)
+    @responds_no_content
     def delete(self, id):
         """Remove a role that nobody has."""
-        with an_admin_stays():
-            found = Role.lock_or_404(id)
-            must_match(found)
-            must_hold(g.caller, found.permissions)
-            tell("role removed", g.caller.id, role=found.title)
-            found.delete()
+        with last_admin_guard():
+            role = Role.lock_or_404(id)
+            check_preconditions(role)
+            require_own_permissions(g.caller, role.permissions)
+            emit_security_event("role removed", g.caller.id, role=role.title)
+            role.delete()
 
 
 def change(id, body_for):
     """Give the role the body that `body_for` makes of it, if the caller may."""
-    with an_admin_stays():
-        found = Role.lock_or_404(id)
-        must_match(found)
-        body = body_for(found)
-        must_hold(g.caller, found.permissions, body["permissions"])
-        forget_accounts()
-        tell("role edited", g.caller.id, role=found.title)
-        return found.update(**body)
+    with last_admin_guard():
+        role = Role.lock_or_404(id)
+        check_preconditions(role)
+        body = body_for(role)
+        require_own_permissions(g.caller, role.permissions, body["permissions"])
+        clear_account_cache()
+        emit_security_event("role edited", g.caller.id, role=role.title)
+        return role.update(**body)

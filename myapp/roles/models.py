@@ -5,10 +5,19 @@ from itertools import chain
 
 from sqlalchemy import Column, String
 
-from ..core import PERMISSIONS, Conflict, Forbidden, SqlModel, flag, sql, text, writing
+from ..core import (
+    PERMISSIONS,
+    Conflict,
+    Forbidden,
+    SqlModel,
+    boolean,
+    request_schema,
+    sql,
+    text,
+)
 
 
-def built_in_roles():
+def builtin_roles():
     """The permissions of each built-in role, by its title."""
     return {
         "user": [],
@@ -22,10 +31,10 @@ class Role(SqlModel):
 
     __tablename__ = "roles"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "RoleWrite",
         title=text(1, 64, "Unique without regard to case.", "auditor"),
-        default=flag("Whether newcomers get it; one role is it.", default=False),
+        default=boolean("Whether newcomers get it; one role is it.", default=False),
         permissions={
             "type": "array",
             "items": {
@@ -45,12 +54,12 @@ class Role(SqlModel):
 
     @classmethod
     def create(cls, **values):
-        return super().create(**cls._prepared(values, None))
+        return super().create(**cls._checked_values(values, None))
 
     def update(self, **values):
         if self.default and not values.get("default", True):
             raise Conflict("Make another role the default instead.")
-        return super().update(**self._prepared(values, self))
+        return super().update(**self._checked_values(values, self))
 
     def delete(self):
         if self.default:
@@ -58,53 +67,53 @@ class Role(SqlModel):
         super().delete()  # the database refuses where somebody has it
 
     @classmethod
-    def _prepared(cls, values, found):
+    def _checked_values(cls, values, current):
         key = values["title"].casefold()
-        taken = cls.entitled(values["title"])
-        if taken and taken is not found:
+        taken = cls.by_title(values["title"])
+        if taken and taken is not current:
             raise Conflict("There is a role of that title.")
         if values.get("default"):
             for role in sql.session.scalars(sql.select(cls).where(cls.default)):
-                role.default = role is found
+                role.default = role is current
         permissions = sorted(values["permissions"], key=PERMISSIONS.index)
         return {**values, "title_key": key, "permissions": permissions}
 
     @classmethod
-    def entitled(cls, title):
+    def by_title(cls, title):
         """The role of that title in any case, or None."""
         return sql.session.scalar(
             sql.select(cls).where(cls.title_key == title.casefold())
         )
 
     @classmethod
-    def of_newcomers(cls):
+    def default_role(cls):
         """The role that a new account gets."""
         return sql.session.scalars(sql.select(cls).where(cls.default)).one()
 
     @classmethod
-    def build_in(cls):
+    def ensure_builtin_roles(cls):
         """See to it that the three roles are there which everything relies on.
 
         A slice brings new permissions. `admin` holds all that there were, so what it lacks
         is new; each of the three gets of it what would be built in. A permission that no
         feature declares any more is removed from every role.
         """
-        for role in sql.session.scalars(sql.select(cls)):
-            known = [name for name in role.permissions if name in PERMISSIONS]
-            if known != role.permissions:
-                role.permissions = known
-        admin = cls.entitled("admin")
+        for each in sql.session.scalars(sql.select(cls)):
+            known = [name for name in each.permissions if name in PERMISSIONS]
+            if known != each.permissions:
+                each.permissions = known
+        admin = cls.by_title("admin")
         new = set(PERMISSIONS).difference(admin.permissions) if admin else ()
-        for title, permissions in built_in_roles().items():
-            found = cls.entitled(title)
-            if not found:
+        for title, permissions in builtin_roles().items():
+            role = cls.by_title(title)
+            if not role:
                 default = title == "user"
                 cls.create(title=title, default=default, permissions=permissions)
             elif more := [name for name in permissions if name in new]:
-                found.permissions = [*found.permissions, *more]
+                role.permissions = [*role.permissions, *more]
 
 
-def must_hold(caller, *bundles):
+def require_own_permissions(caller, *bundles):
     """Go on only if the caller has every permission in these bundles: nobody gives what
     they lack, nor touches who may do more than they. Raises 403."""
     if not caller.permissions.issuperset(chain(*bundles)):
@@ -118,7 +127,7 @@ accounts = sql.table(
 
 
 @contextmanager
-def an_admin_stays():
+def last_admin_guard():
     """Change who may do what inside; whoever else does so waits. Raises 409 where nobody
     would be left who may do everything.
 
@@ -136,9 +145,9 @@ def has_admin():
     """Whether there is an account that may come in and do everything."""
     rows = sql.session.execute(sql.select(Role.id, Role.permissions))
     full = [id for id, permissions in rows if set(permissions) >= set(PERMISSIONS)]
-    found = sql.select(accounts.c.role_id).where(
+    admins = sql.select(accounts.c.role_id).where(
         accounts.c.role_id.in_(full),
         accounts.c.status == "normal",
         accounts.c.deleted_at.is_(None),
     )
-    return sql.session.execute(found.limit(1)).first() is not None
+    return sql.session.execute(admins.limit(1)).first() is not None

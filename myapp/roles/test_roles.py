@@ -1,12 +1,12 @@
 import pytest
 
-from conftest import hire
+from conftest import signed_in_client
 from support.assertions import assert_problem
 from support.concurrency import at_once
 
 from ..core.data.session import unit_of_work
 from ..core.security.permissions import PERMISSIONS
-from .models import Role, built_in_roles
+from .models import Role, builtin_roles
 
 ROLES = "/api/v1/roles/"
 USERS = "/api/v1/users/"
@@ -24,7 +24,7 @@ def pointers(response):
     return sorted({error["pointer"] for error in problem["errors"]})
 
 
-def entitled(client, title):
+def role_by_title(client, title):
     """The role of that title."""
     (role,) = client.get(ROLES, query_string={"title": title}).json["items"]
     return role
@@ -41,7 +41,7 @@ def keeper(app, admin):
     """A client that may change roles, and not much else."""
     body = {"title": "keeper", "permissions": ["roles:read", "roles:write"]}
     assert admin.post(ROLES, json=body).status_code == 201
-    return hire(app, "rolf", "keeper")
+    return signed_in_client(app, "rolf", "keeper")
 
 
 # Adding, reading, changing, removing
@@ -59,39 +59,39 @@ def test_three_roles_are_built_in(admin):
 def test_what_a_new_slice_permits_comes_to_the_built_in_roles(app, admin):
     new = PERMISSIONS[0]
     with app.app_context(), unit_of_work():
-        Role.entitled("admin").permissions = list(PERMISSIONS[1:])
-        Role.entitled("manager").permissions = ["roles:read"]  # as somebody wants it
-        Role.build_in()
-    assert set(entitled(admin, "admin")["permissions"]) == set(PERMISSIONS)
-    theirs = ["roles:read", *({new} & set(built_in_roles()["manager"]))]
-    assert entitled(admin, "manager")["permissions"] == theirs
-    assert entitled(admin, "user")["permissions"] == []
+        Role.by_title("admin").permissions = list(PERMISSIONS[1:])
+        Role.by_title("manager").permissions = ["roles:read"]  # as somebody wants it
+        Role.ensure_builtin_roles()
+    assert set(role_by_title(admin, "admin")["permissions"]) == set(PERMISSIONS)
+    theirs = ["roles:read", *({new} & set(builtin_roles()["manager"]))]
+    assert role_by_title(admin, "manager")["permissions"] == theirs
+    assert role_by_title(admin, "user")["permissions"] == []
 
 
 def test_a_permission_of_a_removed_feature_leaves_every_role(app, admin, auditor):
     with app.app_context(), unit_of_work():
-        role = Role.entitled(auditor["title"])
+        role = Role.by_title(auditor["title"])
         role.permissions = ["boats:read_all", *auditor["permissions"]]
-        Role.entitled("admin").permissions = [*PERMISSIONS, "boats:read_all"]
+        Role.by_title("admin").permissions = [*PERMISSIONS, "boats:read_all"]
     with app.app_context(), unit_of_work():
-        Role.build_in()
+        Role.ensure_builtin_roles()
     read = admin.get(auditor["url"])
     assert read.json["permissions"] == auditor["permissions"]
-    assert set(entitled(admin, "admin")["permissions"]) == set(PERMISSIONS)
+    assert set(role_by_title(admin, "admin")["permissions"]) == set(PERMISSIONS)
     changed = admin.patch(auditor["url"], json={"title": "Reviewer"})
     assert changed.json["permissions"] == auditor["permissions"]
 
 
 def test_a_role_is_added_and_read(admin):
-    made = admin.post(ROLES, json=AUDITOR)
-    assert made.status_code == 201
-    assert made.headers["Location"] == made.json["url"]
-    assert made.json["title"] == "Auditor"
-    assert made.json["default"] is False
-    assert made.json["permissions"] == ["users:read", "users:write"]
-    read = admin.get(made.json["url"])
-    assert read.json == made.json
-    assert read.headers["ETag"] == made.headers["ETag"]
+    response = admin.post(ROLES, json=AUDITOR)
+    assert response.status_code == 201
+    assert response.headers["Location"] == response.json["url"]
+    assert response.json["title"] == "Auditor"
+    assert response.json["default"] is False
+    assert response.json["permissions"] == ["users:read", "users:write"]
+    read = admin.get(response.json["url"])
+    assert read.json == response.json
+    assert read.headers["ETag"] == response.headers["ETag"]
 
 
 def test_a_role_is_replaced(admin, auditor):
@@ -136,7 +136,7 @@ def test_a_role_that_is_not_there_is_404(admin, verb):
 @pytest.mark.parametrize("role", ["user", "manager"])
 @pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_roles_are_for_those_permitted(app, admin, auditor, role, verb):
-    somebody = hire(app, "somebody", role)
+    somebody = signed_in_client(app, "somebody", role)
     addresses = [ROLES] if verb == "POST" else [auditor["url"]]
     if verb == "GET":
         addresses.append(ROLES)
@@ -171,16 +171,16 @@ def test_a_role_that_does_not_fit_is_422_with_every_fault(admin, body, faults):
 @pytest.mark.parametrize("title", ["Auditor", "AUDITOR", "auditor"])
 def test_a_title_that_is_taken_in_any_case_is_409(admin, auditor, title):
     assert_problem(admin.post(ROLES, json={**AUDITOR, "title": title}), 409)
-    manager = entitled(admin, "manager")
+    manager = role_by_title(admin, "manager")
     assert_problem(admin.patch(manager["url"], json={"title": title}), 409)
     assert admin.patch(auditor["url"], json={"title": title}).status_code == 200
 
 
 def test_a_title_may_be_as_long_as_it_says_in_any_script(admin):
     for letter in ("a", "\N{LATIN SMALL LETTER SHARP S}", "\N{GREEK SMALL LETTER PSI}"):
-        made = admin.post(ROLES, json={**AUDITOR, "title": letter * 64})
-        assert made.status_code == 201
-        assert made.json["title"] == letter * 64
+        response = admin.post(ROLES, json={**AUDITOR, "title": letter * 64})
+        assert response.status_code == 201
+        assert response.json["title"] == letter * 64
 
 
 # The default
@@ -192,8 +192,8 @@ def defaults(client):
 
 def test_another_default_takes_the_place_of_the_one_before(admin, stranger, auditor):
     assert defaults(admin) == ["user"]
-    made = admin.post(ROLES, json={**AUDITOR, "title": "guest", "default": True})
-    assert made.json["default"] is True
+    response = admin.post(ROLES, json={**AUDITOR, "title": "guest", "default": True})
+    assert response.json["default"] is True
     assert defaults(admin) == ["guest"]
     assert admin.patch(auditor["url"], json={"default": True}).status_code == 200
     assert defaults(admin) == ["Auditor"]
@@ -202,7 +202,7 @@ def test_another_default_takes_the_place_of_the_one_before(admin, stranger, audi
 
 
 def test_there_is_always_a_default(admin):
-    user = entitled(admin, "user")
+    user = role_by_title(admin, "user")
     assert_problem(admin.delete(user["url"]), 409)
     assert_problem(admin.patch(user["url"], json={"default": False}), 409)
     body = {"title": "user", "permissions": []}
@@ -212,23 +212,23 @@ def test_there_is_always_a_default(admin):
 
 
 def test_of_two_defaults_that_come_at_once_one_stays(live_app):
-    hire(live_app, "chief", "admin")
+    signed_in_client(live_app, "chief", "admin")
 
     def add(title):
-        client = hire(live_app, f"deputy-{title}", "admin")
+        client = signed_in_client(live_app, f"deputy-{title}", "admin")
         client.get(ROLES)
         body = {**AUDITOR, "title": title, "default": True}
         return lambda: client.post(ROLES, json=body).status_code
 
     assert at_once(*map(add, ("one", "two", "three"))) == [201] * 3
-    assert len(defaults(hire(live_app, "reader", "admin"))) == 1
+    assert len(defaults(signed_in_client(live_app, "reader", "admin"))) == 1
 
 
 # Who has a role
 
 
 def test_a_role_that_somebody_has_cannot_be_removed(app, admin, auditor):
-    somebody = hire(app, "somebody", "Auditor")
+    somebody = signed_in_client(app, "somebody", "Auditor")
     assert_problem(admin.delete(auditor["url"]), 409)
     assert somebody.get(ACCOUNT).json["role"] == "Auditor"
     url = f"{USERS}{somebody.get(ACCOUNT).json['id']}"
@@ -237,7 +237,7 @@ def test_a_role_that_somebody_has_cannot_be_removed(app, admin, auditor):
 
 
 def test_who_has_a_role_feels_its_change(app, admin, auditor):
-    somebody = hire(app, "somebody", "Auditor")
+    somebody = signed_in_client(app, "somebody", "Auditor")
     assert somebody.get(USERS).status_code == 200
     admin.patch(auditor["url"], json={"permissions": ["roles:read"]})
     assert_problem(somebody.get(USERS), 403)
@@ -247,7 +247,7 @@ def test_who_has_a_role_feels_its_change(app, admin, auditor):
 
 
 def test_who_has_a_role_is_shown_its_new_title(app, admin, auditor):
-    somebody = hire(app, "somebody", "Auditor")
+    somebody = signed_in_client(app, "somebody", "Auditor")
     admin.patch(auditor["url"], json={"title": "Inspector"})
     assert somebody.get(ACCOUNT).json["role"] == "Inspector"
 
@@ -257,19 +257,19 @@ def test_who_has_a_role_is_shown_its_new_title(app, admin, auditor):
 
 def test_a_role_can_be_given_no_permission_that_one_lacks(admin, keeper):
     less = {"title": "less", "permissions": ["roles:read"]}
-    made = keeper.post(ROLES, json=less)
-    assert made.status_code == 201
+    response = keeper.post(ROLES, json=less)
+    assert response.status_code == 201
     more = {**less, "permissions": ["roles:read", "users:read"]}
     assert_problem(keeper.post(ROLES, json={**more, "title": "more"}), 403)
     for verb in ("PUT", "PATCH"):
-        assert_problem(keeper.open(made.json["url"], method=verb, json=more), 403)
-    assert admin.get(made.json["url"]).json == made.json
+        assert_problem(keeper.open(response.json["url"], method=verb, json=more), 403)
+    assert admin.get(response.json["url"]).json == response.json
     assert "more" not in titles(admin)
 
 
 @pytest.mark.parametrize("title", ["Auditor", "admin"])
 def test_a_role_with_more_than_one_has_cannot_be_touched(admin, keeper, auditor, title):
-    role = entitled(admin, title)
+    role = role_by_title(admin, title)
     body = {"title": title, "permissions": []}
     assert_problem(keeper.put(role["url"], json=body), 403)
     assert_problem(keeper.patch(role["url"], json={"permissions": []}), 403)
@@ -279,7 +279,7 @@ def test_a_role_with_more_than_one_has_cannot_be_touched(admin, keeper, auditor,
 
 
 def test_nobody_helps_themselves_to_more(admin, keeper):
-    own = entitled(admin, "keeper")
+    own = role_by_title(admin, "keeper")
     everything = {"permissions": list(PERMISSIONS)}
     assert_problem(keeper.patch(own["url"], json=everything), 403)
     assert admin.get(own["url"]).json == own
@@ -289,7 +289,7 @@ def test_nobody_helps_themselves_to_more(admin, keeper):
 
 
 def test_the_role_of_the_last_admin_keeps_its_permissions(admin):
-    role = entitled(admin, "admin")
+    role = role_by_title(admin, "admin")
     less = [name for name in PERMISSIONS if name != "roles:read"]
     for verb in ("PUT", "PATCH"):
         body = {"title": "admin", "permissions": less}
@@ -302,7 +302,7 @@ def test_the_role_of_the_last_admin_keeps_its_permissions(admin):
 def test_the_admin_role_may_lose_something_while_another_has_everything(app, admin):
     everything = {"title": "owner", "permissions": list(PERMISSIONS)}
     assert admin.post(ROLES, json=everything).status_code == 201
-    url, less = entitled(admin, "admin")["url"], {"permissions": ["roles:read"]}
+    url, less = role_by_title(admin, "admin")["url"], {"permissions": ["roles:read"]}
     assert_problem(admin.patch(url, json=less), 409)  # nobody has the other yet
-    hire(app, "owner", "owner")
+    signed_in_client(app, "owner", "owner")
     assert admin.patch(url, json=less).status_code == 200

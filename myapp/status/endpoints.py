@@ -6,11 +6,11 @@ from ..core import (
     NO_STORE,
     FeatureApi,
     Resource,
-    answers,
     check_database,
     check_migrations,
     check_redis,
     check_worker,
+    responds_with,
 )
 from ..version import __version__
 from .models import liveness, readiness
@@ -22,7 +22,7 @@ status = FeatureApi("status", "Is the service there, and can it work?", at_root=
 
 @status.route("/")
 class Liveness(Resource):
-    @answers(liveness, headers=NO_STORE)
+    @responds_with(liveness, headers=NO_STORE)
     def get(self):
         """Tell that the service is there."""
         uptime = round(time.monotonic() - STARTED, 3)
@@ -31,7 +31,7 @@ class Liveness(Resource):
 
 @status.route("/ready")
 class Readiness(Resource):
-    @answers(readiness, 200, 503, headers=NO_STORE)
+    @responds_with(readiness, 200, 503, headers=NO_STORE)
     def get(self):
         """Tell whether each part that the service needs does its work."""
         parts = {

@@ -1,15 +1,15 @@
 """What the status addresses answer with."""
 
-from ..core import flag, reading
+from ..core import boolean, response_schema
 
 PART = {"type": "string", "description": "`ok`, or why not.", "examples": ["ok"]}
 
-liveness = reading(
+liveness = response_schema(
     "Status",
-    online=flag("True, or there would be no answer."),
+    online=boolean("True, or there would be no answer."),
     uptime={"type": "number", "minimum": 0, "description": "Seconds since the start."},
     version={"type": "string", "description": "semver.org", "examples": ["1.2.3"]},
 )
-readiness = reading(
+readiness = response_schema(
     "Readiness", database=PART, migrations=PART, redis=PART, worker=PART
 )

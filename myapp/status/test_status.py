@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from ..core.data.migrations import known_migrations, wanted_heads
+from ..core.data.migrations import head_revisions, known_revisions
 from ..core.data.session import sql, unit_of_work
 from ..version import __version__
 
@@ -67,7 +67,7 @@ def test_on_the_tables_of_a_newer_release_the_service_is_ready(app, stranger):
 
 
 def test_on_the_tables_of_an_older_release_the_service_is_not_ready(app, stranger):
-    for older in known_migrations() - wanted_heads():
+    for older in known_revisions() - head_revisions():
         migrated_to(app, older)
         ready = stranger.get(READY)
         assert ready.status_code == 503
@@ -122,8 +122,8 @@ def test_a_status_answers_with_and_without_its_slash(stranger, address):
 @pytest.mark.parametrize("address", [LIVE, READY])
 def test_a_status_is_only_to_be_read(stranger, address):
     allowed = {"GET", "HEAD", "OPTIONS"}
-    told = stranger.options(address)
-    assert (told.status_code, set(told.allow)) == (200, allowed)
+    response = stranger.options(address)
+    assert (response.status_code, set(response.allow)) == (200, allowed)
     for verb in ("POST", "PUT", "PATCH", "DELETE"):
         refused = stranger.open(address, method=verb)
         assert (refused.status_code, set(refused.allow)) == (405, allowed)

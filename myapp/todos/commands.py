@@ -17,4 +17,4 @@ def fill(owner_id):
     for body in json.loads(DEMO.read_text(encoding="utf-8")):
         its = Device.serial_number == body.pop("device", None)
         device = sql.session.scalar(sql.select(Device.id).where(its))
-        Todo.create(owner_id=owner_id, **Todo.body.check({**body, "device": device}))
+        Todo.create(owner_id=owner_id, **Todo.body.validate({**body, "device": device}))

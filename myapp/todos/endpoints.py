@@ -7,13 +7,13 @@ from ..core import (
     Resource,
     accepts,
     accepts_patch,
-    answers,
-    answers_nothing,
+    apply_merge_patch,
+    check_preconditions,
     idempotent,
-    merged,
-    must_match,
-    paged,
+    paginated,
     requires,
+    responds_no_content,
+    responds_with,
 )
 from .models import Todo
 
@@ -23,7 +23,7 @@ todos = FeatureApi("todos", "Household to-dos, optionally about a device.", owne
 @todos.route("/")
 class Todos(Resource):
     @requires()
-    @paged(Todo)
+    @paginated(Todo)
     def get(self, page):
         """List your to-dos."""
         return Todo.page(page, **Todo.readable())
@@ -31,7 +31,7 @@ class Todos(Resource):
     @requires()
     @idempotent
     @accepts(Todo)
-    @answers(Todo, 201)
+    @responds_with(Todo, 201)
     def post(self, body):
         """Note a to-do."""
         return Todo.create(owner_id=g.caller.id, **body)
@@ -40,33 +40,33 @@ class Todos(Resource):
 @todos.route("/<int:id>")
 class OneTodo(Resource):
     @requires()
-    @answers(Todo)
+    @responds_with(Todo)
     def get(self, id):
         """Read a to-do."""
         return Todo.get_or_404(id, **Todo.readable())
 
     @requires()
     @accepts(Todo)
-    @answers(Todo)
+    @responds_with(Todo)
     def put(self, id, body):
         """Replace a to-do."""
-        found = Todo.lock_or_404(id, **Todo.writable())
-        must_match(found)
-        return found.update(**body)
+        todo = Todo.lock_or_404(id, **Todo.writable())
+        check_preconditions(todo)
+        return todo.update(**body)
 
     @requires()
     @accepts_patch(Todo)
-    @answers(Todo)
+    @responds_with(Todo)
     def patch(self, id, patch):
         """Change some properties of a to-do."""
-        found = Todo.lock_or_404(id, **Todo.writable())
-        must_match(found)
-        return found.update(**merged(found, patch))
+        todo = Todo.lock_or_404(id, **Todo.writable())
+        check_preconditions(todo)
+        return todo.update(**apply_merge_patch(todo, patch))
 
     @requires()
-    @answers_nothing
+    @responds_no_content
     def delete(self, id):
         """Remove a to-do."""
-        found = Todo.lock_or_404(id, **Todo.writable())
-        must_match(found)
-        found.delete()
+        todo = Todo.lock_or_404(id, **Todo.writable())
+        check_preconditions(todo)
+        todo.delete()

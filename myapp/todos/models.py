@@ -1,6 +1,15 @@
 """A to-do: what is to be done, until when, and to which device."""
 
-from ..core import Owned, SqlModel, flag, moment, optional, reference, text, writing
+from ..core import (
+    Owned,
+    SqlModel,
+    boolean,
+    date_time,
+    optional,
+    reference,
+    request_schema,
+    text,
+)
 from ..devices.models import Device
 
 
@@ -9,12 +18,12 @@ class Todo(Owned, SqlModel):
 
     __tablename__ = "todos"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "TodoWrite",
         name=text(1, 64, "In a few words.", "Descale the kettle"),
         task=text(1, 250, "In full.", "Half vinegar, half water; boil twice."),
-        done=flag("Whether it is done.", default=False),
-        due_at=optional(moment("Until when it should be done.")),
+        done=boolean("Whether it is done.", default=False),
+        due_at=optional(date_time("Until when it should be done.")),
         device=optional(reference("The device that it is about.")),
     )
     sortable = ("id", "name", "done", "due_at", "created_at", "updated_at")

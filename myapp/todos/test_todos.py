@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.http import http_date
 
-from conftest import THERMOSTAT, as_account, close, hire
+from conftest import THERMOSTAT, as_account, close_stores, signed_in_client
 
 from ..core.data.session import sql, unit_of_work
 from ..devices.models import Device
@@ -32,7 +32,7 @@ SHELF = [
 ]
 
 
-def listed(client, **query):
+def list_todos(client, **query):
     return client.get(TODOS, query_string=query).json["items"]
 
 
@@ -52,9 +52,9 @@ def note(client):
     """Note a to-do of pythonista's; returns it as the service shows it."""
 
     def note(**values):
-        made = client.post(TODOS, json={**DESCALE, **values})
-        assert made.status_code == 201
-        return made.json
+        response = client.post(TODOS, json={**DESCALE, **values})
+        assert response.status_code == 201
+        return response.json
 
     return note
 
@@ -82,30 +82,32 @@ def grow_old(app, todo):
 
 
 def test_a_todo_is_noted_with_a_name_and_a_task(client):
-    made = client.post(TODOS, json=DESCALE)
-    assert made.status_code == 201
-    assert made.headers["Location"] == made.json["url"]
-    assert made.json["url"] == f"http://localhost{TODOS}{made.json['id']}"
-    assert made.json.items() >= {**DESCALE, **DEFAULTS, "owner": "pythonista"}.items()
-    assert client.get(made.json["url"]).json == made.json
-    assert listed(client) == [made.json]
+    response = client.post(TODOS, json=DESCALE)
+    assert response.status_code == 201
+    assert response.headers["Location"] == response.json["url"]
+    assert response.json["url"] == f"http://localhost{TODOS}{response.json['id']}"
+    assert (
+        response.json.items() >= {**DESCALE, **DEFAULTS, "owner": "pythonista"}.items()
+    )
+    assert client.get(response.json["url"]).json == response.json
+    assert list_todos(client) == [response.json]
 
 
 def test_a_todo_is_noted_with_everything(client, device):
     body = {**DESCALE, "done": True, "due_at": "2026-11-21T07:40:00Z"}
-    made = client.post(TODOS, json={**body, "device": device["id"]})
-    assert made.status_code == 201
-    assert made.json.items() >= {**body, "device": device["id"]}.items()
-    read = client.get(made.json["url"])
-    assert read.json == made.json
-    assert read.headers["ETag"] == made.headers["ETag"]
+    response = client.post(TODOS, json={**body, "device": device["id"]})
+    assert response.status_code == 201
+    assert response.json.items() >= {**body, "device": device["id"]}.items()
+    read = client.get(response.json["url"])
+    assert read.json == response.json
+    assert read.headers["ETag"] == response.headers["ETag"]
 
 
 def test_a_removed_todo_is_gone_and_its_device_is_not(client, todo, device):
     removed = client.delete(todo["url"])
     assert (removed.status_code, removed.data) == (204, b"")
     problem(client.get(todo["url"]), 404)
-    assert listed(client) == []
+    assert list_todos(client) == []
     assert client.get(device["url"]).json == device
 
 
@@ -135,7 +137,7 @@ def test_a_todo_of_somebody_else_is_not_found(client, engineer, todo, verb):
     )
     assert problem(refused, 404) == problem(nobodys, 404)
     assert client.get(todo["url"]).json == todo
-    assert listed(engineer) == []
+    assert list_todos(engineer) == []
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
@@ -163,7 +165,7 @@ def test_a_todo_is_about_a_device_of_its_owners(client, theirs, todo, verb, whos
     assert problem(refused, 422)["errors"] == [
         {"pointer": "/device", "detail": "No such device."}
     ]
-    assert listed(client) == [todo]
+    assert list_todos(client) == [todo]
 
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
@@ -218,7 +220,7 @@ def test_even_devices_that_go_in_bulk_leave_their_todos(app, client, todo, devic
 
 
 def test_a_todo_of_a_deleted_account_is_kept_like_its_devices(app, admin):
-    gardener = hire(app, "gardener")
+    gardener = signed_in_client(app, "gardener")
     device = gardener.post(DEVICES, json=THERMOSTAT).json
     todo = gardener.post(TODOS, json={**DESCALE, "device": device["id"]}).json
     gardener.delete("/api/v1/account")
@@ -248,10 +250,10 @@ def while_its_device_goes(make_app):
 
         answers, other = [], Thread(target=send)
         with app.app_context(), unit_of_work():
-            found = Device.lock_or_404(device["id"])
+            record = Device.lock_or_404(device["id"])
             other.start()
             other.join(0.3)
-            found.delete()
+            record.delete()
         other.join(10)
         return answers[0]
 
@@ -300,7 +302,7 @@ def test_a_body_is_told_every_fault_at_once(client, todo, verb, change, faults):
     address = TODOS if verb == "POST" else todo["url"]
     body = change if verb == "PATCH" else {**DESCALE, **change}
     assert pointers(client.open(address, method=verb, json=body)) == faults
-    assert listed(client) == [todo]
+    assert list_todos(client) == [todo]
 
 
 def test_done_cannot_be_null_in_what_is_whole(client, todo):
@@ -319,7 +321,7 @@ def test_a_body_that_cannot_be_read_is_refused(app, client, todo, verb):
     problem(sent(dumps(WASH), "text/plain"), 415)
     app.config["MAX_CONTENT_LENGTH"] = 10
     problem(sent(dumps(WASH), JSON), 413)
-    assert listed(client) == [todo]
+    assert list_todos(client) == [todo]
 
 
 @pytest.mark.parametrize(
@@ -336,12 +338,12 @@ def test_a_body_that_cannot_be_read_is_refused(app, client, todo, verb):
     ],
 )
 def test_a_time_is_kept_to_the_microsecond_in_utc(client, sent, shown):
-    made = client.post(TODOS, json={**DESCALE, "due_at": sent})
-    assert made.status_code == 201
-    assert made.json["due_at"] == shown
-    read = client.get(made.json["url"])
-    assert read.json == made.json
-    assert read.headers["ETag"] == made.headers["ETag"]
+    response = client.post(TODOS, json={**DESCALE, "due_at": sent})
+    assert response.status_code == 201
+    assert response.json["due_at"] == shown
+    read = client.get(response.json["url"])
+    assert read.json == response.json
+    assert read.headers["ETag"] == response.headers["ETag"]
 
 
 # Changing
@@ -388,7 +390,9 @@ def test_a_patch_with_null_puts_done_back(client, todo):
 def test_the_document_knows_what_null_takes_away_in_a_patch(client):
     schema = client.get("/openapi.json").json["components"]["schemas"]["TodoPatch"]
     nullable = {
-        name for name, told in schema["properties"].items() if "null" in told["type"]
+        name
+        for name, result in schema["properties"].items()
+        if "null" in result["type"]
     }
     assert nullable == {"done", "due_at", "device"}
 
@@ -473,14 +477,14 @@ def test_what_has_no_time_is_due_last_however_one_pages(client, shelf, sort):
     ],
 )
 def test_a_filter_finds_exactly_what_it_names(client, shelf, query, names):
-    found = client.get(f"{TODOS}?sort=due_at&{query}").json
-    assert names_of(found["items"]) == names
-    assert found["meta"]["total"] == len(names)
+    body = client.get(f"{TODOS}?sort=due_at&{query}").json
+    assert names_of(body["items"]) == names
+    assert body["meta"]["total"] == len(names)
 
 
 def test_todos_are_found_by_their_device(client, note, todo, device):
     note()
-    assert listed(client, device=device["id"]) == [todo]
+    assert list_todos(client, device=device["id"]) == [todo]
 
 
 @pytest.mark.parametrize(
@@ -507,4 +511,4 @@ def test_the_demo_todos_name_demo_devices(make_app, empty_uri):
     assert "4 todos\n" in result.output
     todos = as_account(app, "pythonista").get(TODOS).json["items"]
     assert [bool(todo["device"]) for todo in todos] == [True, False, True, False]
-    close(app)
+    close_stores(app)

@@ -5,18 +5,20 @@ from contextlib import contextmanager
 
 import click
 
-from ..core import Body, ServiceError, sql, unit_of_work, writing
-from ..roles.models import Role, an_admin_stays
+from ..core import BodyValidator, ServiceError, request_schema, sql, unit_of_work
+from ..roles.models import Role, last_admin_guard
 from .endpoints import users
 from .models import PASSWORD, USERNAME, User
 
 users.statistics["accounts"] = sql.select(sql.func.count(User.id)).where(
     User.deleted_at.is_(None)
 )
-given = Body(writing("AccountOnCommandLine", username=USERNAME, password=PASSWORD))
+account_body = BodyValidator(
+    request_schema("AccountOnCommandLine", username=USERNAME, password=PASSWORD)
+)
 
 
-def asked_password():
+def read_password():
     """A password: the first line of standard input, or asked for twice on a terminal."""
     if sys.stdin.isatty():
         return click.prompt("Password", hide_input=True, confirmation_prompt=True)
@@ -31,26 +33,30 @@ def add_user(name, role):
 
     Where the account is there already, it gets the role, and keeps its password.
     """
-    with explained(), unit_of_work(), an_admin_stays():
-        found = User.find(name)
-        verb = "was there already" if found else "is there now"
-        if found is None:
-            body = given.check({"username": name, "password": asked_password()})
-            found = User.create(**body, role=role)
+    with click_service_errors(), unit_of_work(), last_admin_guard():
+        user = User.find(name)
+        verb = "was there already" if user else "is there now"
+        if user is None:
+            body = account_body.validate(
+                {"username": name, "password": read_password()}
+            )
+            user = User.create(**body, role=role)
         elif role:
-            found.update(found.username, role=role, status=found.status)
-    click.echo(f"{found.username} {verb}, as {found.role}.")
+            user.update(user.username, role=role, status=user.status)
+    click.echo(f"{user.username} {verb}, as {user.role}.")
 
 
 @users.cli.command("passwd")
 @click.argument("name")
 def set_password(name):
     """Give an account a new password, which ends its sessions."""
-    with explained(), unit_of_work():
-        found = existing(name)
-        body = given.check({"username": found.username, "password": asked_password()})
-        found.update(**body, status=found.status)
-    click.echo(f"{found.username} has a new password.")
+    with click_service_errors(), unit_of_work():
+        user = require_user(name)
+        body = account_body.validate(
+            {"username": user.username, "password": read_password()}
+        )
+        user.update(**body, status=user.status)
+    click.echo(f"{user.username} has a new password.")
 
 
 @users.cli.command("block")
@@ -58,10 +64,10 @@ def set_password(name):
 @click.option("--undo", is_flag=True, help="Let it in again.")
 def block(name, undo):
     """Keep an account out, at once."""
-    with explained(), unit_of_work(), an_admin_stays():
-        found = existing(name)
-        found.update(found.username, status="normal" if undo else "blocked")
-    click.echo(f"{found.username} is {found.status} now.")
+    with click_service_errors(), unit_of_work(), last_admin_guard():
+        user = require_user(name)
+        user.update(user.username, status="normal" if undo else "blocked")
+    click.echo(f"{user.username} is {user.status} now.")
 
 
 @users.cli.command("users")
@@ -87,16 +93,16 @@ def demo_accounts(config):
     return [pair for pair in pairs if all(pair)]
 
 
-def existing(name):
+def require_user(name):
     """The account of that name; a clear error where there is none."""
-    found = User.find(name)
-    if found is None:
+    user = User.find(name)
+    if user is None:
         raise click.ClickException(f"There is no account {name}.")
-    return found
+    return user
 
 
 @contextmanager
-def explained():
+def click_service_errors():
     """Say what an HTTP client would be told."""
     try:
         yield

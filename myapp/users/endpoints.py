@@ -7,18 +7,18 @@ from ..core import (
     Resource,
     accepts,
     accepts_patch,
-    answers,
-    answers_nothing,
+    apply_merge_patch,
+    check_preconditions,
+    error_responses,
     idempotent,
-    merged,
-    must_match,
-    paged,
-    refuses,
+    paginated,
+    request_schema,
     requires,
-    writing,
+    responds_no_content,
+    responds_with,
 )
-from ..roles.models import Role, an_admin_stays, must_hold
-from .models import PASSWORD, User, role_entitled
+from ..roles.models import Role, last_admin_guard, require_own_permissions
+from .models import PASSWORD, User, require_role
 
 REASONS = {
     403: "It takes permissions that you do not have yourself.",
@@ -31,7 +31,7 @@ users = FeatureApi(
     permissions=("users:read", "users:write"),
 )
 
-new_user = writing(
+new_user = request_schema(
     "NewUser",
     **{
         **User.write_schema["properties"],
@@ -47,66 +47,66 @@ new_user = writing(
 @users.route("/")
 class Users(Resource):
     @requires("users:read")
-    @paged(User)
+    @paginated(User)
     def get(self, page):
         """List the accounts."""
-        return User.page(page, **User.existing)
+        return User.page(page, **User.not_deleted)
 
     @requires("users:write")
-    @refuses(REASONS)
+    @error_responses(REASONS)
     @idempotent
     @accepts(new_user)
-    @answers(User, 201)
+    @responds_with(User, 201)
     def post(self, body):
         """Add an account."""
-        role = role_entitled(body["role"]) if body["role"] else Role.of_newcomers()
-        must_hold(g.caller, role.permissions)
+        role = require_role(body["role"]) if body["role"] else Role.default_role()
+        require_own_permissions(g.caller, role.permissions)
         return User.create(**body)
 
 
 @users.route("/<int:id>")
 class OneUser(Resource):
     @requires("users:read")
-    @answers(User)
+    @responds_with(User)
     def get(self, id):
         """Read an account."""
-        return User.get_or_404(id, **User.existing)
+        return User.get_or_404(id, **User.not_deleted)
 
     @requires("users:write")
-    @refuses(REASONS)
+    @error_responses(REASONS)
     @accepts(User)
-    @answers(User)
+    @responds_with(User)
     def put(self, id, body):
         """Replace an account; a password or a role that is left out stays."""
-        return change(id, lambda found: body)
+        return change(id, lambda user: body)
 
     @requires("users:write")
-    @refuses(REASONS)
+    @error_responses(REASONS)
     @accepts_patch(User)
-    @answers(User)
+    @responds_with(User)
     def patch(self, id, patch):
         """Change some properties of an account: block it, give it a role."""
-        return change(id, lambda found: merged(found, patch))
+        return change(id, lambda user: apply_merge_patch(user, patch))
 
     @requires("users:write")
-    @refuses(REASONS)
-    @answers_nothing
+    @error_responses(REASONS)
+    @responds_no_content
     def delete(self, id):
         """Delete an account."""
-        with an_admin_stays():
-            found = User.lock_or_404(id, **User.existing)
-            must_match(found)
-            must_hold(g.caller, Role.get_or_404(found.role_id).permissions)
-            found.delete()
+        with last_admin_guard():
+            user = User.lock_or_404(id, **User.not_deleted)
+            check_preconditions(user)
+            require_own_permissions(g.caller, Role.get_or_404(user.role_id).permissions)
+            user.delete()
 
 
 def change(id, body_for):
     """Give the account the body that `body_for` makes of it, if the caller may."""
-    with an_admin_stays():
-        found = User.lock_or_404(id, **User.existing)
-        must_match(found)
-        body = body_for(found)
-        role = role_entitled(body["role"] or found.role)
-        now = Role.get_or_404(found.role_id)
-        must_hold(g.caller, now.permissions, role.permissions)
-        return found.update(**body)
+    with last_admin_guard():
+        user = User.lock_or_404(id, **User.not_deleted)
+        check_preconditions(user)
+        body = body_for(user)
+        role = require_role(body["role"] or user.role)
+        current_role = Role.get_or_404(user.role_id)
+        require_own_permissions(g.caller, current_role.permissions, role.permissions)
+        return user.update(**body)

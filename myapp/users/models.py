@@ -4,23 +4,23 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import column_property
 
 from ..core import (
-    KEY,
-    MOMENT,
+    BIGINT_ID,
+    TIMESTAMP,
     Account,
     Conflict,
     Invalid,
     SqlModel,
+    clear_account_cache,
+    compiled_query,
+    date_time,
+    emit_security_event,
     fault,
-    forget_accounts,
-    hashed,
-    moment,
+    hash_password,
     now,
     optional,
-    prepared,
+    request_schema,
     sql,
-    tell,
     text,
-    writing,
 )
 from ..roles.models import Role
 
@@ -43,7 +43,7 @@ class User(SqlModel):
 
     __tablename__ = "users"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "UserWrite",
         username=USERNAME,
         role=optional(text(1, 64, "A role's title; left out, it stays.", "user")),
@@ -59,32 +59,32 @@ class User(SqlModel):
     )
     write_only = ("password",)
     read_only = {
-        "last_login_at": optional(moment("When it last signed in.")),
+        "last_login_at": optional(date_time("When it last signed in.")),
         "last_login_ip": optional(text(1, 45, "From where.", "192.0.2.17")),
     }
-    texts = ("username",)
+    search_fields = ("username",)
     sortable = ("id", "username", "created_at", "updated_at")
-    existing = {"deleted_at": None}  # the scope of those that are not deleted
+    not_deleted = {"deleted_at": None}  # the scope of those that are not deleted
 
     # What makes a name unique: the name in lower case, or NULL once it is free again.
     name_key = Column(String(64), unique=True)
     password_hash = Column(String(255), nullable=False)
     # Goes up with whatever ends every session: a new password, a block.
     generation = Column(Integer, nullable=False, default=1)
-    role_id = Column(KEY, ForeignKey("roles.id"), nullable=False, index=True)
+    role_id = Column(BIGINT_ID, ForeignKey("roles.id"), nullable=False, index=True)
     role = column_property(
         sql.select(Role.title).where(Role.id == role_id).scalar_subquery()
     )
-    last_login_at = Column(MOMENT)
+    last_login_at = Column(TIMESTAMP)
     last_login_ip = Column(String(45))
-    deleted_at = Column(MOMENT)
+    deleted_at = Column(TIMESTAMP)
 
     @classmethod
     def create(cls, username, password, role=None, status="normal"):
         """A new account; without a role, it gets the one of newcomers."""
-        password_hash = hashed(password)
-        role = role_entitled(role) if role else Role.of_newcomers()
-        cls.must_be_free(username)
+        password_hash = hash_password(password)
+        role = require_role(role) if role else Role.default_role()
+        cls.require_free_name(username)
         record = super().create(
             username=username,
             name_key=username.lower(),
@@ -93,36 +93,38 @@ class User(SqlModel):
             role=role.title,
             status=status,
         )
-        tell("account created", record.id, role=role.title)
-        forget_accounts()  # somebody may have asked for that name just now
+        emit_security_event("account created", record.id, role=role.title)
+        clear_account_cache()  # somebody may have asked for that name just now
         return record
 
     def update(self, username, password=None, role=None, status="normal"):
         """Change it; without a password or a role, these stay."""
         if username.lower() != self.name_key:
-            self.must_be_free(username)
+            self.require_free_name(username)
         if username != self.username:
-            tell("renamed", self.id, was=self.username)
+            emit_security_event("renamed", self.id, was=self.username)
         if role and role.casefold() != self.role.casefold():
-            role = role_entitled(role)
-            tell("role changed", self.id, role=role.title)
+            role = require_role(role)
+            emit_security_event("role changed", self.id, role=role.title)
             self.role_id = role.id
         if status != self.status:
-            tell("blocked" if status == "blocked" else "unblocked", self.id)
+            emit_security_event(
+                "blocked" if status == "blocked" else "unblocked", self.id
+            )
             self.generation += 1
         if password:
-            tell("password changed", self.id)
-            self.password_hash = hashed(password)
+            emit_security_event("password changed", self.id)
+            self.password_hash = hash_password(password)
             self.generation += 1
-        forget_accounts()
+        clear_account_cache()
         super().update(username=username, name_key=username.lower(), status=status)
         sql.session.refresh(self, ["role"])
         return self
 
     def delete(self):
         """Put it out of sight, end its sessions, free its name."""
-        tell("account deleted", self.id)
-        forget_accounts()
+        emit_security_event("account deleted", self.id)
+        clear_account_cache()
         self.generation += 1
         super().update(deleted_at=now(), name_key=None)
 
@@ -134,34 +136,34 @@ class User(SqlModel):
         )
 
     @classmethod
-    def must_be_free(cls, username):
+    def require_free_name(cls, username):
         """Go on only if nobody has the name. Raises 409."""
         if cls.find(username):
             raise Conflict("The username is taken.")
 
     @classmethod
-    def signed_in(cls, account, address):
+    def record_sign_in(cls, account, address):
         """Remember a sign-in. That is not a change of the account."""
         values = {"last_login_at": now(), "last_login_ip": address}
         statement = sql.update(cls).where(cls.id == account.id)
         sql.session.execute(statement.values(**values, updated_at=cls.updated_at))
-        tell("signed in", account.id, actor=account.username)
+        emit_security_event("signed in", account.id, actor=account.username)
 
 
 # Of few accounts: an index of all would be taken for one that finds who is not deleted.
-deleted = User.deleted_at.is_not(None)
-Index(None, User.deleted_at, postgresql_where=deleted, sqlite_where=deleted)
+is_deleted = User.deleted_at.is_not(None)
+Index(None, User.deleted_at, postgresql_where=is_deleted, sqlite_where=is_deleted)
 
 
-def role_entitled(title):
+def require_role(title):
     """The role of that title. Raises 422."""
-    role = Role.entitled(title)
+    role = Role.by_title(title)
     if role is None:
         raise Invalid(errors=[fault("/role", "there is no role of that title")])
     return role
 
 
-def keep_hash(id, before, password_hash):
+def save_rehashed(id, before, password_hash):
     """Keep another hash of the password that `before` is one of, if it is still the
     account's; that is not a change of the account."""
     statement = sql.update(User).where(User.id == id, User.password_hash == before)
@@ -170,7 +172,7 @@ def keep_hash(id, before, password_hash):
     )
 
 
-WHO = (
+ACCOUNT_COLUMNS = (
     User.id,
     User.username,
     User.password_hash,
@@ -179,30 +181,30 @@ WHO = (
 )
 
 
-def may_come_in():
+def active_accounts():
     """The statement that finds accounts that may, with what the guard wants to know."""
     return (
-        sql.select(*WHO)
+        sql.select(*ACCOUNT_COLUMNS)
         .join(Role, Role.id == User.role_id)
         .where(User.status == "normal", User.deleted_at.is_(None))
     )
 
 
-def look_up(username):
+def account_by_username(username):
     """What the guard knows of the account of that name, in any case; None if none may
     come in by it."""
     if not username.isascii() or "\0" in username:  # a Kelvin sign in lower case is a k
         return None
 
-    return account_of(accounts_named(name=username.lower()))
+    return to_account(accounts_named(name=username.lower()))
 
 
-@prepared
+@compiled_query
 def accounts_named(name):
-    return may_come_in().where(User.name_key == name)
+    return active_accounts().where(User.name_key == name)
 
 
-def account_of(rows, session_id=None):
-    """What `may_come_in` has found, as the guard's Account; None for nothing."""
+def to_account(rows, session_id=None):
+    """What `active_accounts` has found, as the guard's Account; None for nothing."""
     for *who, permissions in rows:
         return Account(*who, frozenset(permissions), session_id)

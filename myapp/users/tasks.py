@@ -2,15 +2,15 @@
 
 from datetime import timedelta
 
-from ..core import delete_in_batches, every, now
+from ..core import delete_in_batches, now, periodic_task
 from .models import User
 
-KEPT = timedelta(days=30)
+RETENTION = timedelta(days=30)
 
 
-@every(minutes=10)
+@periodic_task(minutes=10)
 def purge():
     """Remove them for good, with all that is theirs; what the audit trail tells stays."""
-    old = User.deleted_at < now() - KEPT
+    old = User.deleted_at < now() - RETENTION
     count = delete_in_batches(User.__table__, old)
     return count and f"{count} accounts"

@@ -3,7 +3,7 @@
 import pytest
 from flask_migrate import upgrade
 
-from conftest import close, hire
+from conftest import close_stores, signed_in_client
 from myapp.core.data.session import sql, unit_of_work
 from support.doctor import finding, findings
 
@@ -17,7 +17,7 @@ def empty_app(make_app, empty_uri):
     with app.app_context():
         upgrade()
     yield app
-    close(app)
+    close_stores(app)
 
 
 def test_accounts_need_the_built_in_roles(empty_app):
@@ -34,12 +34,12 @@ def test_a_service_without_accounts_is_wrong_in_production(empty_app):
 
 def test_accounts_are_counted_without_the_deleted_ones(live_app):
     assert finding(live_app, "accounts") == ("ok", "2, no admin among them", "")
-    hire(live_app, "chief", "admin").delete("/api/v1/users/1")
+    signed_in_client(live_app, "chief", "admin").delete("/api/v1/users/1")
     assert finding(live_app, "accounts") == ("ok", "2, an admin is among them", "")
 
 
 def test_production_needs_an_admin_who_can_sign_in(live_app):
-    hire(live_app, "chief", "admin")
+    signed_in_client(live_app, "chief", "admin")
     change(live_app, "UPDATE users SET status = 'blocked'")
     live_app.config["CONFIG_NAME"] = "production"
     admin, *_ = findings(live_app, "accounts")
@@ -47,7 +47,7 @@ def test_production_needs_an_admin_who_can_sign_in(live_app):
 
 
 def test_production_has_no_account_with_a_password_of_development(live_app):
-    hire(live_app, "chief", "admin")
+    signed_in_client(live_app, "chief", "admin")
     live_app.config["CONFIG_NAME"] = "production"
     first, second = findings(live_app, "accounts")
     message = "everybody knows the password of pythonista"

@@ -2,7 +2,7 @@ from functools import partial
 
 import pytest
 
-from conftest import PASSWORDS, SHARED_PASSWORD, basic, hire
+from conftest import PASSWORDS, SHARED_PASSWORD, basic, signed_in_client
 
 ACCOUNT = "/api/v1/account"
 USERS = "/api/v1/users/"
@@ -29,7 +29,7 @@ def flask(app):
     return flask
 
 
-def said(result, code=0):
+def output_of(result, code=0):
     """What a command that ended with this code had to say."""
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -40,35 +40,35 @@ def said(result, code=0):
 
 
 def test_an_account_is_added_with_a_password_from_standard_input(app, flask):
-    output = said(flask("adduser", "Gardener", input=f"{NEW}\n"))
+    output = output_of(flask("adduser", "Gardener", input=f"{NEW}\n"))
     assert output == "Gardener is there now, as user.\n"
     assert account(app, "gardener", NEW)["role"] == "user"
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\nand more\n"])
 def test_a_password_is_the_first_line_and_whole(app, flask, end):
-    said(flask("adduser", "gardener", input=f"  {NEW}  {end}"))
+    output_of(flask("adduser", "gardener", input=f"  {NEW}  {end}"))
     assert account(app, "gardener", f"  {NEW}  ")
     assert account(app, "gardener", NEW) is None
 
 
 def test_an_account_is_added_with_a_role_in_any_case(app, flask):
-    output = said(flask("adduser", "gardener", "--role", "ADMIN", input=NEW))
+    output = output_of(flask("adduser", "gardener", "--role", "ADMIN", input=NEW))
     assert output == "gardener is there now, as admin.\n"
     assert account(app, "gardener", NEW)["role"] == "admin"
 
 
 def test_adding_it_twice_keeps_it_as_it_is(app, flask):
-    said(flask("adduser", "gardener", "--role", "manager", input=NEW))
+    output_of(flask("adduser", "gardener", "--role", "manager", input=NEW))
     before = account(app, "gardener", NEW)
-    output = said(flask("adduser", "GARDENER", input="another password"))
+    output = output_of(flask("adduser", "GARDENER", input="another password"))
     assert output == "gardener was there already, as manager.\n"
     assert account(app, "gardener", NEW) == before
 
 
 def test_adding_it_again_with_a_role_gives_it_the_role(app, flask):
-    hire(app, "gardener")
-    output = said(flask("adduser", "gardener", "--role", "admin", input=""))
+    signed_in_client(app, "gardener")
+    output = output_of(flask("adduser", "gardener", "--role", "admin", input=""))
     assert output == "gardener was there already, as admin.\n"
     assert account(app, "gardener", SHARED_PASSWORD)["role"] == "admin"
 
@@ -90,7 +90,7 @@ def test_what_makes_no_account_is_said_and_nothing_is_done(
     flask, admin, name, password, faults
 ):
     before = admin.get(USERS).json["meta"]["total"]
-    output = said(flask("adduser", name, input=password), 1)
+    output = output_of(flask("adduser", name, input=password), 1)
     assert output.startswith("Error: ")
     assert sorted(part.split(":")[0] for part in output[7:].split("; ")) == faults
     assert "secret1" not in output
@@ -100,15 +100,15 @@ def test_what_makes_no_account_is_said_and_nothing_is_done(
 
 @pytest.mark.parametrize("name", ["newcomer", "gardener"])
 def test_a_role_that_there_is_not_is_said(app, flask, name):
-    hire(app, "gardener")
-    output = said(flask("adduser", name, "--role", "duke", input=NEW), 1)
+    signed_in_client(app, "gardener")
+    output = output_of(flask("adduser", name, "--role", "duke", input=NEW), 1)
     assert output == "Error: role: there is no role of that title\n"
     assert account(app, "gardener", SHARED_PASSWORD)["role"] == "user"
     assert account(app, "newcomer", NEW) is None
 
 
 def test_the_last_admin_cannot_be_given_less(app, flask, admin):
-    assert said(flask("adduser", "chief", "--role", "user"), 1) == LAST
+    assert output_of(flask("adduser", "chief", "--role", "user"), 1) == LAST
     assert admin.get(USERS).status_code == 200
 
 
@@ -116,12 +116,12 @@ def test_the_last_admin_cannot_be_given_less(app, flask, admin):
 
 
 def test_a_new_password_counts_and_ends_the_sessions(app, flask):
-    client = hire(app, "gardener")
+    client = signed_in_client(app, "gardener")
     body = {"username": "gardener", "password": SHARED_PASSWORD}
     token = client.post("/api/v1/auth/login", json=body).json["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     assert client.get(ACCOUNT, headers=headers).status_code == 200
-    output = said(flask("passwd", "GARDENER", input=f"{NEW}\n"))
+    output = output_of(flask("passwd", "GARDENER", input=f"{NEW}\n"))
     assert output == "gardener has a new password.\n"
     assert account(app, "gardener", NEW)
     assert account(app, "gardener", SHARED_PASSWORD) is None
@@ -129,16 +129,16 @@ def test_a_new_password_counts_and_ends_the_sessions(app, flask):
 
 
 def test_a_new_password_leaves_a_block_and_a_role_alone(app, flask, admin):
-    hire(app, "gardener", "manager")
-    said(flask("block", "gardener"))
-    said(flask("passwd", "gardener", input=NEW))
-    (found,) = admin.get(USERS, query_string={"username": "gardener"}).json["items"]
-    assert (found["role"], found["status"]) == ("manager", "blocked")
+    signed_in_client(app, "gardener", "manager")
+    output_of(flask("block", "gardener"))
+    output_of(flask("passwd", "gardener", input=NEW))
+    (items,) = admin.get(USERS, query_string={"username": "gardener"}).json["items"]
+    assert (items["role"], items["status"]) == ("manager", "blocked")
 
 
 def test_a_password_that_does_not_fit_is_said_and_the_old_one_stays(app, flask):
-    hire(app, "gardener")
-    output = said(flask("passwd", "gardener", input="secret1"), 1)
+    signed_in_client(app, "gardener")
+    output = output_of(flask("passwd", "gardener", input="secret1"), 1)
     assert output.startswith("Error: password: ")
     assert "secret1" not in output
     assert account(app, "gardener", SHARED_PASSWORD)
@@ -148,27 +148,29 @@ def test_a_password_that_does_not_fit_is_said_and_the_old_one_stays(app, flask):
 
 
 def test_who_is_blocked_stays_out_until_it_is_undone(app, flask):
-    hire(app, "gardener")
+    signed_in_client(app, "gardener")
     assert account(app, "gardener", SHARED_PASSWORD)
-    assert said(flask("block", "Gardener")) == "gardener is blocked now.\n"
+    assert output_of(flask("block", "Gardener")) == "gardener is blocked now.\n"
     assert account(app, "gardener", SHARED_PASSWORD) is None
-    assert said(flask("block", "gardener", "--undo")) == "gardener is normal now.\n"
+    assert (
+        output_of(flask("block", "gardener", "--undo")) == "gardener is normal now.\n"
+    )
     assert account(app, "gardener", SHARED_PASSWORD)
 
 
 def test_the_last_admin_cannot_be_blocked(app, flask, admin):
-    assert said(flask("block", "chief"), 1) == LAST
+    assert output_of(flask("block", "chief"), 1) == LAST
     assert admin.get(ACCOUNT).json["status"] == "normal"
-    hire(app, "deputy", "admin")
-    said(flask("block", "chief"))
+    signed_in_client(app, "deputy", "admin")
+    output_of(flask("block", "chief"))
     assert admin.get(ACCOUNT).status_code == 401
 
 
 @pytest.mark.parametrize("command", ["passwd", "block"])
 def test_an_account_that_there_is_not_is_said(app, flask, command):
-    hire(app, "gone").delete(ACCOUNT)
+    signed_in_client(app, "gone").delete(ACCOUNT)
     for name in ("nobody", "gone"):
-        output = said(flask(command, name, input=NEW), 1)
+        output = output_of(flask(command, name, input=NEW), 1)
         assert output == f"Error: There is no account {name}.\n"
 
 
@@ -176,10 +178,10 @@ def test_an_account_that_there_is_not_is_said(app, flask, command):
 
 
 def test_accounts_are_listed_without_those_that_are_gone(app, flask):
-    hire(app, "gone").delete(ACCOUNT)
-    hire(app, "gardener", "manager")
-    said(flask("block", "gardener"))
-    rows = [line.split() for line in said(flask("users")).splitlines()]
+    signed_in_client(app, "gone").delete(ACCOUNT)
+    signed_in_client(app, "gardener", "manager")
+    output_of(flask("block", "gardener"))
+    rows = [line.split() for line in output_of(flask("users")).splitlines()]
     assert [row[1:] for row in rows] == [
         ["pythonista", "user", "normal"],
         ["engineer", "user", "normal"],
@@ -189,8 +191,8 @@ def test_accounts_are_listed_without_those_that_are_gone(app, flask):
 
 
 def test_what_is_done_here_is_written_down(app, flask, admin):
-    said(flask("adduser", "gardener", input=NEW))
-    said(flask("block", "gardener"))
+    output_of(flask("adduser", "gardener", input=NEW))
+    output_of(flask("block", "gardener"))
     query = {"sort": "-id", "per_page": 2}
     lines = admin.get(AUDIT, query_string=query).json["items"]
     assert [line["action"] for line in lines] == ["blocked", "account created"]
@@ -211,31 +213,31 @@ def bare(make_app, empty_uri):
 def test_a_database_is_brought_up_to_date_with_a_first_admin_once(bare, flask):
     password = "quite its own"
     app = bare(AUTH_USERNAME1="chief", AUTH_PASSWORD1=password)
-    output = said(flask("deploy", of=app))
+    output = output_of(flask("deploy", of=app))
     assert output.endswith("Ready. chief is the first admin.\n")
     first = account(app, "chief", password)
     assert first["role"] == "admin"
     headers = {"Authorization": basic("chief", password)}
     roles = app.test_client().get(ROLES, headers=headers).json
-    assert said(flask("deploy", of=app)).endswith("Ready.\n")
+    assert output_of(flask("deploy", of=app)).endswith("Ready.\n")
     assert app.test_client().get(ROLES, headers=headers).json == roles
-    assert said(flask("users", of=app)).count("\n") == 1
+    assert output_of(flask("users", of=app)).count("\n") == 1
     assert account(app, "chief", password) == first
 
 
 def test_nobody_whose_password_everybody_knows_becomes_admin(bare, flask):
     app = bare(AUTH_USERNAME1="pythonista", AUTH_PASSWORD1=PASSWORDS["pythonista"])
-    assert "Ready, without an admin" in said(flask("deploy", of=app))
-    assert said(flask("users", of=app)) == ""
+    assert "Ready, without an admin" in output_of(flask("deploy", of=app))
+    assert output_of(flask("users", of=app)) == ""
 
 
 def test_an_account_that_is_there_becomes_the_first_admin_as_it_is(bare, flask):
     app = bare(AUTH_USERNAME1=None, AUTH_USERNAME2=None)
-    output = said(flask("deploy", of=app))
+    output = output_of(flask("deploy", of=app))
     assert output.endswith("Ready, without an admin: flask adduser NAME --role admin\n")
-    assert said(flask("users", of=app)) == ""
-    hire(app, "Gardener")
+    assert output_of(flask("users", of=app)) == ""
+    signed_in_client(app, "Gardener")
     app = bare(AUTH_USERNAME1="gardener", AUTH_PASSWORD1="not its password")
-    assert "gardener is the first admin" in said(flask("deploy", of=app))
+    assert "gardener is the first admin" in output_of(flask("deploy", of=app))
     assert account(app, "gardener", SHARED_PASSWORD)["role"] == "admin"
     assert account(app, "gardener", "not its password") is None

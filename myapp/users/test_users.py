@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 from sqlalchemy import event
 
-from conftest import LAMP, SHARED_PASSWORD, as_account, basic, hire
+from conftest import LAMP, SHARED_PASSWORD, as_account, basic, signed_in_client
 from myapp.core.data import batches
 from support.assertions import assert_problem
 from support.concurrency import at_once
@@ -48,7 +48,7 @@ def pointers(response):
 @pytest.fixture
 def gardener(app):
     """A client that is signed in as gardener, an ordinary account."""
-    return hire(app, "gardener")
+    return signed_in_client(app, "gardener")
 
 
 @pytest.fixture
@@ -61,21 +61,21 @@ def url(gardener):
 def helpdesk(app, admin):
     """A client that may look after accounts, and nothing else."""
     assert admin.post(ROLES, json=HELPDESK).status_code == 201
-    return hire(app, "heidi", "helpdesk")
+    return signed_in_client(app, "heidi", "helpdesk")
 
 
 # Adding and reading
 
 
 def test_an_account_is_added_and_can_come_in(admin, stranger):
-    made = admin.post(USERS, json={**GARDENER, "role": "Manager"})
-    assert made.status_code == 201
-    assert made.headers["Location"] == made.json["url"]
-    assert made.json["username"] == "gardener"
-    assert (made.json["role"], made.json["status"]) == ("manager", "normal")
-    read = admin.get(made.json["url"])
-    assert read.json == made.json
-    assert read.headers["ETag"] == made.headers["ETag"]
+    response = admin.post(USERS, json={**GARDENER, "role": "Manager"})
+    assert response.status_code == 201
+    assert response.headers["Location"] == response.json["url"]
+    assert response.json["username"] == "gardener"
+    assert (response.json["role"], response.json["status"]) == ("manager", "normal")
+    read = admin.get(response.json["url"])
+    assert read.json == response.json
+    assert read.headers["ETag"] == response.headers["ETag"]
     assert status(stranger, *GARDENER.values()) == 200
 
 
@@ -86,13 +86,13 @@ def test_an_account_without_a_role_gets_that_of_newcomers(admin):
 
 
 def test_an_account_may_begin_blocked(admin, stranger):
-    made = admin.post(USERS, json={**GARDENER, "status": "blocked"})
-    assert made.json["status"] == "blocked"
+    response = admin.post(USERS, json={**GARDENER, "status": "blocked"})
+    assert response.json["status"] == "blocked"
     assert status(stranger, *GARDENER.values()) == 401
 
 
 def test_accounts_are_listed_filtered_and_searched(app, admin, gardener):
-    hire(app, "Mogul", "manager")
+    signed_in_client(app, "Mogul", "manager")
     assert {"pythonista", "engineer", "chief", "gardener"} <= set(names(admin))
     assert names(admin, username="gardener") == ["gardener"]
     assert names(admin, q="OGU") == ["Mogul"]
@@ -129,7 +129,7 @@ def test_a_password_cannot_be_filtered_or_sorted_by(admin):
 @pytest.mark.parametrize("role", ["user", "manager"])
 def test_accounts_are_for_those_permitted(app, admin, url, role):
     before = admin.get(url).json
-    somebody = hire(app, "somebody", role)
+    somebody = signed_in_client(app, "somebody", role)
     calls = [("GET", USERS), ("POST", USERS)]
     calls += [(verb, url) for verb in ("GET", "PUT", "PATCH", "DELETE")]
     for verb, address in calls:
@@ -140,7 +140,7 @@ def test_accounts_are_for_those_permitted(app, admin, url, role):
 
 def test_who_may_read_accounts_may_not_change_them(app, admin, url):
     admin.post(ROLES, json={"title": "reader", "permissions": ["users:read"]})
-    reader = hire(app, "reader", "reader")
+    reader = signed_in_client(app, "reader", "reader")
     assert reader.get(url).json == admin.get(url).json
     assert_problem(reader.patch(url, json={"status": "blocked"}), 403)
     assert_problem(reader.post(USERS, json=GARDENER), 403)
@@ -267,21 +267,21 @@ def test_a_deleted_account_is_hidden_and_its_name_free(admin, gardener, url):
     for query in ({}, {"username": "gardener"}, {"q": "gardener"}, {"id": id}):
         assert "gardener" not in names(admin, **query)
     assert_problem(gardener.get(ACCOUNT), 401)
-    made = admin.post(USERS, json=GARDENER)
-    assert made.status_code == 201
-    assert made.json["id"] > id
+    response = admin.post(USERS, json=GARDENER)
+    assert response.status_code == 201
+    assert response.json["id"] > id
 
 
 # Nobody gives what they lack
 
 
 def test_a_helpdesk_looks_after_ordinary_accounts(helpdesk, gardener, stranger, url):
-    made = helpdesk.post(USERS, json={**GARDENER, "username": "florist"})
-    assert made.status_code == 201
+    response = helpdesk.post(USERS, json={**GARDENER, "username": "florist"})
+    assert response.status_code == 201
     assert helpdesk.patch(url, json={"role": "helpdesk"}).status_code == 200
     assert helpdesk.patch(url, json={"password": NEW}).status_code == 200
     assert status(stranger, "gardener", NEW) == 200
-    assert helpdesk.delete(made.json["url"]).status_code == 204
+    assert helpdesk.delete(response.json["url"]).status_code == 204
 
 
 @pytest.mark.parametrize("role", ["admin", "ADMIN", "manager"])
@@ -321,7 +321,7 @@ def test_nobody_gives_the_newcomers_role_where_it_holds_more_than_theirs(
     ],
 )
 def test_nobody_touches_who_may_do_more_than_they(app, admin, helpdesk, role, body):
-    boss = hire(app, "boss", role)
+    boss = signed_in_client(app, "boss", role)
     url = address_of(boss)
     before = admin.get(url).json
     assert_problem(helpdesk.patch(url, json=body), 403)
@@ -346,13 +346,13 @@ LEAVING = [
 @pytest.mark.parametrize("verb, body", LEAVING)
 def test_the_last_admin_stays(app, admin, verb, body):
     url = address_of(admin)
-    hire(app, "locked", "admin")
+    signed_in_client(app, "locked", "admin")
     locked = admin.get(USERS, query_string={"username": "locked"}).json["items"][0]
     admin.patch(locked["url"], json={"status": "blocked"})  # one who does not count
     before = admin.get(url).json
     assert_problem(admin.open(url, method=verb, json=body), 409)
     assert admin.get(url).json == before
-    hire(app, "deputy", "admin")
+    signed_in_client(app, "deputy", "admin")
     assert admin.open(url, method=verb, json=body).status_code in (200, 204)
 
 
@@ -364,7 +364,9 @@ def test_the_last_admin_may_change_in_other_ways(admin):
 
 @pytest.mark.parametrize("verb, body", LEAVING[:2] + LEAVING[-1:])
 def test_of_two_admins_who_remove_each_other_at_once_one_stays(live_app, verb, body):
-    ada, bob = hire(live_app, "ada", "admin"), hire(live_app, "bob", "admin")
+    ada, bob = signed_in_client(live_app, "ada", "admin"), signed_in_client(
+        live_app, "bob", "admin"
+    )
     targets = {ada: address_of(bob), bob: address_of(ada)}  # and both are known now
 
     def remove(client):
@@ -373,7 +375,7 @@ def test_of_two_admins_who_remove_each_other_at_once_one_stays(live_app, verb, b
     statuses = at_once(partial(remove, ada), partial(remove, bob))
     assert len([code for code in statuses if code in (200, 204)]) == 1
     assert len([code for code in statuses if code in (401, 403, 409)]) == 1
-    reader = hire(live_app, "reader", "admin")
+    reader = signed_in_client(live_app, "reader", "admin")
     query = {"role": "admin", "status": "normal"}
     left = set(names(reader, **query)) - {"reader"}
     assert len(left) == 1
@@ -388,11 +390,11 @@ CHORE = {"name": "Descale the kettle", "task": "Half vinegar, half water."}
 def sweep(app):
     """How many accounts a sweep removes."""
     with app.app_context():
-        told = schedule.sweeps()["users.purge"].run() or "0 accounts"
-    return int(told.removesuffix(" accounts"))
+        result = schedule.periodic_tasks()["users.purge"].run() or "0 accounts"
+    return int(result.removesuffix(" accounts"))
 
 
-def furnish(client, number=7):
+def create_dependents(client, number=7):
     """Give an account a session, gadgets, and a chore about each."""
     client.get("/api/v1/auth/request-token")
     for _ in range(number):
@@ -425,18 +427,18 @@ def leave(app, client, **ago):
 @pytest.fixture
 def in_parts(monkeypatch):
     """Of each table two rows are removed at once."""
-    monkeypatch.setattr(batches, "AT_ONCE", 2)
+    monkeypatch.setattr(batches, "DELETE_BATCH_ROWS", 2)
 
 
 def test_a_deleted_account_goes_for_good_with_all_that_it_owns(app, admin, in_parts):
-    furnish(admin)
+    create_dependents(admin)
     before = rows(app)
-    furnish(gardener := hire(app, "gardener"))
+    create_dependents(gardener := signed_in_client(app, "gardener"))
     id = leave(app, gardener, days=29, hours=23)
     kept = rows(app)
     assert sweep(app) == 0
     assert rows(app) == kept
-    furnish(helper := hire(app, "helper"), 2)
+    create_dependents(helper := signed_in_client(app, "helper"), 2)
     leave(app, helper, days=30, minutes=1)
     assert sweep(app) == 1
     assert rows(app) == kept
@@ -446,13 +448,13 @@ def test_a_deleted_account_goes_for_good_with_all_that_it_owns(app, admin, in_pa
     assert sweep(app) == 1
     assert rows(app) == before
     assert sweep(app) == 0
-    told = admin.get("/api/v1/audit/", query_string={"account_id": id}).json["items"]
-    assert {line["action"] for line in told} == {"signed in", "account deleted"}
+    items = admin.get("/api/v1/audit/", query_string={"account_id": id}).json["items"]
+    assert {line["action"] for line in items} == {"signed in", "account deleted"}
 
 
 def test_a_sweep_that_was_broken_off_is_gone_on_with(live_app, in_parts):
     before = rows(live_app)
-    furnish(gardener := hire(live_app, "gardener"))
+    create_dependents(gardener := signed_in_client(live_app, "gardener"))
     leave(live_app, gardener, days=31)
     parts = []
 
@@ -476,9 +478,9 @@ def test_a_sweep_that_was_broken_off_is_gone_on_with(live_app, in_parts):
 
 def test_two_sweeps_at_once_remove_an_account_once(live_app, in_parts):
     before = rows(live_app)
-    furnish(gardener := hire(live_app, "gardener"))
+    create_dependents(gardener := signed_in_client(live_app, "gardener"))
     leave(live_app, gardener, days=31)
-    furnish(as_account(live_app, "engineer"), 1)
+    create_dependents(as_account(live_app, "engineer"), 1)
     assert sum(at_once(*[partial(sweep, live_app)] * 3)) == 1
     left = rows(live_app)
     assert left["users"] == before["users"]

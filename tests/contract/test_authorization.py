@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from conftest import SHARED_PASSWORD, asked, basic, hashed_once, roll_back
+from conftest import SHARED_PASSWORD, basic, cached_hash, record_statements, roll_back
 from myapp.audit.models import AuditLine
 from myapp.auth.models import Session
 from myapp.core.data.models.columns import now
@@ -27,13 +27,13 @@ from myapp.users.models import User
 from support import ROOT
 from support.discovery import (
     API,
-    AT,
-    HOME,
+    COLLECTION_OF_MODEL,
+    COLLECTIONS,
+    CRUD_COLLECTIONS,
     ROUTES,
-    USUAL,
     VARIABLE,
     VERBS,
-    Things,
+    ResourceFactory,
     is_owned,
     parametrize,
     references_of,
@@ -70,7 +70,7 @@ class Row(NamedTuple):
         return f"{self.verb} {self.path}" + (f" ({self.case})" if self.case else "")
 
     @property
-    def guarded(self):
+    def required_permissions(self):
         """Return True if the address requires an Authorization header."""
         return self.outcomes["nobody"] == "401" and self.path != "auth/login"
 
@@ -100,7 +100,7 @@ def relative(path):
     return path.removeprefix(f"{API}/")
 
 
-def expanded(rows):
+def expand_rows(rows):
     """Yield the rows; replace each row for any feature by one for each feature of its kind.
 
     A feature that has a row of its own for that address keeps it.
@@ -109,7 +109,7 @@ def expanded(rows):
         if "<" not in row.path:
             yield row
             continue
-        for collection in USUAL:
+        for collection in CRUD_COLLECTIONS:
             path = row.path.replace(kind_of(collection), str(collection))
             own = [
                 other for other in rows if not other.case and other.fits(row.verb, path)
@@ -130,19 +130,21 @@ def kind_of(collection):
 def of_owners(collection):
     """Return the properties that refer to owned records: {name: their collection}."""
     return {
-        name: relative(HOME[other].path)
+        name: relative(COLLECTION_OF_MODEL[other].path)
         for name, other in references_of(collection.model).items()
         if is_owned(other)
     }
 
 
 MADE_BY_ALL = [
-    AT[verb.collection]
+    COLLECTIONS[verb.collection]
     for verb in VERBS
-    if verb.creates and verb.collection in AT and verb.guarded == ()
+    if verb.creates
+    and verb.collection in COLLECTIONS
+    and verb.required_permissions == ()
 ]
-TABLED = list(expanded([*rows(TABLE.read_text()), *rows(OF_SAMPLES.read_text())]))
-GUARDED = [row for row in TABLED if row.guarded and not row.case]
+TABLED = list(expand_rows([*rows(TABLE.read_text()), *rows(OF_SAMPLES.read_text())]))
+GUARDED = [row for row in TABLED if row.required_permissions and not row.case]
 PLACES = [
     (verb, relative(path))
     for path, (verbs, _view) in ROUTES.items()
@@ -153,10 +155,10 @@ KNOWN = {(verb.method, relative(verb.path)): verb for verb in VERBS}
 
 @pytest.mark.parametrize("verb, path", PLACES)
 def test_every_verb_of_every_address_is_in_the_table(verb, path):
-    found = [row for row in TABLED if not row.case and row.fits(verb, path)]
-    assert len(found) == 1, (
+    results = [row for row in TABLED if not row.case and row.fits(verb, path)]
+    assert len(results) == 1, (
         f"{TABLE.name} needs one row for `{verb} {path}`, with what each of these gets: "
-        f"{', '.join(ROLES)}; and its permissions, if it has any. It has {len(found)}. "
+        f"{', '.join(ROLES)}; and its permissions, if it has any. It has {len(results)}. "
         "A conventional feature needs no row: those of <owned> or <open> apply to it."
     )
 
@@ -192,7 +194,7 @@ NOBODY = Person(None, "nobody", {"nothing": None})
 class House:
     """The accounts that every test needs, and their records; created once for the module.
 
-    `people`: by name. `made`: the Things of two of them.
+    `people`: by name. `factories`: the ResourceFactory of two of them.
     """
 
     def __init__(self, app):
@@ -217,8 +219,10 @@ class House:
                 "roles/": spare.id,
                 "users/": users["owner"].id,
             }
-        self.made = {name: self._furnished(name) for name in ("owner", "neighbour")}
-        mine = self.made["owner"].ids
+        self.factories = {
+            name: self._furnished(name) for name in ("owner", "neighbour")
+        }
+        mine = self.factories["owner"].ids
         self.ids |= {relative(path): id for path, id in mine.items()}
         with app.app_context(), unit_of_work():
             sql.session.add_all(users.values())
@@ -228,7 +232,7 @@ class House:
 
     def _furnished(self, name):
         """Create a record of each kind for one of the accounts."""
-        things = Things(signed_in(self.app, self.people[name]))
+        things = ResourceFactory(signed_in(self.app, self.people[name]))
         for collection in MADE_BY_ALL:
             things.id_in(collection.path)
         return things
@@ -247,7 +251,7 @@ class World:
     """
 
     def __init__(self, house, row):
-        self.app, self.row, self.made = house.app, row, house.made
+        self.app, self.row, self.factories = house.app, row, house.factories
         self.client = self.app.test_client(use_cookies=False)
         self.ways = ("password", "token")
         self.more = {}
@@ -280,8 +284,8 @@ class World:
         """Store the records that each collection contains."""
 
         def kept(model, owner=sql.null(), *where):
-            found = sql.session.execute(sql.select(model.id, owner).where(*where))
-            return {id: owner_id for id, owner_id in found}
+            result = sql.session.execute(sql.select(model.id, owner).where(*where))
+            return {id: owner_id for id, owner_id in result}
 
         self.things = {
             "audit/": kept(AuditLine),
@@ -291,9 +295,9 @@ class World:
         }
         for collection in MADE_BY_ALL:
             # A collection below a parent contains only the children of that parent.
-            people = ["owner"] if collection.parent else self.made
+            people = ["owner"] if collection.parent else self.factories
             self.things[str(collection)] = {
-                self.made[name].ids[collection.path]: self.people[name].id
+                self.factories[name].ids[collection.path]: self.people[name].id
                 for name in people
             }
             for more in ("export", "summary"):
@@ -305,8 +309,8 @@ class World:
         if path == "/docs/{stamp}/{name}":
             return "/docs/any/docs.js"
 
-        def id_in(found):
-            collection = path[: found.start()]
+        def id_in(record):
+            collection = path[: record.start()]
             assert collection in self.ids, f"Furnish the World with a thing for {path}."
             return str(self.ids[collection])
 
@@ -321,19 +325,20 @@ class World:
         if known is None:
             return {}
         # A new record must refer to records that its creator owns.
-        whose = self.made["owner"]
-        collection = AT.get(known.path)
+        whose = self.factories["owner"]
+        collection = COLLECTIONS.get(known.path)
         if verb == "POST" and collection and of_owners(collection):
             whose = self._things_of(person, way) or whose
-        return whose.sent(known, **self.more)
+        return whose.request_arguments(known, **self.more)
 
     def _things_of(self, person, way):
-        """Return the Things of an account, or None if it cannot sign in that way."""
+        """Return the ResourceFactory of an account, or None if it cannot sign in that
+        way."""
         if way not in person.ways or person is NOBODY:
             return None
         client = signed_in(self.app, person, way)
         may_come_in = client.get(f"{API}/account/").status_code == 200
-        return Things(client) if may_come_in else None
+        return ResourceFactory(client) if may_come_in else None
 
     def ask(self, verb, path, person, way, felt=True):
         """Return the response to this account, which signs in that way.
@@ -341,7 +346,7 @@ class World:
         `felt`: clear the cache of accounts first, as if a second had passed.
         """
         if felt:
-            self.app.extensions["guard"].accounts.clear()
+            self.app.extensions["authenticator"].accounts.clear()
         sent = person.ways.get(way)
         return self.client.open(
             self.address(path),
@@ -399,15 +404,15 @@ class World:
 
     def opened(self, name, way):
         """All that lets this person in who signs in that way."""
-        found = set()
+        result = set()
         for row in GUARDED:
             with self.undone():
                 response = self.ask(row.verb, row.path, self.people[name], way)
             if response.status_code != 401:
-                found.add(str(row))
+                result.add(str(row))
             if response.status_code != 401 or "password" in way:  # a guess is counted
                 self.redis.restore()
-        return found
+        return result
 
     def change(self, model, id, **values):
         """Change a record, so that the service does not hear of it."""
@@ -432,14 +437,14 @@ def new_user(name, role):
     return User(
         username=name,
         name_key=name,
-        password_hash=hashed_once(SHARED_PASSWORD),
+        password_hash=cached_hash(SHARED_PASSWORD),
         role_id=role.id,
         status="normal",
     )
 
 
 def new_person(user, session):
-    pair = Session.pair(session)
+    pair = Session.issue_tokens(session)
     ways = {
         "password": basic(user.username, SHARED_PASSWORD),
         "wrong password": basic(user.username, SHARED_PASSWORD.swapcase()),
@@ -476,8 +481,8 @@ def world_for(house, monkeypatch):
     """Make the World for a row."""
     house, redis_state = house
     # The password of an unknown name is compared as well, and must not be accepted.
-    decoy = hashed_once(SHARED_PASSWORD)
-    monkeypatch.setattr(house.app.extensions["guard"], "decoy", decoy)
+    decoy = cached_hash(SHARED_PASSWORD)
+    monkeypatch.setattr(house.app.extensions["authenticator"], "dummy_hash", decoy)
     with go_back(house.app, redis_state):
         yield lambda row: World(house, row)
 
@@ -489,7 +494,7 @@ def its_token(world):
     world.ways = ("refresh token",)
 
 
-def closed(world):
+def close_sign_up(world):
     world.app.config["REGISTRATION_OPEN"] = False
 
 
@@ -508,7 +513,7 @@ def to_admin(world):
     world.more = {"role": "admin"}
 
 
-def deleted(world):
+def use_deleted_account(world):
     world.ids["users/"] = world.people["deleted"].id
 
 
@@ -544,14 +549,14 @@ def empty(world):
 
 
 def admins_role(world):
-    world.ids["roles/"] = Role.entitled("admin").id
+    world.ids["roles/"] = Role.by_title("admin").id
     world.more = {"title": "admin", "permissions": []}
 
 
 def about(whose):
     def refer(world):
-        collection = AT[f"{API}/{VARIABLE.sub('', world.row.path)}"]
-        theirs = world.made[whose].ids
+        collection = COLLECTIONS[f"{API}/{VARIABLE.sub('', world.row.path)}"]
+        theirs = world.factories[whose].ids
         world.more = {
             name: theirs[f"{API}/{path}"]
             for name, path in of_owners(collection).items()
@@ -564,8 +569,8 @@ CASES = {
     "": lambda world: None,
     "admin's": admins_role,
     "an admin": an_admin,
-    "closed": closed,
-    "deleted": deleted,
+    "closed": close_sign_up,
+    "deleted": use_deleted_account,
     "empty": empty,
     "first": lambda world: None,  # the World knows
     "for another": for_another,
@@ -739,7 +744,7 @@ LOCKING = [
 
 @parametrize("row", [row for row in TABLED if str(row) in LOCKING])
 def test_of_two_changes_of_permissions_one_waits(world, row):
-    with asked(world.app) as seen:
+    with record_statements(world.app) as seen:
         response = world.ask(row.verb, row.path, world.people["admin"], "token")
     assert response.status_code < 300
     statements = [" ".join(text.split()) for text, _ in seen]

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 
 from conftest import LAMP, basic
 from myapp.core.schema.examples import example_of
-from myapp.core.schema.fields import NO_NUL, kinds
+from myapp.core.schema.fields import NO_NUL_PATTERN, json_types
 from support.assertions import assert_problem
 from support.discovery import (
     API,
     BODIES,
-    OPEN,
-    PAGED,
+    OPEN_PATHS,
+    PAGINATED_PATHS,
     PAIRS,
     VERBS,
-    fits,
+    fits_schema,
     parametrize,
-    with_ones,
+    with_placeholder_ids,
 )
 from support.furnished import stored
 
@@ -36,7 +36,7 @@ CANARY = "canary-7c1f"  # sent values must not be repeated in an error
 JSON = "application/json"
 REQUIRING = [verb for verb in BODIES if verb.schema.get("required")]
 ITEMS = [verb for verb in VERBS if "{" in verb.path]
-GUARDED = [pair for pair in PAIRS if not OPEN.fullmatch(pair[1])]
+GUARDED = [pair for pair in PAIRS if not OPEN_PATHS.fullmatch(pair[1])]
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def things(furnished):
 
 
 @pytest.fixture
-def refused(app, client, things):
+def assert_refused(app, client, things):
     """Send bytes to a verb, which must refuse them with a status; returns the problem.
     At the end the stores hold what they held before."""
 
-    def refused(verb, status, data, content_type=JSON, **headers):
+    def send(verb, status, data, content_type=JSON, **headers):
         response = client.open(
             things.address(verb.path),
             method=verb.method,
@@ -73,15 +73,17 @@ def refused(app, client, things):
         return problem
 
     before = stored(app)
-    yield refused
+    yield send
     assert stored(app) == before
 
 
 def text_of(verb):
     """Return the name of a text property of the body, if possible one of any characters."""
     properties = verb.schema["properties"].items()
-    free = [name for name, schema in properties if schema.get("pattern") == NO_NUL]
-    texts = [name for name, schema in properties if "string" in kinds(schema)]
+    free = [
+        name for name, schema in properties if schema.get("pattern") == NO_NUL_PATTERN
+    ]
+    texts = [name for name, schema in properties if "string" in json_types(schema)]
     return next(iter([*free, *texts, *verb.schema["properties"]]))
 
 
@@ -140,23 +142,23 @@ NOT_JSON_VALUES = {
 
 
 @parametrize("kind", NOT_JSON)
-def test_a_body_that_is_not_json_is_400(refused, kind):
+def test_a_body_that_is_not_json_is_400(assert_refused, kind):
     for verb in BODIES:
-        assert pointers(refused(verb, 400, NOT_JSON[kind])) == {""}
+        assert pointers(assert_refused(verb, 400, NOT_JSON[kind])) == {""}
 
 
 @parametrize("kind", NOT_JSON_VALUES)
-def test_a_value_that_is_not_json_is_400(refused, kind):
+def test_a_value_that_is_not_json_is_400(assert_refused, kind):
     for verb in BODIES:
         data = with_value(verb, NOT_JSON_VALUES[kind])
-        assert pointers(refused(verb, 400, data)) == {""}
+        assert pointers(assert_refused(verb, 400, data)) == {""}
 
 
 @parametrize("kind", TOO_DEEP)
-def test_a_body_that_is_nested_too_deeply_is_400(refused, kind):
+def test_a_body_that_is_nested_too_deeply_is_400(assert_refused, kind):
     for verb in BODIES:
-        refused(verb, 400, TOO_DEEP[kind])
-        refused(verb, 400, with_value(verb, TOO_DEEP[kind]))
+        assert_refused(verb, 400, TOO_DEEP[kind])
+        assert_refused(verb, 400, with_value(verb, TOO_DEEP[kind]))
 
 
 # JSON that does not fit the schema
@@ -184,39 +186,39 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("data", NO_OBJECTS)
-def test_a_body_that_is_not_an_object_is_422(refused, data):
+def test_a_body_that_is_not_an_object_is_422(assert_refused, data):
     for verb in BODIES:
-        assert pointers(refused(verb, 422, data)) == {""}
+        assert pointers(assert_refused(verb, 422, data)) == {""}
 
 
 @parametrize("kind", MISFITS)
-def test_a_value_that_does_not_fit_is_422(refused, kind):
+def test_a_value_that_does_not_fit_is_422(assert_refused, kind):
     for verb in BODIES:
-        if "string" in kinds(verb.schema["properties"][text_of(verb)]):
-            problem = refused(verb, 422, with_value(verb, MISFITS[kind]))
+        if "string" in json_types(verb.schema["properties"][text_of(verb)]):
+            problem = assert_refused(verb, 422, with_value(verb, MISFITS[kind]))
             assert pointers(problem) == {f"/{text_of(verb)}"}
 
 
 @parametrize("verb", BODIES)
-def test_every_error_is_reported_at_once(refused, verb):
+def test_every_error_is_reported_at_once(assert_refused, verb):
     names = verb.schema["properties"]
     body = {name: {CANARY: CANARY} for name in names} | {"nonsense": 1, "a/b~c": 2}
-    problem = refused(verb, 422, orjson.dumps(body))
+    problem = assert_refused(verb, 422, orjson.dumps(body))
     assert pointers(problem) == {f"/{n}" for n in names} | {"/nonsense", "/a~1b~0c"}
 
 
 @parametrize("verb", REQUIRING)
-def test_every_missing_property_is_reported_at_once(refused, verb):
-    problem = refused(verb, 422, b"{}")
+def test_every_missing_property_is_reported_at_once(assert_refused, verb):
+    problem = assert_refused(verb, 422, b"{}")
     assert pointers(problem) == {f"/{name}" for name in verb.schema["required"]}
 
 
 @parametrize("put", [verb for verb in REQUIRING if verb.method == "PUT"])
-def test_a_required_property_cannot_be_removed(refused, put):
+def test_a_required_property_cannot_be_removed(assert_refused, put):
     for verb in BODIES:
         if (verb.path, verb.method) == (put.path, "PATCH"):
             body = dict.fromkeys(verb.schema["properties"])
-            problem = refused(verb, 422, orjson.dumps(body))
+            problem = assert_refused(verb, 422, orjson.dumps(body))
             assert pointers(problem) == {f"/{name}" for name in put.schema["required"]}
 
 
@@ -230,9 +232,9 @@ READ_ONLY = {
 
 
 @parametrize("verb", BODIES)
-def test_a_read_only_property_cannot_be_written(refused, verb):
+def test_a_read_only_property_cannot_be_written(assert_refused, verb):
     body = example_of(verb.schema)
-    problem = refused(verb, 422, orjson.dumps(body | READ_ONLY))
+    problem = assert_refused(verb, 422, orjson.dumps(body | READ_ONLY))
     assert pointers(problem) == {f"/{name}" for name in READ_ONLY}
 
 
@@ -240,14 +242,14 @@ def test_a_read_only_property_cannot_be_written(refused, verb):
 def test_the_last_of_duplicate_names_counts(client, things, verb):
     name = text_of(verb)
     example = {name: example_of(verb.schema["properties"][name])}
-    body = example | things.sent(verb)["json"]
+    body = example | things.request_arguments(verb)["json"]
     first, last = orjson.dumps({name: CANARY}), orjson.dumps(body)
     send = {"method": verb.method, "content_type": JSON}
     data = last[:-1] + b',"%b":[]}' % name.encode()
     assert_problem(client.open(things.address(verb.path), data=data, **send), 422)
     data = first[:-1] + b"," + last[1:]
     response = client.open(things.address(verb.path), data=data, **send)
-    assert fits(response)
+    assert fits_schema(response)
     if response.status_code < 300 and name in response.json:
         assert response.json[name] == body[name]
 
@@ -270,9 +272,9 @@ OTHER_TYPES = (
 
 
 @parametrize("media_type", OTHER_TYPES)
-def test_another_media_type_is_415(refused, media_type):
+def test_another_media_type_is_415(assert_refused, media_type):
     for verb in BODIES:
-        refused(verb, 415, orjson.dumps(example_of(verb.schema)), media_type)
+        assert_refused(verb, 415, orjson.dumps(example_of(verb.schema)), media_type)
 
 
 @parametrize("verb", BODIES)
@@ -280,7 +282,7 @@ def test_a_merge_patch_is_for_patch_alone(client, things, verb):
     response = client.open(
         things.address(verb.path),
         method=verb.method,
-        data=orjson.dumps(things.sent(verb)["json"]),
+        data=orjson.dumps(things.request_arguments(verb)["json"]),
         content_type="application/merge-patch+json",
     )
     assert response.status_code == (200 if verb.method == "PATCH" else 415)
@@ -291,24 +293,24 @@ def test_a_merge_patch_is_for_patch_alone(client, things, verb):
 def test_a_json_media_type_may_have_capitals_and_parameters(
     client, things, verb, written
 ):
-    data = orjson.dumps(things.sent(verb)["json"])
+    data = orjson.dumps(things.request_arguments(verb)["json"])
     response = client.open(
         things.address(verb.path), method=verb.method, data=data, content_type=written
     )
-    assert fits(response)
+    assert fits_schema(response)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "nonsense"])
-def test_a_compressed_body_is_415(refused, coding):
+def test_a_compressed_body_is_415(assert_refused, coding):
     for verb in BODIES:
         data = gzip.compress(orjson.dumps(example_of(verb.schema)))
-        refused(verb, 415, data, Content_Encoding=coding)
+        assert_refused(verb, 415, data, Content_Encoding=coding)
 
 
 @parametrize("verb", BODIES)
 @pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "chunked"])
 def test_a_body_may_have_exactly_the_maximum_size(app, client, things, verb, chunked):
-    data = orjson.dumps(things.sent(verb)["json"])
+    data = orjson.dumps(things.request_arguments(verb)["json"])
     url = things.address(verb.path)
     app.config["MAX_CONTENT_LENGTH"] = len(data) + 10
     most = 9 if chunked else 10  # the last chunk may not be known as such
@@ -321,12 +323,12 @@ def test_a_body_may_have_exactly_the_maximum_size(app, client, things, verb, chu
             headers={"Transfer-Encoding": "chunked"} if chunked else {},
             environ_overrides={"wsgi.input_terminated": True} if chunked else {},
         )
-        assert fits(response) if blanks == most else response.status_code == 413
+        assert fits_schema(response) if blanks == most else response.status_code == 413
 
 
-def test_a_body_of_more_than_a_mebibyte_is_413(refused):
+def test_a_body_of_more_than_a_mebibyte_is_413(assert_refused):
     for verb in BODIES:
-        refused(verb, 413, with_value(verb, b'"%b"' % (b"x" * 2**20)))
+        assert_refused(verb, 413, with_value(verb, b'"%b"' % (b"x" * 2**20)))
 
 
 # Addresses, queries, headers
@@ -363,7 +365,9 @@ BAD_IDS = (  # the braces stand for the id of an existing record
 def test_an_invalid_id_is_404(client, things, id):
     for verb in ITEMS:
         url = things.address(verb.path, id.format)
-        assert_problem(client.open(url, method=verb.method, **things.sent(verb)), 404)
+        assert_problem(
+            client.open(url, method=verb.method, **things.request_arguments(verb)), 404
+        )
 
 
 @pytest.mark.parametrize("zero", ["\u0660", "\uff10"], ids=["Arabic", "wide"])
@@ -373,7 +377,9 @@ def test_an_id_in_other_digits_is_404(client, things, zero):
 
     for verb in ITEMS:
         url = things.address(verb.path, changed)
-        assert_problem(client.open(url, method=verb.method, **things.sent(verb)), 404)
+        assert_problem(
+            client.open(url, method=verb.method, **things.request_arguments(verb)), 404
+        )
 
 
 BAD_QUERIES = [
@@ -430,13 +436,13 @@ BAD_QUERIES = [
 
 @parametrize("query", BAD_QUERIES)
 def test_an_invalid_query_is_400(client, things, query):
-    for path in PAGED:
+    for path in PAGINATED_PATHS:
         response = client.get(f"{things.address(path)}?{query}")
         problem = assert_problem(response, 400)
         assert pointers(problem) == {"/" + query.partition("=")[0]}
 
 
-@parametrize("path", PAGED)
+@parametrize("path", PAGINATED_PATHS)
 def test_every_error_in_a_query_is_reported_at_once(client, things, path):
     query = f"page=x&per_page=0&sort={CANARY}&view=x&total=x&id=x&cursor={CANARY}"
     response = client.get(f"{things.address(path)}?{query}")
@@ -446,7 +452,7 @@ def test_every_error_in_a_query_is_reported_at_once(client, things, path):
     assert CANARY not in response.text
 
 
-@parametrize("path", PAGED)
+@parametrize("path", PAGINATED_PATHS)
 def test_an_unknown_parameter_is_ignored(client, things, path):
     url = f"{things.address(path)}?nonsense=1&nonsense=2&%00=%FF"
     assert client.get(url).status_code == 200
@@ -490,7 +496,7 @@ BAD_CURSORS = {
 
 @parametrize("kind", BAD_CURSORS)
 def test_a_foreign_cursor_is_400(client, things, kind):
-    for path in PAGED:
+    for path in PAGINATED_PATHS:
         response = client.get(f"{things.address(path)}?cursor={BAD_CURSORS[kind]}")
         assert pointers(assert_problem(response, 400)) == {"/cursor"}
 
@@ -558,7 +564,9 @@ def test_invalid_credentials_are_401(stranger, kind):
 def test_invalid_credentials_open_no_address(stranger, credentials):
     headers = {"Authorization": credentials}
     for method, path in GUARDED:
-        response = stranger.open(with_ones(path), method=method, headers=headers)
+        response = stranger.open(
+            with_placeholder_ids(path), method=method, headers=headers
+        )
         assert_problem(response, 401)
 
 
@@ -583,7 +591,7 @@ def test_an_invalid_if_match_is_412(client, things, verb):
     for condition in (*BAD_ETAGS.values(), f"W/{state}", state.upper(), state[:-1]):
         headers = {"If-Match": condition}
         response = client.open(
-            url, method=verb.method, headers=headers, **things.sent(verb)
+            url, method=verb.method, headers=headers, **things.request_arguments(verb)
         )
         assert_problem(response, 412)
         assert client.get(url).headers["ETag"] == state
@@ -693,13 +701,13 @@ def test_any_bytes_get_a_sensible_response(sent_to, verb, data):
 
 
 @bounded
-@given(path=st.sampled_from(PAGED), query=queries)
+@given(path=st.sampled_from(PAGINATED_PATHS), query=queries)
 def test_any_parameters_get_a_sensible_response(client, things, path, query):
     sensible(client.get(things.address(path), query_string=query))
 
 
 @bounded
-@given(path=st.sampled_from(PAGED), query=st.text(printable))
+@given(path=st.sampled_from(PAGINATED_PATHS), query=st.text(printable))
 def test_any_query_gets_a_sensible_response(client, things, path, query):
     sensible(client.get(things.address(path), query_string=query))
 
@@ -718,7 +726,12 @@ def test_any_query_gets_a_sensible_response(client, things, path, query):
 def test_any_header_gets_a_sensible_response(client, things, verb, name, value):
     url = things.address(verb.path)
     sensible(
-        client.open(url, method=verb.method, headers={name: value}, **things.sent(verb))
+        client.open(
+            url,
+            method=verb.method,
+            headers={name: value},
+            **things.request_arguments(verb),
+        )
     )
 
 

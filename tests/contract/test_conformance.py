@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import pytest
 
-from myapp.core.data.models.schema_model import spoken
+from myapp.core.data.models.schema_model import human_name
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.http.idempotency import OTHER_BODY
-from myapp.core.schema.fields import is_optional, kinds
+from myapp.core.schema.fields import is_optional, json_types
 from support.assertions import assert_problem
 from support.discovery import (
-    HOME,
-    USUAL,
-    Things,
-    different,
+    COLLECTION_OF_MODEL,
+    CRUD_COLLECTIONS,
+    ResourceFactory,
+    distinct_value,
     is_owned,
     parametrize,
     references_of,
@@ -29,37 +29,43 @@ KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 NOWHERE = 2**62  # no id
 NUMBERS = (0, 1, 0, 2, 1)  # of the records on a shelf: some are equal
 
-EVERY = parametrize("collection", USUAL)
-REFERRING = parametrize("collection", [c for c in USUAL if references_of(c.model)])
-UNIQUE = parametrize("collection", [c for c in USUAL if unique_in(c.model)])
-BELOW = parametrize("collection", [c for c in USUAL if c.parent])
+EVERY = parametrize("collection", CRUD_COLLECTIONS)
+REFERRING = parametrize(
+    "collection", [c for c in CRUD_COLLECTIONS if references_of(c.model)]
+)
+UNIQUE = parametrize("collection", [c for c in CRUD_COLLECTIONS if unique_in(c.model)])
+BELOW = parametrize("collection", [c for c in CRUD_COLLECTIONS if c.parent])
 
 
 @pytest.fixture
 def things(client):
-    return Things(client)
+    return ResourceFactory(client)
 
 
 @pytest.fixture
 def theirs(engineer):
-    """Return the Things of engineer, who owns no record of pythonista."""
-    return Things(engineer)
+    """Return the ResourceFactory of engineer, who owns no record of pythonista."""
+    return ResourceFactory(engineer)
 
 
-def written(collection):
+def write_properties(collection):
     """Return the properties of a body, with their schemas."""
     return collection.model.write_schema["properties"]
 
 
 def nothing(collection):
     """Return the part of a body that sets every optional property to null."""
-    names = (n for n, schema in written(collection).items() if "null" in kinds(schema))
+    names = (
+        n
+        for n, schema in write_properties(collection).items()
+        if "null" in json_types(schema)
+    )
     return dict.fromkeys(names)
 
 
-def shown(item, collection):
+def written_values(item, collection):
     """Return the writable properties of an item."""
-    return {name: item[name] for name in written(collection)}
+    return {name: item[name] for name in write_properties(collection)}
 
 
 def faults(response):
@@ -117,8 +123,8 @@ def test_links_lead_through_every_record_once_and_in_order(client, shelf, collec
             there = walk(client, f"{shelf.url}?sort={sort}&per_page=2", "next")
             back = walk(client, there[-1]["meta"]["prev"], "prev")
             for pages in (there, back[::-1] + there[-1:]):
-                found = [item["id"] for page in pages for item in page["items"]]
-                assert (sort, found) == (sort, [item["id"] for item in expected])
+                results = [item["id"] for page in pages for item in page["items"]]
+                assert (sort, results) == (sort, [item["id"] for item in expected])
             assert {page["meta"]["total"] for page in there + back} == {5}
 
 
@@ -139,28 +145,28 @@ def in_a_query(value):
 def test_a_filter_finds_exactly_the_records_with_its_value(client, shelf, collection):
     for name, schema in collection.model.filters.items():
         values = [item[name] for item in shelf.items if item[name] is not None]
-        if name in written(collection):
-            values.append(different(schema, 3))
+        if name in write_properties(collection):
+            values.append(distinct_value(schema, 3))
         for value in dict.fromkeys(values):
             query = {name: in_a_query(value)}
-            found = client.get(shelf.url, query_string=query).json["items"]
+            items = client.get(shelf.url, query_string=query).json["items"]
             expected = [item for item in shelf.items if item[name] == value]
-            assert (query, found) == (query, expected)
+            assert (query, items) == (query, expected)
 
 
 @EVERY
 def test_a_search_finds_text_in_any_case(client, shelf, collection):
-    names = collection.model.texts
+    names = collection.model.search_fields
     texts = {item[name] for item in shelf.items for name in names if item[name]}
     for words in (*sorted(texts), "no such words"):
         words = words.swapcase()[:250]
-        found = client.get(shelf.url, query_string={"q": words}).json["items"]
+        items = client.get(shelf.url, query_string={"q": words}).json["items"]
         expected = [
             item
             for item in shelf.items
             if any(words.lower() in (item[name] or "").lower() for name in names)
         ]
-        assert (words, found) == (words, expected)
+        assert (words, items) == (words, expected)
 
 
 # A record
@@ -171,34 +177,40 @@ def test_a_record_is_read_as_it_was_written(client, things, collection):
     url = things.address(collection.path)
     for slashed in (url, url.rstrip("/")):
         body = things.body(collection.model, 0)
-        made = client.post(slashed, json=body)
-        assert made.status_code == 201, made.text
-        assert shown(made.json, collection) == body
-        assert client.get(made.json["url"]).json == made.json
+        response = client.post(slashed, json=body)
+        assert response.status_code == 201, response.text
+        assert written_values(response.json, collection) == body
+        assert client.get(response.json["url"]).json == response.json
     body = things.body(collection.model, 0)  # with new unique values
     needed = {name: body[name] for name in collection.model.write_schema["required"]}
     least = client.post(url, json=needed).json
-    for name, schema in written(collection).items():
+    for name, schema in write_properties(collection).items():
         assert least[name] == needed.get(name, schema.get("default")), name
 
 
 @EVERY
 def test_put_replaces_and_a_patch_changes_what_it_names(client, things, collection):
     item = things.make(collection, 0)
-    properties = written(collection)
+    properties = write_properties(collection)
     for name in properties:
         value = things.body(collection.model, 1)[name]
         before = client.get(item["url"]).json
         patched = client.patch(item["url"], json={name: value}).json
-        assert shown(patched, collection) == {**shown(before, collection), name: value}
+        assert written_values(patched, collection) == {
+            **written_values(before, collection),
+            name: value,
+        }
     for name, schema in properties.items():
         if is_optional(schema):
             before = client.get(item["url"]).json
             patched = client.patch(item["url"], json={name: None}).json
             put_back = {name: schema.get("default")}
-            assert shown(patched, collection) == shown(before, collection) | put_back
+            assert (
+                written_values(patched, collection)
+                == written_values(before, collection) | put_back
+            )
     body = things.body(collection.model, 2)
-    assert shown(client.put(item["url"], json=body).json, collection) == body
+    assert written_values(client.put(item["url"], json=body).json, collection) == body
     least = {name: body[name] for name in collection.model.write_schema["required"]}
     replaced = client.put(item["url"], json=least).json
     for name, schema in properties.items():
@@ -215,7 +227,7 @@ def test_of_two_changes_with_the_same_etag_one_succeeds(client, things, collecti
     for verb, sent in {"PUT": body, "PATCH": {}, "DELETE": None}.items():
         late = client.open(url, method=verb, json=sent, headers=seen)
         assert_problem(late, 412)
-    assert shown(client.get(url).json, collection) == body
+    assert written_values(client.get(url).json, collection) == body
 
 
 @EVERY
@@ -259,7 +271,7 @@ def test_a_post_with_a_key_happens_once(client, things, collection):
 # References
 
 
-def refused(client, url, item, body, name, value):
+def refusals(client, url, item, body, name, value):
     """Yield the response of each writing method to an invalid value of a property."""
     changed = {name: value}
     yield client.post(url, json=body | changed)
@@ -274,11 +286,11 @@ def test_a_reference_must_name_an_existing_record_of_the_same_owner(
     item, body = things.make(collection, 0), things.body(collection.model, 1)
     url = things.address(collection.path)
     for name, other in references_of(collection.model).items():
-        home = HOME[other]
+        home = COLLECTION_OF_MODEL[other]
         strange = [NOWHERE, *([theirs.id_in(home.path)] if is_owned(other) else [])]
         for value in strange:
-            for response in refused(client, url, item, body, name, value):
-                detail = f"No such {spoken(other)}."
+            for response in refusals(client, url, item, body, name, value):
+                detail = f"No such {human_name(other)}."
                 assert faults(response) == {f"/{name}": detail}
     assert client.get(url).json["items"] == [item]
 
@@ -303,15 +315,15 @@ def test_a_deletion_sets_references_to_null_or_cascades(
     app, client, things, collection
 ):
     for name, other in references_of(collection.model).items():
-        target = things.make(HOME[other], 5)
+        target = things.make(COLLECTION_OF_MODEL[other], 5)
         item = things.make(collection, 0, **{name: target["id"]})
         stays = things.make(collection, 0)
         long_ago(app, collection.model, item["id"])
         assert client.delete(target["url"]).status_code == 204
         after = client.get(item["url"])
-        if is_optional(written(collection)[name]):
-            assert shown(after.json, collection) == {
-                **shown(item, collection),
+        if is_optional(write_properties(collection)[name]):
+            assert written_values(after.json, collection) == {
+                **written_values(item, collection),
                 name: None,
             }
             assert after.json["updated_at"] >= item["updated_at"], name
@@ -329,7 +341,7 @@ def test_a_unique_value_is_taken_until_it_is_released(client, things, collection
     for name in unique_in(collection.model):
         first, second = things.make(collection, 0), things.make(collection, 1)
         taken = things.body(collection.model, 2, **{name: first[name]})
-        for response in refused(client, url, second, taken, name, first[name]):
+        for response in refusals(client, url, second, taken, name, first[name]):
             problem = assert_problem(response, 409)
             assert problem["detail"] == f"The {name} is taken."
         assert client.get(second["url"]).json == second
@@ -343,10 +355,10 @@ def test_a_value_is_unique_per_owner_or_globally(things, theirs, collection):
     for name in unique_in(collection.model):
         mine = things.make(collection, 0)
         sent = theirs.body(collection.model, 0, **{name: mine[name]})
-        made = theirs.client.post(theirs.address(collection.path), json=sent)
+        response = theirs.client.post(theirs.address(collection.path), json=sent)
         # The records of engineer have another parent, if they have one.
         apart = is_owned(collection.model) or collection.parent
-        assert made.status_code == (201 if apart else 409), name
+        assert response.status_code == (201 if apart else 409), name
 
 
 # Children
@@ -356,7 +368,7 @@ def test_a_value_is_unique_per_owner_or_globally(things, theirs, collection):
 def test_a_child_is_found_only_below_its_parent(client, things, collection):
     item = things.make(collection, 0)
     url, parent = things.address(collection.path), collection.parent
-    assert item[collection.model.above] == things.ids[parent.path]
+    assert item[collection.model.parent_field] == things.ids[parent.path]
     other = things.make(parent, 1)["url"]
     elsewhere = url.replace(things.address(parent.item), other)
     nowhere = url.replace(f"/{things.ids[parent.path]}/", f"/{NOWHERE}/")

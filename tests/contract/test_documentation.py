@@ -55,7 +55,7 @@ RUN_BY = {
     ),
     "flask rename-project": ("tests/template/test_rename_project.py", "rename-project"),
     "flask remove-examples": ("tests/template/test_ten_features.py", "remove-examples"),
-    "flask openapi": ("tests/documents/test_compatible.py", '"--against"'),
+    "flask openapi": ("tests/documents/test_openapi_diff.py", '"--against"'),
     "flask backup": ("tests/ops/test_backups.py", '"backup"'),
     "flask restore": ("tests/ops/test_backups.py", '"restore"'),
     "systemctl start myapp-backup": ("docs/deploy.md", "systemctl start myapp-backup"),

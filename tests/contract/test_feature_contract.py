@@ -7,27 +7,27 @@ import pytest
 
 import myapp
 from myapp import FEATURES
-from myapp.core.data.models.owned import Governed
+from myapp.core.data.models.owned import PermissionScoped
 from support.assertions import assert_problem
 from support.discovery import (
     BODIES,
     CHANGING,
     KNOWN_VERBS,
     MODELS,
-    OPEN,
-    OPEN_TO_ALL,
+    OPEN_PATHS,
     PAIRS,
     ROUTES,
+    UNOWNED_PATHS,
     VERBS,
     parametrize,
-    with_ones,
+    with_placeholder_ids,
 )
 from support.features import SERVED
 
 
 def is_open(verb):
     """Return True if the records at this address have no owner."""
-    return verb.path.startswith(OPEN_TO_ALL)
+    return verb.path.startswith(UNOWNED_PATHS)
 
 
 CHANGES = [verb for verb in VERBS if verb.method in CHANGING]
@@ -81,7 +81,7 @@ OWNED = {feature.name for feature in SERVED if feature.owned}
 GOVERNED = [
     model
     for model in MODELS.values()
-    if issubclass(model, Governed) and not model.governed_by
+    if issubclass(model, PermissionScoped) and not model.permission_prefix
 ]
 
 
@@ -109,7 +109,9 @@ def test_every_verb_has_a_summary(verb):
 
 @parametrize("verb", VERBS)
 def test_every_verb_is_guarded_or_open_by_contract(verb):
-    assert (verb.guarded is None) is bool(OPEN.fullmatch(verb.path)), (
+    assert (verb.required_permissions is None) is bool(
+        OPEN_PATHS.fullmatch(verb.path)
+    ), (
         f"{verb} needs @requires() as its first decorator; or, if strangers are let in, a "
         "place in the contract and in OPEN."
     )
@@ -120,7 +122,7 @@ def test_every_verb_documents_its_responses(verb):
     responses = verb.operation["responses"]
     assert any(status.startswith("2") for status in responses)
     assert all(response["description"] for response in responses.values())
-    if verb.guarded is not None:
+    if verb.required_permissions is not None:
         assert "401" in responses
         assert verb.operation["security"]
 
@@ -136,12 +138,12 @@ def test_every_post_to_a_collection_creates(verb):
 
 @pytest.mark.parametrize(
     "method, path",
-    [pair for pair in PAIRS if not OPEN.fullmatch(pair[1])],
+    [pair for pair in PAIRS if not OPEN_PATHS.fullmatch(pair[1])],
 )
 def test_a_client_without_credentials_gets_the_same_401_everywhere(
     stranger, method, path
 ):
-    response = stranger.open(with_ones(path), method=method)
+    response = stranger.open(with_placeholder_ids(path), method=method)
     problem = assert_problem(response, 401)
     assert problem["detail"] == "Valid credentials are required."
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
@@ -149,17 +151,17 @@ def test_a_client_without_credentials_gets_the_same_401_everywhere(
 
 @pytest.mark.parametrize(
     "method, path",
-    [pair for pair in PAIRS if OPEN.fullmatch(pair[1])],
+    [pair for pair in PAIRS if OPEN_PATHS.fullmatch(pair[1])],
 )
 def test_every_public_address_is_open(stranger, method, path):
-    assert stranger.open(with_ones(path), method=method).status_code != 401
+    assert stranger.open(with_placeholder_ids(path), method=method).status_code != 401
 
 
 @parametrize("verb", [verb for verb in VERBS if "{" in verb.path and not is_open(verb)])
 def test_a_record_of_another_account_is_404(things, engineer, verb):
     url = things.address(verb.path)
-    response = engineer.open(url, method=verb.method, **things.sent(verb))
-    assert_problem(response, 403 if verb.guarded else 404)
+    response = engineer.open(url, method=verb.method, **things.request_arguments(verb))
+    assert_problem(response, 403 if verb.required_permissions else 404)
 
 
 # Changing and creating
@@ -170,7 +172,7 @@ def test_a_wrong_etag_changes_nothing(things, client, verb):
     url = things.address(verb.path)
     before = client.get(url)
     headers = {"If-Match": '"of-another-state"'}
-    sent = things.sent(verb)
+    sent = things.request_arguments(verb)
     response = client.open(url, method=verb.method, headers=headers, **sent)
     assert_problem(response, 412)
     after = client.get(url)
@@ -182,7 +184,7 @@ def test_a_wrong_etag_changes_nothing(things, client, verb):
 def test_a_change_with_the_right_etag_succeeds(things, client, verb):
     url = things.address(verb.path)
     headers = {"If-Match": client.get(url).headers["ETag"]}
-    sent = things.sent(verb)
+    sent = things.request_arguments(verb)
     response = client.open(url, method=verb.method, headers=headers, **sent)
     assert response.status_code == (204 if verb.method == "DELETE" else 200)
 
@@ -192,13 +194,15 @@ def test_a_creation_responds_with_the_location(client, things, verb):
     url = things.address(verb.path)
     if verb.method == "PUT":
         client.delete(url)
-    made = client.open(url, method=verb.method, **things.sent(verb))
-    assert str(made.status_code) in {"201", "202"} & verb.operation["responses"].keys()
-    assert made.headers["Location"] == made.json["url"]
-    assert made.json["url"].startswith("http://localhost/")
-    read = client.get(made.json["url"])
-    assert read.json == made.json
-    assert read.headers["ETag"] == made.headers["ETag"]
+    response = client.open(url, method=verb.method, **things.request_arguments(verb))
+    assert (
+        str(response.status_code) in {"201", "202"} & verb.operation["responses"].keys()
+    )
+    assert response.headers["Location"] == response.json["url"]
+    assert response.json["url"].startswith("http://localhost/")
+    read = client.get(response.json["url"])
+    assert read.json == response.json
+    assert read.headers["ETag"] == response.headers["ETag"]
 
 
 # HEAD, OPTIONS, and unsupported methods
@@ -225,21 +229,21 @@ def lasting(headers):
 
 @parametrize("path", ROUTES)
 def test_options_lists_the_methods_of_every_address(stranger, path):
-    response = stranger.options(with_ones(path))
+    response = stranger.options(with_placeholder_ids(path))
     assert response.status_code == 200
-    assert allowed(response) == ROUTES[path][0]
+    assert allowed_methods(response) == ROUTES[path][0]
 
 
 @parametrize("path", ROUTES)
 def test_an_unsupported_method_is_405_with_allow(client, path):
     there = ROUTES[path][0]
     for method in {*KNOWN_VERBS, "TRACE", "BREW"} - there:
-        response = client.open(with_ones(path), method=method)
+        response = client.open(with_placeholder_ids(path), method=method)
         assert_problem(response, 405)
-        assert allowed(response) == there
+        assert allowed_methods(response) == there
 
 
-def allowed(response):
+def allowed_methods(response):
     return set(response.headers["Allow"].split(", "))
 
 

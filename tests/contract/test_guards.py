@@ -16,7 +16,9 @@ def place_of(verb):
 
 
 def test_every_guarded_verb_has_one_guard():
-    found = [(g.file, g.line) for g in find() if g.what == "decorator"]
-    guarded = {place_of(verb) for verb in VERBS if verb.guarded is not None}
+    results = [(g.file, g.line) for g in find() if g.what == "decorator"]
+    guarded = {
+        place_of(verb) for verb in VERBS if verb.required_permissions is not None
+    }
     ours = {place for place in guarded if place[0].startswith(f"{PACKAGE}/")}
-    assert sorted(found) == sorted(ours)
+    assert sorted(results) == sorted(ours)

@@ -70,7 +70,7 @@ class Module:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call):
                 for argument in self.message_arguments(node):
-                    for text in self.texts(argument):
+                    for text in self.search_fields(argument):
                         yield Message(f"{self.name}:{node.lineno}", text)
 
     def message_arguments(self, call):
@@ -88,7 +88,7 @@ class Module:
         ]
         return named or call.args[position : position + 1]
 
-    def texts(self, node, names=frozenset()):
+    def search_fields(self, node, names=frozenset()):
         """Return the texts that an expression can have; a placeholder is `{…}`.
 
         `names`: the names that are being resolved, so that none leads to itself.
@@ -101,25 +101,31 @@ class Module:
             case ast.BinOp(op=ast.Add(), left=left, right=right):
                 return [self.part(left, names) + self.part(right, names)]
             case ast.BinOp(op=ast.Mod(), left=left):
-                return self.texts(left, names)
+                return self.search_fields(left, names)
             case ast.IfExp(body=first, orelse=second):
-                return self.texts(first, names) + self.texts(second, names)
+                return self.search_fields(first, names) + self.search_fields(
+                    second, names
+                )
             case ast.BoolOp(values=values):
-                return [text for value in values for text in self.texts(value, names)]
+                return [
+                    text
+                    for value in values
+                    for text in self.search_fields(value, names)
+                ]
             case ast.Call(func=ast.Attribute(value=template, attr="format")):
-                return self.texts(template, names)
+                return self.search_fields(template, names)
             case ast.Name(id=name) if name not in names:
                 return [
                     text
                     for value in self.values[name]
-                    for text in self.texts(value, names | {name})
+                    for text in self.search_fields(value, names | {name})
                 ]
         return []
 
     def part(self, node, names):
         """Return a part of a text, or a placeholder where it is known only at run time."""
         value = node.value if isinstance(node, ast.FormattedValue) else node
-        texts = self.texts(value, names)
+        texts = self.search_fields(value, names)
         return texts[0] if len(texts) == 1 else "{…}"
 
 
@@ -183,7 +189,7 @@ def check(messages, is_sentence=True):
 
 
 def test_the_default_detail_of_each_status_is_a_sentence():
-    check(Message(str(status), text) for status, text in errors.DETAILS.items())
+    check(Message(str(status), text) for status, text in errors.DEFAULT_DETAILS.items())
 
 
 def test_each_detail_of_an_error_is_a_sentence():

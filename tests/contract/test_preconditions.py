@@ -44,15 +44,15 @@ class Item:
         self.client, self.collection, self.url = client, collection, url
 
     def read(self, verb="GET", **headers):
-        return self.client.open(self.url, method=verb, headers=named(headers))
+        return self.client.open(self.url, method=verb, headers=header_names(headers))
 
     def write(self, verb, **headers):
         body = CHANGES[self.collection][verb]
-        headers = named(headers)
+        headers = header_names(headers)
         return self.client.open(self.url, method=verb, json=body, headers=headers)
 
 
-def named(headers):
+def header_names(headers):
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -78,7 +78,7 @@ def earlier(date):
     return http_date(parse_date(date) - timedelta(seconds=1))
 
 
-def unchanged(item, now):
+def is_unchanged(item, now):
     read = item.read()
     return (read.json, read.headers["ETag"]) == (now.json, now.headers["ETag"])
 
@@ -89,7 +89,7 @@ def unchanged(item, now):
 @EVERY_ITEM
 def test_an_etag_is_strong_and_stable(item, now):
     assert now.headers["ETag"].startswith('"')
-    assert unchanged(item, now)
+    assert is_unchanged(item, now)
 
 
 @EVERY_ITEM
@@ -156,7 +156,7 @@ def test_a_change_is_refused_if_no_etag_matches(item, now, verb, form):
     refused = item.write(verb, If_Match=form.format(now.headers["ETag"]))
     assert refused.status_code == 412
     assert refused.mimetype == "application/problem+json"
-    assert unchanged(item, now)
+    assert is_unchanged(item, now)
 
 
 @EVERY_WRITE
@@ -165,7 +165,7 @@ def test_a_change_is_refused_after_another_change(item, now, verb):
     assert item.write("PUT", If_Match=tag).status_code == 200
     changed = item.read()
     assert item.write(verb, If_Match=tag).status_code == 412
-    assert unchanged(item, changed)
+    assert is_unchanged(item, changed)
 
 
 @EVERY_ITEM
@@ -228,7 +228,7 @@ def test_an_outdated_etag_gets_the_record(item, now):
 def test_a_change_with_if_none_match_star_is_refused(item, now, verb, form):
     refused = item.write(verb, If_None_Match=form.format(now.headers["ETag"]))
     assert refused.status_code == 412
-    assert unchanged(item, now)
+    assert is_unchanged(item, now)
 
 
 def test_a_first_signal_with_if_none_match_star_succeeds_once(client, gadget):
@@ -255,7 +255,7 @@ def test_a_change_is_refused_if_the_record_was_modified_since(item, now, verb):
     modified = now.headers["Last-Modified"]
     refused = item.write(verb, If_Unmodified_Since=earlier(modified))
     assert refused.status_code == 412
-    assert unchanged(item, now)
+    assert is_unchanged(item, now)
     assert item.write(verb, If_Unmodified_Since=modified).status_code in (200, 204)
 
 
@@ -307,7 +307,7 @@ def test_a_change_without_a_required_if_match_is_428(app, item, now, verb):
         refused = item.write(verb, **headers)
         assert refused.status_code == 428
         assert refused.mimetype == "application/problem+json"
-    assert unchanged(item, now)
+    assert is_unchanged(item, now)
     assert item.write(verb, If_Match='"x"').status_code == 412
     written = item.write(verb, If_Match=now.headers["ETag"])
     assert written.status_code in (200, 204)
@@ -315,10 +315,10 @@ def test_a_change_without_a_required_if_match_is_428(app, item, now, verb):
 
 def test_reading_and_creating_need_no_if_match(app, client):
     app.config["REQUIRE_IF_MATCH"] = True
-    made = client.post(GADGETS, json=LAMP)
-    assert made.status_code == 201
-    assert client.get(made.json["url"]).status_code == 200
-    beat = f"{SIGNALS}{made.json['id']}"
+    response = client.post(GADGETS, json=LAMP)
+    assert response.status_code == 201
+    assert client.get(response.json["url"]).status_code == 200
+    beat = f"{SIGNALS}{response.json['id']}"
     headers = {"If-None-Match": "*"}
     assert client.put(beat, json={}, headers=headers).status_code == 201
 
@@ -368,7 +368,7 @@ def send(server, verb, path, body=None, **headers):
     headers = {
         "Authorization": basic("pythonista", PASSWORDS["pythonista"]),
         "Content-Type": "application/json",
-        **named(headers),
+        **header_names(headers),
     }
     with closing(HTTPConnection(urlsplit(server).netloc, timeout=30)) as connection:
         connection.request(verb, path, dumps(body), headers)

@@ -8,16 +8,22 @@ import pytest
 from jsonschema_specifications import REGISTRY
 from sqlalchemy import JSON, BigInteger, Boolean, Date, DateTime, Double, String, Text
 
-from myapp.core.data.models.columns import LONGEST_INDEXED, EndlessMoment
+from myapp.core.data.models.columns import MAX_INDEXED_CHARACTERS, NullsLastTimestamp
 from myapp.core.data.models.sql_model import SqlModel
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql
-from myapp.core.schema.fields import BIGGEST, NO_NUL, REFERS, is_optional, kinds
-from myapp.core.schema.parsing import TIMES
+from myapp.core.schema.fields import (
+    MAX_INT64,
+    NO_NUL_PATTERN,
+    X_REFERENCES,
+    is_optional,
+    json_types,
+)
+from myapp.core.schema.parsing import TIME_PARSERS
 from myapp.core.schema.serialization import dumps
 from support import discovery
 from support.assertions import assert_problem
-from support.discovery import BODIES, VERBS, fits, kind_of, parametrize
+from support.discovery import BODIES, VERBS, fits_schema, kind_of, parametrize
 
 MODELS = list(discovery.MODELS.values())
 SQL_MODELS = [model for model in MODELS if issubclass(model, SqlModel)]
@@ -56,15 +62,15 @@ def parts_of(schema, place="/"):
 
 def all_schemas():
     """Every schema of a model or a verb, by its title or where it stands."""
-    found = {}
+    result = {}
     for model in MODELS:
         for schema in (model.write_schema, model.read_schema):
-            found[schema["title"]] = schema
+            result[schema["title"]] = schema
     for verb in VERBS:
         for number, schema in enumerate(schemas_of(verb.operation)):
-            if schema not in found.values():
-                found[schema.get("title") or f"{verb} {number}"] = schema
-    return found
+            if schema not in result.values():
+                result[schema.get("title") or f"{verb} {number}"] = schema
+    return result
 
 
 SCHEMAS = all_schemas()
@@ -94,16 +100,16 @@ def test_a_schema_is_valid(name):
 @parametrize("name", SCHEMAS)
 def test_a_schema_has_no_unknown_keyword(name):
     for place, part in parts_of(SCHEMAS[name]):
-        assert part.keys() <= WORDS | {REFERS}, place
+        assert part.keys() <= WORDS | {X_REFERENCES}, place
         assert part.get("format") in {None, *FORMATS}, place
 
 
 @parametrize("name", CLOSED)
 def test_a_schema_refuses_additional_properties(name):
     for place, part in parts_of(SCHEMAS[name]):
-        if "object" in kinds(part):
+        if "object" in json_types(part):
             others = part["additionalProperties"]
-            is_map = "properties" not in part and kinds(others)
+            is_map = "properties" not in part and json_types(others)
             assert others is False or is_map, place
 
 
@@ -130,8 +136,8 @@ def test_the_examples_of_a_schema_are_valid(name):
 @parametrize("model", MODELS)
 def test_every_writable_property_has_limits(model):
     for name, schema in model.write_schema["properties"].items():
-        kind = kinds(schema)
-        if "string" in kind and schema.get("format") not in TIMES:
+        kind = json_types(schema)
+        if "string" in kind and schema.get("format") not in TIME_PARSERS:
             assert "maxLength" in schema or "enum" in schema, name
         if "integer" in kind or "number" in kind:
             assert {"minimum", "maximum"} <= schema.keys(), name
@@ -171,8 +177,9 @@ def test_a_column_matches_its_property(model):
         if name in model.write_only or name not in columns:  # kept in another form
             continue
         column, kind = columns[name], kind_of(schema)
-        may_be_null = "null" in kinds(schema)
-        endless = isinstance(column.type, EndlessMoment)  # keeps its null as a time
+        may_be_null = "null" in json_types(schema)
+        # keeps its null as a time
+        endless = isinstance(column.type, NullsLastTimestamp)
         assert column.nullable is (may_be_null and not endless), name
         if kind != "string":
             forms = {"integer": BigInteger, "number": Double, "boolean": Boolean}
@@ -182,7 +189,7 @@ def test_a_column_matches_its_property(model):
             assert endless if may_be_null else isinstance(column.type, DateTime), name
         elif schema.get("format") == "date":
             assert isinstance(column.type, Date), name
-        elif schema["maxLength"] > LONGEST_INDEXED:
+        elif schema["maxLength"] > MAX_INDEXED_CHARACTERS:
             assert isinstance(column.type, Text), name
         else:
             assert isinstance(column.type, String), name
@@ -204,7 +211,7 @@ def send(furnished):
     _, client, things = furnished
 
     def send(verb, /, **changes):
-        url, sent = things.address(verb.path), things.sent(verb, **changes)
+        url, sent = things.address(verb.path), things.request_arguments(verb, **changes)
         return client.open(url, method=verb.method, **sent)
 
     return send
@@ -212,7 +219,7 @@ def send(furnished):
 
 @parametrize("verb", BODIES)
 def test_its_own_example_is_accepted(send, verb):
-    assert fits(send(verb))
+    assert fits_schema(send(verb))
 
 
 @parametrize("verb", BODIES)
@@ -237,9 +244,11 @@ def properties(test):
 
 TEXTS = properties(lambda s: "maxLength" in s and "enum" not in s)
 BOUNDED_BELOW = properties(lambda schema: schema.get("minLength"))
-NUMBERS = properties(lambda schema: {"integer", "number"} & set(kinds(schema)))
-LISTED = properties(lambda schema: schema.get("format") in TIMES or "enum" in schema)
-MEASURES = properties(lambda schema: schema.get("maximum", BIGGEST) < BIGGEST)
+NUMBERS = properties(lambda schema: {"integer", "number"} & set(json_types(schema)))
+LISTED = properties(
+    lambda schema: schema.get("format") in TIME_PARSERS or "enum" in schema
+)
+MEASURES = properties(lambda schema: schema.get("maximum", MAX_INT64) < MAX_INT64)
 
 
 @pytest.mark.parametrize("verb, name", TEXTS)
@@ -252,7 +261,7 @@ def test_a_text_may_be_as_long_as_its_limit_and_no_longer(send, verb, name):
     for text in texts_at_the_limit(schema):
         assert len(text) == schema["maxLength"]
         response = send(verb, **{name: text})
-        assert fits(response)
+        assert fits_schema(response)
         assert response.json.get(name, text) == text
 
 
@@ -260,7 +269,7 @@ def texts_at_the_limit(schema):
     if "anyOf" in schema:
         return [LONGEST_ADDRESS]
     # A length counts characters, not bytes.
-    letters = "xéक𝄞" if schema.get("pattern") == NO_NUL else "x"
+    letters = "xéक𝄞" if schema.get("pattern") == NO_NUL_PATTERN else "x"
     return [letter * schema["maxLength"] for letter in letters]
 
 
@@ -270,7 +279,7 @@ def test_a_text_may_be_as_short_as_its_limit_and_no_shorter(send, verb, name):
     response = send(verb, **{name: "x" * (shortest - 1)})
     problem = assert_problem(response, 422)
     assert {fault["pointer"] for fault in problem["errors"]} == {f"/{name}"}
-    assert fits(send(verb, **{name: "x" * shortest}))
+    assert fits_schema(send(verb, **{name: "x" * shortest}))
 
 
 @pytest.mark.parametrize("verb, name", MEASURES)
@@ -279,7 +288,7 @@ def test_a_number_may_be_as_small_and_as_large_as_its_limits(send, verb, name):
     lowest, highest = schema["minimum"], schema["maximum"]
     for number in (lowest, highest, float(highest)):
         response = send(verb, **{name: number})
-        assert fits(response)
+        assert fits_schema(response)
         if response.status_code != 409:  # a unique value may be taken
             assert type(response.json[name]) is PYTHONS[kind_of(schema)]
             assert response.json[name] == number

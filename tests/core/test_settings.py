@@ -4,10 +4,10 @@ import logging
 import os
 from types import SimpleNamespace
 
-import default_config
 import pytest
 from flask import Flask
 
+import default_config
 from myapp import create_app
 from myapp.core import settings
 from myapp.core.settings import SettingError
@@ -22,7 +22,10 @@ SECRETS = {
 def nothing_set(monkeypatch):
     """Remove the settings of this machine from the environment."""
     for name in os.environ:
-        if name.startswith(("MYAPP_", "FLASK_")) or name in settings.PLAIN:
+        if (
+            name.startswith(("MYAPP_", "FLASK_"))
+            or name in settings.UNPREFIXED_VARIABLES
+        ):
             monkeypatch.delenv(name)
 
 
@@ -43,7 +46,7 @@ def load(tmp_path):
 
     def load(name="development", **overrides):
         app = Flask("myapp", instance_path=str(tmp_path), instance_relative_config=True)
-        settings.load(app, name, overrides)
+        settings.load_settings(app, name, overrides)
         return app.config
 
     return load
@@ -179,7 +182,7 @@ def test_a_text_in_the_environment_is_converted(load, environment, name, text, v
 
 
 @pytest.mark.parametrize(
-    "name, value, said",
+    "name, value, message",
     [
         ("MYAPP_JWT_TTL", "soon", "must be a whole number"),
         ("MYAPP_JWT_TTL", "", "must be a whole number"),
@@ -193,11 +196,11 @@ def test_a_text_in_the_environment_is_converted(load, environment, name, text, v
         ("MYAPP_API_PREFIX", "api", "must begin with a slash"),
     ],
 )
-def test_an_invalid_value_is_reported(load, environment, name, value, said):
+def test_an_invalid_value_is_reported(load, environment, name, value, message):
     environment(**{name: value})
     with pytest.raises(SettingError) as refused:
         load()
-    wanted = f"{name.removeprefix('MYAPP_')} is {value!r}; it {said}"
+    wanted = f"{name.removeprefix('MYAPP_')} is {value!r}; it {message}"
     assert wanted in str(refused.value)
 
 
@@ -305,7 +308,7 @@ def feature(monkeypatch):
     module = SimpleNamespace(SAMPLE_DAYS=30, SAMPLE_FOLDER=None, complete=complete)
     feature = SimpleNamespace(module={"settings": module}.get)
     without_settings = SimpleNamespace(module={}.get)
-    settings.declare([without_settings, feature])
+    settings.declare_defaults([without_settings, feature])
     return feature
 
 
@@ -441,7 +444,7 @@ def test_only_production_asks_for_secrets(load):
 
 
 @pytest.mark.parametrize(
-    "name, value, said",
+    "name, value, message",
     [
         ("MYAPP_CORS_ORIGINS", '["https://a"', "must be a list of strings"),
         ("MYAPP_CORS_ORIGINS", "[1]", "must be a list of strings"),
@@ -452,8 +455,8 @@ def test_only_production_asks_for_secrets(load):
         ("DATABASE_URL", "oracle://me:hunter2@here/db", "one of: sqlite, postgresql"),
     ],
 )
-def test_an_invalid_list_or_address_is_refused(load, environment, name, value, said):
+def test_an_invalid_list_or_address_is_refused(load, environment, name, value, message):
     environment(**{name: value})
-    with pytest.raises(SettingError, match=said) as refused:
+    with pytest.raises(SettingError, match=message) as refused:
         load()
     assert "hunter2" not in str(refused.value)

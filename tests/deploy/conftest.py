@@ -97,16 +97,16 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """Yield a Server on which the commands of the chapter have run."""
-    with machine(os.environ.get("SUITE", "bookworm")) as made:
-        found = Server(made, tmp_path_factory.mktemp("deploy"))
+    with machine(os.environ.get("SUITE", "bookworm")) as host:
+        deployed = Server(host, tmp_path_factory.mktemp("deploy"))
         try:
-            code, _ = found.sh("".join(COMMANDS.findall(found.chapter)))
+            code, _ = deployed.sh("".join(COMMANDS.findall(deployed.chapter)))
             assert code == 0
-            certificate = made.run("cat /etc/myapp/tls/fullchain.pem")
-            found.certificate.write_text(certificate)
-            yield found
+            certificate = host.run("cat /etc/myapp/tls/fullchain.pem")
+            deployed.certificate.write_text(certificate)
+            yield deployed
         finally:
-            print(made.run("journalctl --no-pager --lines 300"))
+            print(host.run("journalctl --no-pager --lines 300"))
 
 
 def until(condition):

@@ -31,8 +31,8 @@ class Client:
     def __init__(self, name, address, certificate):
         trust = ssl.create_default_context(cafile=certificate)
         self._connection = HTTPSConnection(name, timeout=LIMIT, context=trust)
-        self._connection._create_connection = lambda told, *others: (
-            socket.create_connection((address, told[1]), *others)
+        self._connection._create_connection = lambda answer, *others: (
+            socket.create_connection((address, answer[1]), *others)
         )
         self._headers = {}
 
@@ -134,8 +134,8 @@ class Load:
         serials = [uuid4().hex for _ in range(ROWS)]
         rows = [f"Lamp,Hall,Light,E27,{serial}" for serial in serials]
         file = "\n".join(["name,location,type,model,serial_number", *rows])
-        told = self._write(client, "imports", file, 202, Content_Type="text/csv")
-        self.imports.append(told["url"])
+        result = self._write(client, "imports", file, 202, Content_Type="text/csv")
+        self.imports.append(result["url"])
         self.serials += serials
         self._over.wait(1)
 

@@ -106,7 +106,7 @@ def machine(suite="bookworm"):
         (root / "etc/hostname").write_text("registry\n")
         (root / "etc/machine-id").write_text("")
         namespace, *addresses = stack.enter_context(network())
-        found = Machine(*addresses, str(folder / "key"))
+        result = Machine(*addresses, str(folder / "key"))
         with open(folder / "console", "wb") as console:
             process = spawn(
                 [
@@ -122,11 +122,11 @@ def machine(suite="bookworm"):
             )
         stack.callback(end, process)
         deadline = time.monotonic() + PATIENCE
-        while subprocess.run([*found.ssh(), "true"], capture_output=True).returncode:
+        while subprocess.run([*result.ssh(), "true"], capture_output=True).returncode:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise RuntimeError((folder / "console").read_text(errors="replace"))
             time.sleep(0.2)
-        yield found
+        yield result
 
 
 @contextmanager
@@ -191,6 +191,6 @@ def call(*command):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with machine(*sys.argv[1:]) as made:
-        print(*made.ssh(), flush=True)
+    with machine(*sys.argv[1:]) as created:
+        print(*created.ssh(), flush=True)
         signal.pause()

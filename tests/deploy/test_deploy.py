@@ -137,23 +137,25 @@ def test_no_call_fails_during_releases(server, load):
         if number % 4 == 2:
             kept |= {"myapp.ini": ("7000", str(7000 + number))}
         began = time.monotonic()
-        code, said = server.push(kept)
+        code, output = server.push(kept)
         print(f"{kept[VERSION][1]}: {time.monotonic() - began:.0f} s")
-        assert code == 0, said
+        assert code == 0, output
         way = "All anew" if number % 4 == 2 else "One worker after another"
-        assert way in said
+        assert way in output
         assert versions(server) == {f"0.1.{number}"}
         assert load.failed() == []
-    for why, (release, told) in BAD.items():
+    for why, (release, result) in BAD.items():
         before = newest(server), versions(server)
-        release = {file: adapted(change, before[0]) for file, change in release.items()}
-        code, said = server.push(kept | release)
-        assert code == 1 and told in said, f"{why}: {said}"
+        release = {
+            file: after_newest(change, before[0]) for file, change in release.items()
+        }
+        code, output = server.push(kept | release)
+        assert code == 1 and result in output, f"{why}: {output}"
         assert (newest(server), versions(server)) == before, why
-        if told.startswith("Taken back"):
+        if result.startswith("Taken back"):
             assert (
-                float(re.search(r"after ([0-9.]+) s", said)[1]) < BACK
-            ), f"{why}: {said}"
+                float(re.search(r"after ([0-9.]+) s", output)[1]) < BACK
+            ), f"{why}: {output}"
         assert load.failed() == [], why
     kept_all(server, load)
 
@@ -177,7 +179,7 @@ def more_tables(number, before):
     return migration(f"good{number}", change, before)
 
 
-def adapted(change, newest):
+def after_newest(change, newest):
     """Return the text of a migration that follows the newest one."""
     return change.replace(HEAD, newest) if isinstance(change, str) else change
 
@@ -203,7 +205,7 @@ def versions(server):
 
 def newest(server):
     """Return the revision of the database."""
-    (found,) = server.machine.run(
+    (result,) = server.machine.run(
         "cd /; runuser -u postgres -- psql -At myapp -c 'TABLE alembic_version'"
     ).split()
-    return found
+    return result

@@ -24,9 +24,9 @@ def client(server):
 
 def curl(server, *words):
     """Run curl and return its output: the response with its headers."""
-    code, said = server.sh(f"curl --silent --include --insecure {' '.join(words)}")
-    assert code == 0, said
-    return said
+    code, output = server.sh(f"curl --silent --include --insecure {' '.join(words)}")
+    assert code == 0, output
+    return output
 
 
 # systemd
@@ -41,8 +41,10 @@ def test_systemd_reports_no_error_in_the_units(server):
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_service_has_few_permissions(server, unit):
-    told = server.machine.run(f"systemd-analyze security --no-pager {unit} | tail -n 1")
-    assert float(re.search(r"[0-9.]+(?= OK)", told)[0]) <= 2.0
+    result = server.machine.run(
+        f"systemd-analyze security --no-pager {unit} | tail -n 1"
+    )
+    assert float(re.search(r"[0-9.]+(?= OK)", result)[0]) <= 2.0
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -95,13 +97,13 @@ def test_metrics_are_available_only_on_this_machine(server):
     answer = curl(server, f"https://{NAME}/metrics")
     assert answer.startswith("HTTP/2 404")
     assert "application/problem+json" in answer
-    told = server.machine.run(
+    result = server.machine.run(
         f"echo 127.0.0.1 {NAME} >> /etc/hosts && python3 -c 'from ssl import *; "
         "from urllib.request import *; trust = create_default_context("
         f'cafile="/etc/myapp/tls/fullchain.pem"); '
         f'print(urlopen("https://{NAME}/metrics", context=trust).read().decode())\''
     )
-    assert 'http_requests_total{method="GET"' in told
+    assert 'http_requests_total{method="GET"' in result
 
 
 def test_a_body_that_is_too_large_is_a_problem_like_all_others(server):
@@ -119,9 +121,11 @@ def test_a_large_file_of_devices_may_come_in_chunks(client):
     file = "\n".join(["name,location,type,model,serial_number", *rows]).encode()
     assert len(file) > 2 * 1024 * 1024
     pieces = iter([file[:1_000_000], file[1_000_000:]])  # Transfer-Encoding: chunked
-    told = client.call("POST", f"{API}/imports/", pieces, 202, Content_Type="text/csv")
-    assert told["url"].startswith(f"https://{NAME}/")
-    client.call("DELETE", told["url"], wanted=204)
+    response = client.call(
+        "POST", f"{API}/imports/", pieces, 202, Content_Type="text/csv"
+    )
+    assert response["url"].startswith(f"https://{NAME}/")
+    client.call("DELETE", response["url"], wanted=204)
 
 
 def test_the_files_of_the_documents_are_cached_by_nginx(server):

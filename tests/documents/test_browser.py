@@ -65,8 +65,8 @@ class Page:
         """Return the element, once it is visible."""
 
         def shown(_):
-            found = (within or self.driver).find_elements(By.CSS_SELECTOR, css)
-            return next((each for each in found if each.is_displayed()), None)
+            result = (within or self.driver).find_elements(By.CSS_SELECTOR, css)
+            return next((each for each in result if each.is_displayed()), None)
 
         return WebDriverWait(self.driver, 10, 0.05).until(shown, f"{css} does not show")
 
@@ -135,10 +135,10 @@ def test_a_device_is_created_changed_and_deleted_in_swagger_ui(
     assert (status, device["name"]) == (201, THERMOSTAT["name"])
     id = str(device["id"])
 
-    status, found = page.execute("getDevices", type=THERMOSTAT["type"])
-    assert (status, found["items"]) == (200, [device])
-    status, found = page.execute("getDevicesById", id=id)
-    assert (status, found) == (200, device)
+    status, result = page.execute("getDevices", type=THERMOSTAT["type"])
+    assert (status, result["items"]) == (200, [device])
+    status, result = page.execute("getDevicesById", id=id)
+    assert (status, result) == (200, device)
 
     change = {"location": "Hall"}
     status, changed = page.execute("patchDevicesById", id=id, body=change)

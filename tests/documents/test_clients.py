@@ -30,7 +30,7 @@ def example(language):
 
 
 @pytest.fixture(scope="module")
-def made(shared_app, tmp_path_factory):
+def clients_folder(shared_app, tmp_path_factory):
     """Return a folder with both clients, generated from the served document."""
     folder = tmp_path_factory.mktemp("clients")
     document = folder / "openapi.json"
@@ -40,16 +40,16 @@ def made(shared_app, tmp_path_factory):
 
 
 @pytest.fixture
-def imported(made, monkeypatch):
+def importable_client(clients_folder, monkeypatch):
     """Import the Python client, and remove it from the imported modules afterwards."""
-    monkeypatch.syspath_prepend(made / "python")
+    monkeypatch.syspath_prepend(clients_folder / "python")
     yield
     for name in [name for name in sys.modules if name.startswith("myapp_client")]:
         del sys.modules[name]
 
 
 @pytest.fixture
-def python(imported, live_server):
+def python(importable_client, live_server):
     """Yield the Python client, signed in with a token."""
     from myapp_client import AuthenticatedClient, Client
     from myapp_client.api.auth import post_auth_login
@@ -79,16 +79,16 @@ def test_a_python_client_creates_changes_and_deletes_a_device(python):
     )
 
     body = DeviceWrite.from_dict(THERMOSTAT)
-    made = [post_devices.sync(client=python, body=body) for _ in range(3)]
-    assert [type(device) for device in made] == [Device] * 3
-    assert made[0].created_at.tzinfo == UTC
+    results = [post_devices.sync(client=python, body=body) for _ in range(3)]
+    assert [type(device) for device in results] == [Device] * 3
+    assert results[0].created_at.tzinfo == UTC
 
     page = get_devices.sync(client=python, per_page=2, type_="Thermostat")
-    assert page.items == made[:2]
+    assert page.items == results[:2]
     response = python.get_httpx_client().get(page.meta.next_)
-    assert DevicePage.from_dict(response.json()).items == made[2:]
+    assert DevicePage.from_dict(response.json()).items == results[2:]
 
-    id = made[0].id
+    id = results[0].id
     tag = get_devices_by_id.sync_detailed(id, client=python).headers["ETag"]
     renamed = DevicePatch(name="Thermostat")
     changed = patch_devices_by_id.sync(id, client=python, body=renamed, if_match=tag)
@@ -132,26 +132,28 @@ def test_a_python_client_sends_and_fetches_a_file(python, as_form):
 
 
 @pytest.fixture(scope="module")
-def compiled(made):
+def compiled_folder(clients_folder):
     """Return a folder with the compiled program that uses the TypeScript client."""
-    (made / "node_modules").symlink_to(CLIENTS / "node_modules")
-    shutil.copy(CLIENTS / "package.json", made)
-    shutil.copy(CLIENTS / "typescript" / "client.ts", made / "typescript")
-    shutil.copy(ROOT / "tests" / "documents" / "round_trip.ts", made / "typescript")
-    (made / "typescript" / "readme.ts").write_text(example("ts"))
-    subprocess.run(COMPILE, cwd=made, check=True)
-    return made / "compiled"
+    (clients_folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+    shutil.copy(CLIENTS / "package.json", clients_folder)
+    shutil.copy(CLIENTS / "typescript" / "client.ts", clients_folder / "typescript")
+    shutil.copy(
+        ROOT / "tests" / "documents" / "round_trip.ts", clients_folder / "typescript"
+    )
+    (clients_folder / "typescript" / "readme.ts").write_text(example("ts"))
+    subprocess.run(COMPILE, cwd=clients_folder, check=True)
+    return clients_folder / "compiled"
 
 
 def test_a_typescript_client_creates_changes_and_deletes_a_device(
-    live_server, compiled
+    live_server, compiled_folder
 ):
-    trip = ["node", compiled / "round_trip.js", live_server, *ME]
+    trip = ["node", compiled_folder / "round_trip.js", live_server, *ME]
     subprocess.run(trip, check=True)
 
 
 @pytest.fixture
-def locks(imported, live_server):
+def locks(importable_client, live_server):
     """Three devices of the type that the examples look for, made with HTTP Basic."""
     from myapp_client import Client
     from myapp_client.api.devices import post_devices
@@ -170,9 +172,9 @@ def output(*command, **options):
     return done.stdout.splitlines()
 
 
-def test_the_example_in_python_does_what_it_shows(live_server, made, locks):
+def test_the_example_in_python_does_what_it_shows(live_server, clients_folder, locks):
     program = example("python").replace(ADDRESS, live_server)
-    path = os.environ | {"PYTHONPATH": str(made / "python")}
+    path = os.environ | {"PYTHONPATH": str(clients_folder / "python")}
     first, second, rest, taken = output(sys.executable, "-c", program, env=path)
     assert first.split(maxsplit=1)[0] == str(locks[0].id)
     assert second.split(maxsplit=1)[0] == str(locks[1].id)
@@ -180,10 +182,12 @@ def test_the_example_in_python_does_what_it_shows(live_server, made, locks):
     assert taken == "queued"
 
 
-def test_the_example_in_typescript_does_what_it_shows(live_server, compiled, locks):
-    program = (compiled / "readme.js").read_text().replace(ADDRESS, live_server)
-    (compiled / "here.js").write_text(program)
-    assert output("node", compiled / "here.js") == [
+def test_the_example_in_typescript_does_what_it_shows(
+    live_server, compiled_folder, locks
+):
+    program = (compiled_folder / "readme.js").read_text().replace(ADDRESS, live_server)
+    (compiled_folder / "here.js").write_text(program)
+    assert output("node", compiled_folder / "here.js") == [
         "Front door undefined undefined",
         "queued",
     ]

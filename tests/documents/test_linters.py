@@ -41,8 +41,8 @@ def spectral(*files):
 def redocly(*files):
     """Return True if Redocly's recommended rules report nothing on these files."""
     rules = ["--extends", "recommended", "--format", "json"]
-    _, found = run(TOOLS / "redocly", "lint", *rules, *files)
-    return set(json.loads(found)["totals"].values()) == {0}
+    _, result = run(TOOLS / "redocly", "lint", *rules, *files)
+    return set(json.loads(result)["totals"].values()) == {0}
 
 
 def parser(*files):
@@ -52,7 +52,7 @@ def parser(*files):
 
 
 @pytest.fixture
-def written(tmp_path):
+def write_document(tmp_path):
     """Return a function that writes a document into a file and returns its path."""
 
     def write(name, document):
@@ -64,14 +64,14 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("linter", [spectral, redocly, parser])
-def test_the_document_of_the_service_passes_the_linters(app, written, linter):
-    assert linter(written("openapi", document.openapi(app)))
+def test_the_document_of_the_service_passes_the_linters(app, write_document, linter):
+    assert linter(write_document("openapi", document.openapi(app)))
 
 
 @pytest.mark.parametrize("linter", [spectral, parser])
-def test_the_document_of_a_feature_passes_the_linters(app, written, linter):
+def test_the_document_of_a_feature_passes_the_linters(app, write_document, linter):
     assert linter(
-        *(written(each.name, document.swagger(app, each)) for each in FEATURES)
+        *(write_document(each.name, document.swagger(app, each)) for each in FEATURES)
     )
 
 
@@ -103,7 +103,7 @@ ANSWER = *DEVICES, "get", "responses", "200"
     ],
     ids=lambda each: each.__name__ if callable(each) else each[-1],
 )
-def test_a_linter_finds_a_missing_part(app, written, linter, fault):
+def test_a_linter_finds_a_missing_part(app, write_document, linter, fault):
     whole = json.loads(json.dumps(document.openapi(app)))
     take(whole, *fault)
-    assert not linter(written("openapi", whole))
+    assert not linter(write_document("openapi", whole))

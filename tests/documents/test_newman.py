@@ -16,7 +16,11 @@ from support.workers import ROOT
 NEWMAN = ROOT / "clients" / "node_modules" / ".bin" / "newman"
 ME = ["username=pythonista", f"password={PASSWORDS['pythonista']}"]
 # The folders of which every account may make every call, but for the one that it ends with.
-CLOSED = {verb.function.__module__.split(".")[1] for verb in VERBS if verb.guarded}
+CLOSED = {
+    verb.function.__module__.split(".")[1]
+    for verb in VERBS
+    if verb.required_permissions
+}
 FOLDERS = sorted({feature.name for feature in FEATURES} - CLOSED - {"account"})
 
 
@@ -34,11 +38,11 @@ def calls(folder):
     return [call["name"] for call in folder["item"]]
 
 
-def needed(folder, folders):
+def prerequisites(folder, folders):
     """Yield the names of the calls that a folder depends on, in their order."""
     for name in re.findall("Run “(.+?)” first", folder["description"]):
         (home,) = (each for each in folders.values() if name in calls(each))
-        yield from needed(home, folders)
+        yield from prerequisites(home, folders)
         yield name
 
 
@@ -70,7 +74,7 @@ def run(folders, tmp_path):
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_runs_from_top_to_bottom(run, folders, name):
-    first = [*needed(folders[name], folders)]
+    first = [*prerequisites(folders[name], folders)]
     statuses, fine = run(*first, name)
     assert fine and set(statuses.values()) <= {200, 201, 202, 204}
     assert statuses.keys() == {*first, *calls(folders[name])}

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from myapp import FEATURES
-from support.readme_transcript import README, TOUR, rewritten
+from support.readme_transcript import README, TOUR, rewrite_tour
 from tools.remove_examples import EXAMPLES
 
 pytestmark = [
@@ -19,4 +19,4 @@ pytestmark = [
 
 def test_the_commands_print_the_output_in_the_readme_and_the_tour():
     texts = [page.read_text() for page in (README, TOUR)]
-    assert rewritten(texts) == texts
+    assert rewrite_tour(texts) == texts

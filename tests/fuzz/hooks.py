@@ -20,12 +20,12 @@ from schemathesis.specs.openapi._auth_retry import INVALID_AUTH_HEADERS
 from conftest import PASSWORDS, SHARED_PASSWORD, basic
 from support.discovery import (
     API,
-    HOME,
-    OPEN_TO_ALL,
-    USUAL,
+    COLLECTION_OF_MODEL,
+    CRUD_COLLECTIONS,
+    UNOWNED_PATHS,
     VARIABLE,
-    Things,
-    different,
+    ResourceFactory,
+    distinct_value,
     parent_of,
     references_of,
     unique_in,
@@ -41,7 +41,7 @@ NOWHERE = 2**62  # no id
 # The addresses that no call may change, because the rest of a run needs them: those of
 # accounts, of roles, and of `things` that others refer to or are below.
 kept = set()
-things = Things(None)
+things = ResourceFactory(None)
 
 
 def anywhere():
@@ -124,13 +124,13 @@ def after_load_schema(context, schema):
 def keep(schema):
     """Fill `kept`, and create `things`."""
     things.client = Client(schema)
-    for collection in USUAL:
+    for collection in CRUD_COLLECTIONS:
         others = [
             parent_of(collection.model),
             *references_of(collection.model).values(),
         ]
         for other in filter(None, others):
-            path = HOME[other].path
+            path = COLLECTION_OF_MODEL[other].path
             kept.add(f"{path}{things.id_in(path)}")
     if ADMIN:
         for path in (f"{API}/users", f"{API}/roles"):
@@ -162,7 +162,7 @@ def make_sense(case):
             del case.headers["If-Match"]  # a first heartbeat has nothing to match
     if "Idempotency-Key" in case.headers:  # it may have been used with another body
         case.headers["Idempotency-Key"] = str(uuid4())
-    for collection in USUAL:
+    for collection in CRUD_COLLECTIONS:
         if case.path in (collection.path.rstrip("/"), collection.item):
             make_usual(case, collection)
     body = case.body
@@ -193,11 +193,11 @@ def make_usual(case, collection):
         return
     for name, other in references_of(model).items():
         if case.body.get(name) is not None:
-            case.body[name] = things.ids[HOME[other].path]
+            case.body[name] = things.ids[COLLECTION_OF_MODEL[other].path]
     for name in unique_in(model):
         if case.body.get(name) is not None:
             schema = model.write_schema["properties"][name]
-            case.body[name] = different(schema, secrets.randbelow(10**6))
+            case.body[name] = distinct_value(schema, secrets.randbelow(10**6))
 
 
 @schemathesis.serializer("text/csv", NDJSON)
@@ -225,7 +225,7 @@ def filter_failure(context, failure, case, response):
     """Return True if a failure that Schemathesis reports is one."""
     if isinstance(failure, ObjectLevelAuthorizationViolation):
         # The other account may see an empty page, or records without an owner.
-        shared = f"{case.path}/".startswith(OPEN_TO_ALL)
+        shared = f"{case.path}/".startswith(UNOWNED_PATHS)
         return not shared and response.json().get("items") != []
     if isinstance(failure, EnsureResourceAvailability):
         # `before_call` may have replaced the id by one that does not exist.

@@ -17,10 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from conftest import hire  # noqa: E402
+from conftest import signed_in_client  # noqa: E402
 from myapp.core.data.embedded_redis import start_redis  # noqa: E402
 from support.background import worker  # noqa: E402
-from support.workers import database, serving  # noqa: E402
+from support.workers import run_uwsgi, temporary_app  # noqa: E402
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 # X-Forwarded-For contains many addresses, and request lines are long, as nginx allows.
@@ -30,26 +30,26 @@ SETTINGS = {"MYAPP_TRUSTED_PROXIES": "1", "UWSGI_BUFFER_SIZE": "65535"}
 def fuzz(username, words):
     """Run Schemathesis as that account; returns whether all was well."""
     print(f"\nAs {username}:", flush=True)
-    said = StringIO()
+    output = StringIO()
     with (
-        redirect_stdout(said),
+        redirect_stdout(output),
         tempfile.TemporaryDirectory(prefix="fuzz-") as folder,
         start_redis() as (_, url),
     ):
         own, files = Path(folder, "worker"), str(Path(folder, "imports"))
         own.mkdir()
-        with database(folder, url, IMPORTS_FOLDER=files) as app:
-            hire(app, "chief", "admin")
+        with temporary_app(folder, url, IMPORTS_FOLDER=files) as app:
+            signed_in_client(app, "chief", "admin")
             settings = {**SETTINGS, "MYAPP_IMPORTS_FOLDER": files}
-            told = {"FUZZ_AS": username, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-            with serving(app, url, **settings) as service, worker(app, own):
+            values = {"FUZZ_AS": username, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+            with run_uwsgi(app, url, **settings) as service, worker(app, own):
                 address = f"http://{service.address}"
                 ran = subprocess.run(
                     [SCHEMATHESIS, "run", f"{address}/openapi.json", *words],
                     cwd=ROOT,
-                    env={**os.environ, **told, "FUZZ_URL": address},
+                    env={**os.environ, **values, "FUZZ_URL": address},
                 )
-    lines = said.getvalue().splitlines()
+    lines = output.getvalue().splitlines()
     faults = [
         line for line in lines if '"level":"error"' in line or "Traceback" in line
     ]

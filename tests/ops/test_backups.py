@@ -14,13 +14,13 @@ from click import ClickException
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
 from conftest import (
+    DATABASE_SERVER,
     LAMP,
     PASSWORDS,
-    SERVER,
     as_account,
-    close,
+    close_stores,
+    create_tables_and_accounts,
     empty_database,
-    fill,
 )
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.settings import database_uri as full
@@ -33,11 +33,14 @@ from support.features.sample_gadgets.models import SampleGadget
 GADGETS = "/api/v1/sample_gadgets/"
 ME = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
 KIND = (
-    (SERVER or "sqlite").partition(":")[0].partition("+")[0].replace("mysql", "mariadb")
+    (DATABASE_SERVER or "sqlite")
+    .partition(":")[0]
+    .partition("+")[0]
+    .replace("mysql", "mariadb")
 )
 SUFFIX = {"sqlite": "sqlite3", "postgresql": "dump", "mariadb": "sql"}[KIND]
 WRITTEN = re.compile(r"(.+/myapp-\d{8}T\d{6}Z\.\w+\.zst): (\d+) bytes in \d+\.\d s\n")
-on_server = pytest.mark.skipif("not SERVER", reason="SQLite needs no tool")
+on_server = pytest.mark.skipif("not DATABASE_SERVER", reason="SQLite needs no tool")
 
 
 @contextmanager
@@ -46,14 +49,14 @@ def database(make_app, folder):
     with empty_database(folder) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
         yield app
-        close(app)
+        close_stores(app)
 
 
 @pytest.fixture(scope="module")
-def saved(make_app, tmp_path_factory):
+def stored_backup(make_app, tmp_path_factory):
     """Yield a backup of an application, its contents, and the last id that was assigned."""
-    with database(make_app, tmp_path_factory.mktemp("saved")) as app:
-        fill(app)
+    with database(make_app, tmp_path_factory.mktemp("stored_backup")) as app:
+        create_tables_and_accounts(app)
         client = as_account(app, "pythonista")
         names = [
             "Küche 🏠 中文",
@@ -62,8 +65,8 @@ def saved(make_app, tmp_path_factory):
             "gone",
         ]
         for name in names:
-            made = client.post(GADGETS, json={**LAMP, "name": name})
-        assert client.delete(made.headers["Location"]).status_code == 204
+            response = client.post(GADGETS, json={**LAMP, "name": name})
+        assert client.delete(response.headers["Location"]).status_code == 204
         client.post(GADGETS, json=LAMP, headers={"Idempotency-Key": "once"})
         last = client.post(GADGETS, json=LAMP).json["id"]
         assert client.delete(f"{GADGETS}{last}").status_code == 204
@@ -72,14 +75,14 @@ def saved(make_app, tmp_path_factory):
 
 
 @pytest.fixture
-def changed(saved):
+def changed(stored_backup):
     """Return the application whose database has changed since that backup."""
-    client = as_account(saved.app, "pythonista")
+    client = as_account(stored_backup.app, "pythonista")
     assert client.post(GADGETS, json=LAMP).status_code == 201
     client.delete(f"{GADGETS}1")
-    with saved.app.app_context(), unit_of_work():
+    with stored_backup.app.app_context(), unit_of_work():
         sql.session.execute(text("CREATE TABLE IF NOT EXISTS later (id INTEGER)"))
-    return saved.app
+    return stored_backup.app
 
 
 @pytest.fixture
@@ -114,13 +117,15 @@ def backup(app, folder, *options):
 def everything(app):
     """How many rows each table has, and their checksum."""
     with app.app_context(), sql.engine.connect() as connection:
-        found = inspect(connection).get_table_names()
+        names = inspect(connection).get_table_names()
         rows = {}
         for table in sql.metadata.sorted_tables:
-            if table.name in found:
-                with copy_database.progress("", table, 0) as bar:
-                    rows[table.name] = copy_database.checksum(connection, table, bar)
-        return rows, sorted(found)
+            if table.name in names:
+                with copy_database.progress_bar("", table, 0) as bar:
+                    rows[table.name] = copy_database.table_checksum(
+                        connection, table, bar
+                    )
+        return rows, sorted(names)
 
 
 def address(app):
@@ -143,12 +148,12 @@ def altered(saved, folder, change):
 # There and back
 
 
-def test_a_restored_service_works(saved, empty):
-    output = run(empty, "restore", saved.file)
+def test_a_restored_service_works(stored_backup, empty):
+    output = run(empty, "restore", stored_backup.file)
     assert re.fullmatch(
         r"Revision \w+: 2 accounts(, \d+ \w+)*\.\nMigrations: ok\n", output
     )
-    assert everything(empty) == saved.held
+    assert everything(empty) == stored_backup.held
     stranger = empty.test_client()
     token = stranger.post("/api/v1/auth/login", json=ME).json["access_token"]
     stranger.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
@@ -159,28 +164,28 @@ def test_a_restored_service_works(saved, empty):
     ]
     again = {"json": LAMP, "headers": {"Idempotency-Key": "once"}}
     assert stranger.post(GADGETS, **again).json["id"] == shown[-1]["id"]
-    assert stranger.post(GADGETS, json=LAMP).json["id"] == saved.last + 1
+    assert stranger.post(GADGETS, json=LAMP).json["id"] == stored_backup.last + 1
 
 
-def test_a_restore_undoes_later_changes(saved, changed, make_app):
+def test_a_restore_undoes_later_changes(stored_backup, changed, make_app):
     client = as_account(changed, "pythonista")
     former = everything(changed)
     elsewhere = make_app(SQLALCHEMY_DATABASE_URI=address(changed))
-    refused = run(elsewhere, "restore", saved.file, code=1)
+    refused = run(elsewhere, "restore", stored_backup.file, code=1)
     assert refused.startswith("Error: The database is not empty: alembic_version, ")
-    assert everything(changed) == former != saved.held
-    run(elsewhere, "restore", saved.file, "--replace")
+    assert everything(changed) == former != stored_backup.held
+    run(elsewhere, "restore", stored_backup.file, "--replace")
     assert len(client.get(GADGETS).json["items"]) == 4, "on the connections it had"
-    assert everything(changed) == saved.held
-    assert client.post(GADGETS, json=LAMP).json["id"] == saved.last + 1
+    assert everything(changed) == stored_backup.held
+    assert client.post(GADGETS, json=LAMP).json["id"] == stored_backup.last + 1
 
 
 def test_a_backup_is_a_consistent_snapshot(changed, empty, folder):
     before, pairs, done = rows(changed, SampleGadget), [], threading.Event()
 
     def write():
-        body = SampleGadget.body.check(LAMP)
-        task = SampleChore.body.check({"name": "New bulb", "task": "E27"})
+        body = SampleGadget.body.validate(LAMP)
+        task = SampleChore.body.validate({"name": "New bulb", "task": "E27"})
         while not done.is_set():
             with changed.app_context(), unit_of_work():
                 id = SampleGadget.create(owner_id=1, **body).id
@@ -233,10 +238,10 @@ def test_backup_and_restore_work_through_a_unix_socket(
 ):
     with changed.app_context(), sql.engine.connect() as connection:
         shown = "@@socket" if KIND == "mariadb" else "current_setting('%s')"
-        told = connection.exec_driver_sql(
+        result = connection.exec_driver_sql(
             "SELECT " + shown.replace("%s", "unix_socket_directories")
         )
-        socket = told.scalar()
+        socket = result.scalar()
     key = "unix_socket" if KIND == "mariadb" else "host"
     uris = [
         make_url(address(app)).set(host=None).update_query_dict({key: socket})
@@ -289,10 +294,10 @@ def flipped(content):
     ids=["cut", "all but a byte", "a bit", "empty", "text", "packed text"],
 )
 def test_a_damaged_file_is_refused_and_nothing_happens(
-    saved, changed, tmp_path, change, why
+    stored_backup, changed, tmp_path, change, why
 ):
     before = everything(changed)
-    (tmp_path / "bad").write_bytes(change(Path(saved.file).read_bytes()))
+    (tmp_path / "bad").write_bytes(change(Path(stored_backup.file).read_bytes()))
     refused = run(changed, "restore", tmp_path / "bad", "--replace", code=1)
     assert refused == f"Error: {tmp_path}/bad {why}\n"
     assert everything(changed) == before
@@ -300,10 +305,12 @@ def test_a_damaged_file_is_refused_and_nothing_happens(
 
 @pytest.mark.parametrize("change", [cut, with_a_fault])
 @pytest.mark.parametrize("full", [True, False], ids=["replace", "empty"])
-def test_a_failed_restore_changes_nothing(saved, request, tmp_path, change, full):
+def test_a_failed_restore_changes_nothing(
+    stored_backup, request, tmp_path, change, full
+):
     app = request.getfixturevalue("changed" if full else "empty")
     before = everything(app)
-    file = altered(saved, tmp_path, change)
+    file = altered(stored_backup, tmp_path, change)
     run(app, "restore", file, "--replace", code=1)
     assert everything(app) == before
     if full:
@@ -315,7 +322,7 @@ def test_a_backup_of_another_service_is_refused(changed, empty, folder):
     with empty.app_context():
         with unit_of_work():
             sql.session.execute(text("CREATE TABLE theirs (id INTEGER)"))
-        commands.pack(folder / "theirs", commands.kind().dump)
+        commands.pack(folder / "theirs", commands.backend().dump)
     before = everything(changed)
     assert "alembic_version" in run(
         changed, "restore", folder / "theirs", "--replace", code=1
@@ -350,7 +357,7 @@ def test_a_backup_of_another_kind_is_refused(changed, tmp_path, name, begins):
 
 
 def test_a_backup_is_private_and_leaves_no_other_file(changed, folder):
-    half = folder / commands.UNFINISHED
+    half = folder / commands.WORK_FOLDER
     half.mkdir()
     (half / "of one that was killed").touch()
     file = backup(changed, folder)
@@ -385,7 +392,7 @@ def test_without_a_folder_there_is_no_backup(changed, folder):
 
 
 def test_a_second_backup_at_the_same_time_is_refused(changed, folder):
-    with commands.opened(folder) as descriptor:
+    with commands.open_folder(folder) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         refused = f"Error: {folder}: another backup is at work.\n"
         assert run(changed, "backup", folder, code=1) == refused
@@ -428,27 +435,29 @@ def test_an_empty_database_is_not_backed_up(empty, folder):
     ],
 )
 def test_an_unreachable_database_is_reported_without_its_password(
-    make_app, saved, folder, uri
+    make_app, stored_backup, folder, uri
 ):
     app = make_app(SQLALCHEMY_DATABASE_URI=uri)
     kind = uri.partition(":")[0].replace("mysql", "mariadb")
-    commands = [("backup", folder)] + [("restore", saved.file)] * (kind == KIND)
+    commands = [("backup", folder)] + [("restore", stored_backup.file)] * (kind == KIND)
     for command in commands:
         refused = run(app, *command, code=1)
         assert refused.startswith("Error: ") and "hunter2" not in refused
     assert names(folder) == []
-    close(app)
+    close_stores(app)
 
 
 @on_server
-def test_a_tool_that_is_missing_is_named(changed, saved, empty, folder, monkeypatch):
+def test_a_tool_that_is_missing_is_named(
+    changed, stored_backup, empty, folder, monkeypatch
+):
     monkeypatch.setenv("PATH", "")
     dump, load = {"postgresql": ("pg_dump", "psql")}.get(
         KIND, ("mariadb-dump", "mariadb")
     )
     refused = "Error: {} is not installed; it comes with the client of the database.\n"
     assert run(changed, "backup", folder, code=1) == refused.format(dump)
-    assert run(empty, "restore", saved.file, code=1) == refused.format(load)
+    assert run(empty, "restore", stored_backup.file, code=1) == refused.format(load)
     assert names(folder) == []
 
 
@@ -484,9 +493,9 @@ def test_a_failing_tool_is_reported_in_one_line(changed, folder, stub):
 def test_every_part_of_an_address_reaches_postgresqls_tools(make_app):
     uri = "postgresql://me:hunter2@db/x?sslmode=verify-full&sslrootcert=/ca&port=1"
     with make_app(SQLALCHEMY_DATABASE_URI=uri).app_context():
-        told = postgresql.libpq()
-    assert "statement_timeout=0" in told.pop("PGOPTIONS")
-    assert told == {
+        result = postgresql.libpq_environment()
+    assert "statement_timeout=0" in result.pop("PGOPTIONS")
+    assert result == {
         "PGHOST": "db",
         "PGPORT": "1",
         "PGUSER": "me",
@@ -520,8 +529,8 @@ def test_every_part_of_an_address_reaches_postgresqls_tools(make_app):
 def test_every_part_of_an_address_reaches_mariadbs_tools(make_app, stub, uri, options):
     stub("mariadb", 'echo "$MYSQL_PWD" "$@" >&2', "exit 1")
     with make_app(SQLALCHEMY_DATABASE_URI=f"mysql://{uri}").app_context():
-        with pytest.raises(ClickException) as told:
-            with mariadb.mariadb("mariadb"):
+        with pytest.raises(ClickException) as result:
+            with mariadb.run_mariadb("mariadb"):
                 pass
     always = "hunter2 --no-defaults --default-character-set=utf8mb4 "
-    assert str(told.value) == always + options.format("--skip-ssl-verify-server-cert")
+    assert str(result.value) == always + options.format("--skip-ssl-verify-server-cert")

@@ -24,9 +24,9 @@ from conftest import (
     LAMP,
     PASSWORDS,
     as_account,
-    close,
+    close_stores,
+    create_tables_and_accounts,
     empty_database,
-    fill,
 )
 from myapp.core.data import dialects, migrations
 from myapp.core.data.models.idempotency import IdempotencyRecord
@@ -36,7 +36,7 @@ from myapp.core.data.session import sql, unit_of_work
 from myapp.core.settings import database_uri as full
 from myapp.ops import copy_database
 from myapp.roles.models import Role
-from support.discovery import USUAL, Things
+from support.discovery import CRUD_COLLECTIONS, ResourceFactory
 
 file_uri = "sqlite:///{}".format
 SERVER = os.environ.get("TEST_DATABASE_URL")
@@ -64,18 +64,20 @@ ME = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
 KEY = {"Idempotency-Key": "once"}
 
 
-def named(way):
+def way_name(way):
     return "-to-".join("server" if server else "SQLite" for server in way)
 
 
-@pytest.fixture(params=HERE, ids=named)
+@pytest.fixture(params=HERE, ids=way_name)
 def way(request):
     return request.param
 
 
 def also(*ways):
     """Try it these ways, too."""
-    return pytest.mark.parametrize("way", HERE + list(ways), ids=named, indirect=True)
+    return pytest.mark.parametrize(
+        "way", HERE + list(ways), ids=way_name, indirect=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +85,9 @@ def furnished(make_app, tmp_path_factory):
     """Return a SQLite file with records of every kind."""
     file = tmp_path_factory.mktemp("furnished") / "empty.sqlite3"
     app = make_app(SQLALCHEMY_DATABASE_URI=file_uri(file))
-    fill(app)
-    furnish(app)
-    close(app)
+    create_tables_and_accounts(app)
+    create_rows(app)
+    close_stores(app)
     return file
 
 
@@ -107,12 +109,12 @@ def application(make_app, server, shared):
         with empty_database(None, server) as uri:
             app = make_app(SQLALCHEMY_DATABASE_URI=uri)
             yield app
-            close(app)
+            close_stores(app)
         return
     redis_store.init_app(shared)
-    shared.extensions["guard"].accounts.clear()
+    shared.extensions["authenticator"].accounts.clear()
     yield shared
-    close(shared)
+    close_stores(shared)
     for file in file_of(shared).parent.glob("*"):
         file.unlink()
 
@@ -126,8 +128,8 @@ def source(way, make_app, furnished, on_sqlite):
     """Yield an application with records of every kind in its database."""
     with application(make_app, way[0], on_sqlite[0]) as app:
         if way[0]:
-            fill(app)
-            furnish(app)
+            create_tables_and_accounts(app)
+            create_rows(app)
         else:
             shutil.copy(furnished, file_of(app))
         yield app
@@ -148,15 +150,15 @@ def target(on_target):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(copy_database, "AT_ONCE", 3)
+    monkeypatch.setattr(copy_database, "COPY_BATCH_ROWS", 3)
 
 
-def furnish(app):
+def create_rows(app):
     app.test_client().post(LOGIN, json=ME)
     client = as_account(app, "pythonista")
     for name in NAMES:
-        made = client.post(GADGETS, json={**LAMP, "name": name})
-        assert made.status_code == 201
+        response = client.post(GADGETS, json={**LAMP, "name": name})
+        assert response.status_code == 201
     assert client.post(GADGETS, json=LAMP, headers=KEY).status_code == 201
     task = {"name": "New bulb", "task": "E27", "gadget": 1}
     client.post("/api/v1/sample_chores/", json=task)
@@ -164,9 +166,9 @@ def furnish(app):
         "/api/v1/sample_chores/",
         json={**task, "done": True, "due_at": "2027-01-06T17:00:00Z"},
     )
-    things = Things(client)
+    things = ResourceFactory(client)
     things.ids = {GADGETS: 1, "/api/v1/sample_chores/": 1}
-    for collection in USUAL:
+    for collection in CRUD_COLLECTIONS:
         if collection.path not in things.ids and issubclass(collection.model, SqlModel):
             things.make(collection, 8)
     with app.app_context(), unit_of_work():
@@ -201,15 +203,15 @@ def everything(app):
         }
 
 
-def tables(uri):
+def read_tables(uri):
     engine = create_engine(full(uri))
-    found = set(inspect(engine).get_table_names())
+    names = set(inspect(engine).get_table_names())
     engine.dispose()
-    return found
+    return names
 
 
 def is_unfinished(uri):
-    return "move_db" in tables(uri)
+    return "move_db" in read_tables(uri)
 
 
 def run(uri, *statements):
@@ -268,7 +270,7 @@ def amid_gadgets(app):
 
 
 @pytest.fixture(
-    scope="module", params=HERE + FROM_SERVER + TO_SERVER + WITHIN_SERVER, ids=named
+    scope="module", params=HERE + FROM_SERVER + TO_SERVER + WITHIN_SERVER, ids=way_name
 )
 def moved(request, make_app, tmp_path_factory):
     """Yield a completed copy, with the contents of the source and of the target."""
@@ -279,17 +281,17 @@ def moved(request, make_app, tmp_path_factory):
             for folder, server in zip(folders, request.param)
         ]
         source, target = (make_app(SQLALCHEMY_DATABASE_URI=uri) for uri in uris)
-        stack.callback(close, source)
-        stack.callback(close, target)
-        fill(source)
-        furnish(source)
+        stack.callback(close_stores, source)
+        stack.callback(close_stores, target)
+        create_tables_and_accounts(source)
+        create_rows(source)
         tokens = source.test_client().post(LOGIN, json=ME).json
         client = as_account(source, "pythonista")
         last = client.post(GADGETS, json=LAMP).json["id"]
         client.delete(f"{GADGETS}{last}")
         before = everything(source)
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(
-            copy_database, "AT_ONCE", 3
+            copy_database, "COPY_BATCH_ROWS", 3
         )
         output = move(source, uris[1])
         yield SimpleNamespace(
@@ -315,7 +317,7 @@ def test_the_output_lists_the_rows_of_each_table_and_the_next_step(moved):
 
 
 def test_no_other_table_stays_on_the_target(moved):
-    assert tables(address(moved.target)) == {*moved.before, "alembic_version"}
+    assert read_tables(address(moved.target)) == {*moved.before, "alembic_version"}
 
 
 def test_a_null_in_a_json_column_stays_null(moved):
@@ -352,12 +354,12 @@ def test_the_ids_of_a_table_that_was_always_empty_begin_with_one(
         with source.app_context():
             upgrade()
         move(source, target)
-        close(source)
+        close_stores(source)
     fill_in = make_app(SQLALCHEMY_DATABASE_URI=target)
     with fill_in.app_context(), unit_of_work():
-        Role.build_in()
+        Role.ensure_builtin_roles()
     assert run(target, "SELECT min(id) FROM roles") == 1
-    close(fill_in)
+    close_stores(fill_in)
 
 
 @also(*TO_SERVER)
@@ -400,7 +402,7 @@ def test_the_source_is_read_only_during_the_copy(source, target):
 def test_a_progress_bar_is_shown_only_on_a_terminal(source, target, monkeypatch):
     all_gadgets = f"{len(NAMES) + 1}/{len(NAMES) + 1}"
     assert all_gadgets not in move(source, target)
-    run(target, *(f"DROP TABLE {name}" for name in sorted(tables(target))))
+    run(target, *(f"DROP TABLE {name}" for name in sorted(read_tables(target))))
     monkeypatch.setattr("click._termui_impl.isatty", lambda _: True)
     assert all_gadgets in move(source, target)
 
@@ -431,7 +433,7 @@ from support.features import SERVED
 from support.migrations import use_migrations
 
 use_migrations(pytest.MonkeyPatch(), sys.argv[3])
-copy_database.AT_ONCE = 3
+copy_database.COPY_BATCH_ROWS = 3
 written = []
 
 @event.listens_for(Engine, "after_cursor_execute")
@@ -508,8 +510,8 @@ def checksum(source):
     def checksum(name):
         table = sql.metadata.tables[name]
         with source.app_context(), sql.engine.connect() as connection:
-            with copy_database.progress("", table, 0) as bar:
-                return copy_database.checksum(connection, table, bar)[1]
+            with copy_database.progress_bar("", table, 0) as bar:
+                return copy_database.table_checksum(connection, table, bar)[1]
 
     return checksum
 
@@ -577,7 +579,7 @@ def test_the_source_itself_is_refused(source, tmp_path, folder):
 
 @also(*TO_SERVER)
 def test_a_target_with_rows_is_refused_and_left_alone(source, target, on_target):
-    fill(on_target)
+    create_tables_and_accounts(on_target)
     before = everything(on_target)
     refused = "Error: The target is not empty: audit, roles, users.\n"
     assert move(source, target, 1) == refused
@@ -589,7 +591,7 @@ def test_a_target_with_rows_is_refused_and_left_alone(source, target, on_target)
 def test_a_target_with_foreign_tables_is_refused(source, target):
     run(target, "CREATE TABLE theirs (id INTEGER)")
     assert move(source, target, 1) == "Error: The target is not empty: theirs.\n"
-    assert tables(target) == {"theirs"}
+    assert read_tables(target) == {"theirs"}
 
 
 @also(*TO_SERVER)
@@ -611,13 +613,13 @@ def test_the_unfinished_copy_of_another_source_is_refused(
     source, target, make_app, tmp_path
 ):
     other = make_app(SQLALCHEMY_DATABASE_URI=file_uri(tmp_path / "other.sqlite3"))
-    fill(other)
+    create_tables_and_accounts(other)
     with interrupted(2):
         move(other, target, 1)
     refused = move(source, target, 1)
     assert refused.startswith("Error: The target is an unfinished copy of sqlite:///")
     assert f"{tmp_path}/other.sqlite3, not of sqlite:///" in refused
-    close(other)
+    close_stores(other)
 
 
 def test_an_unfinished_copy_is_no_source(source, target, on_target, tmp_path):
@@ -635,7 +637,7 @@ def test_a_source_that_is_not_up_to_date_is_refused(source, target):
 
 
 def test_a_source_with_an_open_write_is_refused(source, target, monkeypatch):
-    monkeypatch.setattr(dialects, "PATIENCE", 0.05)
+    monkeypatch.setattr(dialects, "LOCK_TIMEOUT_SECONDS", 0.05)
     writer = create_engine(address(source), isolation_level="AUTOCOMMIT")
     with writer.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -657,7 +659,7 @@ def test_a_row_that_the_target_refuses_is_named_and_can_be_corrected(
 
 
 @pytest.mark.skipif("not SERVER or 'postgres' not in SERVER")
-@pytest.mark.parametrize("way", TO_SERVER, ids=named, indirect=True)
+@pytest.mark.parametrize("way", TO_SERVER, ids=way_name, indirect=True)
 def test_a_text_that_postgresql_cannot_hold_is_refused(source, target):
     run(address(source), "UPDATE sample_gadgets SET name = 'a' || char(0) WHERE id = 5")
     output = move(source, target, 1)
@@ -697,5 +699,5 @@ def test_a_text_that_postgresql_cannot_hold_is_refused(source, target):
 def test_an_unreachable_address_is_refused_without_its_password(source, uri, why):
     output = move(source, uri, 1)
     assert output.startswith(f"Error: {why}")
-    assert copy_database.GO_ON not in output, "nothing has begun"
+    assert copy_database.RESUME_HINT not in output, "nothing has begun"
     assert "hunter2" not in output

@@ -9,18 +9,18 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from flask_migrate import downgrade, upgrade
 
-from conftest import close
-from myapp.core.data.migrations import migrated
+from conftest import close_stores
+from myapp.core.data.migrations import current_revisions
 from myapp.core.data.session import sql, unit_of_work
 from myapp.ops import schema_gate
-from myapp.ops.copy_database import opened
+from myapp.ops.copy_database import open_target
 from support import ROOT
 
 GOOD = "This release can work with these tables.\n"
 OLDER = "c4d90b7f1a35"
 
 
-def said(result, code=0):
+def output_of(result, code=0):
     """Return the output of a command that ended with this code."""
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -312,69 +312,85 @@ def scratch(make_app, tmp_path_factory):
     """Return a SQLite file with the tables that our migrations build."""
     file = tmp_path_factory.mktemp("scratch") / "scratch.sqlite3"
     app = make_app()
-    with app.app_context(), opened(f"sqlite:///{file}"):
+    with app.app_context(), open_target(f"sqlite:///{file}"):
         upgrade()
     return file
 
 
 @pytest.fixture
-def tables(scratch, tmp_path):
+def change_tables(scratch, tmp_path):
     """Make a file with these tables after a step."""
 
-    def tables(step, name="tables"):
+    def change(step, name="tables"):
         copy = shutil.copy(scratch, tmp_path / name)
         apply(step, copy)
         return copy
 
-    return tables
+    return change
 
 
 @pytest.fixture
-def judged(shared_app):
+def run_works_with(shared_app):
     """Return a function that runs `flask works-with` on a file."""
 
-    def judged(file):
+    def run(file):
         runner = shared_app.test_cli_runner()
         return runner.invoke(args=["works-with", str(file)])
 
-    return judged
+    return run
 
 
-def test_the_tables_of_our_own_migrations_are_accepted(scratch, judged):
-    assert said(judged(scratch)) == GOOD
+def test_the_tables_of_our_own_migrations_are_accepted(scratch, run_works_with):
+    assert output_of(run_works_with(scratch)) == GOOD
 
 
 @pytest.mark.parametrize("step, lines", [(step, lines) for step, *lines in HARMFUL])
-def test_incompatible_tables_are_refused_with_the_reason(tables, judged, step, lines):
-    assert said(judged(tables(step)), 1).splitlines() == lines
+def test_incompatible_tables_are_refused_with_the_reason(
+    change_tables, run_works_with, step, lines
+):
+    assert output_of(run_works_with(change_tables(step)), 1).splitlines() == lines
 
 
 @pytest.mark.parametrize("step", HARMLESS)
-def test_compatible_tables_are_accepted(tables, judged, step):
-    assert said(judged(tables(step))) == GOOD
+def test_compatible_tables_are_accepted(change_tables, run_works_with, step):
+    assert output_of(run_works_with(change_tables(step))) == GOOD
 
 
 def compared(ours, theirs):
-    with schema_gate.connected(ours) as before, schema_gate.connected(theirs) as after:
-        return list(schema_gate.faults(before, after))
+    with schema_gate.connect_sqlite(ours) as before, schema_gate.connect_sqlite(
+        theirs
+    ) as after:
+        return list(schema_gate.find_breaks(before, after))
 
 
-def test_a_default_that_we_rely_on_must_stay(tables):
-    before = tables(KIND, "before")
-    after = tables(added("sample_gadgets", "kind", TEXT, nullable=False), "after")
-    told = "sample_gadgets.kind has lost its default, and this release relies on it."
-    assert compared(before, after) == [told]
+def test_a_default_that_we_rely_on_must_stay(change_tables):
+    before = change_tables(KIND, "before")
+    after = change_tables(
+        added("sample_gadgets", "kind", TEXT, nullable=False), "after"
+    )
+    message = "sample_gadgets.kind has lost its default, and this release relies on it."
+    assert compared(before, after) == [message]
 
 
-def test_an_unused_column_may_be_dropped(tables):
-    assert compared(tables(executed(), "before"), tables(EXTERNAL, "between")) == []
-    assert compared(tables(executed(), "before"), tables(executed(), "after")) == []
+def test_an_unused_column_may_be_dropped(change_tables):
+    assert (
+        compared(
+            change_tables(executed(), "before"), change_tables(EXTERNAL, "between")
+        )
+        == []
+    )
+    assert (
+        compared(
+            change_tables(executed(), "before"), change_tables(executed(), "after")
+        )
+        == []
+    )
 
 
-def test_a_number_may_grow_and_not_shrink(tables):
+def test_a_number_may_grow_and_not_shrink(change_tables):
     def price(*digits):
         step = added("sample_gadgets", "price", sa.Numeric(*digits))
-        return tables(step, f"price{digits}")
+        return change_tables(step, f"price{digits}")
 
     usual = price(8, 2)
     assert compared(usual, price(9, 2)) == []
@@ -383,18 +399,25 @@ def test_a_number_may_grow_and_not_shrink(tables):
     assert len(compared(price(), usual)) == 1
 
 
-def test_accepted_breaks_are_declared_in_the_code(tables, judged, monkeypatch):
+def test_accepted_breaks_are_declared_in_the_code(
+    change_tables, run_works_with, monkeypatch
+):
     step, line = HARMFUL[3]
-    file = tables(step)
-    monkeypatch.setattr(schema_gate, "READY_FOR", {line})
-    assert said(judged(file)) == GOOD
-    monkeypatch.setattr(schema_gate, "READY_FOR", {line + "!"})
-    assert said(judged(file), 1) == f"{line}\n"
+    file = change_tables(step)
+    monkeypatch.setattr(schema_gate, "ACCEPTED_BREAKS", {line})
+    assert output_of(run_works_with(file)) == GOOD
+    monkeypatch.setattr(schema_gate, "ACCEPTED_BREAKS", {line + "!"})
+    assert output_of(run_works_with(file), 1) == f"{line}\n"
 
 
-def test_a_file_that_is_no_database_is_refused_without_a_traceback(judged, tmp_path):
+def test_a_file_that_is_no_database_is_refused_without_a_traceback(
+    run_works_with, tmp_path
+):
     (tmp_path / "text").write_text("not a database" * 100)
-    assert said(judged(tmp_path / "text"), 1) == "Error: file is not a database\n"
+    assert (
+        output_of(run_works_with(tmp_path / "text"), 1)
+        == "Error: file is not a database\n"
+    )
 
 
 # flask gate
@@ -408,7 +431,7 @@ def older(make_app, scratch, tmp_path_factory):
     shutil.copy(scratch, file)
     with app.app_context():
         downgrade(revision=OLDER)
-    close(app)
+    close_stores(app)
     return app, shutil.copy(file, file.with_name("copy.sqlite3"))
 
 
@@ -418,14 +441,14 @@ def database(older):
     app, copy = older
     shutil.copy(copy, app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
     yield app
-    close(app)
+    close_stores(app)
 
 
 @pytest.fixture
-def running(tmp_path):
+def make_release(tmp_path):
     """Put a release into a folder; its application is this source, or else our own."""
 
-    def running(source=None):
+    def make(source=None):
         folder = tmp_path / "running"
         folder.mkdir()
         (folder / ".venv").symlink_to(sys.prefix)
@@ -436,17 +459,17 @@ def running(tmp_path):
             (folder / "myapp.py").write_text(source)
         return folder
 
-    return running
+    return make
 
 
 @pytest.fixture
-def asked(database):
+def run_gate(database):
     """Return a function that runs `flask gate` against the release in a folder."""
 
-    def asked(folder):
+    def run(folder):
         return database.test_cli_runner().invoke(args=["gate", str(folder)])
 
-    return asked
+    return run
 
 
 BARE = """
@@ -461,68 +484,74 @@ def works_with(file):
 """
 
 
-def test_the_running_release_itself_is_asked(asked, running):
-    folder = running()
+def test_the_running_release_itself_is_asked(run_gate, make_release):
+    folder = make_release()
     models = folder / "myapp" / "users" / "models.py"
     known = "    last_login_at = Column("
     code = models.read_text()
     assert known in code
-    models.write_text(code.replace(known, f"    x = Column(MOMENT)\n{known}"))
-    told = said(asked(folder), 1)
-    assert told.startswith(
+    models.write_text(code.replace(known, f"    x = Column(TIMESTAMP)\n{known}"))
+    output = output_of(run_gate(folder), 1)
+    assert output.startswith(
         "users.x is gone, and this release reads it.\nError: The run"
     )
-    assert "docs/adr/0022-migrations-gate.md" in told
+    assert "docs/adr/0022-migrations-gate.md" in output
     assert (ROOT / "docs/adr/0022-migrations-gate.md").exists()
     assert not (folder / "instance").exists()
 
 
-def test_compatible_migrations_are_accepted(asked, running, database, monkeypatch):
+def test_compatible_migrations_are_accepted(
+    run_gate, make_release, database, monkeypatch
+):
     monkeypatch.setenv("MYAPP_OF_THE_NEXT_RELEASE", "which this one does not know")
     monkeypatch.setenv("FLASK_APP", "wsgi")
-    folder = running(f"{JUDGE}    print('It is good.')")
-    assert said(asked(folder)) == "It is good.\n"
+    folder = make_release(f"{JUDGE}    print('It is good.')")
+    assert output_of(run_gate(folder)) == "It is good.\n"
     with database.app_context():
-        assert migrated() == {OLDER}
+        assert current_revisions() == {OLDER}
 
 
-def test_a_failing_release_is_reported_without_its_traceback(asked, running):
-    folder = running(f"{JUDGE}    raise ValueError('whatever')")
+def test_a_failing_release_is_reported_without_its_traceback(run_gate, make_release):
+    folder = make_release(f"{JUDGE}    raise ValueError('whatever')")
     expected = f"Error: The release in {folder} cannot judge: ValueError: whatever\n"
-    assert said(asked(folder), 1) == expected
+    assert output_of(run_gate(folder), 1) == expected
 
 
-def test_a_release_that_cannot_be_loaded_is_not_taken_for_an_old_one(asked, running):
-    folder = running("import nothing_of_that_name")
-    assert "cannot judge" in said(asked(folder), 1)
+def test_a_release_that_cannot_be_loaded_is_not_taken_for_an_old_one(
+    run_gate, make_release
+):
+    folder = make_release("import nothing_of_that_name")
+    assert "cannot judge" in output_of(run_gate(folder), 1)
 
 
-def test_an_older_release_without_the_command_refuses_nothing(asked, running):
-    folder = running(BARE)
+def test_an_older_release_without_the_command_refuses_nothing(run_gate, make_release):
+    folder = make_release(BARE)
     expected = f"The release in {folder} is too old to be asked.\n"
-    assert said(asked(folder)) == expected
+    assert output_of(run_gate(folder)) == expected
 
 
-def test_where_no_release_runs_nothing_is_refused(asked, tmp_path):
+def test_where_no_release_runs_nothing_is_refused(run_gate, tmp_path):
     folder = tmp_path / "nowhere"
     expected = f"No release runs in {folder}: there is nobody to ask.\n"
-    assert said(asked(folder)) == expected
+    assert output_of(run_gate(folder)) == expected
 
 
-def test_without_pending_migrations_the_release_is_not_asked(asked, running, database):
-    folder = running(f"{JUDGE}    sys.exit('I was asked.')")
+def test_without_pending_migrations_the_release_is_not_asked(
+    run_gate, make_release, database
+):
+    folder = make_release(f"{JUDGE}    sys.exit('I was asked.')")
     with database.app_context():
         upgrade()
-    assert said(asked(folder)) == "No migration is pending.\n"
+    assert output_of(run_gate(folder)) == "No migration is pending.\n"
 
 
-def test_an_older_release_is_reported(asked, running, database):
-    folder = running(f"{JUDGE}    sys.exit('I was asked.')")
+def test_an_older_release_is_reported(run_gate, make_release, database):
+    folder = make_release(f"{JUDGE}    sys.exit('I was asked.')")
     with database.app_context(), unit_of_work():
         sql.session.execute(sa.text("UPDATE alembic_version SET version_num = 'f00d'"))
-    told = said(asked(folder))
-    assert "f00d, which this release does not know" in told
-    assert "Nothing is refused." in told
+    output = output_of(run_gate(folder))
+    assert "f00d, which this release does not know" in output
+    assert "Nothing is refused." in output
 
 
 @pytest.mark.parametrize(
@@ -534,20 +563,20 @@ def test_an_older_release_is_reported(asked, running, database):
     ],
 )
 def test_a_migration_that_fails_is_named(
-    asked, running, next_migration, database, line, why
+    run_gate, make_release, next_migration, database, line, why
 ):
     next_migration(line)
-    told = said(asked(running(BARE)), 1)
-    assert told.startswith("Error: ") and told.count("\n") == 1
-    assert f"20261201_colour.py{why}" in told
+    output = output_of(run_gate(make_release(BARE)), 1)
+    assert output.startswith("Error: ") and output.count("\n") == 1
+    assert f"20261201_colour.py{why}" in output
     with database.app_context():
-        assert migrated() == {OLDER}
+        assert current_revisions() == {OLDER}
 
 
 def test_an_unreachable_database_is_reported_without_its_password(make_app):
     app = make_app(
         SQLALCHEMY_DATABASE_URI="postgresql+psycopg://me:secret@127.0.0.1:1/x"
     )
-    told = said(app.test_cli_runner().invoke(args=["gate", "running"]), 1)
-    assert told.startswith("Error: OperationalError: ") and "refused" in told
-    assert "secret" not in told
+    output = output_of(app.test_cli_runner().invoke(args=["gate", "running"]), 1)
+    assert output.startswith("Error: OperationalError: ") and "refused" in output
+    assert "secret" not in output

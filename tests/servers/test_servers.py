@@ -15,7 +15,7 @@ import pytest
 
 from conftest import LAMP, PASSWORDS, basic
 from myapp.core.processes import spawn
-from support.workers import LIMIT, ROOT, database, production
+from support.workers import ROOT, TIMEOUT_SECONDS, production_environment, temporary_app
 
 GADGETS, FILES = "/api/v1/sample_gadgets/", "/api/v1/sample_files/"
 ME = basic("pythonista", PASSWORDS["pythonista"])
@@ -47,7 +47,7 @@ class Server:
         self._folder = folder
         self._log = open(folder / "log")
 
-    def said(self):
+    def output(self):
         """Return the output since the last call of this method."""
         return self._log.read()
 
@@ -66,14 +66,18 @@ class Server:
         """
         headers = {name.replace("_", "-"): text for name, text in headers.items()}
         headers = {"Authorization": ME, "Content-Type": "application/json"} | headers
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, LIMIT)) as to:
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, TIMEOUT_SECONDS)
+        ) as to:
             to.request(verb, path, body, headers)
             answer = to.getresponse()
             return answer.status, answer.headers, answer.read()
 
     def send(self, *pieces):
         """Send these bytes and nothing more, and return the response."""
-        with closing(socket.create_connection(("127.0.0.1", self.port), LIMIT)) as to:
+        with closing(
+            socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS)
+        ) as to:
             for piece in pieces:
                 to.sendall(piece)
             with suppress(OSError):  # it may have closed already
@@ -92,62 +96,66 @@ def serving(command, app, folder, cwd=ROOT, **settings):
     """Run a Server on the stores of `app` while the block lasts; yield it when ready."""
     folder.mkdir()
     port = free_port()
-    environment = production(app, folder, PORT=str(port), PATH=PROGRAMS, **settings)
+    environment = production_environment(
+        app, folder, PORT=str(port), PATH=PROGRAMS, **settings
+    )
     with open(folder / "log", "wb") as output:
         process = spawn(
             command(port), cwd=cwd, env=environment, stdout=output, stderr=output
         )
     server = Server(command, port, folder)
     try:
-        deadline = time.monotonic() + LIMIT
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             with suppress(OSError):
                 status, _, body = server.call("GET", "/status/ready")
                 assert status == 200, body
                 break
-            assert process.poll() is None and time.monotonic() < deadline, server.said()
+            assert (
+                process.poll() is None and time.monotonic() < deadline
+            ), server.output()
             time.sleep(0.05)
         yield server
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(LIMIT)
+        process.wait(TIMEOUT_SECONDS)
         server.close()
 
 
 @pytest.fixture(scope="module")
 def accounts(tmp_path_factory, redis_url):
-    with database(tmp_path_factory.mktemp("sql"), redis_url) as app:
+    with temporary_app(tmp_path_factory.mktemp("sql"), redis_url) as app:
         yield app
 
 
 @pytest.fixture(scope="module", params=[waitress, procfile])
-def running(request, accounts, tmp_path_factory):
+def server_in_use(request, accounts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server") / "instance"
     with serving(request.param, accounts, folder) as server:
         yield server
 
 
 @pytest.fixture
-def server(running):
+def server(server_in_use):
     """Return the server that most tests here share."""
-    running.said()
-    return running
+    server_in_use.output()
+    return server_in_use
 
 
 @pytest.fixture(scope="module")
-def registered(running):
+def gadget_paths(server_in_use):
     """Return the paths of existing gadgets, at a location of this server's own."""
-    body = json.dumps(LAMP | {"location": running.command.__name__})
-    made = [running.call("POST", GADGETS, body)[2] for _ in range(3)]
-    return [f"{GADGETS}{json.loads(gadget)['id']}" for gadget in made]
+    body = json.dumps(LAMP | {"location": server_in_use.command.__name__})
+    results = [server_in_use.call("POST", GADGETS, body)[2] for _ in range(3)]
+    return [f"{GADGETS}{json.loads(gadget)['id']}" for gadget in results]
 
 
 def test_a_gadget_is_registered_read_changed_and_deleted(server):
-    status, headers, made = server.call("POST", GADGETS, json.dumps(LAMP))
+    status, headers, response = server.call("POST", GADGETS, json.dumps(LAMP))
     assert status == 201
-    path = f"{GADGETS}{json.loads(made)['id']}"
+    path = f"{GADGETS}{json.loads(response)['id']}"
     assert headers["Location"] == f"http://127.0.0.1:{server.port}{path}"
-    assert server.call("GET", path)[::2] == (200, made)
+    assert server.call("GET", path)[::2] == (200, response)
     status, _, changed = server.call("PATCH", path, '{"name": "Another"}')
     assert (status, json.loads(changed)["name"]) == (200, "Another")
     assert server.call("DELETE", path)[::2] == (204, b"")
@@ -155,8 +163,8 @@ def test_a_gadget_is_registered_read_changed_and_deleted(server):
 
 
 def test_a_body_may_come_in_chunks(server):
-    status, _, made = server.call("POST", GADGETS, [json.dumps(LAMP).encode()])
-    assert (status, json.loads(made)["name"]) == (201, LAMP["name"])
+    status, _, response = server.call("POST", GADGETS, [json.dumps(LAMP).encode()])
+    assert (status, json.loads(response)["name"]) == (201, LAMP["name"])
     status, _, _ = server.call("POST", GADGETS, [b"{", b'"name": ', b"1}"])
     assert status == 422
 
@@ -193,10 +201,10 @@ def test_a_file_whose_chunks_do_not_end_is_not_stored(server, rest):
     answer = server.send(CHUNKED, rest)
     assert answer == b"" or answer.split()[1] == b"400"
     assert server.files() == []
-    assert "Traceback" not in server.said()
+    assert "Traceback" not in server.output()
 
 
-def test_a_download_is_complete(server, registered):
+def test_a_download_is_complete(server, gadget_paths):
     status, headers, body = server.call(
         "GET", f"{GADGETS}export?location={server.command.__name__}"
     )
@@ -204,16 +212,18 @@ def test_a_download_is_complete(server, registered):
         200,
         "text/csv; charset=utf-8; header=present",
     )
-    assert body.count(b"\n") == 1 + len(registered)
+    assert body.count(b"\n") == 1 + len(gadget_paths)
 
 
-def test_head_has_the_headers_of_get_and_no_body(server, registered):
-    for path in (registered[0], GADGETS, f"{GADGETS}export", "/nowhere"):
+def test_head_has_the_headers_of_get_and_no_body(server, gadget_paths):
+    for path in (gadget_paths[0], GADGETS, f"{GADGETS}export", "/nowhere"):
         ways = "HEAD", "GET"
-        (status, said, body), (as_get, full, _) = (server.call(w, path) for w in ways)
+        (status, response, body), (as_get, full, _) = (
+            server.call(w, path) for w in ways
+        )
         assert (status, body) == (as_get, b"")
         for name in ("Content-Type", "Content-Length", "ETag", "Cache-Control"):
-            assert said[name] == full[name], path
+            assert response[name] == full[name], path
 
 
 @pytest.mark.parametrize(
@@ -238,7 +248,7 @@ def test_a_malformed_request_is_a_client_error(server, line):
     answer = server.send(line + b"\r\nConnection: close\r\n\r\n")
     assert answer == b"" or int(answer.split()[1]) in (*range(200, 500), 501)
     assert server.call("GET", "/status/")[0] == 200
-    assert "Traceback" not in server.said()
+    assert "Traceback" not in server.output()
 
 
 def began(server, **headers):
@@ -270,8 +280,8 @@ def test_procfile_is_for_a_host_with_a_router_and_waitress_for_clients(server):
 
 def test_waitress_serves_behind_a_proxy_and_from_any_folder(accounts, tmp_path):
     behind = partial(waitress, options=["--no-clear-untrusted-proxy-headers"])
-    told = {"MYAPP_TRUSTED_PROXIES": "1", "PYTHONPATH": str(ROOT)}
-    with serving(behind, accounts, tmp_path / "instance", tmp_path, **told) as server:
+    values = {"MYAPP_TRUSTED_PROXIES": "1", "PYTHONPATH": str(ROOT)}
+    with serving(behind, accounts, tmp_path / "instance", tmp_path, **values) as server:
         here = f"127.0.0.1:{server.port}"
         assert began(server, **ROUTED) == (CLIENT, f"https://{here}")
         assert {path.name for path in tmp_path.iterdir()} == {"instance"}
@@ -279,7 +289,9 @@ def test_waitress_serves_behind_a_proxy_and_from_any_folder(accounts, tmp_path):
 
 @pytest.mark.parametrize("command", [waitress, procfile])
 def test_missing_secrets_are_reported_in_one_line(accounts, tmp_path, command):
-    environment = production(accounts, tmp_path, MYAPP_SECRET_KEY="", PATH=PROGRAMS)
+    environment = production_environment(
+        accounts, tmp_path, MYAPP_SECRET_KEY="", PATH=PROGRAMS
+    )
     del environment["FLASK_CONFIG"]  # a server that was told nothing is in production
     ended = subprocess.run(
         command(0),
@@ -287,7 +299,7 @@ def test_missing_secrets_are_reported_in_one_line(accounts, tmp_path, command):
         env=environment | {"PORT": "0"},
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=TIMEOUT_SECONDS,
     )
     assert ended.returncode != 0
     assert "SECRET_KEY must be a secret of at least 32 bytes" in ended.stderr
@@ -302,7 +314,7 @@ def run_line(name, environment):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=TIMEOUT_SECONDS,
     )
 
 
@@ -314,7 +326,7 @@ def test_the_other_lines_of_procfile_are_commands_in_production(
     flask.write_text('#!/bin/sh\necho "$FLASK_CONFIG $*"\n')
     flask.chmod(0o700)
     path = os.pathsep.join((str(tmp_path), PROGRAMS))
-    environment = production(accounts, tmp_path, PATH=path)
+    environment = production_environment(accounts, tmp_path, PATH=path)
     del environment["FLASK_CONFIG"]
     ended = run_line(name, environment)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -325,7 +337,9 @@ def test_the_other_lines_of_procfile_are_commands_in_production(
 
 
 def test_a_command_of_procfile_reports_missing_secrets_in_one_line(accounts, tmp_path):
-    environment = production(accounts, tmp_path, PATH=PROGRAMS, FLASK_APP="myapp")
+    environment = production_environment(
+        accounts, tmp_path, PATH=PROGRAMS, FLASK_APP="myapp"
+    )
     del environment["FLASK_CONFIG"], environment["MYAPP_SECRET_KEY"]
     ended = run_line("release", environment)
     assert ended.returncode == 1

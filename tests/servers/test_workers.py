@@ -10,9 +10,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
-from conftest import LAMP, PASSWORDS, SHARED_PASSWORD, hire
+from conftest import LAMP, PASSWORDS, SHARED_PASSWORD, signed_in_client
 from myapp.core.data.embedded_redis import start_redis
-from support.workers import BROKEN, LIMIT, WORKERS, at_once, database, serving
+from support.workers import (
+    BROKEN,
+    TIMEOUT_SECONDS,
+    WORKER_COUNT,
+    at_once,
+    run_uwsgi,
+    temporary_app,
+)
 
 GADGETS = "/api/v1/sample_gadgets/"
 WRITERS = 50
@@ -25,7 +32,7 @@ ENOUGH = 10  # connections that broke; fewer would prove nothing
 @pytest.fixture(scope="module")
 def accounts(tmp_path_factory):
     """Yield an application on the database that the services here share."""
-    with database(tmp_path_factory.mktemp("sql")) as app:
+    with temporary_app(tmp_path_factory.mktemp("sql")) as app:
         yield app
 
 
@@ -36,18 +43,18 @@ def shared_counts(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def running(accounts, redis_url, shared_counts):
+def service_in_use(accounts, redis_url, shared_counts):
     folder = {"PROMETHEUS_MULTIPROC_DIR": str(shared_counts)}
-    with serving(accounts, redis_url, **folder) as service:
+    with run_uwsgi(accounts, redis_url, **folder) as service:
         yield service
 
 
 @pytest.fixture
-def service(running):
+def service(service_in_use):
     """Yield the service that most tests here share."""
-    before = running.log.stat().st_size
-    yield running
-    print(running.log.read_bytes()[before:].decode())
+    before = service_in_use.log.stat().st_size
+    yield service_in_use
+    print(service_in_use.log.read_bytes()[before:].decode())
 
 
 @pytest.fixture
@@ -93,7 +100,7 @@ class Stubborn:
         self.broken = []  # connections
         self._call = call
         self._body = {**LAMP, "location": place}
-        self._deadline = time.monotonic() + 2 * LIMIT
+        self._deadline = time.monotonic() + 2 * TIMEOUT_SECONDS
 
     def post(self, key):
         """Return the response to a POST with this key; AssertionError on timeout."""
@@ -121,8 +128,8 @@ def created(answers):
 
 def urls(call, place):
     """Return the URLs of the gadgets at that place, at most 100, and their number."""
-    found = call("GET", f"{GADGETS}?view=urls&per_page=100&location={place}").json
-    return found["urls"], found["meta"]["total"]
+    body = call("GET", f"{GADGETS}?view=urls&per_page=100&location={place}").json
+    return body["urls"], body["meta"]["total"]
 
 
 def test_a_post_sent_a_thousand_times_while_workers_die_happens_once(service, call):
@@ -140,15 +147,15 @@ def test_a_post_sent_a_thousand_times_while_workers_die_happens_once(service, ca
 
 def test_of_posts_with_many_keys_none_happens_twice_while_workers_die(service, call):
     place = uuid4().hex
-    client, made = Stubborn(call, place), []
+    client, item = Stubborn(call, place), []
     with service.losing_workers(OFTEN):
-        while len(made) < 60 or len(client.broken) < ENOUGH:
+        while len(item) < 60 or len(client.broken) < ENOUGH:
             keys = [uuid4().hex for _ in range(CLIENTS // 4)]
             answers = at_once([partial(client.post, key) for key in keys * 4])
-            made += [created(answers[n :: len(keys)]) for n in range(len(keys))]
-    found, total = urls(call, place)
-    assert total == len(made) == len(set(made))
-    assert set(found) <= set(made)
+            item += [created(answers[n :: len(keys)]) for n in range(len(keys))]
+    result, total = urls(call, place)
+    assert total == len(item) == len(set(item))
+    assert set(result) <= set(item)
 
 
 # Rate limits
@@ -161,7 +168,7 @@ class Limited:
         self._stack, self._folder = ExitStack(), folder
         url = self.start_redis()
         limits = {"MYAPP_USE_RATE_LIMITS": "true", "MYAPP_RATE_LIMIT": "5 per hour"}
-        self.service = self._stack.enter_context(serving(accounts, url, **limits))
+        self.service = self._stack.enter_context(run_uwsgi(accounts, url, **limits))
         call = self.service.sign_in("pythonista", PASSWORDS["pythonista"])
         self.call = partial(call, "GET", GADGETS)
 
@@ -174,7 +181,7 @@ class Limited:
     def kill_redis(self):
         self.redis.close()
         self._redis.kill()
-        self._redis.wait(LIMIT)
+        self._redis.wait(TIMEOUT_SECONDS)
 
     def close(self):
         self.redis.close()
@@ -182,7 +189,7 @@ class Limited:
 
 
 @pytest.fixture(scope="module")
-def limited(accounts, tmp_path_factory):
+def limited_service(accounts, tmp_path_factory):
     limited = Limited(accounts, tmp_path_factory.mktemp("redis"))
     yield limited
     limited.close()
@@ -200,26 +207,27 @@ def let_through(call):
     return passed
 
 
-def test_of_fifty_calls_at_once_exactly_five_are_within_the_limit(limited):
+def test_of_fifty_calls_at_once_exactly_five_are_within_the_limit(limited_service):
     for _ in range(5):
-        limited.redis.flushdb()  # the next window
+        limited_service.redis.flushdb()  # the next window
         remaining = [
-            a.headers["X-RateLimit-Remaining"] for a in let_through(limited.call)
+            a.headers["X-RateLimit-Remaining"]
+            for a in let_through(limited_service.call)
         ]
         assert sorted(remaining) == ["0", "1", "2", "3", "4"]
-    assert let_through(limited.call) == []
+    assert let_through(limited_service.call) == []
 
 
-def test_while_redis_is_away_each_worker_counts_for_itself(limited):
-    limited.redis.flushdb()
-    assert len(let_through(limited.call)) == 5
-    limited.kill_redis()
-    for worker in limited.service.workers():
-        with limited.service.alone(worker):
-            assert len(let_through(limited.call)) == 5
-    limited.start_redis()
+def test_while_redis_is_away_each_worker_counts_for_itself(limited_service):
+    limited_service.redis.flushdb()
+    assert len(let_through(limited_service.call)) == 5
+    limited_service.kill_redis()
+    for worker in limited_service.service.workers():
+        with limited_service.service.alone(worker):
+            assert len(let_through(limited_service.call)) == 5
+    limited_service.start_redis()
     time.sleep(1.1)  # each looks for it once a second
-    assert len(let_through(limited.call)) == 5
+    assert len(let_through(limited_service.call)) == 5
 
 
 # Metrics
@@ -235,7 +243,7 @@ def each(service, call, *request):
     return answers
 
 
-def told(service, name, **labels):
+def metric_values(service, name, **labels):
     """Return the sum of all samples of a metric, for each worker."""
     return [
         sum(
@@ -252,11 +260,13 @@ def test_every_worker_reports_the_metrics_of_all_even_the_dead(service):
     def counts():
         status = {"method": "GET", "route": "/status/"}
         names = "http_requests_total", "http_request_duration_seconds_count"
-        return [count for name in names for count in told(service, name, **status)]
+        return [
+            count for name in names for count in metric_values(service, name, **status)
+        ]
 
     before = counts()
     for times in (40, 80):
-        for _ in range(40 // WORKERS):
+        for _ in range(40 // WORKER_COUNT):
             each(service, service.call, "GET", "/status/")
         assert counts() == [count + times for count in before]
         service.lose_worker()
@@ -266,15 +276,16 @@ def test_every_worker_reports_the_metrics_of_all_even_the_dead(service):
 def test_the_connections_of_a_dead_worker_are_not_counted(service):
     def held():
         each(service, service.call, "GET", "/status/ready")  # which connects
-        told(service, "database_connections_open")  # a worker counts its own when asked
-        (number,) = set(told(service, "database_connections_open"))
+        # a worker counts its own when asked
+        metric_values(service, "database_connections_open")
+        (number,) = set(metric_values(service, "database_connections_open"))
         return number
 
     before = held()
     for _ in range(3):
         service.lose_worker()
         now = held()
-        assert WORKERS <= now <= before
+        assert WORKER_COUNT <= now <= before
         before = now
 
 
@@ -310,7 +321,7 @@ def patch(me, admin, body):
 @pytest.fixture(scope="module")
 def chief(accounts):
     """Return the name of an admin."""
-    hire(accounts, "chief", "admin")
+    signed_in_client(accounts, "chief", "admin")
     return "chief"
 
 
@@ -322,7 +333,7 @@ def test_a_change_in_one_worker_takes_effect_in_others_within_a_second(
 ):
     theirs = f"{GADGETS}{call('POST', GADGETS, LAMP).json['id']}"
     username = uuid4().hex
-    hire(accounts, username)
+    signed_in_client(accounts, username)
     me = service.sign_in(username, SHARED_PASSWORD)
     admin = service.sign_in(chief, SHARED_PASSWORD)
     look = partial(each, service, me, "GET", theirs)

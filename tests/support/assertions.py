@@ -1,6 +1,6 @@
 """Assertions that tests share."""
 
-from myapp.core.errors import TITLES
+from myapp.core.errors import STATUS_TITLES
 
 from . import ROOT
 
@@ -16,11 +16,11 @@ def assert_problem(response, status):
         return None
     problem = response.json
     assert problem["type"] == "about:blank"
-    assert problem["title"] == TITLES[status]
+    assert problem["title"] == STATUS_TITLES[status]
     assert problem["status"] == status
     assert problem["request_id"] == response.headers["X-Request-ID"]
     known = {"type", "title", "status", "detail", "request_id"}
-    said = [problem["detail"]]
+    results = [problem["detail"]]
     if status in (400, 422):
         known.add("errors")
         assert problem["errors"]
@@ -28,8 +28,8 @@ def assert_problem(response, status):
             assert fault.keys() == {"pointer", "detail"}
             # The pointer may contain names from the client; the detail may not.
             assert fault["pointer"] == "" or fault["pointer"].startswith("/")
-            said.append(fault["detail"])
+            results.append(fault["detail"])
     assert problem.keys() == known
-    assert all(said)
-    assert not [word for word in TELLTALE if word in " ".join(said)]
+    assert all(results)
+    assert not [word for word in TELLTALE if word in " ".join(results)]
     return problem

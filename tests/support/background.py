@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from myapp.core.data.redis import redis_store
-from myapp.core.jobs.worker import WORKERS
+from myapp.core.jobs.worker import WORKERS_KEY
 from myapp.core.processes import spawn
-from support.workers import LIMIT, ROOT, production, wait_until
+from support.workers import ROOT, TIMEOUT_SECONDS, production_environment, wait_until
 
 
 class Background:
@@ -29,13 +29,13 @@ class Background:
         """Have all its processes get this signal."""
         os.killpg(self.pid, number)
 
-    def ask(self, number):
+    def signal_parent(self, number):
         """Send this signal to the first of its processes, as an init system does."""
         self._process.send_signal(number)
 
-    def ended(self):
+    def exit_code(self):
         """Its exit code, once it has one."""
-        return self._process.wait(LIMIT)
+        return self._process.wait(TIMEOUT_SECONDS)
 
     @property
     def runs(self):
@@ -48,13 +48,13 @@ class Background:
         return [int(pid) for pid in children.read_text().split()]
 
     @property
-    def said(self):
+    def output(self):
         return self._log.read_text()
 
     @property
     def lines(self):
         """The lines of its log, each as a dict."""
-        text = self.said.splitlines()
+        text = self.output.splitlines()
         return [json.loads(line) for line in text if line.startswith("{")]
 
     @contextmanager
@@ -79,7 +79,7 @@ def background(app, folder, *words, **settings):
         process = spawn(
             [sys.executable, "-m", "flask", "--app", "myapp", *words],
             cwd=ROOT,
-            env=production(app, own, **settings),
+            env=production_environment(app, own, **settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -90,26 +90,26 @@ def background(app, folder, *words, **settings):
     finally:
         if command.runs:
             command.send(signal.SIGKILL)
-        command.ended()
-        print(command.said)  # pytest shows it where a test has failed
+        command.exit_code()
+        print(command.output)  # pytest shows it where a test has failed
 
 
 @contextmanager
 def worker(app, folder, *options, **settings):
     """Yield a worker while the block lasts, from its first heartbeat."""
-    before, own = signs(app), {""}
+    before, own = worker_names(app), {""}
     try:
         with background(app, folder, "worker", *options, **settings) as command:
-            wait_until(lambda: not command.runs or signs(app) - before)
-            assert command.runs, command.said
-            own = signs(app) - before
+            wait_until(lambda: not command.runs or worker_names(app) - before)
+            assert command.runs, command.output
+            own = worker_names(app) - before
             yield command
     finally:
         with app.app_context():
-            redis_store.zrem(WORKERS, *own)
+            redis_store.zrem(WORKERS_KEY, *own)
 
 
-class Crew:
+class SharedWorker:
     """A worker with two processes that tests share, until one of them kills it."""
 
     def __init__(self, app, folder, **settings):
@@ -117,22 +117,22 @@ class Crew:
         self._stack, self._app = ExitStack(), app
         self._folder, self._settings = folder, settings
 
-    def come(self):
+    def get_worker(self):
         """Return the worker; start another one if the last one is gone."""
         if self.worker is None or not self.worker.runs:
-            self.leave()
+            self.stop()
             two = worker(
                 self._app, self._folder, "--concurrency", "2", **self._settings
             )
             self.worker = self._stack.enter_context(two)
         return self.worker
 
-    def leave(self):
+    def stop(self):
         """End it, if it is there."""
         self._stack.close()
 
 
-def signs(app):
+def worker_names(app):
     """Return the keys of the heartbeats of workers."""
     with app.app_context():
-        return set(redis_store.zrange(WORKERS, 0, -1))
+        return set(redis_store.zrange(WORKERS_KEY, 0, -1))

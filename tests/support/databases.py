@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
 
-ROOT = os.getuid() == 0
-PATIENCE = 30  # seconds to start, and to end
+IS_ROOT = os.getuid() == 0
+TIMEOUT_SECONDS = 30  # seconds to start, and to end
 
 
 def free_port():
@@ -29,8 +29,8 @@ def free_port():
         return free.getsockname()[1]
 
 
-def install(package, there):
-    if not there and ROOT and shutil.which("apt-get"):
+def install(package, is_installed):
+    if not is_installed and IS_ROOT and shutil.which("apt-get"):
         quietly = {"stdout": subprocess.DEVNULL, "check": True}
         subprocess.run(["apt-get", "update", "-qq"], **quietly)
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -40,21 +40,21 @@ def install(package, there):
 
 def as_user(name, *command):
     """Return the command; it changes the user, as these servers refuse to run as root."""
-    return ["runuser", "-u", name, "--", *command] if ROOT else list(command)
+    return ["runuser", "-u", name, "--", *command] if IS_ROOT else list(command)
 
 
 @contextmanager
-def running(user, command, port, log, host="127.0.0.1", end=signal.SIGTERM):
+def run_server(user, command, port, log, host="127.0.0.1", end=signal.SIGTERM):
     """Run a server in the foreground while the block lasts; yield its process.
 
     The block begins when the server responds on its port. At the end, the signal `end`
     stops it.
     """
-    identity = {"user": user, "group": user, "extra_groups": []} if ROOT else {}
+    identity = {"user": user, "group": user, "extra_groups": []} if IS_ROOT else {}
     with open(log, "wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output, **identity)
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex((host, port)) == 0:
@@ -65,13 +65,13 @@ def running(user, command, port, log, host="127.0.0.1", end=signal.SIGTERM):
         yield server
     finally:
         server.send_signal(end)
-        server.wait(PATIENCE)
+        server.wait(TIMEOUT_SECONDS)
 
 
 @contextmanager
 def postgresql(folder):
-    initialized(folder)
-    with serving(folder, port := free_port()):
+    init_postgresql(folder)
+    with run_postgresql(folder, port := free_port()):
         yield address(port)
 
 
@@ -85,9 +85,9 @@ def address(port, host="127.0.0.1"):
     return f"postgresql://test@{host}:{port}/postgres"
 
 
-def initialized(folder):
+def init_postgresql(folder):
     """Make an empty PostgreSQL in `folder`."""
-    if ROOT:
+    if IS_ROOT:
         shutil.chown(folder, "postgres")
     command = (str(programs() / "initdb"), "-D", f"{folder}/data", "-U", "test")
     options = ("-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "-N")
@@ -95,16 +95,16 @@ def initialized(folder):
     subprocess.run(as_user("postgres", *command, *options), **quietly)
 
 
-def copied(folder, port, host="127.0.0.1"):
+def copy_postgresql(folder, port, host="127.0.0.1"):
     """Make a streaming replica of a running PostgreSQL in `folder`."""
-    if ROOT:
+    if IS_ROOT:
         shutil.chown(folder, "postgres")
     command = (str(programs() / "pg_basebackup"), "-D", f"{folder}/data", "-R")
     source = ("-h", host, "-p", str(port), "-U", "test", "--checkpoint=fast", "-N")
     subprocess.run(as_user("postgres", *command, *source), check=True)
 
 
-def serving(folder, port, **settings):
+def run_postgresql(folder, port, **settings):
     """Run the PostgreSQL in `folder` while the block lasts."""
     settings = {
         "listen_addresses": "127.0.0.1",
@@ -117,18 +117,18 @@ def serving(folder, port, **settings):
     options = [word for pair in settings.items() for word in ("-c", "%s=%s" % pair)]
     server = (str(programs() / "postgres"), "-D", f"{folder}/data", *options)
     # SIGQUIT: it does not wait for clients, and skips every optional write.
-    return running("postgres", server, port, f"{folder}/log", end=signal.SIGQUIT)
+    return run_server("postgres", server, port, f"{folder}/log", end=signal.SIGQUIT)
 
 
 @contextmanager
 def mariadb(folder):
     install("mariadb-server", shutil.which("mariadbd"))
-    if ROOT:
+    if IS_ROOT:
         shutil.chown(folder, "mysql")
     data, port = f"{folder}/data", free_port()
     subprocess.run(
         ["mariadb-install-db", f"--datadir={data}", "--skip-test-db"]
-        + (["--user=mysql"] if ROOT else [])
+        + (["--user=mysql"] if IS_ROOT else [])
         + ["--auth-root-authentication-method=normal"],
         stdout=subprocess.DEVNULL,
         check=True,
@@ -142,7 +142,7 @@ def mariadb(folder):
         *("--sql-mode=", "--character-set-server=latin1"),
         "--collation-server=latin1_swedish_ci",
     ]
-    with running("mysql", command, port, f"{folder}/log"):
+    with run_server("mysql", command, port, f"{folder}/log"):
         setup = "CREATE DATABASE test; CREATE USER test; GRANT ALL ON *.* TO test"
         client = ["mariadb", f"--socket={folder}/socket", "--user=root"]
         subprocess.run([*client, "--execute", setup], check=True)

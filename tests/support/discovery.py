@@ -13,12 +13,12 @@ import pytest
 from flask_restx import Resource
 
 from myapp import create_app
-from myapp.core.data.models.owned import Governed
+from myapp.core.data.models.owned import PermissionScoped
 from myapp.core.data.models.redis_model import RedisModel
 from myapp.core.data.models.sql_model import SqlModel
-from myapp.core.http.uploads import FORM
+from myapp.core.http.uploads import FORM_MEDIA_TYPE
 from myapp.core.schema.examples import example_of
-from myapp.core.schema.fields import NO_NUL, kinds
+from myapp.core.schema.fields import NO_NUL_PATTERN, json_types
 from support.features import SERVED
 
 API = "/api/v1"
@@ -29,7 +29,7 @@ VARIABLE = re.compile(r"{(\w+)}")
 
 def kind_of(schema):
     """Return the JSON type of a property, apart from null."""
-    return next(kind for kind in kinds(schema) if kind != "null")
+    return next(kind for kind in json_types(schema) if kind != "null")
 
 
 # What is served
@@ -55,9 +55,9 @@ class Verb(NamedTuple):
         return re.sub(r"{\w+}$", "", self.path)
 
     @property
-    def guarded(self):
+    def required_permissions(self):
         """The permissions that it requires, as a tuple; None if it is public."""
-        return getattr(self.function, "guarded", None)
+        return getattr(self.function, "required_permissions", None)
 
     @property
     def creates(self):
@@ -76,14 +76,14 @@ class Verb(NamedTuple):
 
 def routes(app):
     """Every address that a client may call, with its verbs and its view."""
-    found = {}
+    result = {}
     for rule in app.url_map.iter_rules():
         if not rule.build_only:
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-            methods, _ = found.get(path, (set(), None))
+            methods, _ = result.get(path, (set(), None))
             view = app.view_functions[rule.endpoint]
-            found[path] = (methods | rule.methods, getattr(view, "view_class", view))
-    return found
+            result[path] = (methods | rule.methods, getattr(view, "view_class", view))
+    return result
 
 
 def verbs(routes):
@@ -109,7 +109,7 @@ VERBS = list(verbs(ROUTES))
 # What it is about
 
 
-STORED = SqlModel, RedisModel
+MODEL_CLASSES = SqlModel, RedisModel
 
 
 def models():
@@ -118,7 +118,7 @@ def models():
         module = feature.module("models")
         for name, value in vars(module).items():
             if getattr(value, "__module__", "") == module.__name__:
-                if isinstance(value, type) and issubclass(value, STORED):
+                if isinstance(value, type) and issubclass(value, MODEL_CLASSES):
                     yield name, value
 
 
@@ -144,7 +144,9 @@ def is_owned(model):
     """Return True if each record, or its parent, belongs to an account."""
     if parent_of(model):
         return is_owned(parent_of(model))
-    return issubclass(model, Governed) or ("owner_id",) in getattr(model, "scopes", ())
+    return issubclass(model, PermissionScoped) or ("owner_id",) in getattr(
+        model, "scopes", ()
+    )
 
 
 class Collection(NamedTuple):
@@ -163,7 +165,7 @@ class Collection(NamedTuple):
     @property
     def parent(self):
         """The collection of its parents, or None."""
-        return AT.get(self.path.rpartition("{")[0])
+        return COLLECTIONS.get(self.path.rpartition("{")[0])
 
 
 def collections():
@@ -176,27 +178,33 @@ def collections():
             yield Collection(verb.path, model)
 
 
-def is_usual(collection):
+def is_crud(collection):
     """Return True if the collection is conventional: all five methods, no permissions.
 
     Only the owner has access, or, for a model without owners, every account.
     """
-    whole = collection.model.write_schema
-    found = {
+    write_schema = collection.model.write_schema
+    by_method = {
         verb.method: verb
         for verb in VERBS
         if verb.path == (collection.path if verb.method == "POST" else collection.item)
     }
-    return found.keys() == KNOWN_VERBS and all(
-        verb.guarded == () and (method not in ("POST", "PUT") or verb.schema == whole)
-        for method, verb in found.items()
+    return by_method.keys() == KNOWN_VERBS and all(
+        verb.required_permissions == ()
+        and (method not in ("POST", "PUT") or verb.schema == write_schema)
+        for method, verb in by_method.items()
     )
 
 
-AT = {collection.path: collection for collection in collections()}
-USUAL = [collection for collection in AT.values() if is_usual(collection)]
-HOME = {collection.model: collection for collection in USUAL}  # where things are made
-OPEN_TO_ALL = tuple(each.path for each in USUAL if not is_owned(each.model))
+COLLECTIONS = {collection.path: collection for collection in collections()}
+CRUD_COLLECTIONS = [
+    collection for collection in COLLECTIONS.values() if is_crud(collection)
+]
+# where things are made
+COLLECTION_OF_MODEL = {collection.model: collection for collection in CRUD_COLLECTIONS}
+UNOWNED_PATHS = tuple(
+    each.path for each in CRUD_COLLECTIONS if not is_owned(each.model)
+)
 POSTS = {verb.path: verb for verb in VERBS if verb.method == "POST"}
 PUTS = {verb.path: verb for verb in VERBS if verb.method == "PUT"}
 NUMBERS = count(1000)
@@ -206,7 +214,7 @@ SESSIONS = f"{API}/auth/sessions/"
 # Things
 
 
-def different(schema, number):
+def distinct_value(schema, number):
     """Return the `number`th value that fits the schema of a property.
 
     The values differ as long as the schema allows.
@@ -225,7 +233,7 @@ def different(schema, number):
     if schema.get("format") in ("date", "date-time"):
         day = date(2026, 1, 1) + timedelta(days=number)
         return f"{day}" if schema["format"] == "date" else f"{day}T07:40:00Z"
-    if schema.get("pattern") == NO_NUL:
+    if schema.get("pattern") == NO_NUL_PATTERN:
         longest = schema["maxLength"]
         if longest < 4:  # digits give too few values; there are 20,000 of these
             return chr(ord("一") + number % 20_000) * max(schema["minLength"], 1)
@@ -234,7 +242,7 @@ def different(schema, number):
     return example_of(schema)
 
 
-class Things:
+class ResourceFactory:
     """The records that a client creates for a test.
 
     A record is created on demand; its parent and its references are created before it.
@@ -247,11 +255,11 @@ class Things:
 
     def copy(self):
         """Return a copy with the same records, to which a test may add others."""
-        copy = Things(self.client)
+        copy = ResourceFactory(self.client)
         copy.ids, copy.others = dict(self.ids), dict(self.others)
         return copy
 
-    def furnish(self):
+    def create_all(self):
         """Create a record of each kind."""
         for verb in VERBS:
             self.address(verb.path)
@@ -263,59 +271,61 @@ class Things:
         `written`: converts an id to text.
         """
         return VARIABLE.sub(
-            lambda found: written(self.id_in(path[: found.start()])), path
+            lambda match: written(self.id_in(path[: match.start()])), path
         )
 
     def id_in(self, path):
         """Return the id of the record in the collection at this path; it may be created."""
         if path not in self.ids:
-            self.ids[path] = self._made(path)
+            self.ids[path] = self._create(path)
         return self.ids[path]
 
-    def other_in(self, path):
+    def other_id_in(self, path):
         """Return the id of a second record there; create it if needed."""
         if path not in self.others:
-            self.others[path] = self._made(path)
+            self.others[path] = self._create(path)
         return self.others[path]
 
-    def _made(self, path):
+    def _create(self, path):
         if path in POSTS:
-            made = self.client.post(self.address(path), **self.sent(POSTS[path]))
-            assert made.status_code in (201, 202), made.text
-            return made.json["id"]
+            response = self.client.post(
+                self.address(path), **self.request_arguments(POSTS[path])
+            )
+            assert response.status_code in (201, 202), response.text
+            return response.json["id"]
         for (
             put
         ) in PUTS:  # at the id of a record of another kind, which the variable names
-            found = re.fullmatch(rf"{re.escape(path)}{{(\w+)_id}}", put)
-            if found:
-                id = next(self.id_in(at) for at in POSTS if f"/{found[1]}" in at)
-                self.client.put(f"{path}{id}", **self.sent(PUTS[put]))
+            match = re.fullmatch(rf"{re.escape(path)}{{(\w+)_id}}", put)
+            if match:
+                id = next(self.id_in(at) for at in POSTS if f"/{match[1]}" in at)
+                self.client.put(f"{path}{id}", **self.request_arguments(PUTS[put]))
                 return id
         if path == SESSIONS:
             self.client.get(f"{API}/auth/request-token")
         return self.client.get(path.rstrip("/")).json["items"][0]["id"]
 
-    def sent(self, verb, /, **changes):
+    def request_arguments(self, verb, /, **changes):
         """Return a valid body as arguments of the test client; `changes`: in its body."""
-        if FORM in verb.content:  # a file
+        if FORM_MEDIA_TYPE in verb.content:  # a file
             media, described = next(iter(verb.content.items()))
             return {"data": example_of(described["schema"]), "content_type": media}
         if verb.schema is None:
             return {}
-        return {"json": self.fitting(verb, example_of(verb.schema)) | changes}
+        return {"json": self.fit_body(verb, example_of(verb.schema)) | changes}
 
-    def fitting(self, verb, body):
+    def fit_body(self, verb, body):
         """Return an example of a body in which references and unique values are valid."""
-        collection = AT.get(verb.collection)
+        collection = COLLECTIONS.get(verb.collection)
         if collection is None:
             return body
         for name, other in references_of(collection.model).items():
             if body.get(name) is not None:
-                body = body | {name: self.id_in(HOME[other].path)}
+                body = body | {name: self.id_in(COLLECTION_OF_MODEL[other].path)}
         for name in unique_in(collection.model):
             if body.get(name) is not None:
                 schema = verb.schema["properties"][name]
-                body = body | {name: different(schema, next(NUMBERS))}
+                body = body | {name: distinct_value(schema, next(NUMBERS))}
         return body
 
     def body(self, model, number, /, **changes):
@@ -324,43 +334,45 @@ class Things:
         Unique values are new each time; references lead to existing records.
         """
         properties = model.write_schema["properties"]
-        body = {name: different(schema, number) for name, schema in properties.items()}
+        body = {
+            name: distinct_value(schema, number) for name, schema in properties.items()
+        }
         references = references_of(model)
         for name, other in references.items():
-            path = HOME[other].path
+            path = COLLECTION_OF_MODEL[other].path
             # Two records with nothing but references can differ only by these.
             another = number % 2 and properties.keys() == references.keys()
-            body[name] = self.other_in(path) if another else self.id_in(path)
+            body[name] = self.other_id_in(path) if another else self.id_in(path)
         for name in unique_in(model):
-            body[name] = different(properties[name], next(NUMBERS))
+            body[name] = distinct_value(properties[name], next(NUMBERS))
         return body | changes
 
     def make(self, collection, number, /, **changes):
         """Create a record of that body and return its representation."""
         body = self.body(collection.model, number, **changes)
-        made = self.client.post(self.address(collection.path), json=body)
-        assert made.status_code == 201, made.text
-        return made.json
+        response = self.client.post(self.address(collection.path), json=body)
+        assert response.status_code == 201, response.text
+        return response.json
 
 
 # The parameters of the contract tests
 
-OPEN = re.compile(
+OPEN_PATHS = re.compile(
     r"/|/status/.*|/docs.*|/openapi\.json|/metrics"
     rf"|{API}/auth/(register|login)|{API}/[a-z0-9_]+/(docs|swagger\.json)"
 )
 # Values that fit the schema and are refused because of existing records.
-JUDGED = {"there is no role of that title", "is not the current password"}
+RULE_DETAILS = {"there is no role of that title", "is not the current password"}
 
 
-def fits(response):
+def fits_schema(response):
     """Return True if the schema accepts the body; a later check may still refuse it."""
     if response.status_code == 422:
-        return {fault["detail"] for fault in response.json["errors"]} <= JUDGED
+        return {fault["detail"] for fault in response.json["errors"]} <= RULE_DETAILS
     return response.status_code in (200, 201, 202, 401, 409)
 
 
-def with_ones(path):
+def with_placeholder_ids(path):
     """Return a path in which each variable is 1."""
     return re.sub("{.*?}", "1", path)
 
@@ -371,4 +383,4 @@ PAIRS = [
     for method in sorted(methods & KNOWN_VERBS)
 ]
 BODIES = [verb for verb in VERBS if verb.schema]
-PAGED = list(AT)
+PAGINATED_PATHS = list(COLLECTIONS)

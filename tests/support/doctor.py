@@ -15,9 +15,9 @@ def findings(app, check):
         needed.insert(0, registered[check])
         check = registered[check].after
     with app.app_context():
-        found, _ = run_checks(needed)
+        result, _ = run_checks(needed)
     last = needed[-1].name if needed else None
-    return [tuple(finding)[1:] for finding in found if finding.check == last]
+    return [tuple(finding)[1:] for finding in result if finding.check == last]
 
 
 def finding(app, check):

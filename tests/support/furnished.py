@@ -18,10 +18,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from conftest import hire, roll_back, use_shared
+from conftest import roll_back, signed_in_client, use_shared
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql
-from support.discovery import API, POSTS, Things
+from support.discovery import API, POSTS, ResourceFactory
 
 # New names for records whose name is unique, so that a test can create their examples.
 RENAMED = {
@@ -85,21 +85,23 @@ class Furnished(NamedTuple):
 
     app: Flask
     client: FlaskClient
-    things: Things
+    things: ResourceFactory
 
 
 @pytest.fixture(scope="module")
 def module_furnished(shared_app):
     with roll_back(shared_app):
-        client = hire(shared_app, "chief", "admin")
-        hire(shared_app, "deputy", "admin")
-        things = Things(client).furnish()
+        client = signed_in_client(shared_app, "chief", "admin")
+        signed_in_client(shared_app, "deputy", "admin")
+        things = ResourceFactory(client).create_all()
         for path, change in RENAMED.items():
             things.client.patch(f"{path}{things.ids[path]}", json=change)
         redis_state = RedisState()
         with go_back(shared_app, redis_state):
             for path in things.ids.keys() & POSTS.keys():
-                again = client.post(things.address(path), **things.sent(POSTS[path]))
+                again = client.post(
+                    things.address(path), **things.request_arguments(POSTS[path])
+                )
                 assert again.status_code < 300, f"Give {path} a place in RENAMED."
         yield Furnished(shared_app, client, things), redis_state
 

@@ -20,8 +20,8 @@ def features(contract, graph):
         graph.remove_module(module)
     root, *_ = contract.session_options["root_packages"]
     names = graph.find_children(root)
-    found = {name for name in names if f"{name}.endpoints" in graph.modules}
-    return set(map(ModuleExpression, found))
+    values = {name for name in names if f"{name}.endpoints" in graph.modules}
+    return set(map(ModuleExpression, values))
 
 
 class NoFeatures(ForbiddenContract):

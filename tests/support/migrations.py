@@ -40,12 +40,12 @@ def copy_migrations(folder):
     return folder
 
 
-def unlike_the_models(connection):
+def differences_from_models(connection):
     """Return what Alembic would change, except for tables that no model names.
 
     The tables of a feature that was removed stay until a later migration drops them.
     """
-    changes = alembic_hooks.unlike_the_models(connection)
+    changes = alembic_hooks.differences_from_models(connection)
     return [change for change in changes if not is_about_an_orphan(change)]
 
 

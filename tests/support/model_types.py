@@ -3,27 +3,28 @@
 An unused `type: ignore` is an error, so each one here proves that mypy reports the line.
 """
 
-from datetime import date, datetime
+from datetime import date as date_type
+from datetime import datetime
 from typing import Any, assert_type
 
 from sqlalchemy.orm import InstrumentedAttribute
 
 from myapp.core import (
-    EVERYTHING,
-    Below,
+    ALL_RECORDS,
+    ChildOf,
     Owned,
     RedisModel,
     Row,
     SqlModel,
-    day,
-    flag,
+    boolean,
+    date,
+    date_time,
     integer,
-    moment,
     number,
     optional,
     reference,
+    request_schema,
     text,
-    writing,
 )
 
 
@@ -32,25 +33,25 @@ class Lamp(Owned, SqlModel):
 
     __tablename__ = "typed_lamps"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "LampWrite",
         name=text(1, 64, "The name.", "Reading lamp"),
         power=optional(number(0, 100, "In watts.", 4.5)),
-        dimmable=flag("Whether it can be dimmed.", default=False),
-        bought_on=day("When it was bought."),
-        cleaned_at=optional(moment("When it was last cleaned.")),
+        dimmable=boolean("Whether it can be dimmed.", default=False),
+        bought_on=date("When it was bought."),
+        cleaned_at=optional(date_time("When it was last cleaned.")),
         room=integer(1, 9, "The number of the room.", 3),
         tags={"type": "array", "items": {"type": "string"}},
     )
 
 
-class Bulb(Below, SqlModel):
+class Bulb(ChildOf, SqlModel):
     """A model with a parent and a reference."""
 
     __tablename__ = "typed_bulbs"
     parent = Lamp
 
-    write_schema = writing(
+    write_schema = request_schema(
         "BulbWrite",
         spare=optional(reference("The lamp that it was taken from.")),
     )
@@ -62,7 +63,7 @@ class Flicker(RedisModel):
 
     keyspace = "typed_flickers"
 
-    write_schema = writing("FlickerWrite", times=integer(0, 9, "How often.", 2))
+    write_schema = request_schema("FlickerWrite", times=integer(0, 9, "How often.", 2))
 
 
 def row_has_the_columns_of_the_schema(lamp: Row[Lamp]) -> None:
@@ -70,7 +71,7 @@ def row_has_the_columns_of_the_schema(lamp: Row[Lamp]) -> None:
     assert_type(lamp.name, str)
     assert_type(lamp.power, float | None)
     assert_type(lamp.dimmable, bool)
-    assert_type(lamp.bought_on, date)
+    assert_type(lamp.bought_on, date_type)
     assert_type(lamp.cleaned_at, datetime | None)
     assert_type(lamp.tags, Any)
     assert_type(lamp.owner, str)
@@ -100,7 +101,7 @@ def instance_has_the_columns_of_the_schema(lamp: Lamp) -> None:
 def records_have_these_types() -> None:
     assert_type(Lamp.get_or_404(7), Row[Lamp])
     assert_type(Lamp.create(owner_id=1), Row[Lamp])
-    assert_type(Lamp.page(EVERYTHING).records, list[Row[Lamp]])
+    assert_type(Lamp.page(ALL_RECORDS).records, list[Row[Lamp]])
     assert_type(Lamp.lock_or_404(7), Lamp)
     assert_type(Lamp.lock_or_404(7).update(room=4), Lamp)
     assert_type(Bulb.get_or_404(7).lamp, int)

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from myapp.ops.openapi_diff.verdict import read, verdict  # noqa: E402
+from myapp.ops.openapi_diff.verdict import judge, read_document  # noqa: E402
 
 FILE = "openapi.json"
 
@@ -40,7 +40,9 @@ def main(folder, revision=""):
     if data is None:
         return print(f"There is no former {FILE}: nothing can break.")
     try:
-        lines, fine = verdict(read(data), read((folder / FILE).read_bytes()))
+        lines, fine = judge(
+            read_document(data), read_document((folder / FILE).read_bytes())
+        )
     except (OSError, ValueError) as error:
         sys.exit(f"{FILE}, beside that of {former}: {error}")
     print(f"{FILE}, beside that of {former}:", *lines, sep="\n")

@@ -26,7 +26,7 @@ README, TOUR, GUIDE = (
 ADDRESS = "127.0.0.1:5000"
 FIRST_FEATURE = re.compile(r"^## Your first feature\n.*?(?=^## )", re.DOTALL | re.M)
 CODE = re.compile(r"(?<=```python\n).*?(?=```)", re.DOTALL)
-SHOWN = ("endpoints", "models")  # modules of the first feature, as on the page
+SHOWN_MODULES = ("endpoints", "models")  # modules of the first feature, as on the page
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ .*(?:\n(?:    |  done).*)*", re.MULTILINE)
 MARK = "-- end of answer --"
@@ -47,11 +47,11 @@ VARYING = (
 
 def commands(block):
     """Return the commands in a block, without the prompt."""
-    return [found[2:] for found in COMMAND.findall(block)]
+    return [command[2:] for command in COMMAND.findall(block)]
 
 
 @contextmanager
-def service(root, instance):
+def run_service(root, instance):
     """Run `flask up` in the project at `root`, on demo data of its own; yield the URL."""
     port = free_port()
     environment = {**os.environ, "INSTANCE_PATH": instance, "PORT": str(port)}
@@ -91,7 +91,7 @@ def wait_until_ready(url):
     raise TimeoutError(f"{url} does not answer")
 
 
-def played(blocks, root, address):
+def run_blocks(blocks, root, address):
     """Run the commands of the blocks in one shell; return the blocks with the output."""
     script = "".join(
         f"{command}\necho\necho '{MARK}'\n".replace(ADDRESS, address)
@@ -108,37 +108,39 @@ def played(blocks, root, address):
         timeout=300,
     )
     answers = iter(done.stdout.replace(address, ADDRESS).split(f"\n{MARK}\n"))
-    return ["".join(shown(c, next(answers)) for c in commands(b)) for b in blocks]
+    return [
+        "".join(format_answer(c, next(answers)) for c in commands(b)) for b in blocks
+    ]
 
 
-def shown(command, answer):
+def format_answer(command, answer):
     answer = answer.replace("\r", "").rstrip("\n")
     for pattern, replacement in VARYING:
         answer = re.sub(pattern, replacement, answer)
     return f"$ {command}\n" + (f"{answer}\n" if answer else "")
 
 
-def rewritten(texts):
+def rewrite_tour(texts):
     """Return the texts of pages with today's output of their commands.
 
     One service runs for all pages, one after the other. Each page has a shell of its
     own.
     """
     with tempfile.TemporaryDirectory(prefix="tour-") as instance:
-        with service(ROOT, instance) as address:
+        with run_service(ROOT, instance) as address:
             return [with_answers(text, address) for text in texts]
 
 
 def with_answers(text, address):
     """Return the text of a page with today's output of its commands."""
-    answers = iter(played(BLOCK.findall(text), ROOT, address))
+    answers = iter(run_blocks(BLOCK.findall(text), ROOT, address))
     return BLOCK.sub(lambda _: next(answers), text)
 
 
-def with_first_feature(page):
+def rewrite_first_feature(page):
     """Create the first feature, and return the page with its code and its output."""
     first = FIRST_FEATURE.search(page)[0]
-    unlike = (
+    ignored = (
         ".git",
         ".venv*",
         "instance",
@@ -148,19 +150,19 @@ def with_first_feature(page):
     )
     with tempfile.TemporaryDirectory(prefix="tour-") as folder:
         root = Path(folder, "project")
-        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*unlike))
+        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*ignored))
         (root / ".venv").symlink_to(sys.prefix)
-        with service(root, str(root / "instance")) as address:
-            told = iter(played(BLOCK.findall(first), root, address))
+        with run_service(root, str(root / "instance")) as address:
+            answered = iter(run_blocks(BLOCK.findall(first), root, address))
         (folder,) = root.glob("*/books")
-        files = iter([(folder / f"{name}.py").read_text() for name in SHOWN])
+        files = iter([(folder / f"{name}.py").read_text() for name in SHOWN_MODULES])
     written = CODE.sub(lambda _: next(files), first)
-    written = BLOCK.sub(lambda _: next(told), written)
+    written = BLOCK.sub(lambda _: next(answered), written)
     return page.replace(first, written)
 
 
 if __name__ == "__main__":
     pages = README, TOUR
-    for page, text in zip(pages, rewritten([page.read_text() for page in pages])):
+    for page, text in zip(pages, rewrite_tour([page.read_text() for page in pages])):
         page.write_text(text)
-    GUIDE.write_text(with_first_feature(GUIDE.read_text()))
+    GUIDE.write_text(rewrite_first_feature(GUIDE.read_text()))

@@ -12,12 +12,12 @@ from support.databases import free_port
 
 PASSWORD = "p@ss:/word"
 QUOTED = "p%40ss%3A%2Fword"
-LIMIT = 20  # seconds that anything here may take, on a busy machine
+TIMEOUT_SECONDS = 20  # seconds that anything here may take, on a busy machine
 
 
 def wait_until(condition):
     """Wait until the condition holds; a store that does not respond counts as False."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             if condition():
@@ -29,7 +29,7 @@ def wait_until(condition):
 
 
 @contextmanager
-def starting(folder):
+def server_starter(folder):
     """Yield a function that starts a server with these settings, which ends with the block.
 
     It returns the process of the server, a client, and the port.
@@ -45,7 +45,7 @@ def starting(folder):
             lines = (f"{name} {value}\n" for name, value in settings.items())
             config.write_text("".join(lines))
             command = [str(get_binary_path()), str(config), *options]
-            server = stack.enter_context(running(command, own / "log"))
+            server = stack.enter_context(run_server(command, own / "log"))
             client = Redis(port=port, password=settings.get("requirepass"))
             wait_until(client.ping)
             stack.callback(client.close)
@@ -55,7 +55,7 @@ def starting(folder):
 
 
 @contextmanager
-def running(command, log):
+def run_server(command, log):
     with open(log, "wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output)
     try:
@@ -68,7 +68,7 @@ def running(command, log):
 @contextmanager
 def cluster(folder):
     """Yield the address of a Cluster of three servers."""
-    with starting(folder) as start:
+    with server_starter(folder) as start:
         nodes = []
         for first, last in ((0, 5460), (5461, 10922), (10923, 16383)):
             bus = free_port()
@@ -85,8 +85,8 @@ def cluster(folder):
 
 
 def knows_all(client):
-    told = client.execute_command("CLUSTER INFO")
-    return told["cluster_state"] == "ok" and told["cluster_known_nodes"] == "3"
+    info = client.execute_command("CLUSTER INFO")
+    return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == "3"
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def watched_pair(folder):
     """Yield the address of a service that a Sentinel watches, and its master's process."""
     keys = {"requirepass": PASSWORD, "masterauth": PASSWORD, "save": '""'}
     keys["repl-diskless-sync-delay"] = 0
-    with starting(folder) as start:
+    with server_starter(folder) as start:
         server, _, master = start(keys)
         _, replica, _ = start({**keys, "replicaof": f"127.0.0.1 {master}"})
         wait_until(lambda: replica.info("replication")["master_link_status"] == "up")

@@ -14,18 +14,18 @@ def git(folder, *words):
     )
 
 
-def put(folder, file, text):
+def write_file(folder, file, text):
     path = folder / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
 
 
-def committed(folder):
+def commit_all(folder):
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "All of it")
 
 
-def state(folder):
+def repository_state(folder):
     """Return the status of a git repository and the contents of its files."""
     files = sorted(path for path in folder.rglob("*") if ".git" not in path.parts)
     return git(folder, "status", "--porcelain"), [

@@ -22,14 +22,14 @@ from threading import Barrier, Event, Thread
 from typing import NamedTuple
 from uuid import uuid4
 
-from conftest import close, empty_database, fill
+from conftest import close_stores, create_tables_and_accounts, empty_database
 from myapp import create_app
 from myapp.core.processes import PR_SET_PDEATHSIG, spawn
 from support import ROOT
 from support.features import SERVED
 
-LIMIT = 30  # seconds that anything here may take, on a busy machine
-WORKERS = 2
+TIMEOUT_SECONDS = 30  # seconds that anything here may take, on a busy machine
+WORKER_COUNT = 2
 CALLS_PER_LIFE = 30  # at least: a new worker compiles its statements again
 NOT_OURS = re.compile("MYAPP_|FLASK_|PROMETHEUS_|(REDIS|DATABASE)_URL$")
 # uWSGI ignores SIGTERM while it loads the application, and would outlive the tests.
@@ -46,7 +46,7 @@ WITH_SAMPLES = os.pathsep.join(
 )
 
 
-class Answer(NamedTuple):
+class WorkerResponse(NamedTuple):
     """A response, and the process id of the worker that sent it."""
 
     status: int
@@ -95,15 +95,18 @@ class Service:
         return [worker["pid"] for worker in self.stats()["workers"]]
 
     def call(self, verb, path, body=None, **headers):
-        """Return the Answer to a call over a new connection; raise one of BROKEN."""
+        """Return the WorkerResponse to a call over a new connection; raise one of
+        BROKEN."""
         headers = {name.replace("_", "-"): text for name, text in headers.items()}
         headers["Content-Type"] = "application/json"
-        with closing(HTTPConnection(self.address, timeout=LIMIT)) as connection:
+        with closing(
+            HTTPConnection(self.address, timeout=TIMEOUT_SECONDS)
+        ) as connection:
             connection.request(verb, path, body and json.dumps(body), headers)
             answer = connection.getresponse()
             body = answer.read()
         worker = int(answer.headers["X-Worker"])
-        return Answer(answer.status, answer.headers, body, worker)
+        return WorkerResponse(answer.status, answer.headers, body, worker)
 
     def sign_in(self, username, password):
         """`call` with an access token of this account's."""
@@ -159,7 +162,7 @@ class Service:
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
@@ -170,7 +173,7 @@ def at_once(calls):
     barrier = Barrier(len(calls))
 
     def run(call):
-        barrier.wait(LIMIT)
+        barrier.wait(TIMEOUT_SECONDS)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -178,30 +181,32 @@ def at_once(calls):
 
 
 @contextmanager
-def database(folder, redis_url="unix:///no", **settings):
+def temporary_app(folder, redis_url="unix:///no", **settings):
     """Yield an application with the accounts, on a database of its own."""
     with empty_database(folder) as uri:
         stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
         app = create_app("testing", features=SERVED, **stores, **settings)
-        fill(app)
+        create_tables_and_accounts(app)
         try:
             yield app
         finally:
-            close(app)
+            close_stores(app)
 
 
 @contextmanager
-def serving(app, redis_url, **environment):
+def run_uwsgi(app, redis_url, **environment):
     """Run the Service on the database of `app` while the block lasts.
 
     `environment`: settings, as MYAPP_RATE_LIMIT="5 per hour".
     """
     with tempfile.TemporaryDirectory(prefix="workers-") as folder:
         folder = Path(folder)
-        environment = production(app, folder, REDIS_URL=redis_url, **environment)
+        environment = production_environment(
+            app, folder, REDIS_URL=redis_url, **environment
+        )
         with open(folder / "log", "wb") as log:
             process = spawn(
-                command(folder),
+                uwsgi_command(folder),
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -214,11 +219,11 @@ def serving(app, redis_url, **environment):
             yield service
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(LIMIT)
+            process.wait(TIMEOUT_SECONDS)
             print(service.log.read_text())  # pytest shows it where a test has failed
 
 
-def production(app, folder, **settings):
+def production_environment(app, folder, **settings):
     """Return the environment of a process that uses the stores of `app` in production.
 
     It mounts the sample features, too.
@@ -236,13 +241,13 @@ def production(app, folder, **settings):
     }
 
 
-def command(folder):
+def uwsgi_command(folder):
     """Return the command line of uWSGI on a free port; each response names its worker."""
     return [
         *(sys.executable, "-c", UWSGI),
         *("--http-socket", "127.0.0.1:0"),
         *("--module", "wsgi:app", "--need-app"),
-        *("--master", "--processes", str(WORKERS)),
+        *("--master", "--processes", str(WORKER_COUNT)),
         *("--die-on-term", "--no-orphans"),
         *("--forkbomb-delay", "0"),  # we do kill many
         *("--stats", str(folder / "stats")),

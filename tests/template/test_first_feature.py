@@ -3,7 +3,7 @@
 import pytest
 
 from myapp import FEATURES
-from support.readme_transcript import GUIDE, with_first_feature
+from support.readme_transcript import GUIDE, rewrite_first_feature
 
 pytestmark = pytest.mark.skipif(
     "books" in {feature.name for feature in FEATURES},
@@ -13,4 +13,4 @@ pytestmark = pytest.mark.skipif(
 
 def test_the_first_feature_has_the_code_and_the_output_of_the_page():
     page = GUIDE.read_text()
-    assert with_first_feature(page) == page
+    assert rewrite_first_feature(page) == page

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from support import ROOT
 from support.clone import Clone
-from support.repositories import committed, git, put, state
+from support.repositories import commit_all, git, repository_state, write_file
 from tools import remove_examples, repository
 from tools.remove_examples import EXAMPLES, PACKAGE
 
@@ -32,8 +32,8 @@ def removed(tmp_path_factory):
 def small_clone(tmp_path, monkeypatch):
     """Return a git repository with one file."""
     git(tmp_path, "init", "--quiet")
-    put(tmp_path, f"{PACKAGE}/__init__.py", "")
-    committed(tmp_path)
+    write_file(tmp_path, f"{PACKAGE}/__init__.py", "")
+    commit_all(tmp_path)
     monkeypatch.setattr(repository, "ROOT", tmp_path)
     return tmp_path
 
@@ -141,46 +141,46 @@ def test_examples_that_were_deleted_by_hand_are_skipped(tmp_path):
     ],
 )
 def test_an_example_that_another_feature_imports_stays(app, small_clone, statement):
-    put(small_clone, f"{PACKAGE}/shop/models.py", f"import csv\n{statement}\n")
-    put(small_clone, f"{PACKAGE}/shop/imports.py", "from .devices import a\n")
-    committed(small_clone)
-    before = state(small_clone)
+    write_file(small_clone, f"{PACKAGE}/shop/models.py", f"import csv\n{statement}\n")
+    write_file(small_clone, f"{PACKAGE}/shop/imports.py", "from .devices import a\n")
+    commit_all(small_clone)
+    before = repository_state(small_clone)
     result = app.test_cli_runner().invoke(args=["remove-examples"])
     assert result.exit_code == 1
     assert result.output.endswith(
         f"Change them first:\n  {PACKAGE}/shop/models.py: {statement}\n"
     )
-    assert state(small_clone) == before
+    assert repository_state(small_clone) == before
 
 
 @pytest.mark.no_database
 def test_a_tree_that_is_not_clean_is_refused(small_clone):
-    put(small_clone, "new.txt", "not committed")
+    write_file(small_clone, "new.txt", "not committed")
     with pytest.raises(ClickException, match="Commit or stash"):
         remove_examples.remove(small_clone)
 
 
 @pytest.mark.no_database
 def test_nothing_is_changed_if_the_remaining_project_does_not_start(small_clone):
-    put(small_clone, f"{PACKAGE}/devices/models.py", "")
-    committed(small_clone)
-    before = state(small_clone)
+    write_file(small_clone, f"{PACKAGE}/devices/models.py", "")
+    commit_all(small_clone)
+    before = repository_state(small_clone)
     with pytest.raises(ClickException, match="flask db fails; nothing was changed: "):
         remove_examples.remove(small_clone)
-    assert state(small_clone) == before
+    assert repository_state(small_clone) == before
 
 
 @pytest.mark.no_database
 def test_a_migration_with_other_changes_is_refused(small_clone, monkeypatch):
     def write_more(root, _instance, *_words):
         migration = "def upgrade():\n    op.drop_table('a')\n    op.add_column('b')\n"
-        put(root, "migrations/versions/new.py", migration)
+        write_file(root, "migrations/versions/new.py", migration)
         return b"{}"
 
     monkeypatch.setattr(remove_examples, "flask", write_more)
-    before = state(small_clone)
+    before = repository_state(small_clone)
     with pytest.raises(
         ClickException, match=r"differ from the migrations \(add_column\)"
     ):
         remove_examples.remove(small_clone)
-    assert state(small_clone) == before
+    assert repository_state(small_clone) == before

@@ -21,14 +21,14 @@ from click import ClickException
 from redis import Redis
 
 from myapp.core.data.embedded_redis import (
-    LONGEST_SOCKET,
+    MAX_SOCKET_PATH_BYTES,
     embedded_redis_url,
     ping,
     socket_path,
     start_redis,
 )
-from myapp.core.data.redis import broker
-from myapp.core.jobs.worker import WORKERS
+from myapp.core.data.redis import broker_options
+from myapp.core.jobs.worker import WORKERS_KEY
 from myapp.core.processes import spawn
 from myapp.ops.probes import readiness
 from myapp.version import __version__
@@ -73,7 +73,7 @@ def flask(*arguments):
 
 
 @contextmanager
-def running(command, instance, cwd=ROOT, **settings):
+def run_process(command, instance, cwd=ROOT, **settings):
     """Run `command` while the block lasts; yield its process; write output.txt."""
     with open(instance / "output.txt", "wb") as output:
         process = spawn(
@@ -93,7 +93,7 @@ def running(command, instance, cwd=ROOT, **settings):
 @contextmanager
 def service(instance, port, **settings):
     """`flask up` while the block lasts, from when it is ready."""
-    with running(flask("up"), instance, PORT=str(port), **settings) as process:
+    with run_process(flask("up"), instance, PORT=str(port), **settings) as process:
         wait_until(lambda: "Ctrl-C" in output(instance) or process.poll() is not None)
         assert readiness(port)[0] == 200, output(instance)
         yield process
@@ -121,7 +121,7 @@ def wait_until(condition):
 
 def processes(instance):
     """Return the command lines of all processes that use this instance folder."""
-    found = []
+    results = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             # Valkey overwrites its environment, but works in the folder.
@@ -131,10 +131,10 @@ def processes(instance):
                 or (entry / "cwd").readlink() == instance
             )
             if ours:
-                found.append((entry / "cmdline").read_text().replace("\0", " "))
+                results.append((entry / "cmdline").read_text().replace("\0", " "))
         except OSError:  # it has just ended, or it belongs to another user
             pass
-    return found
+    return results
 
 
 def call(port, verb, path, body=None, media_type="application/json"):
@@ -159,17 +159,17 @@ def metrics(address):
 def test_it_starts_with_demo_data_keeps_its_data_and_ends_with_make(tmp_path):
     port = free_port()
     with service(tmp_path, port) as process:
-        said = output(tmp_path)
-        assert "2 users\n" in said
+        message = output(tmp_path)
+        assert "2 users\n" in message
         address = f"http://127.0.0.1:{port}"
-        assert f"{address}/docs/" in said
-        assert "pythonista  I<3testing" in said
-        assert f"curl -u 'pythonista:I<3testing' {address}/api/v1/" in said
+        assert f"{address}/docs/" in message
+        assert "pythonista  I<3testing" in message
+        assert f"curl -u 'pythonista:I<3testing' {address}/api/v1/" in message
         assert call(port, "POST", "/api/v1/auth/register", ACCOUNT)[0] == 201
         url = embedded_redis_url(tmp_path)
         with Redis.from_url(url) as redis:
             redis.set("survivor", 7)
-        with Celery(broker=broker(url)[0]) as celery:
+        with Celery(broker=broker_options(url)[0]) as celery:
             celery.send_task("users.purge")
         wait_until(lambda: JOB.search(metrics(address)))
         wait_until(lambda: len(processes(tmp_path)) == ALL)
@@ -178,7 +178,7 @@ def test_it_starts_with_demo_data_keeps_its_data_and_ends_with_make(tmp_path):
         assert processes(tmp_path) == []
     # "; true" keeps the shell, which would become the last command of its line.
     make = ["sh", "-c", '"$@"; true', "make", *flask("up")]
-    with running(make, tmp_path, PORT=str(port)) as process:
+    with run_process(make, tmp_path, PORT=str(port)) as process:
         wait_until(lambda: "Ctrl-C" in output(tmp_path))
         assert call(port, "POST", "/api/v1/auth/login", ACCOUNT)[0] == 200
         with Redis.from_url(url) as redis:
@@ -191,7 +191,7 @@ def test_it_starts_with_demo_data_keeps_its_data_and_ends_with_make(tmp_path):
 @on_linux
 def test_all_end_when_one_ends(instance, tmp_path, port):
     copy_project(tmp_path, "redis: flask redis\nother: sleep 600\n")
-    with running(flask("up"), instance, tmp_path, PORT=str(port)) as process:
+    with run_process(flask("up"), instance, tmp_path, PORT=str(port)) as process:
         wait_until(lambda: ping(socket_path(instance)))
         wait_until(lambda: "sleep 600 " in processes(instance))
         pid = Redis.from_url(embedded_redis_url(instance)).info("server")["process_id"]
@@ -215,24 +215,24 @@ def test_the_processes_restart_when_the_code_changes(instance, tmp_path, port):
 
     with start_redis() as (_, url), Redis.from_url(url) as redis:
         options = {"cwd": tmp_path, "PORT": str(port), "REDIS_URL": url}
-        with running(flask("up"), instance, **options) as process:
+        with run_process(flask("up"), instance, **options) as process:
             wait_until(lambda: "Ctrl-C" in output(instance))
             assert ping(socket_path(instance)) is None
-            first = set(redis.zrange(WORKERS, 0, -1))
+            first = set(redis.zrange(WORKERS_KEY, 0, -1))
             changing.write_text(f"{good}half-sa")
             wait_until(lambda: "does not start; again" in output(instance))
             assert "NameError" in output(instance)
             changing.write_text(good.replace(__version__, "9.9.9"))
             wait_until(lambda: version() == "9.9.9")
             assert process.poll() is None
-            wait_until(lambda: set(redis.zrange(WORKERS, 0, -1)) - first)
+            wait_until(lambda: set(redis.zrange(WORKERS_KEY, 0, -1)) - first)
             process.kill()
             process.wait(LIMIT)
             wait_until(lambda: not processes(instance))
 
 
 def test_the_profiler_reports_the_time_of_a_request(instance, port):
-    with running(flask("profile"), instance, PORT=str(port)):
+    with run_process(flask("profile"), instance, PORT=str(port)):
         wait_until(lambda: readiness(port)[0])
         wait_until(lambda: "PATH: '/status/ready'" in output(instance))
         assert "(dispatch_request)" in output(instance)
@@ -241,14 +241,14 @@ def test_the_profiler_reports_the_time_of_a_request(instance, port):
 def test_a_port_that_is_taken_is_named(instance):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        with running(flask("up"), instance, PORT=port) as process:
+        with run_process(flask("up"), instance, PORT=port) as process:
             assert process.wait(LIMIT) == 1
     assert f"Cannot listen on port {port}" in output(instance)
 
 
 def test_two_redis_do_not_share_a_folder(instance):
     with start_redis(instance):
-        with running(flask("redis"), instance) as process:
+        with run_process(flask("redis"), instance) as process:
             assert process.wait(LIMIT) == 1
         with pytest.raises(ClickException), start_redis(instance):
             pass
@@ -274,14 +274,14 @@ def test_a_temporary_redis_leaves_no_file():
 def test_a_folder_too_deep_for_a_socket_gets_one_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     folder = tmp_path / ("deep" * 25)
-    found = Path(socket_path(folder))
-    assert found == Path(socket_path(folder)) != Path(socket_path(folder / "other"))
-    assert found.parent.stat().st_mode & 0o777 == 0o700
-    found.parent.chmod(0o755)
+    result = Path(socket_path(folder))
+    assert result == Path(socket_path(folder)) != Path(socket_path(folder / "other"))
+    assert result.parent.stat().st_mode & 0o777 == 0o700
+    result.parent.chmod(0o755)
     with pytest.raises(PermissionError):
         socket_path(folder)
 
 
 def test_a_socket_in_its_folder_is_short_enough():
-    assert len(socket_path("/srv/myapp/instance")) <= LONGEST_SOCKET
+    assert len(socket_path("/srv/myapp/instance")) <= MAX_SOCKET_PATH_BYTES
     assert embedded_redis_url("/srv/my app") == "unix:///srv/my%20app/redis.sock"

@@ -65,11 +65,11 @@ REFUSED = {
         f"xylophones {name}:string{more}": f"{name!r}: that is reserved"
         for name in (
             *("id", "owner", "owner_id", "metadata", "page", "self", "body"),
-            *("read_schema", "shown", "filters", "texts"),
+            *("read_schema", "shown_fields", "filters", "search_fields"),
         )
         for more in ("", " --store redis", " --parent sample_gadgets")
     },
-    "xylophones above --parent sample_gadgets": "'above': that is reserved",
+    "xylophones parent_field --parent sample_gadgets": "'parent_field': that is reserved",
     "xylophones a:string:0": "no value between 1 and 0",
     "xylophones a:string:0..0": "no value between 0 and 0",
     "xylophones a:string:300": "have the type text",
@@ -392,11 +392,11 @@ def test_the_singular_follows_english_grammar(plural, singular):
         ("about:text:200..500", 'text(200, 500, "About.", "x" * 200)'),
         ("pages:integer:1..5000", 'integer(1, 5000, "Pages.", 7)'),
         ("price:number:0.5..1", 'number(0.5, 1, "Price.", 0.5)'),
-        ("is_open:boolean", 'flag("Whether it is open.")'),
-        ("has_cover:boolean?", 'flag("Whether it has cover.", default=False)'),
-        ("lent:boolean", 'flag("Whether it is lent.")'),
-        ("state:enum:new, used", 'choice("State.", "new", "used")'),
-        ("born:date?", 'optional(day("Born."))'),
+        ("is_open:boolean", 'boolean("Whether it is open.")'),
+        ("has_cover:boolean?", 'boolean("Whether it has cover.", default=False)'),
+        ("lent:boolean", 'boolean("Whether it is lent.")'),
+        ("state:enum:new, used", 'enum("State.", "new", "used")'),
+        ("born:date?", 'optional(date("Born."))'),
     ],
 )
 def test_each_property_has_its_own_description(argument, code):
@@ -447,7 +447,7 @@ def test_the_import_of_another_features_model_is_declared(feature):
 
 def test_the_import_comes_after_the_modules_of_the_feature_before_it(feature):
     text = (
-        "from .auth import auth\nfrom .auth.models import look_up\n"
+        "from .auth import auth\nfrom .auth.models import account_by_session\n"
         "from .core import application\nfrom .users import users\n\n"
         "FEATURES = (\n    auth,\n    users,\n)\n"
     )

@@ -6,7 +6,7 @@ import pytest
 from dotenv import dotenv_values
 
 from myapp import FEATURES
-from myapp.core.settings import from_environment
+from myapp.core.settings import read_environment
 from support import ROOT
 from tools import reference, repository
 
@@ -45,7 +45,7 @@ def test_each_line_of_the_example_of_dotenv_sets_a_default(tmp_path):
     lines = [line[1:] for line in text.splitlines() if line[1:2].isupper()]
     assert len(lines) == len(defaults)
     (tmp_path / ".env").write_text("\n".join(lines))
-    settings = from_environment(defaults, dotenv_values(tmp_path / ".env"))
+    settings = read_environment(defaults, dotenv_values(tmp_path / ".env"))
     for name, value in settings.items():
         assert value == ("" if defaults[name] is None else defaults[name]), name
 

@@ -13,10 +13,10 @@ from flask.cli import with_appcontext
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
 from myapp.core.data.embedded_redis import redis_command
-from myapp.core.processes import LINUX, die_with_parent
-from myapp.ops.probes import HOST, refusal
+from myapp.core.processes import IS_LINUX, die_with_parent
+from myapp.ops.probes import HOST, bind_error
 
-from .supervisor import children, end_well, run_together
+from .supervisor import children, exit_zero, run_together
 
 
 def init_app(app):
@@ -33,10 +33,10 @@ def redis():
     folder = current_app.instance_path
     os.makedirs(folder, exist_ok=True)
     command = redis_command(folder, persistent=True)
-    if LINUX:
+    if IS_LINUX:
         os.execv(command[0], command)
     # Elsewhere we stay and watch: exec would end the thread that does.
-    signal.signal(signal.SIGTERM, end_well)
+    signal.signal(signal.SIGTERM, exit_zero)
     sys.exit(subprocess.call(command))
 
 
@@ -64,10 +64,10 @@ def serve(app, **options):
     require_free(port)
     # Only `flask up` says where we are.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    run_simple(HOST, port, app, request_handler=Silent, **options)
+    run_simple(HOST, port, app, request_handler=QuietRequestHandler, **options)
 
 
-class Silent(WSGIRequestHandler):
+class QuietRequestHandler(WSGIRequestHandler):
     """Logs no request: the application does."""
 
     def log_request(self, *_):
@@ -76,7 +76,7 @@ class Silent(WSGIRequestHandler):
 
 def require_free(port):
     """Raise ClickException if nobody can listen on `port` of this machine now."""
-    if error := refusal(port):
+    if error := bind_error(port):
         raise click.ClickException(
             f"Cannot listen on port {port} ({error}). "
             f"Choose another, as in: PORT=5001 make run"

@@ -17,7 +17,7 @@ def add_to_package(text, feature):
     if not imports or not features:
         message = f"{PACKAGE}/__init__.py has no FEATURES with a line for each feature."
         raise click.ClickException(message)
-    before = [found for found in imports if found[1] < name]
+    before = [match for match in imports if match[1] < name]
     place = before[-1].end() if before else imports[0].start()
     head, tail = text[: features.end()], text[features.end() :]
     head = f"{head[:place]}from .{name} import {name}\n{head[place:]}"

@@ -8,17 +8,17 @@ from sqlalchemy.dialects.mysql.reserved_words import RESERVED_WORDS_MARIADB
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 import myapp
-from myapp.core import Below, Owned, RedisModel, SqlModel, sql
-from myapp.core.data.models.schema_model import spoken
+from myapp.core import ChildOf, Owned, RedisModel, SqlModel, sql
+from myapp.core.data.models.schema_model import human_name
 from myapp.core.openapi.document import openapi
 
 from ..repository import is_there
 from . import project
 from .field import parse
 from .project import check_word, refuse
-from .words import camel, in_code, in_words, sentence, singular_of, with_article
+from .words import camel, identifier_of, in_words, sentence, singular_of, with_article
 
-LONGEST_INDEX = 63  # characters of an index's name in PostgreSQL
+MAX_INDEX_NAME_CHARACTERS = 63  # characters of an index's name in PostgreSQL
 
 
 class Feature:
@@ -81,7 +81,7 @@ class Feature:
         if len(self.fields) > 40:
             refuse("A feature has at most 40 properties.")
         names = [field.name for field in self.fields]
-        bases = (RedisModel,) if self.redis else (SqlModel, Below)
+        bases = (RedisModel,) if self.redis else (SqlModel, ChildOf)
         reserved = project.reserved_properties(*bases)
         for field in self.fields:
             if names.count(field.name) > 1:
@@ -93,12 +93,13 @@ class Feature:
                 refuse(f"{field.name}: there are no {kind} in Redis.")
             if field.other and issubclass(field.other, Owned) and not self.owned:
                 refuse(
-                    f"{field.name}: a {spoken(field.other)} has an owner. Records without "
+                    f"{field.name}: a {human_name(field.other)} has an owner. Records "
+                    "without "
                     "an owner can only refer to records without one."
                 )
         scope = "_".join(self.scope)
         longest = f"ix_{self.name}_{scope}_{max(names, key=len)}_id"
-        if not self.redis and len(longest) > LONGEST_INDEX:
+        if not self.redis and len(longest) > MAX_INDEX_NAME_CHARACTERS:
             refuse(f"The name of the index {longest} would be too long.")
 
     # What the templates need
@@ -106,7 +107,9 @@ class Feature:
     words = property(lambda self: in_words(self.name))
     one = property(lambda self: with_article(in_words(self.singular)))
     one_sentence = property(lambda self: f"{sentence(self.one)}.")
-    parent_field = property(lambda self: in_code(self.parent) if self.parent else "")
+    parent_field = property(
+        lambda self: identifier_of(self.parent) if self.parent else ""
+    )
 
     @property
     def scope(self):
@@ -140,17 +143,17 @@ class Feature:
     @property
     def bases(self):
         if self.redis:
-            return ["Governed", "RedisModel"] if self.owned else ["RedisModel"]
-        mixin = "Below" if self.parent else "Owned" if self.owned else None
+            return ["PermissionScoped", "RedisModel"] if self.owned else ["RedisModel"]
+        mixin = "ChildOf" if self.parent else "Owned" if self.owned else None
         return [mixin, "SqlModel"] if mixin else ["SqlModel"]
 
     @property
     def core_names(self):
         """What the models import from core."""
         code = " ".join(field.schema for field in self.fields)
-        functions = set(re.findall(r"(?<!\w)([a-z]+)\(", re.sub('"[^"]*"', "", code)))
-        more = {"moment"} if self.redis else set()
-        return sorted({*self.bases, *functions, *more, "writing"})
+        functions = set(re.findall(r"(?<!\w)([a-z_]+)\(", re.sub('"[^"]*"', "", code)))
+        more = {"date_time"} if self.redis else set()
+        return sorted({*self.bases, *functions, *more, "request_schema"})
 
     @property
     def others(self):
@@ -173,9 +176,9 @@ class Feature:
 
     # What verbs that are written out need
 
-    id_above = property(lambda self: f"{self.parent_field}_id" if self.parent else "")
+    parent_id = property(lambda self: f"{self.parent_field}_id" if self.parent else "")
     readable = property(lambda self: self._scope("readable"))
     writable = property(lambda self: self._scope("writable"))
 
     def _scope(self, access):
-        return f"**{self.model}.{access}({self.id_above})" if self.scope else ""
+        return f"**{self.model}.{access}({self.parent_id})" if self.scope else ""

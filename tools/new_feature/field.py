@@ -3,18 +3,18 @@
 import re
 from typing import NamedTuple
 
-from myapp.core import BIGGEST
-from myapp.core.data.models.columns import LONGEST_INDEXED
+from myapp.core import MAX_INT64
+from myapp.core.data.models.columns import MAX_INDEXED_CHARACTERS
 
 from .project import all_models, check_word, model_of, refuse
-from .words import in_code, in_words, sentence, with_article
+from .words import identifier_of, in_words, sentence, with_article
 
-MOST_TEXT = 10_000  # characters; MariaDB stores 65,535 bytes
-MOST_CHOICE = 40  # characters
+MAX_TEXT_CHARACTERS = 10_000  # characters; MariaDB stores 65,535 bytes
+MAX_CHOICE_CHARACTERS = 40  # characters
 LIMITS = {  # lowest and highest by default; and at most
-    "string": ((1, LONGEST_INDEXED), (0, LONGEST_INDEXED)),
-    "text": ((1, 2000), (0, MOST_TEXT)),
-    "integer": ((-(2**31), 2**31 - 1), (-BIGGEST, BIGGEST)),
+    "string": ((1, MAX_INDEXED_CHARACTERS), (0, MAX_INDEXED_CHARACTERS)),
+    "text": ((1, 2000), (0, MAX_TEXT_CHARACTERS)),
+    "integer": ((-(2**31), 2**31 - 1), (-MAX_INT64, MAX_INT64)),
     "number": ((-(10**15), 10**15), (-(10**15), 10**15)),
 }
 TEXTS = ("string", "text")
@@ -39,7 +39,7 @@ class Field(NamedTuple):
     def sortable(self):
         """Whether pages can be sorted by it on every database."""
         null = self.optional and self.kind not in ("boolean", "datetime")
-        too_long = self.kind == "text" and self.highest > LONGEST_INDEXED
+        too_long = self.kind == "text" and self.highest > MAX_INDEXED_CHARACTERS
         return self.kind != "reference" and not null and not too_long
 
     @property
@@ -52,15 +52,15 @@ class Field(NamedTuple):
         if self.kind == "boolean":
             verb = "" if self.name.partition("_")[0] in VERBS else "is "
             default = ", default=False" if self.optional else ""
-            return f'flag("Whether it {verb}{words}."{default})'
+            return f'boolean("Whether it {verb}{words}."{default})'
         code = {
             "string": f"text({limits})",
             "text": f"text({limits})",
             "integer": f"integer({limits})",
             "number": f"number({limits})",
-            "date": f"day({described})",
-            "datetime": f"moment({described})",
-            "enum": f"choice({described}, {choices})",
+            "date": f"date({described})",
+            "datetime": f"date_time({described})",
+            "enum": f"enum({described}, {choices})",
             "reference": f'reference("The {words}.")',
         }[self.kind]
         return f"optional({code})" if self.optional else code
@@ -111,18 +111,18 @@ def parse(argument, feature_name=None):
 
 def parse_choices(argument, name, detail):
     choices = tuple(dict.fromkeys(map(str.strip, detail.split(","))))
-    valid = rf"[\w .-]{{1,{MOST_CHOICE}}}"
+    valid = rf"[\w .-]{{1,{MAX_CHOICE_CHARACTERS}}}"
     if len(choices) < 2 or not all(re.fullmatch(valid, choice) for choice in choices):
         refuse(
             f"{argument}: list the values, as {name}:enum:new,used; each has at most "
-            f"{MOST_CHOICE} letters, digits, spaces, dots and hyphens."
+            f"{MAX_CHOICE_CHARACTERS} letters, digits, spaces, dots and hyphens."
         )
     return choices
 
 
 def parse_reference(argument, name, detail, feature_name):
     target = detail or next(
-        (m.collection for m in all_models() if in_code(m) == name), None
+        (m.collection for m in all_models() if identifier_of(m) == name), None
     )
     if not target:
         refuse(f"{argument}: name the feature, as {name}:reference:authors.")

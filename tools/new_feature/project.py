@@ -11,8 +11,8 @@ import click
 from flask import current_app
 
 import myapp
-from myapp.core import Below, Governed, Owned, RedisModel, SqlModel, sql
-from myapp.core.data.models.pages import OWN
+from myapp.core import ChildOf, Owned, PermissionScoped, RedisModel, SqlModel, sql
+from myapp.core.data.models.pages import RESERVED_PARAMS
 
 from .words import NAME
 
@@ -53,14 +53,17 @@ def model_of(name, argument):
     features = {feature.name for feature in current_app.extensions["features"]}
     if name not in features or not models:
         refuse(f"{argument}: there is no feature {name!r} with records in SQL.")
-    if issubclass(models[0], Below):
+    if issubclass(models[0], ChildOf):
         refuse(
             f"{argument}: {name} has a parent, and cannot be a parent or a reference."
         )
     address = f"{current_app.config['API_PREFIX']}/{name}/"
     get, post = verb_at(f"{address}<int:id>", "get"), verb_at(address, "post")
     content = post.operation["requestBody"]["content"] if post else {}
-    if getattr(get, "guarded", None) != () or "application/json" not in content:
+    if (
+        getattr(get, "required_permissions", None) != ()
+        or "application/json" not in content
+    ):
         refuse(f"{argument}: not every account may create and read {name}.")
     return models[0]
 
@@ -80,9 +83,11 @@ def reserved_properties(*bases):
     source = "".join(getsource(sys.modules[name]) for name in names)
     assigned = re.findall(r"\b(?:cls|self)\.(\w+) = ", source)
     members = [
-        name for base in (*bases, Governed, Owned, SqlModel) for name in dir(base)
+        name
+        for base in (*bases, PermissionScoped, Owned, SqlModel)
+        for name in dir(base)
     ]
-    return {*assigned, *members, *OWN, "self", "cls", "url"}
+    return {*assigned, *members, *RESERVED_PARAMS, "self", "cls", "url"}
 
 
 def is_ignored(name):

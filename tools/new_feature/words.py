@@ -5,7 +5,7 @@ from functools import cache
 
 import click
 
-from myapp.core.data.models.schema_model import spoken
+from myapp.core.data.models.schema_model import human_name
 
 NAME = re.compile("[a-z][a-z0-9]*(_[a-z0-9]+)*")
 INITIALISMS = {*"api gps html id ip isbn mp3 pdf sms url uuid".split()}
@@ -64,6 +64,6 @@ def camel(name):
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def in_code(model):
+def identifier_of(model):
     """Return what code calls a record of `model`, as `smart_lock`."""
-    return spoken(model).replace(" ", "_")
+    return human_name(model).replace(" ", "_")

@@ -19,20 +19,22 @@ from alembic.operations import ops
 from alembic.util import CommandError
 from sqlalchemy.sql.elements import False_, True_
 
-from ..schema.parsing import NEVER
-from .models.columns import KEY, MOMENT, EndlessMoment
+from ..schema.parsing import MAX_DATETIME
+from .models.columns import BIGINT_ID, TIMESTAMP, NullsLastTimestamp
 from .session import sql
 
 # The options of `SqlModel`, for a table whose model is gone.
-TABLE = {
+TABLE_OPTIONS = {
     "sqlite_autoincrement": True,
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_nopad_bin",
 }
-MEND = "make it optional(…), or write a server_default into the migration."
+SERVER_DEFAULT_HINT = (
+    "make it optional(…), or write a server_default into the migration."
+)
 # The order in which the changes of a table succeed on every database: MariaDB keeps an
 # index that a foreign key needs, and cannot index a long text.
-ORDER = (
+OPERATION_ORDER = (
     ops.DropConstraintOp,
     ops.DropIndexOp,
     ops.AddColumnOp,
@@ -50,7 +52,7 @@ else:
 # What a migration does
 
 
-class Asking(Impl):
+class RequiresDefault(Impl):
     """A mixin that refuses a new required column without a default in a table with rows.
 
     MariaDB would invent values; the other databases report errors of their own.
@@ -59,10 +61,10 @@ class Asking(Impl):
     def add_column(
         self, table_name: str, column: sa.Column[Any], **options: Any
     ) -> None:
-        self.must_be_known(table_name, column)
+        self.require_default(table_name, column)
         super().add_column(table_name, column, **options)
 
-    def must_be_known(self, table: str, column: sa.Column[Any]) -> None:
+    def require_default(self, table: str, column: sa.Column[Any]) -> None:
         """Raise CommandError if the rows of the table would have no value for a column."""
         if column.nullable or column.server_default is not None or self.as_sql:
             return
@@ -70,23 +72,24 @@ class Asking(Impl):
         assert self.connection is not None  # only with `as_sql` there is none
         if self.connection.execute(row).first():
             raise CommandError(
-                f"{table}.{column.name} is required, but {table} has rows: {MEND}"
+                f"{table}.{column.name} is required, but {table} has rows: "
+                f"{SERVER_DEFAULT_HINT}"
             )
 
 
-class OnPostgresql(Asking, PostgresqlImpl):
+class StrictPostgresqlImpl(RequiresDefault, PostgresqlImpl):
     __dialect__ = "postgresql"
 
 
-class OnMysql(Asking, MySQLImpl):
+class StrictMySQLImpl(RequiresDefault, MySQLImpl):
     __dialect__ = "mysql"
 
 
-class OnMariadb(Asking, MariaDBImpl):
+class StrictMariaDBImpl(RequiresDefault, MariaDBImpl):
     __dialect__ = "mariadb"
 
 
-class OnSqlite(Asking, SQLiteImpl):
+class StrictSQLiteImpl(RequiresDefault, SQLiteImpl):
     """Keeps AUTOINCREMENT: to change a column, Alembic copies the table as it reads it from
     the database, which does not report AUTOINCREMENT."""
 
@@ -97,7 +100,7 @@ class OnSqlite(Asking, SQLiteImpl):
         new = batch_impl.new_table
         for column in new.columns:
             if "expr" not in batch_impl.column_transfers[column.name]:
-                self.must_be_known(table.name, column)
+                self.require_default(table.name, column)
         names = {"old": table.name, "new": new.name}
         ddl = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :old"
         if "AUTOINCREMENT" not in self.connection.scalar(sa.text(ddl), names):
@@ -112,7 +115,7 @@ class OnSqlite(Asking, SQLiteImpl):
 
 
 @contextmanager
-def at_rest(connection: sa.Connection) -> Iterator[None]:
+def foreign_keys_disabled(connection: sa.Connection) -> Iterator[None]:
     """Disable foreign keys on a new connection to SQLite in this block: dropping the old
     copy of a table would delete the rows that refer to it."""
     if connection.dialect.name != "sqlite":
@@ -128,7 +131,7 @@ def at_rest(connection: sa.Connection) -> Iterator[None]:
         driver.execute("PRAGMA foreign_keys = ON").close()
 
 
-def nothing_dangles(ctx: MigrationContext, **_: Any) -> None:
+def check_foreign_keys(ctx: MigrationContext, **_: Any) -> None:
     """Check all foreign keys on SQLite, before a migration is committed.
 
     The other databases have done so. Raises CommandError.
@@ -148,14 +151,14 @@ def nothing_dangles(ctx: MigrationContext, **_: Any) -> None:
 # What `flask db migrate` writes
 
 
-def unlike_the_models(connection: sa.Connection) -> Any:
+def differences_from_models(connection: sa.Connection) -> Any:
     """Return the differences between the database and the models, as Alembic's tuples."""
-    options = {"compare_type": True, "compare_server_default": named_default}
+    options = {"compare_type": True, "compare_server_default": compare_server_default}
     context = MigrationContext.configure(connection, opts=options)
     return compare_metadata(context, sql.metadata)
 
 
-def named_default(
+def compare_server_default(
     _context: Any, _inspected: Any, _column: Any, _default: Any, ours: Any, _text: Any
 ) -> bool | None:
     """Return False to keep a default that no model names; None to compare it.
@@ -171,7 +174,7 @@ def render_item(kind: str, item: Any, autogen_context: AutogenContext) -> str | 
 
     The code fits every database, and does not import our names, which may change.
     """
-    if kind == "type" and (isinstance(item, EndlessMoment) or item is MOMENT):
+    if kind == "type" and (isinstance(item, NullsLastTimestamp) or item is TIMESTAMP):
         autogen_context.imports.add("from sqlalchemy.dialects import mysql")
         variant = 'mysql.DATETIME(fsp=6), "mysql", "mariadb"'
         return f"sa.DateTime().with_variant({variant})"
@@ -180,7 +183,7 @@ def render_item(kind: str, item: Any, autogen_context: AutogenContext) -> str | 
     return False
 
 
-def put_right(_context: Any, _revision: Any, directives: list[Any]) -> None:
+def normalize_directives(_context: Any, _revision: Any, directives: list[Any]) -> None:
     """Change a generated migration so that it runs on every database, in tables with rows.
 
     Remove it if it is empty.
@@ -190,43 +193,55 @@ def put_right(_context: Any, _revision: Any, directives: list[Any]) -> None:
         directives[:] = []
         return
     for side in (script.upgrade_ops, script.downgrade_ops):
-        back = side is script.downgrade_ops
-        gone = {op.table_name for op in side.ops if isinstance(op, ops.DropTableOp)}
+        is_downgrade = side is script.downgrade_ops
+        dropped_tables = {
+            op.table_name for op in side.ops if isinstance(op, ops.DropTableOp)
+        }
         for op in side.ops:
             if isinstance(op, ops.ModifyTableOps):
-                op.ops = [step for step in ordered(op.ops) if not goes(step, gone)]
+                op.ops = [
+                    step
+                    for step in sort_table_changes(op.ops)
+                    if not is_implied_by_table_drop(step, dropped_tables)
+                ]
                 new = [step for step in op.ops if isinstance(step, ops.AddColumnOp)]
-                if back:
+                if is_downgrade:
                     keys = [s for s in op.ops if isinstance(s, ops.CreateForeignKeyOp)]
-                    speak([step.column for step in new], [k.local_cols for k in keys])
+                    to_portable_types(
+                        [step.column for step in new], [k.local_cols for k in keys]
+                    )
                 for step in new:
-                    fill(step, asked=not back)
+                    add_server_default(step, warn=not is_downgrade)
                 for change in op.ops:
                     if isinstance(change, ops.AlterColumnOp):
-                        by_characters(change)
-            elif isinstance(op, ops.CreateTableOp) and back:
+                        use_portable_text(change)
+            elif isinstance(op, ops.CreateTableOp) and is_downgrade:
                 columns = [c for c in op.columns if isinstance(c, sa.Column)]
                 foreign_keys = [
                     c for c in op.columns if isinstance(c, sa.ForeignKeyConstraint)
                 ]
-                speak(columns, [key.column_keys for key in foreign_keys])
+                to_portable_types(columns, [key.column_keys for key in foreign_keys])
                 if "id" in {column.name for column in columns}:
-                    op.kw = TABLE | op.kw
+                    op.kw = TABLE_OPTIONS | op.kw
         side.ops = [op for op in side.ops if getattr(op, "ops", True)]
-        if gone or back:
-            side.ops = in_order(side.ops)
+        if dropped_tables or is_downgrade:
+            side.ops = sort_operations(side.ops)
 
 
-def in_order(steps: Iterable[Any]) -> list[Any]:
+def sort_operations(steps: Iterable[Any]) -> list[Any]:
     """Return the steps so that no foreign key refers to a table that does not exist:
     dropped tables come last, re-created ones first, both in the order of their keys."""
     created = [step for step in steps if isinstance(step, ops.CreateTableOp)]
     dropped = [step for step in steps if isinstance(step, ops.DropTableOp)]
     others = [step for step in steps if step not in created + dropped]
-    return [*by_references(created), *others, *reversed(by_references(dropped))]
+    return [
+        *sort_by_references(created),
+        *others,
+        *reversed(sort_by_references(dropped)),
+    ]
 
 
-def by_references(steps: Iterable[Any]) -> list[Any]:
+def sort_by_references(steps: Iterable[Any]) -> list[Any]:
     """Return steps that each create or drop a table, a table after those it refers to."""
     by_name = {
         step.table_name: step for step in sorted(steps, key=lambda s: s.table_name)
@@ -241,24 +256,26 @@ def by_references(steps: Iterable[Any]) -> list[Any]:
     return list(by_name.values())
 
 
-def ordered(steps: Iterable[Any]) -> list[Any]:
+def sort_table_changes(steps: Iterable[Any]) -> list[Any]:
     """Return the changes of a table sorted by ORDER; foreign keys are dropped first."""
 
     def rank(step: Any) -> int:
         if isinstance(step, ops.DropConstraintOp):
             return -1 if step.constraint_type == "foreignkey" else 0
-        kinds = [n for n, kind in enumerate(ORDER) if isinstance(step, kind)]
-        return kinds[0] if kinds else len(ORDER)
+        kinds = [n for n, kind in enumerate(OPERATION_ORDER) if isinstance(step, kind)]
+        return kinds[0] if kinds else len(OPERATION_ORDER)
 
     return sorted(steps, key=rank)
 
 
-def goes(step: Any, gone: Collection[str]) -> bool:
+def is_implied_by_table_drop(step: Any, dropped_tables: Collection[str]) -> bool:
     """Return True if a step drops an index of a table that is dropped, too."""
-    return isinstance(step, ops.DropIndexOp) and step.table_name in gone
+    return isinstance(step, ops.DropIndexOp) and step.table_name in dropped_tables
 
 
-def speak(columns: Iterable[sa.Column[Any]], keys: Iterable[Iterable[str]]) -> None:
+def to_portable_types(
+    columns: Iterable[sa.Column[Any]], keys: Iterable[Iterable[str]]
+) -> None:
     """Replace the types of reflected columns by types that every database knows.
 
     `keys`: for each foreign key, the names of its columns.
@@ -272,17 +289,17 @@ def speak(columns: Iterable[sa.Column[Any]], keys: Iterable[Iterable[str]]) -> N
         with suppress(NotImplementedError):
             kind = kind.as_generic()
         if isinstance(kind, sa.Integer) and column.name in names:
-            kind = KEY
+            kind = BIGINT_ID
         elif isinstance(kind, sa.DateTime):
-            kind = MOMENT
+            kind = TIMESTAMP
         elif isinstance(kind, sa.Text):
             kind = sa.Text()
         elif isinstance(kind, sa.String) and kind.length:
-            kind = text(kind.length)
+            kind = portable_text(kind.length)
         column.type = kind
 
 
-def by_characters(step: ops.AlterColumnOp) -> None:
+def use_portable_text(step: ops.AlterColumnOp) -> None:
     """Give both types of an altered column our collation, if one of them has it: the
     database reports the other one without it."""
     for ours, theirs in (
@@ -292,40 +309,43 @@ def by_characters(step: ops.AlterColumnOp) -> None:
         other = getattr(step, theirs)
         if getattr(ours, "_variant_mapping", None) and isinstance(other, sa.String):
             if isinstance(ours, sa.String) and other.length:
-                setattr(step, theirs, text(other.length))
+                setattr(step, theirs, portable_text(other.length))
 
 
-def text(length: int) -> sa.String:
+def portable_text(length: int) -> sa.String:
     """Return the type that `column_for` gives to a string."""
     collated = sa.String(length, collation="C")
     return sa.String(length).with_variant(collated, "postgresql")
 
 
-def fill(step: ops.AddColumnOp, asked: bool) -> None:
+def add_server_default(step: ops.AddColumnOp, warn: bool) -> None:
     """Give a new required column a default for the existing rows.
 
-    If there is no default, print a warning, provided that `asked` is True.
+    If there is no default, print a warning, provided that `warn` is True.
     """
     column = step.column
     if column.nullable or column.server_default is not None:
         return
-    value = known(step.table_name, column)
+    value = find_default(step.table_name, column)
     if value is not None:
         step.column = sa.Column(
-            column.name, column.type, nullable=False, server_default=written(value)
+            column.name,
+            column.type,
+            nullable=False,
+            server_default=render_default(value),
         )
-    elif asked:
+    elif warn:
         click.echo(
             f"{step.table_name}.{column.name} is required, but existing rows have no value "
-            f"for it: {MEND}",
+            f"for it: {SERVER_DEFAULT_HINT}",
             err=True,
         )
 
 
-def known(table: str, column: sa.Column[Any]) -> Any:
+def find_default(table: str, column: sa.Column[Any]) -> Any:
     """Return the default of a column, of its model or of its schema; None without one."""
-    if isinstance(column.type, EndlessMoment):
-        return NEVER
+    if isinstance(column.type, NullsLastTimestamp):
+        return MAX_DATETIME
     if isinstance(column.default, sa.ColumnDefault) and column.default.is_scalar:
         return column.default.arg
     models: Any = sql.Model
@@ -336,7 +356,7 @@ def known(table: str, column: sa.Column[Any]) -> Any:
     return None
 
 
-def written(value: Any) -> Any:
+def render_default(value: Any) -> Any:
     """Return a value as a server default that every database accepts."""
     if isinstance(value, bool):
         return sa.true() if value else sa.false()

@@ -14,10 +14,11 @@ from sqlalchemy import (
     select,
 )
 
-from .dialects import unhurried
+from .dialects import no_statement_timeout
 from .session import _writes, sql, unit_of_work
 
-AT_ONCE = 1000  # rows that a unit of work deletes; few enough not to block others
+# rows that a unit of work deletes; few enough not to block others
+DELETE_BATCH_ROWS = 1000
 
 
 def in_batches(statement: Select, size: int) -> Iterator[Sequence[Row]]:
@@ -30,7 +31,7 @@ def in_batches(statement: Select, size: int) -> Iterator[Sequence[Row]]:
     with sql.session.session_factory() as session:
         token = _writes.set(False)
         try:
-            with unhurried(session.connection()):
+            with no_statement_timeout(session.connection()):
                 rows: Any = session.execute(
                     statement, execution_options={"yield_per": size}
                 )
@@ -52,31 +53,31 @@ def in_batches(statement: Select, size: int) -> Iterator[Sequence[Row]]:
 def delete_in_batches(table: Table, *conditions: ColumnElement[bool]) -> int:
     """Delete the rows that meet the conditions; return their number.
 
-    A unit of work deletes AT_ONCE rows at most. Rows that another transaction has locked
-    are left for the next call.
+    A unit of work deletes DELETE_BATCH_ROWS rows at most. Rows that another transaction has
+    locked are left for the next call.
 
     An index must serve the conditions, because each batch is a new query. Rows that a
     foreign key would delete along with a row are deleted before it, in batches too, since
     there may be a million of them. So a row with such dependents must never cease to meet
     the conditions.
     """
-    depending = [
+    dependent_columns = [
         key.parent
         for other in reversed(sql.metadata.sorted_tables)
         for key in other.foreign_keys
         if key.column.table is table and key.ondelete == "CASCADE"
     ]
-    batch = select(*table.primary_key).where(*conditions).limit(AT_ONCE)
+    batch = select(*table.primary_key).where(*conditions).limit(DELETE_BATCH_ROWS)
     batch = batch.with_for_update(skip_locked=True)
     total, more = 0, True
     while more:
         with unit_of_work():
             rows = sql.session.execute(batch).all()
-            more = len(rows) == AT_ONCE
-            if not depending:
+            more = len(rows) == DELETE_BATCH_ROWS
+            if not dependent_columns:
                 total += _delete(table, rows)
-        if rows and depending:
-            for column in depending:
+        if rows and dependent_columns:
+            for column in dependent_columns:
                 delete_in_batches(column.table, column.in_([row[0] for row in rows]))
             with unit_of_work():
                 total += _delete(table, rows)

@@ -18,8 +18,8 @@ import click
 
 from ..processes import spawn
 
-PATIENCE = 10  # seconds to become ready, and to end when asked to
-LONGEST_SOCKET = 100  # bytes of a Unix socket's path; macOS allows 103
+START_TIMEOUT_SECONDS = 10  # seconds to become ready, and to end when asked to
+MAX_SOCKET_PATH_BYTES = 100  # bytes of a Unix socket's path; macOS allows 103
 
 
 def embedded_redis_url(folder: str | os.PathLike[str]) -> str:
@@ -34,7 +34,7 @@ def socket_path(folder: str | os.PathLike[str]) -> str:
     folder. Raises PermissionError if other users can enter that folder.
     """
     path = os.path.join(folder, "redis.sock")
-    if len(os.fsencode(path)) <= LONGEST_SOCKET:
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
         return path
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     private = os.path.join(tempfile.gettempdir(), f"myapp-{os.getuid()}-{digest}")
@@ -89,7 +89,7 @@ def start_redis(
             stderr=subprocess.DEVNULL,
         )
         try:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + START_TIMEOUT_SECONDS
             while ping(socket_path(folder)) != b"+PONG\r\n":
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError("The embedded Redis did not start.")
@@ -97,7 +97,7 @@ def start_redis(
             yield process, embedded_redis_url(folder)
         finally:
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(START_TIMEOUT_SECONDS)
 
 
 def ping(path: str) -> bytes | None:
@@ -105,7 +105,7 @@ def ping(path: str) -> bytes | None:
     with socket.socket(socket.AF_UNIX) as connection:
         if connection.connect_ex(path):  # no file, or one that a killed server left
             return None
-        connection.settimeout(PATIENCE)
+        connection.settimeout(START_TIMEOUT_SECONDS)
         with suppress(OSError):
             connection.sendall(b"PING\r\n")
             return connection.recv(100)

@@ -16,14 +16,14 @@ from .session import sql, unit_of_work
 
 # Hint shown when the schema misses objects our models need and was not created by an
 # older release.
-FOREIGN = (
+FOREIGN_SCHEMA_HINT = (
     "put that migration's file back and flask db downgrade; or, in development, move the "
     "database away and flask deploy"
 )
 MIGRATIONS = str(Path(__file__).parents[3] / "migrations")
 migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
 # Pairs of a database and its revisions that are known to miss nothing.
-_complete: set[tuple[str, ...]] = set()
+_complete_states: set[tuple[str, ...]] = set()
 
 
 def init_app(app: Flask) -> None:
@@ -32,7 +32,7 @@ def init_app(app: Flask) -> None:
 
 
 @migrate.configure
-def _in_form(config: Config) -> Config:
+def _format_with_black(config: Config) -> Config:
     # Black comes with the development tools, which production does not have.
     if find_spec("black"):
         for name, value in {
@@ -45,14 +45,17 @@ def _in_form(config: Config) -> Config:
     return config
 
 
-def lacking() -> list[str]:
+def missing_objects() -> list[str]:
     """Return the tables, and columns as `table.column`, of our models that the database
     misses, sorted. Raises SQLAlchemyError.
 
     A result without any is cached for the database and its revisions.
     """
-    state = (current_app.config["SQLALCHEMY_DATABASE_URI"], *sorted(migrated()))
-    if state in _complete:
+    state = (
+        current_app.config["SQLALCHEMY_DATABASE_URI"],
+        *sorted(current_revisions()),
+    )
+    if state in _complete_states:
         return []
     with unit_of_work(writes=False):
         inspector = inspect(sql.session.connection())
@@ -65,29 +68,29 @@ def lacking() -> list[str]:
         names = sql.metadata.tables[name].columns.keys()
         missing += [f"{name}.{n}" for n in names if n not in existing[name]]
     if not missing:
-        _complete.add(state)
+        _complete_states.add(state)
     return sorted(missing)
 
 
-def migrated() -> set[str]:
+def current_revisions() -> set[str]:
     """Return the revisions of the database; none if it is empty. Raises SQLAlchemyError."""
     with unit_of_work(writes=False):
         context = MigrationContext.configure(sql.session.connection())
         return set(context.get_current_heads())
 
 
-def newer(migrations: Set[str]) -> Set[str]:
+def unknown_revisions(revisions: Set[str]) -> Set[str]:
     """Return the revisions that this release does not know, because they are newer."""
-    return migrations - known_migrations()
+    return revisions - known_revisions()
 
 
 @lru_cache
-def wanted_heads() -> set[str]:
+def head_revisions() -> set[str]:
     """Return the newest revisions that this release knows."""
     return set(ScriptDirectory(MIGRATIONS).get_heads())
 
 
 @lru_cache
-def known_migrations() -> set[str]:
+def known_revisions() -> set[str]:
     """Return all revisions that this release knows."""
     return {script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions()}

@@ -22,22 +22,22 @@ from redis.exceptions import ConnectionError, RedisClusterException
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-SENTINEL, CLUSTER = "redis+sentinel", "redis+cluster"
+SENTINEL_SCHEME, CLUSTER_SCHEME = "redis+sentinel", "redis+cluster"
 
 
-class Client:
+class ClientFactory:
     """A factory of clients, in the form of a class that FlaskRedis requires."""
 
     @staticmethod
     def from_url(url: str, **options: Any) -> "Redis | LazyCluster":
         """Return a client for a URL. It connects later. Raises ValueError."""
         scheme = urlsplit(url).scheme
-        if scheme not in (SENTINEL, CLUSTER):
+        if scheme not in (SENTINEL_SCHEME, CLUSTER_SCHEME):
             parse_url(url)
             return Redis.from_url(url, **options)
-        nodes, path, credentials = parts(url)
+        nodes, path, credentials = parse_hosts(url)
         options |= credentials
-        if scheme == CLUSTER:
+        if scheme == CLUSTER_SCHEME:
             return LazyCluster(nodes, options)
         service, _, database = path.partition("/")
         if not service:
@@ -46,7 +46,7 @@ class Client:
         return sentinels.master_for(service, db=int(database or 0))
 
 
-def parts(url: str) -> tuple[list[tuple[str, int]], str, dict[str, str]]:
+def parse_hosts(url: str) -> tuple[list[tuple[str, int]], str, dict[str, str]]:
     """Split a URL with several hosts into pairs of host and port, the path, and the
     credentials as a client takes them. Raises ValueError."""
     split = urlsplit(url)
@@ -62,7 +62,7 @@ def parts(url: str) -> tuple[list[tuple[str, int]], str, dict[str, str]]:
     return nodes, split.path.strip("/"), {k: v for k, v in credentials.items() if v}
 
 
-def broker(url: str) -> tuple[str, dict[str, Any]]:
+def broker_options(url: str) -> tuple[str, dict[str, Any]]:
     """Return the server's URL in Celery's notation, and the transport options.
 
     Raises ValueError for a Cluster, which Celery cannot use as a broker.
@@ -72,15 +72,15 @@ def broker(url: str) -> tuple[str, dict[str, Any]]:
     options = {"socket_connect_timeout": 1, "socket_timeout": 3, "max_retries": 0}
     if split.scheme == "unix":
         return "redis+socket" + url.removeprefix("unix"), options
-    if split.scheme == SENTINEL:
-        nodes, path, credentials = parts(url)
+    if split.scheme == SENTINEL_SCHEME:
+        nodes, path, credentials = parse_hosts(url)
         service, _, database = path.partition("/")
         user, at, _ = split.netloc.rpartition("@")
         end = f"/{database or 0}"
         urls = [f"sentinel://{user}{at}{host}:{port}{end}" for host, port in nodes]
         master = {"master_name": service, "sentinel_kwargs": credentials}
         return ";".join(urls), options | master
-    if split.scheme == CLUSTER:
+    if split.scheme == CLUSTER_SCHEME:
         raise ValueError("a Cluster cannot be a broker")
     return url, options
 
@@ -122,9 +122,11 @@ if TYPE_CHECKING:
 
 
 # A server that is down must fail a call at once: by default the client tries for seconds.
-QUICK: dict[str, Any] = {
+FAIL_FAST_OPTIONS: dict[str, Any] = {
     "retry": Retry(NoBackoff(), 0),
     "socket_connect_timeout": 0.3,
     "socket_timeout": 0.5,
 }
-redis_store: "_RedisStore" = FlaskRedis.from_custom_provider(Client, **QUICK)
+redis_store: "_RedisStore" = FlaskRedis.from_custom_provider(
+    ClientFactory, **FAIL_FAST_OPTIONS
+)

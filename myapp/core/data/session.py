@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import PoolProxiedConnection
 
 from . import replicas
-from .dialects import engine_options, gave_way, tuned, was_cut_off
+from .dialects import configure_engine, engine_options, is_deadlock, is_disconnect
 from .redis import redis_store
 
 
@@ -37,20 +37,20 @@ class Base(DeclarativeBase):
 # True if the current unit of work may change rows.
 _writes: ContextVar[bool] = ContextVar("writes", default=True)
 # A list of the connection of its transaction; empty until the transaction begins.
-_held: ContextVar[list[Connection] | None] = ContextVar("held", default=None)
+_held_connection: ContextVar[list[Connection] | None] = ContextVar("held", default=None)
 
 
-class Joining(Session):
+class JoinedSession(Session):
     """A session that joins a transaction which was begun without it."""
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
-        held = _held.get()
+        held = _held_connection.get()
         return held[0] if held else super().get_bind(*args, **kwargs)
 
 
 sql = SQLAlchemy(
     model_class=Base,
-    session_options={"class_": Joining, "expire_on_commit": False},
+    session_options={"class_": JoinedSession, "expire_on_commit": False},
 )
 
 
@@ -62,22 +62,24 @@ def init_app(app: Flask) -> None:
     sql.init_app(app)
     redis_store.init_app(app)
     with app.app_context():
-        event.listen(tuned(sql.engine), "begin", _begin)
+        event.listen(configure_engine(sql.engine), "begin", _begin)
 
 
 def _begin(connection: Connection) -> None:
     # A writer takes the lock at once: a transaction that has read before it writes cannot
     # wait for the lock, and would fail.
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if in_writing() else "BEGIN")
+        connection.exec_driver_sql(
+            "BEGIN IMMEDIATE" if is_write_transaction() else "BEGIN"
+        )
 
 
-def in_writing() -> bool:
+def is_write_transaction() -> bool:
     """Return True if the current unit of work may change rows."""
     return _writes.get()
 
 
-class Changed(Exception):
+class RetryTransaction(Exception):
     """The transaction has been rolled back, because another one came first or because the
     connection was dead. The request may run again, and will see the current state."""
 
@@ -89,7 +91,7 @@ def transaction(by_session: bool = False) -> PoolProxiedConnection | DBAPIConnec
     session's. Else it begins here, without the session, which costs half as much; a
     session that is used later joins it.
     """
-    held = _held.get()
+    held = _held_connection.get()
     session = sql.session() if sql.session.registry.has() else None
     if by_session or held is None or session and session.in_transaction():
         sql.session.flush()
@@ -106,26 +108,26 @@ def unit_of_work(writes: bool = True) -> Iterator[None]:
     """Commit all changes of the block at its end, or none of them if it raises an error.
 
     `writes`: pass False if the block only reads; then it never waits for a writer.
-    Raises Changed where the block may be run again.
+    Raises RetryTransaction where the block may be run again.
     """
-    outer = _held.get()
-    tokens = _writes.set(writes), _held.set([] if outer is None else outer)
+    outer = _held_connection.get()
+    tokens = _writes.set(writes), _held_connection.set([] if outer is None else outer)
     try:
         yield
         if sql.session.registry.has():
             sql.session.commit()
-        if held := _held.get():
+        if held := _held_connection.get():
             held[0].commit()
     except BaseException as error:
         if sql.session.registry.has():
             sql.session.rollback()
-        if gave_way(error) or was_cut_off(error):
-            raise Changed from error
+        if is_deadlock(error) or is_disconnect(error):
+            raise RetryTransaction from error
         raise
     finally:
-        if held := _held.get():
+        if held := _held_connection.get():
             held.pop().close()  # this rolls back what is not committed
         _writes.reset(tokens[0])
-        _held.reset(tokens[1])
+        _held_connection.reset(tokens[1])
         if writes:
-            replicas.wrote()
+            replicas.mark_writers()

@@ -31,28 +31,38 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.types import TypeEngine
 
 from . import replicas
-from .dialects import tuned
-from .session import in_writing, sql, transaction
+from .dialects import configure_engine
+from .session import is_write_transaction, sql, transaction
 
-Rows = list[tuple[Any, ...]]
-Build = Callable[[], Any]  # returns a SELECT, an INSERT, an UPDATE or a DELETE
+ResultRows = list[tuple[Any, ...]]
+BuildStatement = Callable[[], Any]  # returns a SELECT, an INSERT, an UPDATE or a DELETE
 Process = Callable[[Any], Any]  # converts a value to the driver's type, or back
 
-ran = Signal()  # sent with the text and the values of each statement
-KEPT = 60  # seconds for which a connection is reused without a check by its pool
-MOST = 1000  # compiled statements in the cache; when it is full, it is cleared
+statement_executed = Signal()  # sent with the text and the values of each statement
+# seconds for which a connection is reused without a check by its pool
+CONNECTION_TTL_SECONDS = 60
+# compiled statements in the cache; when it is full, it is cleared
+MAX_STATEMENTS = 1000
 
 
 def init_app(app: Flask) -> None:
     """Create the engine that `app` reads on; `session.init_app` comes first."""
     with app.app_context():
         url = sql.engine.url
-    engine = None if in_memory(url) else tuned(create_engine(url, **options(app)))
-    app.extensions["replicas"] = replicas.of(app, engine, options(app))
-    app.extensions["statements"] = Statements(engine, app.extensions["replicas"])
+    engine = (
+        None
+        if is_in_memory(url)
+        else configure_engine(create_engine(url, **reader_options(app)))
+    )
+    app.extensions["replicas"] = replicas.create_replicas(
+        app, engine, reader_options(app)
+    )
+    app.extensions["statements"] = CompiledStatements(
+        engine, app.extensions["replicas"]
+    )
 
 
-def options(app: Flask) -> dict[str, Any]:
+def reader_options(app: Flask) -> dict[str, Any]:
     """Return the options of an engine that reads: as for writes, without transactions."""
     return app.config["SQLALCHEMY_ENGINE_OPTIONS"] | {
         "isolation_level": "AUTOCOMMIT",
@@ -60,12 +70,12 @@ def options(app: Flask) -> dict[str, Any]:
     }
 
 
-def in_memory(url: URL) -> bool:
+def is_in_memory(url: URL) -> bool:
     """Return True if each connection would open its own, empty database."""
     return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
-def read(key: Any, select: Build, /, **values: Any) -> Rows:
+def read(key: Any, select: BuildStatement, /, **values: Any) -> ResultRows:
     """Execute a SELECT; return its rows as tuples. Raises DBAPIError.
 
     `key`: hashable, and different for each SELECT. `select`: builds it, if it is not in the
@@ -74,7 +84,7 @@ def read(key: Any, select: Build, /, **values: Any) -> Rows:
     return current_app.extensions["statements"].read(key, select, values)
 
 
-def write(key: Any, statement: Build, /, **values: Any) -> Rows:
+def write(key: Any, statement: BuildStatement, /, **values: Any) -> ResultRows:
     """Execute an INSERT, UPDATE or DELETE; return the rows of its RETURNING clause.
 
     The arguments are those of `read`. Raises DBAPIError.
@@ -82,7 +92,7 @@ def write(key: Any, statement: Build, /, **values: Any) -> Rows:
     return current_app.extensions["statements"].write(key, statement, values)
 
 
-def prepared(select: Callable[..., Any]) -> Callable[..., Rows]:
+def compiled_query(select: Callable[..., Any]) -> Callable[..., ResultRows]:
     """Decorate a function that returns a SELECT, so that it executes that SELECT.
 
     The statement is compiled once. The function's parameters are bound parameters of it.
@@ -95,7 +105,7 @@ def prepared(select: Callable[..., Any]) -> Callable[..., Rows]:
         )
 
     @wraps(select)
-    def rows(**values: Any) -> Rows:
+    def rows(**values: Any) -> ResultRows:
         return read(select, build, **values)
 
     return rows
@@ -105,30 +115,32 @@ def insert_all(
     table: Table,
     names: Collection[str],
     rows: Iterable[tuple[Any, ...]],
-    alike: Mapping[str, Any],
+    common_values: Mapping[str, Any],
 ) -> None:
     """Insert many rows in the fastest way of the database: by COPY, or by executemany.
 
-    `names`: of columns. `rows`: tuples of their values. `alike`: the other columns, with
-    one value for all rows. Raises DBAPIError.
+    `names`: of columns. `rows`: tuples of their values. `common_values`: the other columns,
+    with one value for all rows. Raises DBAPIError.
     """
     statements, dialect = current_app.extensions["statements"], sql.engine.dialect
     connection = transaction(by_session=statements.engine is None)
     rest = tuple(
-        process(value) if (process := binder(table, name, dialect)) else value
-        for name, value in alike.items()
+        process(value) if (process := bind_processor(table, name, dialect)) else value
+        for name, value in common_values.items()
     )
-    binders = [binder(table, name, dialect) for name in names]
+    binders = [bind_processor(table, name, dialect) for name in names]
     if any(binders):
         rows = (
             tuple(bind(value) if bind else value for bind, value in zip(binders, row))
             for row in rows
         )
     rows = [row + rest for row in rows]
-    columns = ", ".join(map(dialect.identifier_preparer.quote, (*names, *alike)))
+    columns = ", ".join(
+        map(dialect.identifier_preparer.quote, (*names, *common_values))
+    )
     into = f"{dialect.identifier_preparer.format_table(table)} ({columns})"
     mark = "?" if dialect.paramstyle == "qmark" else "%s"
-    marks = ", ".join([mark] * (len(names) + len(alike)))
+    marks = ", ".join([mark] * (len(names) + len(common_values)))
     text = f"INSERT INTO {into} VALUES ({marks})"
     cursor = connection.cursor()
     try:
@@ -139,28 +151,28 @@ def insert_all(
         elif rows:
             cursor.executemany(text, rows)
     except dialect.loaded_dbapi.Error as error:
-        raise failed(error, dialect, connection, cursor, text) from None
+        raise wrap_execution_error(error, dialect, connection, cursor, text) from None
     finally:
         cursor.close()
 
 
-def binder(table: Table, name: str, dialect: Dialect) -> Process | None:
+def bind_processor(table: Table, name: str, dialect: Dialect) -> Process | None:
     """Return the converter of a column's values to the driver's type; None if the driver
     takes them as they are."""
     return table.columns[name].type.dialect_impl(dialect).bind_processor(dialect)
 
 
-def parameters(values: Iterable[str]) -> dict[str, BindParameter[Any]]:
+def column_params(values: Iterable[str]) -> dict[str, BindParameter[Any]]:
     """Return the bound parameters of an INSERT or UPDATE, by the names of its columns."""
     return {name: bindparam(f"new_{name}") for name in values}
 
 
-def filled(values: Mapping[str, Any]) -> dict[str, Any]:
+def column_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of these parameters, by the names of the parameters."""
     return {f"new_{name}": value for name, value in values.items()}
 
 
-class Statements:
+class CompiledStatements:
     """The compiled statements of one application.
 
     `engine`: for reads outside a transaction; None: they run on the session's engine.
@@ -172,10 +184,10 @@ class Statements:
     ) -> None:
         self.engine = engine
         self._replicas = replicas
-        self._statements: dict[Any, Statement] = {}
-        self._free: defaultdict[Engine, list[tuple[PoolProxiedConnection, float]]] = (
-            defaultdict(list)
-        )
+        self._statements: dict[Any, CompiledStatement] = {}
+        self._idle_connections: defaultdict[
+            Engine, list[tuple[PoolProxiedConnection, float]]
+        ] = defaultdict(list)
 
     def engines(self) -> list[Engine]:
         """Return all engines; the first one writes."""
@@ -183,53 +195,57 @@ class Statements:
         readers = self.engine, *(replica.engine for replica in replicas)
         return [sql.engine, *filter(None, readers)]
 
-    def _statement(self, key: Any, make: Build) -> "Statement":
+    def _statement(self, key: Any, make: BuildStatement) -> "CompiledStatement":
         statement = self._statements.get(key)
         if statement is None:
-            if len(self._statements) >= MOST:
+            if len(self._statements) >= MAX_STATEMENTS:
                 self._statements.clear()
-            statement = Statement(make(), sql.engine.dialect)
+            statement = CompiledStatement(make(), sql.engine.dialect)
             self._statements[key] = statement
         return statement
 
-    def write(self, key: Any, make: Build, values: dict[str, Any]) -> Rows:
+    def write(
+        self, key: Any, make: BuildStatement, values: dict[str, Any]
+    ) -> ResultRows:
         """Execute a statement in the transaction of the unit of work."""
         connection = transaction(by_session=self.engine is None)
         return self._statement(key, make).rows(connection, values)
 
-    def read(self, key: Any, make: Build, values: dict[str, Any]) -> Rows:
+    def read(
+        self, key: Any, make: BuildStatement, values: dict[str, Any]
+    ) -> ResultRows:
         """Execute a SELECT; on a separate connection, if the unit of work only reads."""
-        if in_writing() or self.engine is None:
+        if is_write_transaction() or self.engine is None:
             return self.write(key, make, values)
         statement = self._statement(key, make)
-        for engine in self._in_turn():
+        for engine in self._engines_in_turn():
             try:
-                return self._alone(engine, statement, values)
+                return self._run_autocommit(engine, statement, values)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
                 lost = error
-            self.let_go(engine)
+            self.release_connections(engine)
         raise lost
 
-    def let_go(self, engine: Engine) -> None:
+    def release_connections(self, engine: Engine) -> None:
         """Return the unused connections to the engine's pool."""
-        for connection, _ in self._free.pop(engine, ()):
+        for connection, _ in self._idle_connections.pop(engine, ()):
             connection.close()
 
-    def _in_turn(self) -> Iterable[Engine]:
+    def _engines_in_turn(self) -> Iterable[Engine]:
         """Return engines to try, the next one if a connection of the last one is dead."""
         if self._replicas:
             return self._replicas.engines()
         assert self.engine is not None  # `read` checks this
         return [self.engine] * 2
 
-    def _alone(
-        self, engine: Engine, statement: "Statement", values: dict[str, Any]
-    ) -> Rows:
+    def _run_autocommit(
+        self, engine: Engine, statement: "CompiledStatement", values: dict[str, Any]
+    ) -> ResultRows:
         connection, until = self._connection(engine)
         rows = statement.rows(connection, values)
-        self._free[engine].append((connection, until))
+        self._idle_connections[engine].append((connection, until))
         return rows
 
     def _connection(self, engine: Engine) -> tuple[PoolProxiedConnection, float]:
@@ -240,22 +256,25 @@ class Statements:
         now = time.monotonic()
         with suppress(IndexError):
             while True:
-                connection, until = self._free[engine].pop()
+                connection, until = self._idle_connections[engine].pop()
                 if now < until:
                     return connection, until
                 connection.close()
         try:
-            return engine.raw_connection(), now + KEPT
+            return engine.raw_connection(), now + CONNECTION_TTL_SECONDS
         except engine.dialect.loaded_dbapi.Error as error:
-            raise told(error, engine.dialect) from None
+            raise wrap_dbapi_error(error, engine.dialect) from None
 
 
-def told(
-    error: Exception, dialect: Dialect, text: str | None = None, gone: bool = True
+def wrap_dbapi_error(
+    error: Exception,
+    dialect: Dialect,
+    text: str | None = None,
+    disconnected: bool = True,
 ) -> BaseException:
     """Return the driver's error as the DBAPIError that SQLAlchemy would raise.
 
-    `text`: the statement, if there is one. `gone`: True if the connection is dead.
+    `text`: the statement, if there is one. `disconnected`: True if the connection is dead.
     """
     return DBAPIError.instance(
         text,
@@ -263,28 +282,28 @@ def told(
         error,
         dialect.loaded_dbapi.Error,
         hide_parameters=True,
-        connection_invalidated=gone,
+        connection_invalidated=disconnected,
         dialect=dialect,
     )
 
 
-def failed(
+def wrap_execution_error(
     error: DBAPIModule.Error,
     dialect: Dialect,
     connection: Any,
     cursor: DBAPICursor,
     text: str,
 ) -> BaseException:
-    """Return the error of a statement as `told` does; remove a dead connection from its
-    pool."""
-    gone = dialect.is_disconnect(error, connection, cursor)
-    if gone:
+    """Return the error of a statement as `wrap_dbapi_error` does; remove a dead connection
+    from its pool."""
+    disconnected = dialect.is_disconnect(error, connection, cursor)
+    if disconnected:
         # The pool replaces all connections that are as old; newer ones stay.
         connection._pool._invalidate(connection, error)
-    return told(error, dialect, text, gone)
+    return wrap_dbapi_error(error, dialect, text, disconnected)
 
 
-class Statement:
+class CompiledStatement:
     """A statement, compiled for a database and its driver."""
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
@@ -303,10 +322,10 @@ class Statement:
         self._results = [
             (place, process)
             for place, column in enumerate(columns)
-            if (process := processor(column.type, dialect))
+            if (process := result_processor(column.type, dialect))
         ]
 
-    def rows(self, connection: Any, values: dict[str, Any]) -> Rows:
+    def rows(self, connection: Any, values: dict[str, Any]) -> ResultRows:
         """Execute the statement on a connection of a pool. Raises DBAPIError."""
         values = self._constants | values
         for name, process in self._binds.items():
@@ -314,14 +333,16 @@ class Statement:
         arguments: Any = values
         if self._order is not None:
             arguments = tuple(values[name] for name in self._order)
-        if ran.receivers:
-            ran.send(self._text, values=arguments)
+        if statement_executed.receivers:
+            statement_executed.send(self._text, values=arguments)
         cursor = connection.cursor()
         try:
             cursor.execute(self._text, arguments)
             rows = cursor.fetchall() if self._fetches else []
         except self._dialect.loaded_dbapi.Error as error:
-            raise failed(error, self._dialect, connection, cursor, self._text) from None
+            raise wrap_execution_error(
+                error, self._dialect, connection, cursor, self._text
+            ) from None
         finally:
             cursor.close()
         return [self._record(row) for row in rows] if self._results else rows
@@ -333,7 +354,7 @@ class Statement:
         return values
 
 
-def processor(type_: TypeEngine[Any], dialect: Dialect) -> Process | None:
+def result_processor(type_: TypeEngine[Any], dialect: Dialect) -> Process | None:
     """Return the converter of the driver's values for a type; None if there is none."""
     if isinstance(type_, Float):  # PostgreSQL's would look at each column of a result
         return None

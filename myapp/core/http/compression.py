@@ -20,7 +20,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-SMALLEST = 1024  # bytes; a smaller body fits into one packet anyway
+MIN_COMPRESSED_BYTES = 1024  # bytes; a smaller body fits into one packet anyway
 
 
 class Compressor(Protocol):
@@ -31,37 +31,37 @@ class Compressor(Protocol):
     def flush(self) -> bytes: ...
 
 
-CODINGS: dict[str, Callable[[], Compressor]] = {  # in order of preference
+COMPRESSORS: dict[str, Callable[[], Compressor]] = {  # in order of preference
     "zstd": lambda: zstd.ZstdCompressor(level=3),
     "gzip": lambda: zlib.compressobj(6, wbits=31),
 }
 
 
-def coding() -> str | None:
+def negotiate_coding() -> str | None:
     """Return the coding that the client prefers, or None."""
-    return chosen(request.headers.get("Accept-Encoding", ""))
+    return best_coding(request.headers.get("Accept-Encoding", ""))
 
 
 @lru_cache(256)
-def chosen(accepted: str) -> str | None:
+def best_coding(accepted: str) -> str | None:
     """Return the best coding for an Accept-Encoding header, or None."""
     if not accepted:
         return None
-    best = parse_accept_header(accepted, Accept).best_match([*CODINGS, "identity"])
-    return best if best in CODINGS else None
+    best = parse_accept_header(accepted, Accept).best_match([*COMPRESSORS, "identity"])
+    return best if best in COMPRESSORS else None
 
 
-def coded(data: bytes, coding: str) -> bytes:
+def compress(data: bytes, coding: str) -> bytes:
     """Return `data` compressed with `coding`, a key of CODINGS."""
-    compressor = CODINGS[coding]()
+    compressor = COMPRESSORS[coding]()
     return compressor.compress(data) + compressor.flush()
 
 
-def coded_pieces(
+def compress_stream(
     pieces: Generator[bytes, None, None], coding: str
 ) -> Generator[bytes, None, None]:
     """Yield a stream of bytes, compressed with `coding`; close `pieces` at the end."""
-    compressor = CODINGS[coding]()
+    compressor = COMPRESSORS[coding]()
     with closing(pieces):
         for piece in pieces:
             yield compressor.compress(piece)

@@ -24,25 +24,25 @@ from typing import Any
 
 from flask import Response, g
 
-from ..data.models.child import Below
-from ..data.models.owned import Governed
-from ..data.models.pages import Found, Page
+from ..data.models.child import ChildOf
+from ..data.models.owned import PermissionScoped
+from ..data.models.pages import Page, PageResult
 from ..data.models.redis_model import RedisModel
 from ..data.models.sql_model import SqlModel
 from ..security.permissions import requires
 from .feature_api import FeatureApi
 from .idempotency import idempotent
-from .pagination import paged
-from .preconditions import must_match
-from .requests import accepts, accepts_patch, merged
+from .pagination import paginated
+from .preconditions import check_preconditions
+from .requests import accepts, accepts_patch, apply_merge_patch
 from .resource import Resource
-from .responses import answers, answers_nothing
+from .responses import responds_no_content, responds_with
 
 Model = type[SqlModel] | type[RedisModel]
 # Models whose records belong to an account or to a parent record.
-SCOPED = (Governed, Below)
-ITEM, COLLECTION = "/<int:id>", "/"
-VERBS = ("list", "create", "read", "replace", "change", "remove")
+SCOPED_MIXINS = (PermissionScoped, ChildOf)
+ITEM_PATH, COLLECTION_PATH = "/<int:id>", "/"
+CRUD_METHODS = ("list", "create", "read", "replace", "change", "remove")
 
 
 class CrudResource(Resource):
@@ -53,13 +53,13 @@ class CrudResource(Resource):
 
     model: Model
 
-    def list(self, page: Page, **parent: int) -> Found:
+    def list(self, page: Page, **parent: int) -> PageResult:
         """List {many}."""
         return self.model.page(page, **self.readable(parent))
 
     def create(self, body: dict[str, Any], **parent: int) -> Any:
         """Add {one}."""
-        if issubclass(self.model, Governed):
+        if issubclass(self.model, PermissionScoped):
             return self.model.create(owner_id=g.caller.id, **body)
         return self.model.create(**self.writable(parent), **body)
 
@@ -74,7 +74,7 @@ class CrudResource(Resource):
     def change(self, id: int, patch: Any, **parent: int) -> Any:
         """Change some properties of {one}."""
         record = self.lock(id, **parent)
-        return record.update(**merged(record, patch))
+        return record.update(**apply_merge_patch(record, patch))
 
     def remove(self, id: int, **parent: int) -> None:
         """Remove {one}."""
@@ -86,59 +86,66 @@ class CrudResource(Resource):
         Raises 404, and 412 or 428 if the request's preconditions are not met.
         """
         record = self.model.lock_or_404(id, **self.writable(parent))
-        must_match(record)
+        check_preconditions(record)
         return record
 
     def readable(self, parent: dict[str, int]) -> dict[str, Any]:
         """Return the scope that the caller may read; empty for a model without scopes."""
-        if not issubclass(self.model, SCOPED):
+        if not issubclass(self.model, SCOPED_MIXINS):
             return {}
         return self.model.readable(*parent.values())
 
     def writable(self, parent: dict[str, int]) -> dict[str, Any]:
         """Return the scope that the caller may change; empty without scopes."""
-        if not issubclass(self.model, SCOPED):
+        if not issubclass(self.model, SCOPED_MIXINS):
             return {}
         return self.model.writable(*parent.values())
 
     @classmethod
     def register(
-        cls, feature: FeatureApi, model: Model, one: str, only: Collection[str] = VERBS
+        cls,
+        feature: FeatureApi,
+        model: Model,
+        one: str,
+        only: Collection[str] = CRUD_METHODS,
     ) -> None:
         """Mount the verbs in `only`. Call this in the feature's endpoints.py.
 
         `one`: a record, as the summaries name it, with its article.
         """
-        many = f"{'your' if issubclass(model, Governed) else 'the'} {model.collection}"
+        many = (
+            f"{'your' if issubclass(model, PermissionScoped) else 'the'} "
+            f"{model.collection}"
+        )
         words = {"one": one, "many": many.replace("_", " ")}
         # The caller's module; collections.namedtuple finds it in the same way.
         module = sys._getframe(1).f_globals["__name__"]
         resources: dict[str, dict[str, Any]] = {}
-        for name, address, verb in verbs_of(model):
+        for name, address, verb in build_verbs(model):
             if name in only:
                 text = getattr(cls, name).__doc__ or getattr(CrudResource, name).__doc__
                 verb.__doc__ = text.format(**words)
                 resources.setdefault(address, {})[verb.__name__] = verb
         for address, attributes in resources.items():
             attributes |= {"model": model, "__module__": module}
-            if address == ITEM and issubclass(model, RedisModel):
+            if address == ITEM_PATH and issubclass(model, RedisModel):
                 attributes["writes"] = False  # not to the SQL database
-            name = model.__name__ + ("Item" if address == ITEM else "Collection")
+            name = model.__name__ + ("Item" if address == ITEM_PATH else "Collection")
             feature.route(address)(type(name, (cls,), attributes))
 
 
-def verbs_of(model: Model) -> Iterator[tuple[str, str, Callable[..., Response]]]:
+def build_verbs(model: Model) -> Iterator[tuple[str, str, Callable[..., Response]]]:
     """Yield the name, the path and the function of each verb."""
     for name, function in _collection_verbs(model):
-        yield name, COLLECTION, function
+        yield name, COLLECTION_PATH, function
     for name, function in _item_verbs(model):
-        yield name, ITEM, function
+        yield name, ITEM_PATH, function
 
 
 def _collection_verbs(model: Model) -> Iterator[tuple[str, Callable[..., Response]]]:
     @requires()
-    @paged(model)
-    def get(self: CrudResource, page: Page, **parent: int) -> Found:
+    @paginated(model)
+    def get(self: CrudResource, page: Page, **parent: int) -> PageResult:
         return self.list(page, **parent)
 
     yield "list", get
@@ -146,7 +153,7 @@ def _collection_verbs(model: Model) -> Iterator[tuple[str, Callable[..., Respons
     @requires()
     @idempotent
     @accepts(model)
-    @answers(model, 201)
+    @responds_with(model, 201)
     def post(self: CrudResource, body: dict[str, Any], **parent: int) -> Any:
         return self.create(body, **parent)
 
@@ -155,7 +162,7 @@ def _collection_verbs(model: Model) -> Iterator[tuple[str, Callable[..., Respons
 
 def _item_verbs(model: Model) -> Iterator[tuple[str, Callable[..., Response]]]:
     @requires()
-    @answers(model)
+    @responds_with(model)
     def get(self: CrudResource, id: int, **parent: int) -> Any:
         return self.read(id, **parent)
 
@@ -163,7 +170,7 @@ def _item_verbs(model: Model) -> Iterator[tuple[str, Callable[..., Response]]]:
 
     @requires()
     @accepts(model)
-    @answers(model)
+    @responds_with(model)
     def put(self: CrudResource, id: int, body: dict[str, Any], **parent: int) -> Any:
         return self.replace(id, body, **parent)
 
@@ -171,14 +178,14 @@ def _item_verbs(model: Model) -> Iterator[tuple[str, Callable[..., Response]]]:
 
     @requires()
     @accepts_patch(model)
-    @answers(model)
+    @responds_with(model)
     def patch(self: CrudResource, id: int, patch: Any, **parent: int) -> Any:
         return self.change(id, patch, **parent)
 
     yield "change", patch
 
     @requires()
-    @answers_nothing
+    @responds_no_content
     def delete(self: CrudResource, id: int, **parent: int) -> None:
         self.remove(id, **parent)
 

@@ -1,7 +1,7 @@
 """One format for every error: `application/problem+json` (RFC 9457).
 
 Every exception of Flask, Werkzeug, Flask-RESTX, the service or a store is passed to
-`answer`. The response tells the client what to correct, and reveals no internals.
+`handle_error`. The response tells the client what to correct, and reveals no internals.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from flask import Flask, Response, current_app, g
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException
 
-from ..data.dialects import UNAVAILABLE, lacks_tables
-from ..data.session import Changed
+from ..data.dialects import UNAVAILABLE_ERRORS, is_missing_table
+from ..data.session import RetryTransaction
 from ..errors import (
-    DETAILS,
-    RETRY,
-    TITLES,
+    DEFAULT_DETAILS,
+    RETRY_HEADERS,
+    STATUS_TITLES,
     Conflict,
     Forbidden,
     Invalid,
@@ -30,11 +30,11 @@ from ..errors import (
 
 
 def init_app(app: Flask) -> None:
-    """Handle every error of `app` with `answer`."""
-    app.register_error_handler(Exception, answer)
+    """Handle every error of `app` with `handle_error`."""
+    app.register_error_handler(Exception, handle_error)
 
 
-STATUSES: dict[type[ServiceError], int] = {
+STATUS_BY_ERROR: dict[type[ServiceError], int] = {
     NotFound: 404,
     Conflict: 409,
     Forbidden: 403,
@@ -44,7 +44,7 @@ STATUSES: dict[type[ServiceError], int] = {
 }
 
 
-def answer(error: Exception) -> Response | HTTPException:
+def handle_error(error: Exception) -> Response | HTTPException:
     """Return the response for an exception; log an error of the service or a store."""
     headers: Iterable[tuple[str, str]] = ()
     if isinstance(error, HTTPException):
@@ -54,11 +54,11 @@ def answer(error: Exception) -> Response | HTTPException:
         headers = [pair for pair in error.get_headers() if pair[0] != "Content-Type"]
         return problem_response(code, headers=headers)
     if not isinstance(error, ServiceError):
-        error = _translated(error)
+        error = _translate(error)
     if isinstance(error, Problem):
         status, headers = error.status, error.headers.items()
     else:
-        status = STATUSES[type(error)]
+        status = STATUS_BY_ERROR[type(error)]
     return problem_response(status, error.detail, error.errors, headers)
 
 
@@ -73,10 +73,10 @@ def problem_response(
     `detail`: by default that of the status. `errors`: the violations, for 400 and 422.
     `headers`: additional headers, as pairs of name and value.
     """
-    detail = detail or DETAILS.get(status, TITLES[status] + ".")
+    detail = detail or DEFAULT_DETAILS.get(status, STATUS_TITLES[status] + ".")
     problem = {
         "type": "about:blank",
-        "title": TITLES[status],
+        "title": STATUS_TITLES[status],
         "status": status,
         "detail": detail,
         "request_id": g.get("request_id"),
@@ -92,22 +92,22 @@ def problem_response(
     return response
 
 
-def _translated(error: Exception) -> ServiceError:
+def _translate(error: Exception) -> ServiceError:
     if isinstance(error, IntegrityError):
         return Conflict()
-    if isinstance(error, ProgrammingError) and lacks_tables(error):
+    if isinstance(error, ProgrammingError) and is_missing_table(error):
         current_app.logger.error("The tables are not up to date. Run `flask deploy`.")
-        return Problem(503, headers=RETRY)
+        return Problem(503, headers=RETRY_HEADERS)
     # A driver may report a lost connection with an exception of any class.
     disconnected = getattr(error, "connection_invalidated", False)
-    if disconnected or isinstance(error, UNAVAILABLE):
+    if disconnected or isinstance(error, UNAVAILABLE_ERRORS):
         current_app.logger.error(
             "A store is unavailable in request %s: %s",
             g.get("request_id"),
             type(error).__name__,
         )
-        return Problem(503, headers=RETRY)
-    if isinstance(error, Changed):
+        return Problem(503, headers=RETRY_HEADERS)
+    if isinstance(error, RetryTransaction):
         return Problem(503, headers={"Retry-After": "1"})
     current_app.logger.exception("Unexpected error in request %s", g.get("request_id"))
     return Problem(500)

@@ -2,7 +2,7 @@
 
 CSV (RFC 4180) is for spreadsheets, NDJSON for programs. A CSV cell that a spreadsheet would
 run as a formula is prefixed with an apostrophe. A cell that begins with an apostrophe gets
-one more, so that `unguarded` can restore every text.
+one more, so that `unescape_formula` can restore every text.
 """
 
 import csv
@@ -14,28 +14,34 @@ from typing import Any, ParamSpec
 
 from flask import Response, request, stream_with_context
 
-from ..data.models.schema_model import Described
-from ..schema.operation import carrying, describes, problem_response
+from ..data.models.schema_model import SchemaModel
+from ..schema.operation import document_operation, header_refs, problem_spec
 from ..schema.serialization import dumps
-from .compression import coded_pieces, coding
-from .query import checked, chosen, filter_parameters, one_of, query
+from .compression import compress_stream, negotiate_coding
+from .query import (
+    collect_query_errors,
+    filter_parameters,
+    one_of,
+    parse_selection,
+    query_parameter,
+)
 
 P = ParamSpec("P")
 Pieces = Generator[bytes, None, None]
 Batches = Generator[Iterable[Any], None, None]  # of records, or of rows of values
 
-TYPES = {
+MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8; header=present",
     "ndjson": "application/x-ndjson",
 }
-FILE = {"schema": {"type": "string", "format": "binary"}}
+BINARY_CONTENT = {"schema": {"type": "string", "format": "binary"}}
 # Characters that begin a formula. Chinese, Japanese and Korean spreadsheets accept the
 # full-width ones too.
-RUNS = frozenset("=+-@\t\r\n＝＋－＠'")
+FORMULA_PREFIXES = frozenset("=+-@\t\r\n＝＋－＠'")
 
 
 def exports(
-    model: type[Described],
+    model: type[SchemaModel],
 ) -> Callable[[Callable[P, Batches]], Callable[P, Response]]:
     """Respond with all records of `model` that match the query, as a download.
 
@@ -46,24 +52,26 @@ def exports(
     def decorator(verb: Callable[..., Batches]) -> Callable[..., Response]:
         @wraps(verb)
         def wrapper(*args: Any, **kwargs: Any) -> Response:
-            with checked() as check:
-                form = check("format", one_of(*TYPES), "csv")
-                page = chosen(model, check)
+            with collect_query_errors() as check:
+                form = check("format", one_of(*MEDIA_TYPES), "csv")
+                page = parse_selection(model, check)
             pieces = no_pieces()
             if request.method == "GET":
                 batches = verb(*args, page=page, **kwargs)
-                pieces = begun(ENCODERS[form](model, batches))
-            return download(pieces, form, model.collection)
+                pieces = start_stream(ENCODERS[form](model, batches))
+            return download_response(pieces, form, model.collection)
 
-        content = {kind.partition(";")[0]: FILE for kind in TYPES.values()}
-        return describes(
+        content = {
+            kind.partition(";")[0]: BINARY_CONTENT for kind in MEDIA_TYPES.values()
+        }
+        return document_operation(
             wrapper,
             parameters=[
-                query(
+                query_parameter(
                     "format",
                     "The format: CSV for spreadsheets, NDJSON for programs.",
                     type="string",
-                    enum=list(TYPES),
+                    enum=list(MEDIA_TYPES),
                     default="csv",
                 ),
                 *filter_parameters(model),
@@ -71,17 +79,17 @@ def exports(
             responses={
                 "200": {
                     "description": "All matching records.",
-                    "headers": carrying("Content-Disposition"),
+                    "headers": header_refs("Content-Disposition"),
                     "content": content,
                 },
-                "400": problem_response("A query parameter is invalid."),
+                "400": problem_spec("A query parameter is invalid."),
             },
         )
 
     return decorator
 
 
-def answers_csv(
+def responds_csv(
     stem: str, names: Iterable[str]
 ) -> Callable[[Callable[P, Batches]], Callable[P, Response]]:
     """Respond with a CSV file `stem`.csv whose columns are `names`.
@@ -94,28 +102,28 @@ def answers_csv(
         def wrapper(*args: Any, **kwargs: Any) -> Response:
             batches = verb(*args, **kwargs)
             is_get = request.method == "GET"
-            pieces = begun(lines(names, batches)) if is_get else no_pieces()
-            return download(pieces, "csv", stem)
+            pieces = start_stream(csv_lines(names, batches)) if is_get else no_pieces()
+            return download_response(pieces, "csv", stem)
 
         response = {
             "description": "All rows.",
-            "headers": carrying("Content-Disposition"),
-            "content": {"text/csv": FILE},
+            "headers": header_refs("Content-Disposition"),
+            "content": {"text/csv": BINARY_CONTENT},
         }
-        return describes(wrapper, responses={"200": response})
+        return document_operation(wrapper, responses={"200": response})
 
     return decorator
 
 
-def download(pieces: Pieces, form: str, stem: str) -> Response:
+def download_response(pieces: Pieces, form: str, stem: str) -> Response:
     """Return a response that streams `pieces` as the file `stem`.`form`.
 
     `form` is a key of TYPES.
     """
-    content_coding = coding()
+    content_coding = negotiate_coding()
     if content_coding:
-        pieces = coded_pieces(pieces, content_coding)
-    response = Response(stream_with_context(pieces), content_type=TYPES[form])
+        pieces = compress_stream(pieces, content_coding)
+    response = Response(stream_with_context(pieces), content_type=MEDIA_TYPES[form])
     response.headers["Cache-Control"] = "no-store"
     response.headers["Vary"] = "Authorization, Accept-Encoding"
     if content_coding:
@@ -130,7 +138,7 @@ def no_pieces() -> Pieces:
     yield from ()
 
 
-def begun(pieces: Pieces) -> Pieces:
+def start_stream(pieces: Pieces) -> Pieces:
     """Return the same pieces, with the first one already computed.
 
     An error in the first piece is raised here, so that the client gets a problem. A later
@@ -150,21 +158,21 @@ def begun(pieces: Pieces) -> Pieces:
     return resume()
 
 
-def as_ndjson(model: type[Described], batches: Batches) -> Pieces:
+def encode_ndjson(model: type[SchemaModel], batches: Batches) -> Pieces:
     """Yield a piece for each batch: a line of JSON for each record."""
     with closing(batches):
         for records in batches:
             yield b"".join(dumps(model.as_json(record)) + b"\n" for record in records)
 
 
-def as_csv(model: type[Described], batches: Batches) -> Pieces:
+def encode_csv(model: type[SchemaModel], batches: Batches) -> Pieces:
     """Yield a line of property names, then a line for each record."""
     with closing(batches):
         rows = ((model.as_json(record).values() for record in b) for b in batches)
-        yield from lines(model.read_schema["properties"], rows)
+        yield from csv_lines(model.read_schema["properties"], rows)
 
 
-def lines(names: Iterable[str], batches: Batches) -> Pieces:
+def csv_lines(names: Iterable[str], batches: Batches) -> Pieces:
     """Yield CSV, a piece for each batch: a line of names, then one for each row."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -172,28 +180,28 @@ def lines(names: Iterable[str], batches: Batches) -> Pieces:
     with closing(batches):
         for rows in batches:
             for values in rows:
-                writer.writerow(map(cell, values))
+                writer.writerow(map(encode_cell, values))
             yield text.getvalue().encode()
             text.seek(0)
             text.truncate()
 
 
-ENCODERS: dict[str, Callable[[type[Described], Batches], Pieces]] = {
-    "csv": as_csv,
-    "ndjson": as_ndjson,
+ENCODERS: dict[str, Callable[[type[SchemaModel], Batches], Pieces]] = {
+    "csv": encode_csv,
+    "ndjson": encode_ndjson,
 }
 
 
-def cell(value: Any) -> str:
+def encode_cell(value: Any) -> str:
     """Return a value as a CSV cell.
 
     Formulas in texts are escaped, null is empty, and other values are written as in JSON.
     """
     if isinstance(value, str):
-        return "'" + value if value[:1] in RUNS else value
+        return "'" + value if value[:1] in FORMULA_PREFIXES else value
     return "" if value is None else dumps(value).decode().strip('"')
 
 
-def unguarded(text: str) -> str:
-    """Return the text that `cell` escaped."""
-    return text[1:] if text[:1] == "'" and text[1:2] in RUNS else text
+def unescape_formula(text: str) -> str:
+    """Return the text that `encode_cell` escaped."""
+    return text[1:] if text[:1] == "'" and text[1:2] in FORMULA_PREFIXES else text

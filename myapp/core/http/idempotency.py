@@ -13,20 +13,20 @@ from typing import Any, ParamSpec
 from flask import Response, current_app, g, request
 from sqlalchemy.exc import OperationalError
 
-from ..data.dialects import waited_too_long
+from ..data.dialects import is_lock_timeout
 from ..data.models.idempotency import IdempotencyRecord
 from ..errors import Conflict, Invalid, Malformed, fault
-from ..jobs.schedule import every
-from ..schema.operation import carrying, describes, problem_response
+from ..jobs.schedule import periodic_task
+from ..schema.operation import document_operation, header_refs, problem_spec
 
 P = ParamSpec("P")
 
-VISIBLE = "!-~"  # the range of visible ASCII characters
-FORM = re.compile(f"[{VISIBLE}]{{1,255}}")
+VISIBLE_ASCII = "!-~"  # the range of visible ASCII characters
+KEY_PATTERN = re.compile(f"[{VISIBLE_ASCII}]{{1,255}}")
 OTHER_BODY = "The Idempotency-Key was used with another request."
 STILL_RUNNING = "The first request with this Idempotency-Key is still running."
-STRANGER = 0  # the account id of anonymous clients
-REPLAYED = (
+ANONYMOUS_ID = 0  # the account id of anonymous clients
+REPLAYED_HEADERS = (
     "Cache-Control",
     "Content-Type",
     "ETag",
@@ -49,26 +49,28 @@ def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
         key = request.headers.get("Idempotency-Key")
         if key is None:
             return verb(*args, **kwargs)
-        if not FORM.fullmatch(key):
+        if not KEY_PATTERN.fullmatch(key):
             detail = "Must be 1 to 255 visible ASCII characters."
             raise Malformed(errors=[fault("/Idempotency-Key", detail)])
         caller = g.get("caller")
-        key_of = {"account_id": caller.id if caller else STRANGER, "key": key}
-        if not claim(key_of):
-            first = find(key_of)
+        key_columns = {"account_id": caller.id if caller else ANONYMOUS_ID, "key": key}
+        if not claim_key(key_columns):
+            first = find_record(key_columns)
             if first:
-                return replayed(first)
+                return replay_response(first)
         # Redis is outside the transaction: by this digest, a retry finds the record that an
         # earlier attempt created there.
-        g.once = blake2b(f"{key_of}".encode(), digest_size=16).hexdigest()
+        g.idempotency_digest = blake2b(
+            f"{key_columns}".encode(), digest_size=16
+        ).hexdigest()
         response = verb(*args, **kwargs)
-        store(key_of, response)
+        store_response(key_columns, response)
         return response
 
-    replay = {"description": "", "headers": carrying("Idempotent-Replayed")}
+    replay = {"description": "", "headers": header_refs("Idempotent-Replayed")}
     operation: dict[str, Any] = getattr(verb, "operation")
     created = [status for status in operation["responses"] if status in ("201", "202")]
-    return describes(
+    return document_operation(
         wrapper,
         parameters=[
             {
@@ -79,58 +81,58 @@ def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
                     "type": "string",
                     "minLength": 1,
                     "maxLength": 255,
-                    "pattern": f"^[{VISIBLE}]+$",
+                    "pattern": f"^[{VISIBLE_ASCII}]+$",
                 },
             }
         ],
         responses={
             **dict.fromkeys(created, replay),
-            "400": problem_response("The Idempotency-Key is malformed."),
-            "409": problem_response(STILL_RUNNING),
-            "422": problem_response(OTHER_BODY),
+            "400": problem_spec("The Idempotency-Key is malformed."),
+            "409": problem_spec(STILL_RUNNING),
+            "422": problem_spec(OTHER_BODY),
         },
     )
 
 
-def claim(key_of: dict[str, Any]) -> bool:
+def claim_key(key_columns: dict[str, Any]) -> bool:
     """Return True if this is the first request with its key.
 
-    `key_of`: the account id and the key. Raises Conflict if the first request runs for too
-    long.
+    `key_columns`: the account id and the key. Raises Conflict if the first request runs for
+    too long.
     """
     try:
-        return IdempotencyRecord.claim(**key_of, request_hash=request_hash())
+        return IdempotencyRecord.claim(**key_columns, request_hash=request_hash())
     except OperationalError as error:
-        if not waited_too_long(error):
+        if not is_lock_timeout(error):
             raise
         raise Conflict(STILL_RUNNING) from None
 
 
-def find(key_of: dict[str, Any]) -> IdempotencyRecord | None:
+def find_record(key_columns: dict[str, Any]) -> IdempotencyRecord | None:
     """Return the record of the first request, or None if it is older than a day.
 
     Raises Invalid if that was another request.
     """
-    record = IdempotencyRecord.find(**key_of)
+    record = IdempotencyRecord.find(**key_columns)
     if record and record.request_hash != request_hash():
         detail = "Was used with another request."
         raise Invalid(OTHER_BODY, [fault("/Idempotency-Key", detail)])
     return record
 
 
-def store(key_of: dict[str, Any], response: Response) -> None:
+def store_response(key_columns: dict[str, Any], response: Response) -> None:
     """Store the response, in the transaction of the record that it reports."""
     headers = response.headers
     IdempotencyRecord.store(
-        **key_of,
+        **key_columns,
         request_hash=request_hash(),
         status=response.status_code,
-        headers={name: headers[name] for name in REPLAYED if name in headers},
+        headers={name: headers[name] for name in REPLAYED_HEADERS if name in headers},
         body=response.get_data(),
     )
 
 
-def replayed(first: IdempotencyRecord) -> Response:
+def replay_response(first: IdempotencyRecord) -> Response:
     """Return the stored response once more."""
     response = Response(first.body, first.status, first.headers)
     response.headers["Idempotent-Replayed"] = "true"
@@ -148,7 +150,7 @@ def request_hash() -> bytes:
     return digest.digest()
 
 
-@every(minutes=10)
+@periodic_task(minutes=10)
 def purge() -> str | None:
     """Delete responses that are older than a day."""
     count = IdempotencyRecord.delete_expired()

@@ -3,40 +3,42 @@
 from typing import Any
 
 from ...version import EXAMPLE_URL
-from ..data.models.pages import MOST_COUNTED, MOST_PER_PAGE, PER_PAGE
-from ..data.models.schema_model import Described
+from ..data.models.pages import DEFAULT_PAGE_SIZE, MAX_COUNTED_ROWS, MAX_PAGE_SIZE
+from ..data.models.schema_model import SchemaModel
 from ..schema.examples import example_of
-from ..schema.fields import reading
-from .query import DEEPEST, filter_parameters, query
+from ..schema.fields import response_schema
+from .query import MAX_PAGE_NUMBER, filter_parameters, query_parameter
 
 
-def parameters_of(model: type[Described]) -> list[dict[str, Any]]:
-    """Return the OpenAPI objects of the parameters that `asked_for` reads."""
+def page_parameters(model: type[SchemaModel]) -> list[dict[str, Any]]:
+    """Return the OpenAPI objects of the parameters that `parse_page_request` reads."""
     return [
-        query("page", "Page number.", type="integer", minimum=1, maximum=DEEPEST),
-        query(
+        query_parameter(
+            "page", "Page number.", type="integer", minimum=1, maximum=MAX_PAGE_NUMBER
+        ),
+        query_parameter(
             "per_page",
-            f"Items per page; larger values are clamped to {MOST_PER_PAGE}.",
+            f"Items per page; larger values are clamped to {MAX_PAGE_SIZE}.",
             type="integer",
             minimum=1,
-            maximum=DEEPEST,
-            default=PER_PAGE,
+            maximum=MAX_PAGE_NUMBER,
+            default=DEFAULT_PAGE_SIZE,
         ),
-        query(
+        query_parameter(
             "view",
             "`items` returns whole items, `urls` only their URLs.",
             type="string",
             enum=["items", "urls"],
             default="items",
         ),
-        query(
+        query_parameter(
             "total",
-            f"How to count: up to {MOST_COUNTED:,}, exactly, or not at all.",
+            f"How to count: up to {MAX_COUNTED_ROWS:,}, exactly, or not at all.",
             type="string",
             enum=["capped", "exact", "none"],
             default="capped",
         ),
-        query(
+        query_parameter(
             "cursor",
             "An opaque position. Follow the links instead of building it.",
             type="string",
@@ -46,7 +48,7 @@ def parameters_of(model: type[Described]) -> list[dict[str, Any]]:
     ]
 
 
-def collection_schema(model: type[Described]) -> dict[str, Any]:
+def collection_schema(model: type[SchemaModel]) -> dict[str, Any]:
     """Return the read schema of a page of `model`."""
 
     def count(description: str, example: int, *kinds: str) -> dict[str, Any]:
@@ -65,13 +67,13 @@ def collection_schema(model: type[Described]) -> dict[str, Any]:
             "examples": [example],
         }
 
-    meta = reading(
+    meta = response_schema(
         "PageMeta",
         page=count("The page number.", 1),
-        per_page=count("The number of items per page.", PER_PAGE),
+        per_page=count("The number of items per page.", DEFAULT_PAGE_SIZE),
         pages=count("The number of pages; null if they are not counted.", 1, "null"),
         total=count(
-            f"The number of items, counted up to {MOST_COUNTED:,} by default.",
+            f"The number of items, counted up to {MAX_COUNTED_ROWS:,} by default.",
             1,
             "null",
         ),

@@ -15,24 +15,38 @@ from urllib.parse import urlencode
 import orjson
 from flask import Response, request
 
-from ..data.models.pages import MOST_PER_PAGE, PER_PAGE, Found, Page, Place
-from ..data.models.schema_model import Described
-from ..schema.fields import kinds
-from ..schema.operation import carrying, describes, problem_response
-from ..schema.parsing import parsed
+from ..data.models.pages import (
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
+    Cursor,
+    Page,
+    PageResult,
+)
+from ..data.models.schema_model import SchemaModel
+from ..schema.fields import json_types
+from ..schema.operation import document_operation, header_refs, problem_spec
+from ..schema.parsing import parse_value
 from ..schema.serialization import dumps
-from .page_schema import collection_schema, parameters_of
-from .preconditions import conditional
-from .query import DEEPEST, Sort, checked, chosen, one_of, positive, sort_text
-from .responses import answer
-from .urls import here
+from .page_schema import collection_schema, page_parameters
+from .preconditions import document_preconditions
+from .query import (
+    MAX_PAGE_NUMBER,
+    Sort,
+    collect_query_errors,
+    format_sort,
+    one_of,
+    parse_positive,
+    parse_selection,
+)
+from .responses import json_response
+from .urls import absolute_url
 
 P = ParamSpec("P")
 
 
-def paged(
-    model: type[Described],
-) -> Callable[[Callable[P, Found]], Callable[P, Response]]:
+def paginated(
+    model: type[SchemaModel],
+) -> Callable[[Callable[P, PageResult]], Callable[P, Response]]:
     """Respond with a page of `model` and its links (RFC 8288).
 
     The verb gets the requested Page as `page` and returns the result of the model's
@@ -40,17 +54,17 @@ def paged(
     """
     schema = collection_schema(model)
 
-    def decorator(verb: Callable[..., Found]) -> Callable[..., Response]:
+    def decorator(verb: Callable[..., PageResult]) -> Callable[..., Response]:
         @wraps(verb)
         def wrapper(*args: Any, **kwargs: Any) -> Response:
-            page = asked_for(model)
+            page = parse_page_request(model)
             result = verb(*args, page=page, **kwargs)
-            meta = meta_of(page, result)
+            meta = page_meta(page, result)
             items = [model.as_json(record) for record in result.records]
             body: dict[str, Any] = {"items": items, "meta": meta}
             if request.args.get("view") == "urls":
                 body = {"urls": [item["url"] for item in items], "meta": meta}
-            response = answer(body, codable=True)
+            response = json_response(body, compressible=True)
             links = [
                 f'<{meta[rel]}>; rel="{rel}"'
                 for rel in ("first", "prev", "next", "last")
@@ -59,21 +73,21 @@ def paged(
             response.headers["Link"] = ", ".join(links)
             return response
 
-        return conditional(
-            describes(
+        return document_preconditions(
+            document_operation(
                 wrapper,
-                parameters=parameters_of(model),
+                parameters=page_parameters(model),
                 responses={
                     "200": {
                         "description": "A page.",
-                        "headers": carrying("ETag", "Link"),
+                        "headers": header_refs("ETag", "Link"),
                         "content": {"application/json": {"schema": schema}},
                     },
                     "304": {
                         "description": "Not Modified.",
-                        "headers": carrying("Link"),
+                        "headers": header_refs("Link"),
                     },
-                    "400": problem_response("A query parameter is invalid."),
+                    "400": problem_spec("A query parameter is invalid."),
                 },
             )
         )
@@ -81,88 +95,91 @@ def paged(
     return decorator
 
 
-def asked_for(model: type[Described]) -> Page:
+def parse_page_request(model: type[SchemaModel]) -> Page:
     """Parse the requested Page. Raises 400 with every invalid parameter."""
-    with checked() as check:
-        page = chosen(model, check)
-        size = min(check("per_page", positive, PER_PAGE), MOST_PER_PAGE)
+    with collect_query_errors() as check:
+        page = parse_selection(model, check)
+        size = min(check("per_page", parse_positive, DEFAULT_PAGE_SIZE), MAX_PAGE_SIZE)
         count = check("total", one_of("capped", "exact", "none"), "capped")
 
-        def parse_place(text: str) -> Place | None:
+        def parse_place(text: str) -> Cursor | None:
             return parse_cursor(model, page.sort, text)
 
-        place = check("cursor", parse_place, None)
-        number = check("page", positive, 1)
+        cursor = check("cursor", parse_place, None)
+        number = check("page", parse_positive, 1)
         check("view", one_of("items", "urls"), "items")
         return page._replace(
-            number=place.page if place else number, size=size, count=count, place=place
+            number=cursor.page if cursor else number,
+            size=size,
+            count=count,
+            cursor=cursor,
         )
 
 
-def parse_cursor(model: type[Described], sort: Sort, text: str) -> Place:
+def parse_cursor(model: type[SchemaModel], sort: Sort, text: str) -> Cursor:
     """Parse the cursor of a link, or raise ValueError.
 
     A client may have changed it, so every part is validated.
     """
     try:
         padded = text + "=" * (-len(text) % 4)
-        place = Place(*orjson.loads(urlsafe_b64decode(padded)))
+        cursor = Cursor(*orjson.loads(urlsafe_b64decode(padded)))
         valid = (
-            place.sort == sort_text(sort)
-            and type(place.backward) is bool
-            and type(place.page) is int
-            and type(place.size) is int
-            and 1 <= place.page <= DEEPEST
-            and 0 <= place.size <= MOST_PER_PAGE
-            and (place.backward if place.values is None else True)
+            cursor.sort == format_sort(sort)
+            and type(cursor.backward) is bool
+            and type(cursor.page) is int
+            and type(cursor.size) is int
+            and 1 <= cursor.page <= MAX_PAGE_NUMBER
+            and 0 <= cursor.size <= MAX_PAGE_SIZE
+            and (cursor.backward if cursor.values is None else True)
         )
-        if valid and place.values is not None:
+        if valid and cursor.values is not None:
             fields = model.read_schema["properties"]
-            if len(place.values) != len(sort):
+            if len(cursor.values) != len(sort):
                 raise ValueError
             values = [
-                from_cursor(fields[name], value)
-                for (name, _), value in zip(sort, place.values)
+                parse_cursor_value(fields[name], value)
+                for (name, _), value in zip(sort, cursor.values)
             ]
-            place = place._replace(values=values)
+            cursor = cursor._replace(values=values)
     except (Base64Error, ValueError, TypeError, AttributeError):
         valid = False
     if not valid:
         raise ValueError("Not a cursor of this collection in this sort order.")
-    return place
+    return cursor
 
 
-def from_cursor(schema: dict[str, Any], value: Any) -> Any:
+def parse_cursor_value(schema: dict[str, Any], value: Any) -> Any:
     """Return a value of a cursor as the store compares it, or raise ValueError."""
-    if value is None and "null" in kinds(schema):
+    if value is None and "null" in json_types(schema):
         return None
-    if "string" in kinds(schema) and type(value) is not str:
+    if "string" in json_types(schema) and type(value) is not str:
         raise ValueError
-    return parsed(schema, value if type(value) is str else dumps(value).decode())
+    return parse_value(schema, value if type(value) is str else dumps(value).decode())
 
 
-def meta_of(page: Page, result: Found) -> dict[str, Any]:
+def page_meta(page: Page, result: PageResult) -> dict[str, Any]:
     """Return the `meta` of a page: its number, the total and the links."""
     pages = None
-    if result.exact and result.total is not None:
+    if result.is_exact and result.total is not None:
         pages = ceil(result.total / page.size)
-    sort = sort_text(page.sort)
-    link = linked()
+    sort = format_sort(page.sort)
+    link = link_builder()
 
     def link_from(record: Any, backward: bool, number: int) -> str:
         values = [getattr(record, name) for name, _ in page.sort]
-        return link(Place(sort, values, backward, number).as_cursor())
+        return link(Cursor(sort, values, backward, number).encode())
 
     records = result.records
-    at_end = page.place is not None and page.backward and page.place.values is None
+    at_end = page.cursor is not None and page.backward and page.cursor.values is None
     if page.backward:
-        has_next, has_prev = not at_end, result.more
+        has_next, has_prev = not at_end, result.has_more
     else:
-        has_next, has_prev = result.more, page.number > 1
+        has_next, has_prev = result.has_more, page.number > 1
     last = None
     if pages and result.total is not None:
         size = result.total - (pages - 1) * page.size
-        last = link(Place(sort, None, True, pages, size).as_cursor())
+        last = link(Cursor(sort, None, True, pages, size).encode())
     prev_link = next_link = None
     if records and has_prev:
         prev_link = link_from(records[0], True, max(page.number - 1, 1))
@@ -175,7 +192,7 @@ def meta_of(page: Page, result: Found) -> dict[str, Any]:
         "per_page": page.size,
         "pages": pages,
         "total": result.total,
-        "total_exact": result.exact,
+        "total_exact": result.is_exact,
         "first": link(None),
         "prev": prev_link,
         "next": next_link,
@@ -183,7 +200,7 @@ def meta_of(page: Page, result: Found) -> dict[str, Any]:
     }
 
 
-def linked() -> Callable[[str | None], str]:
+def link_builder() -> Callable[[str | None], str]:
     """Return a function that links to a cursor of this collection.
 
     The link has the other query parameters of the request.
@@ -193,7 +210,7 @@ def linked() -> Callable[[str | None], str]:
         for name, value in request.args.items(multi=True)
         if name not in ("page", "cursor")
     ]
-    base = here(request.path)
+    base = absolute_url(request.path)
 
     def link(cursor: str | None) -> str:
         query = urlencode(others + [("cursor", cursor)] if cursor else others)

@@ -11,15 +11,15 @@ from typing import Any, ParamSpec, TypeVar
 
 from flask import current_app, request
 
-from ..data.models.schema_model import Described
+from ..data.models.schema_model import SchemaModel
 from ..errors import Problem
-from ..schema.operation import carrying, describes, problem_response
+from ..schema.operation import document_operation, header_refs, problem_spec
 from ..schema.serialization import dumps
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-CONDITIONS = (
+PRECONDITION_VARIABLES = (
     "HTTP_IF_MATCH",
     "HTTP_IF_NONE_MATCH",
     "HTTP_IF_MODIFIED_SINCE",
@@ -32,7 +32,9 @@ def etag(body: bytes, version: int) -> str:
     return blake2b(b"%d:%b" % (version, body), digest_size=12).hexdigest()
 
 
-def must_match(record: Any | None, model: type[Described] | None = None) -> None:
+def check_preconditions(
+    record: Any | None, model: type[SchemaModel] | None = None
+) -> None:
     """Check the request's preconditions against the record that it is about to change.
 
     `record`: None if it does not exist yet. `model`: the model that serializes it; by
@@ -45,19 +47,19 @@ def must_match(record: Any | None, model: type[Described] | None = None) -> None
             raise Problem(428)
     if record:
         tag = etag(dumps((model or record).as_json(record)), record.version)
-        precondition(tag, record.updated_at)
+        evaluate_preconditions(tag, record.updated_at)
     elif "If-Match" in headers:
         raise Problem(412)
 
 
-def precondition(tag: str, modified: datetime | None) -> int | None:
+def evaluate_preconditions(tag: str, modified: datetime | None) -> int | None:
     """Return 304 if the client has this representation already, else None.
 
     The order of evaluation is that of RFC 9110 §13.2.2. `modified`: a naive UTC datetime.
     Raises 412 if a precondition is false.
     """
     environ = request.environ
-    if not any(name in environ for name in CONDITIONS):
+    if not any(name in environ for name in PRECONDITION_VARIABLES):
         return None
     is_read = request.method in ("GET", "HEAD")
     if "HTTP_IF_MATCH" in environ:
@@ -79,8 +81,8 @@ def precondition(tag: str, modified: datetime | None) -> int | None:
     return None
 
 
-def conditional(verb: Callable[P, R]) -> Callable[P, R]:
-    """Document the preconditions that `answer` and `must_match` check."""
+def document_preconditions(verb: Callable[P, R]) -> Callable[P, R]:
+    """Document the preconditions that `json_response` and `check_preconditions` check."""
 
     def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
         return {
@@ -94,13 +96,13 @@ def conditional(verb: Callable[P, R]) -> Callable[P, R]:
         return verb
     description = "The ETag that the resource must still have; `*` matches any ETag."
     parameters = [header("If-Match", description, examples=["*"])]
-    responses = {"412": problem_response("The resource has been modified.")}
+    responses = {"412": problem_spec("The resource has been modified.")}
     if verb.__name__ == "get":
         parameters.append(header("If-None-Match", "The ETag that the client has."))
         responses["304"] = {
             "description": "Not Modified.",
-            "headers": carrying("ETag"),
+            "headers": header_refs("ETag"),
         }
     else:
-        responses["428"] = problem_response("If-Match is required.")
-    return describes(verb, parameters=parameters, responses=responses)
+        responses["428"] = problem_spec("If-Match is required.")
+    return document_operation(verb, parameters=parameters, responses=responses)

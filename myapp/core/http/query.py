@@ -9,11 +9,11 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from flask import request
 
 from ..data.models.pages import Page
-from ..data.models.schema_model import Described
+from ..data.models.schema_model import SchemaModel
 from ..errors import Malformed, fault
-from ..schema.fields import BIGGEST, NO_NUL, kinds
-from ..schema.operation import describes, problem_response
-from ..schema.parsing import TIMES, parsed
+from ..schema.fields import MAX_INT64, NO_NUL_PATTERN, json_types
+from ..schema.operation import document_operation, problem_spec
+from ..schema.parsing import TIME_PARSERS, parse_value
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,11 +21,11 @@ T = TypeVar("T")
 Schema = dict[str, Any]
 Sort = tuple[tuple[str, bool], ...]  # name of a field, and whether it descends
 
-DEEPEST = 2**31 - 1
-LONGEST_SEARCH = 250  # characters
+MAX_PAGE_NUMBER = 2**31 - 1
+MAX_SEARCH_CHARACTERS = 250  # characters
 
 
-class Check(Protocol):
+class CheckParameter(Protocol):
     """A function that returns a query parameter, parsed.
 
     If the parameter is absent or invalid, it returns `default`. `parse` raises ValueError
@@ -36,8 +36,8 @@ class Check(Protocol):
 
 
 @contextmanager
-def checked() -> Iterator[Check]:
-    """Yield a Check; at the end, raise 400 with every error that it met."""
+def collect_query_errors() -> Iterator[CheckParameter]:
+    """Yield a CheckParameter; at the end, raise 400 with every error that it met."""
     errors = []
     arguments = request.args
 
@@ -58,7 +58,7 @@ def checked() -> Iterator[Check]:
         raise Malformed("The query string is invalid.", errors)
 
 
-def queried(**schemas: Schema) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def query_params(**schemas: Schema) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Parse query parameters; the verb gets them as keyword arguments.
 
     `schemas`: the schema of each parameter. If one is absent, the verb gets the default of
@@ -68,23 +68,27 @@ def queried(**schemas: Schema) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorator(verb: Callable[..., R]) -> Callable[..., R]:
         @wraps(verb)
         def wrapper(*args: Any, **kwargs: Any) -> R:
-            with checked() as check:
+            with collect_query_errors() as check:
                 parameters = {
-                    name: check(name, partial(parsed, schema), schema.get("default"))
+                    name: check(
+                        name, partial(parse_value, schema), schema.get("default")
+                    )
                     for name, schema in schemas.items()
                 }
             return verb(*args, **parameters, **kwargs)
 
-        return describes(
+        return document_operation(
             wrapper,
-            parameters=[query(name, **schema) for name, schema in schemas.items()],
-            responses={"400": problem_response("A query parameter is invalid.")},
+            parameters=[
+                query_parameter(name, **schema) for name, schema in schemas.items()
+            ],
+            responses={"400": problem_spec("A query parameter is invalid.")},
         )
 
     return decorator
 
 
-def chosen(model: type[Described], check: Check) -> Page:
+def parse_selection(model: type[SchemaModel], check: CheckParameter) -> Page:
     """Return a Page of all records that the query selects, in its sort order."""
     arguments = request.args
     return Page(
@@ -92,28 +96,28 @@ def chosen(model: type[Described], check: Check) -> Page:
         size=0,
         sort=check("sort", lambda text: parse_sort(model, text), (("id", False),)),
         filters={
-            name: check(name, partial(parsed, schema), None)
+            name: check(name, partial(parse_value, schema), None)
             for name, schema in model.filters.items()
             if name in arguments
         },
-        words=check("q", parse_words, ""),
+        search=check("q", parse_search, ""),
         count="none",
-        place=None,
+        cursor=None,
     )
 
 
-def positive(text: str) -> int:
+def parse_positive(text: str) -> int:
     """Parse an integer from 1 to DEEPEST, or raise ValueError."""
-    if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= DEEPEST:
-        raise ValueError(f"Must be an integer from 1 to {DEEPEST}.")
+    if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= MAX_PAGE_NUMBER:
+        raise ValueError(f"Must be an integer from 1 to {MAX_PAGE_NUMBER}.")
     return int(text)
 
 
-def parse_words(text: str) -> str:
+def parse_search(text: str) -> str:
     """Parse the text to search for, or raise ValueError."""
-    if len(text) > LONGEST_SEARCH:
-        raise ValueError(f"Must have at most {LONGEST_SEARCH} characters.")
-    parsed({"type": "string"}, text)  # raises ValueError if it contains NUL
+    if len(text) > MAX_SEARCH_CHARACTERS:
+        raise ValueError(f"Must have at most {MAX_SEARCH_CHARACTERS} characters.")
+    parse_value({"type": "string"}, text)  # raises ValueError if it contains NUL
     return text
 
 
@@ -128,7 +132,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def parse_sort(model: type[Described], text: str) -> Sort:
+def parse_sort(model: type[SchemaModel], text: str) -> Sort:
     """Parse a sort parameter, as `-created_at,name`, or raise ValueError.
 
     Ties are ordered by `id`, in the direction of the last field, so that one index serves
@@ -146,22 +150,22 @@ def parse_sort(model: type[Described], text: str) -> Sort:
     return tuple(pairs)
 
 
-def sort_text(pairs: Iterable[tuple[str, bool]]) -> str:
+def format_sort(pairs: Iterable[tuple[str, bool]]) -> str:
     """Return the sort parameter that `parse_sort` parses to these pairs."""
     return ",".join(("-" if descends else "") + name for name, descends in pairs)
 
 
-def query(name: str, description: str, **schema: Any) -> dict[str, Any]:
+def query_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
     """Return the OpenAPI object of a query parameter."""
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
-def filter_parameters(model: type[Described]) -> list[dict[str, Any]]:
-    """Return the OpenAPI objects of the parameters that `chosen` reads."""
+def filter_parameters(model: type[SchemaModel]) -> list[dict[str, Any]]:
+    """Return the OpenAPI objects of the parameters that `parse_selection` reads."""
     names = ", ".join(model.sortable)
     field = f"-?({'|'.join(model.sortable)})"
     filters = [
-        query(
+        query_parameter(
             name,
             f"Return only items with exactly this {name}.",
             **filter_schema(schema),
@@ -169,32 +173,36 @@ def filter_parameters(model: type[Described]) -> list[dict[str, Any]]:
         for name, schema in model.filters.items()
     ]
     return [
-        query(
+        query_parameter(
             "sort",
             f"Comma-separated fields; a minus before one sorts it descending: {names}.",
             type="string",
             pattern=f"^{field}(,{field})*$",
             examples=[f"-{model.sortable[-1]}"],
         ),
-        query(
+        query_parameter(
             "q",
             "Return only items with this text in any text field, ignoring case.",
             type="string",
-            maxLength=LONGEST_SEARCH,
-            pattern=NO_NUL,
+            maxLength=MAX_SEARCH_CHARACTERS,
+            pattern=NO_NUL_PATTERN,
         ),
         *filters,
     ]
 
 
 def filter_schema(schema: Schema) -> Schema:
-    """Return the schema of a filter on a property, as `parsed` accepts it.
+    """Return the schema of a filter on a property, as `parse_value` accepts it.
 
     It allows any value of the property's type, except null.
     """
-    kind = next(kind for kind in kinds(schema) if kind != "null")
+    kind = next(kind for kind in json_types(schema) if kind != "null")
     if kind == "integer":
-        return {"type": kind, "minimum": -BIGGEST, "maximum": BIGGEST}
-    if schema.get("format") in TIMES:
+        return {"type": kind, "minimum": -MAX_INT64, "maximum": MAX_INT64}
+    if schema.get("format") in TIME_PARSERS:
         return {"type": kind, "format": schema["format"]}
-    return {"type": kind, "pattern": NO_NUL} if kind == "string" else {"type": kind}
+    return (
+        {"type": kind, "pattern": NO_NUL_PATTERN}
+        if kind == "string"
+        else {"type": kind}
+    )

@@ -7,23 +7,23 @@ from typing import Any, ParamSpec, TypeVar
 import orjson
 from flask import request
 
-from ..data.models.schema_model import Described
+from ..data.models.schema_model import SchemaModel
 from ..errors import Malformed, Problem
 from ..schema.examples import example_of
 from ..schema.fields import without_default
-from ..schema.operation import describes, problem_response
+from ..schema.operation import document_operation, problem_spec
 from ..schema.serialization import dumps
-from ..schema.validation import Body
+from ..schema.validation import BodyValidator
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Schema = dict[str, Any]
 
-JSON = "application/json"
-MERGE_PATCH = "application/merge-patch+json"
+JSON_MEDIA_TYPE = "application/json"
+MERGE_PATCH_MEDIA_TYPE = "application/merge-patch+json"
 
 
-def json_body(*media_types: str) -> Any:
+def parse_json_body(*media_types: str) -> Any:
     """Return the parsed body of the request.
 
     `media_types`: those that are accepted. Raises 413 (too large), 415 (another media type,
@@ -49,30 +49,33 @@ def json_body(*media_types: str) -> Any:
 
 
 def accepts(
-    shape: type[Described] | Schema,
+    shape: type[SchemaModel] | Schema,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Validate the body against a write schema; the verb gets it as `body`.
 
     `shape`: a model, or a write schema. Raises 400, 413, 415 or 422.
     """
-    body = Body(shape) if isinstance(shape, dict) else shape.body
+    body = BodyValidator(shape) if isinstance(shape, dict) else shape.body
 
     def decorator(verb: Callable[..., R]) -> Callable[..., R]:
         @wraps(verb)
         def wrapper(*args: Any, **kwargs: Any) -> R:
-            return verb(*args, body=body.check(json_body(JSON)), **kwargs)
+            return verb(
+                *args, body=body.validate(parse_json_body(JSON_MEDIA_TYPE)), **kwargs
+            )
 
-        return _document_body(wrapper, {JSON: body.schema}, shape)
+        return _document_body(wrapper, {JSON_MEDIA_TYPE: body.schema}, shape)
 
     return decorator
 
 
 def accepts_patch(
-    model: type[Described],
+    model: type[SchemaModel],
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Accept a merge patch (RFC 7396); the verb gets it as `patch`, for `merged`.
+    """Accept a merge patch (RFC 7396); the verb gets it as `patch`, for
+    `apply_merge_patch`.
 
-    Raises 400, 413 or 415; `merged` validates the result.
+    Raises 400, 413 or 415; `apply_merge_patch` validates the result.
     """
     schema = {
         "title": f"{model.__name__}Patch",
@@ -91,9 +94,15 @@ def accepts_patch(
     def decorator(verb: Callable[..., R]) -> Callable[..., R]:
         @wraps(verb)
         def wrapper(*args: Any, **kwargs: Any) -> R:
-            return verb(*args, patch=json_body(MERGE_PATCH, JSON), **kwargs)
+            return verb(
+                *args,
+                patch=parse_json_body(MERGE_PATCH_MEDIA_TYPE, JSON_MEDIA_TYPE),
+                **kwargs,
+            )
 
-        return _document_body(wrapper, {MERGE_PATCH: schema, JSON: schema}, model)
+        return _document_body(
+            wrapper, {MERGE_PATCH_MEDIA_TYPE: schema, JSON_MEDIA_TYPE: schema}, model
+        )
 
     return decorator
 
@@ -101,21 +110,21 @@ def accepts_patch(
 def _document_body(
     verb: Callable[..., R],
     schemas: dict[str, Schema],
-    shape: type[Described] | Schema,
+    shape: type[SchemaModel] | Schema,
 ) -> Callable[..., R]:
     conflicts = [f"The {name} is taken." for name in getattr(shape, "unique", ())]
     violations = ["The request body violates the schema."]
     for name in getattr(shape, "references", ()):
         violations.append(f"No such {name}.")
     responses = {
-        "400": problem_response("The request body is not valid JSON."),
-        "413": problem_response("The request body is too large."),
-        "415": problem_response("The media type of the request body is not supported."),
-        "422": problem_response(" ".join(violations)),
+        "400": problem_spec("The request body is not valid JSON."),
+        "413": problem_spec("The request body is too large."),
+        "415": problem_spec("The media type of the request body is not supported."),
+        "422": problem_spec(" ".join(violations)),
     }
     if conflicts:
-        responses["409"] = problem_response(" ".join(conflicts))
-    return describes(
+        responses["409"] = problem_spec(" ".join(conflicts))
+    return document_operation(
         verb,
         request_body={
             "required": True,
@@ -125,8 +134,8 @@ def _document_body(
     )
 
 
-def merged(
-    record: Any, patch: Any, model: type[Described] | None = None
+def apply_merge_patch(
+    record: Any, patch: Any, model: type[SchemaModel] | None = None
 ) -> dict[str, Any]:
     """Return the body that results from applying `patch` to `record` (RFC 7396 §2).
 
@@ -135,20 +144,20 @@ def merged(
     """
     shape: Any = model or record
     if not isinstance(patch, dict):
-        return shape.body.check(patch)
+        return shape.body.validate(patch)
     current = orjson.loads(dumps(shape.as_json(record)))
     names = shape.write_schema["properties"]
     target = {name: current[name] for name in names if current.get(name) is not None}
     try:
-        result = merge(target, patch)
+        result = merge_patch(target, patch)
     except RecursionError:
         raise Malformed("The body is nested too deeply.") from None
     # An unknown property that is set to null disappears in the merge; it must be an error,
     # as one that is set to a value is.
-    return shape.body.check({**dict.fromkeys(patch.keys() - names), **result})
+    return shape.body.validate({**dict.fromkeys(patch.keys() - names), **result})
 
 
-def merge(target: Any, patch: Any) -> Any:
+def merge_patch(target: Any, patch: Any) -> Any:
     """Return `target` with `patch` applied, as a new value (MergePatch in RFC 7396 §2)."""
     if not isinstance(patch, dict):
         return patch
@@ -157,5 +166,5 @@ def merge(target: Any, patch: Any) -> Any:
         if value is None:
             result.pop(name, None)
         else:
-            result[name] = merge(result.get(name), value)
+            result[name] = merge_patch(result.get(name), value)
     return result

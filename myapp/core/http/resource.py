@@ -8,8 +8,8 @@ import flask_restx
 from flask import request
 from flask.typing import ResponseReturnValue
 
-from ..data.dialects import PATIENCE
-from ..data.session import Changed, unit_of_work
+from ..data.dialects import LOCK_TIMEOUT_SECONDS
+from ..data.session import RetryTransaction, unit_of_work
 
 
 class Resource(flask_restx.Resource):
@@ -25,7 +25,8 @@ class Resource(flask_restx.Resource):
     def dispatch_request(self, *args: Any, **kwargs: Any) -> ResponseReturnValue:
         """Call the method for the request's verb in a unit of work.
 
-        Raises Changed after ATTEMPTS attempts, or after PATIENCE seconds.
+        Raises RetryTransaction after ATTEMPTS attempts, or after LOCK_TIMEOUT_SECONDS
+        seconds.
         """
         start = time.monotonic()
         writes = self.writes
@@ -36,14 +37,15 @@ class Resource(flask_restx.Resource):
             try:
                 with unit_of_work(writes):
                     return super().dispatch_request(*args, **kwargs)
-            except Changed:
-                late = time.monotonic() > start + PATIENCE
-                if late or attempt == ATTEMPTS - 1:
+            except RetryTransaction:
+                late = time.monotonic() > start + LOCK_TIMEOUT_SECONDS
+                if late or attempt == MAX_ATTEMPTS - 1:
                     raise
             # A random pause, so that requests in conflict do not all retry at once.
-            time.sleep(random() * PAUSE * 2**attempt)
+            time.sleep(random() * RETRY_PAUSE_SECONDS * 2**attempt)
             attempt += 1
 
 
-ATTEMPTS = 8  # of a request, at most
-PAUSE = 0.002  # seconds after the first attempt, at most; doubled after each other one
+MAX_ATTEMPTS = 8  # of a request, at most
+# seconds after the first attempt, at most; doubled after each other one
+RETRY_PAUSE_SECONDS = 0.002

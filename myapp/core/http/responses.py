@@ -15,26 +15,26 @@ from werkzeug.datastructures import Headers
 from werkzeug.http import http_date
 from werkzeug.urls import iri_to_uri
 
-from ..data.models.schema_model import Described
-from ..errors import RETRY
-from ..schema.operation import carrying, describes
+from ..data.models.schema_model import SchemaModel
+from ..errors import RETRY_HEADERS
+from ..schema.operation import document_operation, header_refs
 from ..schema.serialization import dumps
-from .compression import SMALLEST, coded, coding
-from .preconditions import conditional, etag, precondition
-from .requests import JSON
+from .compression import MIN_COMPRESSED_BYTES, compress, negotiate_coding
+from .preconditions import document_preconditions, etag, evaluate_preconditions
+from .requests import JSON_MEDIA_TYPE
 
 P = ParamSpec("P")
 Schema = dict[str, Any]
 HeaderItems = Mapping[str, str] | Iterable[tuple[str, str]]
 
-LONGEST_NAME = 255  # bytes of a file name
+MAX_FILE_NAME_BYTES = 255  # bytes of a file name
 # Names that Windows reserves, with any extension.
-RESERVED_FILE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.I)
+WINDOWS_RESERVED_NAME = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.I)
 NO_STORE = {"Cache-Control": "no-cache, no-store, max-age=0"}
 
 
-def answers(
-    shape: type[Described] | Schema, *statuses: int, headers: HeaderItems = ()
+def responds_with(
+    shape: type[SchemaModel] | Schema, *statuses: int, headers: HeaderItems = ()
 ) -> Callable[[Callable[P, Any]], Callable[P, Response]]:
     """Respond with the verb's result, as its read schema defines it.
 
@@ -54,18 +54,20 @@ def answers(
             if type(result) is tuple:
                 result, status = result
             if isinstance(shape, dict):
-                retry = RETRY if status == 503 else {}
-                return answer(result, status, headers={**dict(headers), **retry})
-            return answer_item(shape, result, status)
+                retry = RETRY_HEADERS if status == 503 else {}
+                return json_response(result, status, headers={**dict(headers), **retry})
+            return item_response(shape, result, status)
 
-        return conditional(
-            describes(wrapper, responses=_documents(shape, schema, statuses))
+        return document_preconditions(
+            document_operation(
+                wrapper, responses=_document_responses(shape, schema, statuses)
+            )
         )
 
     return decorator
 
 
-def answers_nothing(verb: Callable[P, Any]) -> Callable[P, Response]:
+def responds_no_content(verb: Callable[P, Any]) -> Callable[P, Response]:
     """Respond with 204, without content."""
 
     @wraps(verb)
@@ -76,10 +78,10 @@ def answers_nothing(verb: Callable[P, Any]) -> Callable[P, Response]:
         return response
 
     responses = {"204": {"description": "No Content."}}
-    return conditional(describes(wrapper, responses=responses))
+    return document_preconditions(document_operation(wrapper, responses=responses))
 
 
-def answers_file(
+def responds_file(
     media_type: str,
 ) -> Callable[[Callable[P, tuple[str, str, str]]], Callable[P, Response]]:
     """Respond with a download of this media type.
@@ -93,24 +95,26 @@ def answers_file(
         @wraps(verb)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> Response:
             stem, extension, text = verb(*args, **kwargs)
-            return respond(
+            return etag_response(
                 text.encode(),
                 content_type=f"{media_type}; charset=utf-8",
-                headers={"Content-Disposition": attachment(stem, extension)},
+                headers={"Content-Disposition": content_disposition(stem, extension)},
             )
 
         content = {media_type: {"schema": {"type": "string"}}}
         response = {
             "description": "The file.",
-            "headers": carrying("ETag", "Content-Disposition"),
+            "headers": header_refs("ETag", "Content-Disposition"),
             "content": content,
         }
-        return conditional(describes(wrapper, responses={"200": response}))
+        return document_preconditions(
+            document_operation(wrapper, responses={"200": response})
+        )
 
     return decorator
 
 
-def attachment(stem: str, extension: str) -> str:
+def content_disposition(stem: str, extension: str) -> str:
     """Return the Content-Disposition of a download (RFC 6266).
 
     `extension` begins with its dot. Characters of `stem` that are unsafe in a file name are
@@ -120,9 +124,9 @@ def attachment(stem: str, extension: str) -> str:
         "_" if unicodedata.category(c)[0] == "C" or c in '/\\:*?"<>|%' else c
         for c in stem
     )
-    if RESERVED_FILE.fullmatch(stem):
+    if WINDOWS_RESERVED_NAME.fullmatch(stem):
         stem = f"_{stem}"
-    stem = stem.encode()[: LONGEST_NAME - len(extension)].decode(errors="ignore")
+    stem = stem.encode()[: MAX_FILE_NAME_BYTES - len(extension)].decode(errors="ignore")
     name = stem + extension
     ascii_name = name.encode("ascii", "replace").decode().replace("?", "_")
     header = f'attachment; filename="{ascii_name}"'
@@ -132,15 +136,15 @@ def attachment(stem: str, extension: str) -> str:
     return f"{header}; filename*=UTF-8''{quote(name, '')}"
 
 
-def _documents(
-    shape: type[Described] | Schema, schema: Schema, statuses: tuple[int, ...]
+def _document_responses(
+    shape: type[SchemaModel] | Schema, schema: Schema, statuses: tuple[int, ...]
 ) -> dict[str, Any]:
-    content = {JSON: {"schema": schema}}
+    content = {JSON_MEDIA_TYPE: {"schema": schema}}
     names = ["ETag"] if schema is shape else ["ETag", "Last-Modified"]
     return {
         str(status): {
             "description": f"{HTTPStatus(status).phrase}.",
-            "headers": carrying(
+            "headers": header_refs(
                 *names, *(["Location"] if status in (201, 202) else [])
             ),
             "content": content,
@@ -149,71 +153,78 @@ def _documents(
     }
 
 
-class Answer(Response):
+class PreparedResponse(Response):
     """A response whose headers are final; skips Werkzeug's per-response fix-ups."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         return self.headers
 
 
-def answer(
+def json_response(
     data: Any,
     status: int = 200,
     version: int = 0,
     modified: datetime | None = None,
     headers: HeaderItems = (),
-    codable: bool = False,
+    compressible: bool = False,
 ) -> Response:
-    """Return a response with `data` as JSON and its ETag; see `respond`.
+    """Return a response with `data` as JSON and its ETag; see `etag_response`.
 
     A 201 or 202 carries `data["url"]` as its Location.
     """
     body = dumps(data)
-    response = respond(
-        body, status, version, modified, headers=headers, codable=codable
+    response = etag_response(
+        body, status, version, modified, headers=headers, compressible=compressible
     )
     if status in (201, 202):
         response.headers["Location"] = ascii_url(data["url"])
     return response
 
 
-def respond(
+def etag_response(
     body: bytes,
     status: int = 200,
     version: int = 0,
     modified: datetime | None = None,
     content_type: str = "application/json",
     headers: HeaderItems = (),
-    codable: bool = False,
+    compressible: bool = False,
 ) -> Response:
     """Return a response with this body and its ETag, or 304 if the client has it already.
 
     `version`: the version of the resource, which distinguishes states with equal bodies.
-    `modified`: its naive UTC datetime, for Last-Modified. `codable`: whether the body may
-    be compressed; not for an item, whose ETag clients send back as If-Match. Raises 412 if
-    a precondition of a GET or HEAD is false.
+    `modified`: its naive UTC datetime, for Last-Modified. `compressible`: whether the body
+    may be compressed; not for an item, whose ETag clients send back as If-Match. Raises 412
+    if a precondition of a GET or HEAD is false.
     """
     tag = etag(body, version)
-    content_coding = coding() if codable and len(body) >= SMALLEST else None
+    content_coding = (
+        negotiate_coding()
+        if compressible and len(body) >= MIN_COMPRESSED_BYTES
+        else None
+    )
     if content_coding:
         tag = f"{tag}-{content_coding}"  # each coding is a representation of its own
     # Shared caches must not store the data of one account. The client may, and revalidates.
     all_headers = {
         "Cache-Control": "private, no-cache",
-        "Vary": "Authorization, Accept-Encoding" if codable else "Authorization",
+        "Vary": "Authorization, Accept-Encoding" if compressible else "Authorization",
         "ETag": f'"{tag}"',
         **dict(headers),
     }
-    if request.method in ("GET", "HEAD") and precondition(tag, modified) == 304:
-        response = Answer(status=304, headers=all_headers)
+    if (
+        request.method in ("GET", "HEAD")
+        and evaluate_preconditions(tag, modified) == 304
+    ):
+        response = PreparedResponse(status=304, headers=all_headers)
         del response.headers["Content-Type"]
         return response
     if modified:
-        all_headers["Last-Modified"] = date_of(modified)
+        all_headers["Last-Modified"] = format_http_date(modified)
     if content_coding:
-        body = coded(body, content_coding)
+        body = compress(body, content_coding)
         all_headers["Content-Encoding"] = content_coding
-    return Answer(body, status, all_headers, content_type=content_type)
+    return PreparedResponse(body, status, all_headers, content_type=content_type)
 
 
 def ascii_url(url: str) -> str:
@@ -223,9 +234,11 @@ def ascii_url(url: str) -> str:
 
 # Formats a datetime for a header (RFC 9110 §5.6.7). Cached, because records that rarely
 # change, or that are created in bulk, have equal times.
-date_of = lru_cache(1000)(http_date)
+format_http_date = lru_cache(1000)(http_date)
 
 
-def answer_item(model: type[Described], record: Any, status: int = 200) -> Response:
-    """Return the response with one record of a model; see `answer`."""
-    return answer(model.as_json(record), status, record.version, record.updated_at)
+def item_response(model: type[SchemaModel], record: Any, status: int = 200) -> Response:
+    """Return the response with one record of a model; see `json_response`."""
+    return json_response(
+        model.as_json(record), status, record.version, record.updated_at
+    )

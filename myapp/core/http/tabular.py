@@ -12,19 +12,20 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from ..data.models.schema_model import Described
+from ..data.models.schema_model import SchemaModel
 from ..errors import Invalid, Malformed, ServiceError, fault
 from ..schema.examples import example_of
-from ..schema.fields import is_optional, kinds
-from .exports import cell, unguarded
+from ..schema.fields import is_optional, json_types
+from .exports import encode_cell, unescape_formula
 
-LONGEST = 1024 * 1024  # bytes of a line, and roughly of the rows that are in memory
+# bytes of a line, and roughly of the rows that are in memory
+MAX_LINE_BYTES = 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 DELIMITERS = ",;\t"  # spreadsheets use one of these, depending on the locale
 
 
-def reader(
-    file: BinaryIO, form: str, model: type[Described], position: int = 0
+def row_reader(
+    file: BinaryIO, form: str, model: type[SchemaModel], position: int = 0
 ) -> "Rows":
     """Return the rows of a file for `model`, from `position` (in bytes) on.
 
@@ -37,10 +38,10 @@ class Rows:
     """The rows of a file.
 
     `position`: the bytes that the rows read so far take, with all before them. Pass it to
-    `reader` to continue there.
+    `row_reader` to continue there.
     """
 
-    def __init__(self, file: BinaryIO, model: type[Described], position: int) -> None:
+    def __init__(self, file: BinaryIO, model: type[SchemaModel], position: int) -> None:
         self.position = position
         self._file = file
         self._writable = model.write_schema["properties"]
@@ -51,13 +52,13 @@ class Rows:
             self.position = len(BOM)
         file.seek(self.position)
 
-    def take(self, number: int) -> list[Any]:
+    def read_batch(self, number: int) -> list[Any]:
         """Return the next rows, each as a value or as the ServiceError of an invalid row.
 
-        At most `number` rows, or as many as LONGEST bytes hold. The list is empty only at
-        the end.
+        At most `number` rows, or as many as MAX_LINE_BYTES bytes hold. The list is empty
+        only at the end.
         """
-        batch, limit = [], self.position + LONGEST
+        batch, limit = [], self.position + MAX_LINE_BYTES
         for row in self._rows():
             batch.append(row)
             if len(batch) == number or self.position >= limit:
@@ -79,14 +80,14 @@ class Rows:
 
     def _line(self) -> bytes:
         """Return the next line; b"" at the end. Raises ValueError if it is too long."""
-        line = self._file.readline(LONGEST)
+        line = self._file.readline(MAX_LINE_BYTES)
         self.position += len(line)
-        if len(line) < LONGEST or line.endswith(b"\n"):
+        if len(line) < MAX_LINE_BYTES or line.endswith(b"\n"):
             return line
         while line and not line.endswith(b"\n"):
-            line = self._file.readline(LONGEST)
+            line = self._file.readline(MAX_LINE_BYTES)
             self.position += len(line)
-        raise ValueError(f"The line is longer than {LONGEST} bytes.")
+        raise ValueError(f"The line is longer than {MAX_LINE_BYTES} bytes.")
 
 
 class NdjsonRows(Rows):
@@ -100,7 +101,7 @@ class NdjsonRows(Rows):
                 if line and not line.isspace():
                     yield line
             except ValueError as error:
-                yield unreadable(str(error))
+                yield row_error(str(error))
 
     def _row(self, record: bytes | ServiceError) -> Any:
         if isinstance(record, ServiceError):
@@ -108,7 +109,7 @@ class NdjsonRows(Rows):
         try:
             data = orjson.loads(record)
         except orjson.JSONDecodeError as error:
-            return unreadable(f"The line is not valid JSON: {error}.")
+            return row_error(f"The line is not valid JSON: {error}.")
         if isinstance(data, dict) and self._ignored & data.keys():
             return {name: data[name] for name in data if name not in self._ignored}
         return data
@@ -117,7 +118,7 @@ class NdjsonRows(Rows):
 class CsvRows(Rows):
     """The rows of a CSV file, below a header of property names (RFC 4180)."""
 
-    def __init__(self, file: BinaryIO, model: type[Described], position: int) -> None:
+    def __init__(self, file: BinaryIO, model: type[SchemaModel], position: int) -> None:
         super().__init__(file, model, 0)
         self._delimiter, self._width, self._columns = self._header()
         if position:
@@ -136,7 +137,9 @@ class CsvRows(Rows):
         except UnicodeDecodeError:
             raise Malformed("The header is not valid UTF-8.") from None
         except ValueError:
-            raise Malformed(f"The header is longer than {LONGEST} bytes.") from None
+            raise Malformed(
+                f"The header is longer than {MAX_LINE_BYTES} bytes."
+            ) from None
         delimiter = max(DELIMITERS, key=line.count)
         try:
             cells = next(csv.reader([line], delimiter=delimiter, strict=True), [])
@@ -161,7 +164,7 @@ class CsvRows(Rows):
         if faults:
             raise Invalid("The header does not match the schema.", faults)
         columns = [
-            (index, name, value_of(self._writable[name]))
+            (index, name, cell_decoder(self._writable[name]))
             for index, name in enumerate(names)
             if name in self._writable
         ]
@@ -178,11 +181,11 @@ class CsvRows(Rows):
                     self._start = self.position
                 return
             except UnicodeDecodeError:
-                problem = unreadable("The row is not valid UTF-8.")
+                problem = row_error("The row is not valid UTF-8.")
             except csv.Error as error:
-                problem = unreadable(f"The row is not valid CSV: {error}.")
+                problem = row_error(f"The row is not valid CSV: {error}.")
             except ValueError as error:
-                problem = unreadable(str(error))
+                problem = row_error(str(error))
             # If a quote is never closed, the end of the row is unknown, so go on with the
             # line after the one where the row begins.
             self._file.seek(self._start)
@@ -199,21 +202,21 @@ class CsvRows(Rows):
         if isinstance(record, ServiceError):
             return record
         if len(record) != self._width:
-            return unreadable(
+            return row_error(
                 f"The row has {len(record)} cells, but the header has {self._width}."
             )
         return {
             name: value
             for index, name, parse in self._columns
-            if (value := parse(record[index])) is not LEFT_OUT
+            if (value := parse(record[index])) is not OMITTED
         }
 
 
 READERS: dict[str, type[Rows]] = {"csv": CsvRows, "ndjson": NdjsonRows}
-LEFT_OUT = object()
+OMITTED = object()
 
 
-def sample(form: str, model: type[Described]) -> str:
+def example_file(form: str, model: type[SchemaModel]) -> str:
     """Return a file with one row: the examples of the write schema.
 
     `form`: csv or ndjson.
@@ -223,30 +226,32 @@ def sample(form: str, model: type[Described]) -> str:
     if form == "ndjson":
         return orjson.dumps(row).decode()
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([row, map(cell, row.values())])
+    csv.writer(text).writerows([row, map(encode_cell, row.values())])
     return text.getvalue()
 
 
-def value_of(schema: dict[str, Any]) -> Callable[[str], Any]:
-    """Return a parser for the cells of a property, the reverse of `exports.cell`.
+def cell_decoder(schema: dict[str, Any]) -> Callable[[str], Any]:
+    """Return a parser for the cells of a property, the reverse of `exports.encode_cell`.
 
-    It returns LEFT_OUT for an empty cell of an optional property.
+    It returns OMITTED for an empty cell of an optional property.
     """
-    types = set(kinds(schema))
+    types = set(json_types(schema))
 
     def value(cell: str) -> Any:
         if cell == "" and is_optional(schema):
-            return LEFT_OUT
+            return OMITTED
         if "string" in types:
-            return unguarded(cell)
+            return unescape_formula(cell)
         try:
             return orjson.loads(cell)
         except ValueError:
             return cell  # the validation against the schema reports it
 
-    return unguarded if types == {"string"} and not is_optional(schema) else value
+    return (
+        unescape_formula if types == {"string"} and not is_optional(schema) else value
+    )
 
 
-def unreadable(detail: str) -> ServiceError:
+def row_error(detail: str) -> ServiceError:
     """Return the error that takes the place of an invalid row."""
     return Invalid(errors=[fault("", detail)])

@@ -11,17 +11,17 @@ from typing import Any, ParamSpec, TypeVar
 from flask import current_app, g, request
 from werkzeug.formparser import FormDataParser
 
-from ..data.session import Changed
-from ..errors import RETRY, Invalid, Malformed, Problem, fault
-from ..schema.operation import describes, problem_response
+from ..data.session import RetryTransaction
+from ..errors import RETRY_HEADERS, Invalid, Malformed, Problem, fault
+from ..schema.operation import document_operation, problem_spec
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FORM = "multipart/form-data"
-AT_ONCE = 64 * 1024  # bytes in memory
-MOST_PARTS = 10  # of a form
-ENVELOPE = 64 * 1024  # bytes of a form besides its file
+FORM_MEDIA_TYPE = "multipart/form-data"
+READ_CHUNK_BYTES = 64 * 1024  # bytes in memory
+MAX_FORM_PARTS = 10  # of a form
+FORM_OVERHEAD_BYTES = 64 * 1024  # bytes of a form besides its file
 
 
 class Upload:
@@ -86,7 +86,7 @@ class Upload:
         self.path.unlink(missing_ok=True)
 
 
-def receives(
+def accepts_upload(
     forms: dict[str, str],
     samples: Mapping[str, str],
     folder: str,
@@ -109,13 +109,13 @@ def receives(
         def wrapper(*args: Any, **kwargs: Any) -> R:
             # The request may be retried, but its body can be read only once.
             if "upload" not in g:
-                g.upload = received(forms, current_app.config[folder], limit)
+                g.upload = read_upload(forms, current_app.config[folder], limit)
                 g.digest = g.upload.digest + g.upload.media_type.encode()
             upload: Upload = g.upload
             upload.kept = False
             try:
                 return verb(*args, upload=upload, **kwargs)
-            except Changed:
+            except RetryTransaction:
                 upload.kept = True
                 raise
             except Exception:
@@ -141,37 +141,40 @@ def receives(
             "additionalProperties": False,
         }
         encoding = {"file": {"contentType": ", ".join(forms)}}
-        return describes(
+        return document_operation(
             wrapper,
             request_body={
                 "required": True,
-                "content": {**content, FORM: {"schema": parts, "encoding": encoding}},
+                "content": {
+                    **content,
+                    FORM_MEDIA_TYPE: {"schema": parts, "encoding": encoding},
+                },
             },
             responses={
-                "400": problem_response("The request body is malformed."),
-                "413": problem_response("The file is too large."),
-                "415": problem_response(
+                "400": problem_spec("The request body is malformed."),
+                "413": problem_spec("The file is too large."),
+                "415": problem_spec(
                     "The media type of the request body is not supported."
                 ),
-                "422": problem_response("The file or the form is invalid."),
+                "422": problem_spec("The file or the form is invalid."),
             },
         )
 
     return decorator
 
 
-def received(forms: Mapping[str, str], folder: str | Path, limit: str) -> Upload:
+def read_upload(forms: Mapping[str, str], folder: str | Path, limit: str) -> Upload:
     """Store the request body and return it. Raises 400, 413, 415, 422 or 503.
 
-    `forms`, `limit`: as for `receives`. `folder`: the folder itself.
+    `forms`, `limit`: as for `accepts_upload`. `folder`: the folder itself.
     """
     limit_bytes: int = current_app.config[limit]
-    is_form = request.mimetype == FORM
-    request.max_content_length = limit_bytes + (ENVELOPE if is_form else 0)
+    is_form = request.mimetype == FORM_MEDIA_TYPE
+    request.max_content_length = limit_bytes + (FORM_OVERHEAD_BYTES if is_form else 0)
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     supported = is_form or request.mimetype in forms
     if not supported or request.content_encoding or charset not in ("utf-8", "utf8"):
-        raise unsupported(forms)
+        raise unsupported_media_type(forms)
     uploads: list[Upload] = []
 
     def begin(
@@ -180,7 +183,7 @@ def received(forms: Mapping[str, str], folder: str | Path, limit: str) -> Upload
         upload = Upload(folder, limit_bytes)
         uploads.append(upload)
         upload.name = filename
-        upload.media_type = media_type_of(forms, content_type, filename)
+        upload.media_type = detect_media_type(forms, content_type, filename)
         return upload
 
     try:
@@ -188,31 +191,33 @@ def received(forms: Mapping[str, str], folder: str | Path, limit: str) -> Upload
             parser = FormDataParser(
                 begin,  # type: ignore[arg-type]  # the parser only writes and seeks
                 silent=False,
-                max_form_parts=MOST_PARTS,
+                max_form_parts=MAX_FORM_PARTS,
             )
             length, options = request.content_length, request.mimetype_params
-            _, form, files = parser.parse(request.stream, FORM, length, options)
-            must_be_one_file(list(form), [name for name, _ in files.items(multi=True)])
+            _, form, files = parser.parse(
+                request.stream, FORM_MEDIA_TYPE, length, options
+            )
+            require_one_file(list(form), [name for name, _ in files.items(multi=True)])
         else:
             upload = begin(request.mimetype)
-            while piece := request.stream.read(AT_ONCE):
+            while piece := request.stream.read(READ_CHUNK_BYTES):
                 upload.write(piece)
             upload.close()
         if uploads[0].media_type is None:
-            raise unsupported(forms)
+            raise unsupported_media_type(forms)
         return uploads[0]
     except BaseException as error:
         for upload in uploads:
             upload.drop()
         if isinstance(error, OSError):  # the disk may be full
             current_app.logger.error("A file cannot be stored: %s", error.strerror)
-            raise Problem(503, headers=RETRY) from None
+            raise Problem(503, headers=RETRY_HEADERS) from None
         if isinstance(error, ValueError):
             raise Malformed(f"The form is malformed: {error}.") from None
         raise
 
 
-def must_be_one_file(fields: list[str], files: list[str]) -> None:
+def require_one_file(fields: list[str], files: list[str]) -> None:
     """Raise 422 unless a form with parts of these names is one file, called `file`."""
     faults = [
         fault(f"/{name}", "Unknown field.") for name in fields + files if name != "file"
@@ -223,7 +228,7 @@ def must_be_one_file(fields: list[str], files: list[str]) -> None:
         raise Invalid("The form is invalid.", faults)
 
 
-def media_type_of(
+def detect_media_type(
     forms: Mapping[str, str], media: str | None, name: str | None
 ) -> str | None:
     """Return the media type of a file, or None if it is not one of `forms`.
@@ -239,9 +244,9 @@ def media_type_of(
     return sent if sent in forms else None
 
 
-def unsupported(forms: Iterable[str]) -> Problem:
+def unsupported_media_type(forms: Iterable[str]) -> Problem:
     """Return the error for a body of another media type, charset or coding."""
-    accepted = ", ".join([*forms, FORM])
+    accepted = ", ".join([*forms, FORM_MEDIA_TYPE])
     return Problem(
         415,
         f"The request body must be {accepted}, in UTF-8, without Content-Encoding.",

@@ -17,14 +17,14 @@ def api_root() -> str:
     Outside a request, return its path.
     """
     prefix: str = current_app.config["API_PREFIX"]
-    return here(prefix).rstrip("/") if has_request_context() else prefix
+    return absolute_url(prefix).rstrip("/") if has_request_context() else prefix
 
 
-def here(path: str) -> str:
+def absolute_url(path: str) -> str:
     """Return the absolute URL of a path below the root of the application."""
     current = request._get_current_object()  # type: ignore[attr-defined]
-    return address(current.scheme, current.host, current.root_path, path)
+    return build_url(current.scheme, current.host, current.root_path, path)
 
 
 # Cached, because most requests have the same few URLs.
-address = lru_cache(1000)(get_current_url)
+build_url = lru_cache(1000)(get_current_url)

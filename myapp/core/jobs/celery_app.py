@@ -7,25 +7,27 @@ from celery.schedules import schedule
 from flask import Flask, current_app, g
 from kombu.exceptions import OperationalError as BrokerError
 
-from ..data.redis import broker
-from ..errors import RETRY, Problem
+from ..data.redis import broker_options
+from ..errors import RETRY_HEADERS, Problem
 from .schedule import SCHEDULE
 from .task import P, Task, TaskFunction, log
-from .worker import Pulse, beat, worker
+from .worker import HeartbeatStep, beat, worker
 
-FORGOTTEN = 900  # seconds after which an unfinished task goes to another worker
-TLS = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+# seconds after which an unfinished task goes to another worker
+VISIBILITY_TIMEOUT_SECONDS = 900
+TLS_OPTIONS = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
 def init_app(app: Flask) -> None:
     """Create the Celery application of `app`; it connects on first use."""
-    url, options = broker(app.config["BROKER_URL"])
+    url, options = broker_options(app.config["BROKER_URL"])
     celery = Celery("myapp", task_cls=Task)
     celery.flask = app
     celery.conf.update(
         broker_url=url,
-        broker_transport_options=options | {"visibility_timeout": FORGOTTEN},
-        broker_use_ssl=TLS if url.startswith("rediss:") else None,
+        broker_transport_options=options
+        | {"visibility_timeout": VISIBILITY_TIMEOUT_SECONDS},
+        broker_use_ssl=TLS_OPTIONS if url.startswith("rediss:") else None,
         broker_connection_retry_on_startup=True,
         worker_cancel_long_running_tasks_on_connection_loss=True,
         accept_content=["json"],
@@ -41,13 +43,13 @@ def init_app(app: Flask) -> None:
             for name, period in SCHEDULE.items()
         },
     )
-    celery.steps["worker"].add(Pulse)
+    celery.steps["worker"].add(HeartbeatStep)
     app.extensions["celery"] = celery
     for command in (worker, beat):
         app.cli.add_command(command)
 
 
-def send(
+def enqueue(
     function: TaskFunction[P, object], *arguments: P.args, **keywords: P.kwargs
 ) -> None:
     """Have a worker run a task; its log lines carry the id of this request.
@@ -62,4 +64,4 @@ def send(
         )
     except BrokerError:
         log.error("The broker does not answer.")
-        raise Problem(503, headers=RETRY) from None
+        raise Problem(503, headers=RETRY_HEADERS) from None

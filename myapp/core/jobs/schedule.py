@@ -12,14 +12,17 @@ from flask import current_app
 from redis.exceptions import RedisError
 
 from ..data.redis import redis_store
-from .task import P, R_co, TaskFunction, named, task
+from .task import P, R_co, TaskFunction, task, task_name
 
-CLOCK = "clock"  # the key that exists in Redis while the scheduler runs
-STOPPED = 30  # seconds without a tick until the scheduler counts as stopped
+SCHEDULER_KEY = "clock"  # the key that exists in Redis while the scheduler runs
+# seconds without a tick until the scheduler counts as stopped
+SCHEDULER_TTL_SECONDS = 30
 SCHEDULE: dict[str, timedelta] = {}  # the period of each periodic task
 
 
-def every(**period: float) -> Callable[[Callable[P, R_co]], TaskFunction[P, R_co]]:
+def periodic_task(
+    **period: float,
+) -> Callable[[Callable[P, R_co]], TaskFunction[P, R_co]]:
     """Make a function a task that the scheduler enqueues once per period.
 
     `period`: as for timedelta, for example `minutes=1`. A run may be late, be missed or
@@ -27,29 +30,29 @@ def every(**period: float) -> Callable[[Callable[P, R_co]], TaskFunction[P, R_co
     """
 
     def decorator(function: Callable[P, R_co]) -> TaskFunction[P, R_co]:
-        SCHEDULE[named(function)] = timedelta(**period)
+        SCHEDULE[task_name(function)] = timedelta(**period)
         return task(function)
 
     return decorator
 
 
-def sweeps() -> dict[str, Any]:
+def periodic_tasks() -> dict[str, Any]:
     """Return the periodic tasks by name."""
     tasks = current_app.extensions["celery"].tasks
     return {name: tasks[name] for name in SCHEDULE}
 
 
-class Clock(clock.Scheduler):
+class HeartbeatScheduler(clock.Scheduler):
     """Celery's scheduler, with the schedule in memory and a liveness signal in Redis."""
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        tell_systemd()
+        notify_systemd()
         with suppress(RedisError):
-            redis_store.set(CLOCK, 1, ex=STOPPED)
+            redis_store.set(SCHEDULER_KEY, 1, ex=SCHEDULER_TTL_SECONDS)
         return super().tick(*args, **kwargs)
 
 
-def tell_systemd() -> None:
+def notify_systemd() -> None:
     """Notify systemd, if it started this process, that we are ready and alive."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:

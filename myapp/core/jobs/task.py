@@ -15,12 +15,13 @@ from celery.exceptions import Retry
 from flask import g
 from kombu.exceptions import OperationalError as BrokerError
 
-from ..data.dialects import UNAVAILABLE
-from ..data.session import Changed
-from ..observability.metrics import job
+from ..data.dialects import UNAVAILABLE_ERRORS
+from ..data.session import RetryTransaction
+from ..observability.metrics import count_job
 
-SLOW = 300  # seconds: the soft time limit, which raises SoftTimeLimitExceeded
-STUCK = 330  # seconds: the hard time limit, which kills the process
+# seconds: the soft time limit, which raises SoftTimeLimitExceeded
+SOFT_TIME_LIMIT_SECONDS = 300
+TIME_LIMIT_SECONDS = 330  # seconds: the hard time limit, which kills the process
 log = logging.getLogger("myapp.tasks")
 
 P = ParamSpec("P")
@@ -45,12 +46,12 @@ class Task(CeleryTask):
     acks_late = True  # so that a task runs again if its worker dies
     reject_on_worker_lost = True
     ignore_result = True
-    autoretry_for = (*UNAVAILABLE, Changed, BrokerError)
+    autoretry_for = (*UNAVAILABLE_ERRORS, RetryTransaction, BrokerError)
     max_retries = 5
     retry_backoff = True  # 1, 2, 4, … seconds
     retry_jitter = True  # a random part of it
-    soft_time_limit = SLOW
-    time_limit = STUCK
+    soft_time_limit = SOFT_TIME_LIMIT_SECONDS
+    time_limit = TIME_LIMIT_SECONDS
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()
@@ -60,7 +61,7 @@ class Task(CeleryTask):
             g.task_id = self.request.id
             g.request_id = self.request.get("request_id")
             try:
-                with job(self.name):
+                with count_job(self.name):
                     outcome = self.run(*args, **kwargs)
             except Retry:
                 outcome = "will be retried"
@@ -70,22 +71,22 @@ class Task(CeleryTask):
                 raise
             finally:
                 ms = round((time.perf_counter() - began) * 1000, 1)
-                facts = {"task": self.name, "outcome": outcome, "ms": ms}
+                fields = {"task": self.name, "outcome": outcome, "ms": ms}
                 if outcome:
                     log.info(
                         "%(task)s: %(outcome)s",
-                        facts,
+                        fields,
                         exc_info=unexpected,
-                        extra={"facts": facts},
+                        extra={"fields": fields},
                     )
 
 
 def task(function: Callable[P, R_co]) -> TaskFunction[P, R_co]:
     """Make a function of a feature's `tasks.py` a task, named `<feature>.<function>`."""
-    return shared_task(name=named(function))(function)
+    return shared_task(name=task_name(function))(function)
 
 
-def named(function: Callable[..., Any]) -> str:
+def task_name(function: Callable[..., Any]) -> str:
     """Return the name of a task: `users.purge` for `purge` of the feature `users`.
 
     The first part is the feature, or for a task of `core` its module.

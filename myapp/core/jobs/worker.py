@@ -17,18 +17,18 @@ from redis.exceptions import RedisError
 
 from ..data.redis import redis_store
 from ..processes import die_with_parent
-from .schedule import CLOCK, Clock, tell_systemd
+from .schedule import SCHEDULER_KEY, HeartbeatScheduler, notify_systemd
 from .task import log
 
-PULSE = 2  # seconds between two liveness signals of a worker
-SILENCE = 10  # seconds without one until a worker counts as gone
-WORKERS = "workers"  # sorted set in Redis: each worker, and when it counts as gone
+HEARTBEAT_SECONDS = 2  # seconds between two liveness signals of a worker
+WORKER_TTL_SECONDS = 10  # seconds without one until a worker counts as gone
+WORKERS_KEY = "workers"  # sorted set in Redis: each worker, and when it counts as gone
 
 
 def check_worker() -> str:
     """Return `ok` if a worker runs, else the reason."""
     try:
-        alive = redis_store.zcount(WORKERS, int(time.time()), "+inf")
+        alive = redis_store.zcount(WORKERS_KEY, int(time.time()), "+inf")
     except RedisError:
         return "unknown: Redis does not answer"
     return "ok" if alive else "does not answer"
@@ -37,13 +37,13 @@ def check_worker() -> str:
 def check_beat() -> str:
     """Return `ok` if the scheduler runs, else the reason."""
     try:
-        ticks = redis_store.exists(CLOCK)
+        ticks = redis_store.exists(SCHEDULER_KEY)
     except RedisError:
         return "unknown: Redis does not answer"
     return "ok" if ticks else "is not running"
 
 
-class Pulse(bootsteps.StartStopStep):
+class HeartbeatStep(bootsteps.StartStopStep):
     """The liveness signal of a worker, sent from the loop that receives messages."""
 
     requires = {"celery.worker.components:Timer"}
@@ -53,28 +53,30 @@ class Pulse(bootsteps.StartStopStep):
         self.name = f"{gethostname()}:{os.getpid()}"
 
     def start(self, worker: Any) -> None:
-        self.beat()
-        self.timer = worker.timer.call_repeatedly(PULSE, self.beat)
+        self.send_heartbeat()
+        self.timer = worker.timer.call_repeatedly(
+            HEARTBEAT_SECONDS, self.send_heartbeat
+        )
 
     def stop(self, worker: Any) -> None:
         self.timer.cancel()
         self.update("zrem", self.name)
 
-    def beat(self) -> None:
-        tell_systemd()
+    def send_heartbeat(self) -> None:
+        notify_systemd()
         self.update("zremrangebyscore", "-inf", int(time.time()))
-        self.update("zadd", {self.name: int(time.time()) + SILENCE})
+        self.update("zadd", {self.name: int(time.time()) + WORKER_TTL_SECONDS})
 
     def update(self, command: str, *arguments: Any) -> None:
         try:
             with self.flask.app_context():
-                getattr(redis_store, command)(WORKERS, *arguments)
+                getattr(redis_store, command)(WORKERS_KEY, *arguments)
         except RedisError:
             log.error("Redis does not answer.")
 
 
 @setup_logging.connect
-def keep_our_lines(**_: Any) -> None:
+def use_our_log_handlers(**_: Any) -> None:
     """Log Celery's warnings in our format, and leave the log line of a task to Task."""
     celery = logging.getLogger("celery")
     celery.handlers[:] = logging.getLogger("myapp").handlers
@@ -83,7 +85,7 @@ def keep_our_lines(**_: Any) -> None:
     logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
 
 
-def begin_alone(worker: int, **_: Any) -> None:
+def init_pool_process(worker: int, **_: Any) -> None:
     """Initialize a process of the pool: drop inherited connections, end with the worker.
 
     `worker`: the process id of the worker, which may have ended already.
@@ -94,10 +96,10 @@ def begin_alone(worker: int, **_: Any) -> None:
         engine.dispose(close=False)
 
 
-PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
+PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
-@click.command(context_settings=PASSED_ON)
+@click.command(context_settings=PASS_THROUGH)
 @click.pass_context
 @with_appcontext
 def worker(context: click.Context) -> None:
@@ -105,20 +107,25 @@ def worker(context: click.Context) -> None:
 
     Options of Celery are passed on, such as --concurrency 4.
     """
-    run(context, "worker", "--without-gossip", "--without-mingle")
+    run_celery(context, "worker", "--without-gossip", "--without-mingle")
 
 
-@click.command(context_settings=PASSED_ON)
+@click.command(context_settings=PASS_THROUGH)
 @click.pass_context
 @with_appcontext
 def beat(context: click.Context) -> None:
     """Enqueue periodic tasks; it is safe to run two schedulers."""
-    run(context, "beat", "--scheduler", f"{Clock.__module__}:Clock")
+    run_celery(
+        context,
+        "beat",
+        "--scheduler",
+        f"{HeartbeatScheduler.__module__}:HeartbeatScheduler",
+    )
 
 
-def run(context: click.Context, *command: str) -> None:
+def run_celery(context: click.Context, *command: str) -> None:
     """Run a command of Celery in this process."""
     die_with_parent()
-    pool_begins = partial(begin_alone, os.getpid())
-    worker_process_init.connect(pool_begins, weak=False)
+    init_process = partial(init_pool_process, os.getpid())
+    worker_process_init.connect(init_process, weak=False)
     current_app.extensions["celery"].start(["--quiet", *command, *context.args])

@@ -1,7 +1,7 @@
 """The checks of `flask doctor`: how to register one, and helpers for several of them.
 
-A check is a generator function. It takes the configuration, yields `wrong(…)` or
-`advice(…)` for each error, and returns the text to print if there is no error, or None if
+A check is a generator function. It takes the configuration, yields `error(…)` or
+`warning(…)` for each error, and returns the text to print if there is no error, or None if
 there is nothing to check. A check changes nothing and shows no secret.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from flask import Config, current_app
 
-from ..settings import PREFIX, environment
+from ..settings import PREFIX, configuration_name
 
 LOW_DISK_BYTES = 256 * 2**20
 
-Finding = tuple[str, str, str]  # level, message, hint
+CheckResult = tuple[str, str, str]  # level, message, hint
 CheckFunction = TypeVar(
-    "CheckFunction", bound=Callable[[Config], Generator[Finding, None, Any]]
+    "CheckFunction", bound=Callable[[Config], Generator[CheckResult, None, Any]]
 )
 
 
@@ -52,24 +52,24 @@ def check(
     return register
 
 
-def wrong(message: str, hint: str) -> Finding:
+def error(message: str, hint: str) -> CheckResult:
     """Return a finding that makes `flask doctor` fail; `hint` says how to fix it."""
     return "wrong", message, hint
 
 
-def advice(message: str, hint: str) -> Finding:
+def warning(message: str, hint: str) -> CheckResult:
     """Return a finding that makes only `flask doctor --strict` fail."""
     return "advice", message, hint
 
 
-def wrong_in_production(config: Config, message: str, hint: str) -> Finding:
-    """Return `wrong(…)` in production, `advice(…)` elsewhere."""
-    return (wrong if in_production(config) else advice)(message, hint)
+def error_in_production(config: Config, message: str, hint: str) -> CheckResult:
+    """Return `error(…)` in production, `warning(…)` elsewhere."""
+    return (error if is_production(config) else warning)(message, hint)
 
 
-def in_production(config: Config) -> bool:
+def is_production(config: Config) -> bool:
     """Return True in production; also works if the settings could not be loaded."""
-    return config.get("CONFIG_NAME", environment()) == "production"
+    return config.get("CONFIG_NAME", configuration_name()) == "production"
 
 
 def project_folder() -> Path:
@@ -77,7 +77,7 @@ def project_folder() -> Path:
     return Path(current_app.root_path).parent
 
 
-def check_body_limit(config: Config, name: str, nginx: str) -> Iterator[Finding]:
+def check_body_limit(config: Config, name: str, nginx: str) -> Iterator[CheckResult]:
     """Yield a finding if uWSGI or nginx refuses a body that the setting `name` allows.
 
     `nginx`: the file with nginx's limit, relative to the project's folder.
@@ -87,13 +87,13 @@ def check_body_limit(config: Config, name: str, nginx: str) -> Iterator[Finding]
     nginx_mib = _limit(nginx, r"client_max_body_size (\d+)m")
     message = f"{name} is {size:,} bytes, but"
     if size == 0:
-        yield wrong(f"{name} is 0, so every body is refused", f"unset {PREFIX}{name}")
+        yield error(f"{name} is 0, so every body is refused", f"unset {PREFIX}{name}")
     elif size > uwsgi_bytes:
         hint = "raise limit-post in myapp.ini"
-        yield wrong(f"{message} uWSGI accepts only {uwsgi_bytes:,}", hint)
+        yield error(f"{message} uWSGI accepts only {uwsgi_bytes:,}", hint)
     elif size > nginx_mib * 2**20:
         hint = f"raise client_max_body_size in {nginx}; then run deploy/setup"
-        yield advice(f"{message} nginx accepts only {nginx_mib} MiB", hint)
+        yield warning(f"{message} nginx accepts only {nginx_mib} MiB", hint)
 
 
 def _limit(file: str, pattern: str) -> int:
@@ -104,7 +104,7 @@ def _limit(file: str, pattern: str) -> int:
     return int(limit[1])
 
 
-def check_folder(path: str, setting: str) -> Generator[Finding, None, int | None]:
+def check_folder(path: str, setting: str) -> Generator[CheckResult, None, int | None]:
     """Yield a finding if a folder cannot be written to, or if its disk is nearly full.
 
     Return the number of free bytes, or None after a finding. If the folder does not exist,
@@ -117,11 +117,11 @@ def check_folder(path: str, setting: str) -> Generator[Finding, None, int | None
         hint = (
             f"give it to the account of the service, or set another folder: {setting}"
         )
-        yield wrong(f"{path} cannot be written to", hint)
+        yield error(f"{path} cannot be written to", hint)
         return None
     free = shutil.disk_usage(existing).free
     if free < LOW_DISK_BYTES:
         message = f"only {free:,} bytes are free on the disk of {path}"
-        yield wrong(message, "free some disk space")
+        yield error(message, "free some disk space")
         return None
     return free

@@ -3,7 +3,12 @@
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..data.migrations import lacking, migrated, newer, wanted_heads
+from ..data.migrations import (
+    current_revisions,
+    head_revisions,
+    missing_objects,
+    unknown_revisions,
+)
 from ..data.redis import redis_store
 from ..data.session import sql, unit_of_work
 
@@ -25,11 +30,11 @@ def check_migrations() -> str:
     release works with it. If objects are missing, it is not from such a release.
     """
     try:
-        current = migrated()
-        if current == wanted_heads():
+        current = current_revisions()
+        if current == head_revisions():
             return "ok"
-        if newer(current):
-            if lacking():
+        if unknown_revisions(current):
+            if missing_objects():
                 return "foreign: `flask deploy` lists the missing objects"
             return "ok"
     except SQLAlchemyError:

@@ -30,12 +30,12 @@ from .health import check_redis
 
 metrics = Blueprint("metrics", __name__)
 
-requests = Counter(
+request_counter = Counter(
     "http_requests_total",
     "HTTP requests.",
     ("method", "route", "status"),
 )
-latency = Histogram(
+request_duration = Histogram(
     "http_request_duration_seconds",
     "Duration of requests in the application, without the WSGI server.",
     ("method", "route"),
@@ -56,26 +56,26 @@ redis_up = Gauge(
     "1 if Redis answers, else 0.",
     multiprocess_mode="mostrecent",
 )
-jobs = Counter(
+job_counter = Counter(
     "jobs_total",
     "Background jobs by outcome: done or failed.",
     ("job", "outcome"),
 )
-job_seconds = Counter(
+job_seconds_counter = Counter(
     "job_seconds_total", "Total duration of background jobs.", ("job",)
 )
 
 
 @contextmanager
-def job(name: str) -> Iterator[None]:
+def count_job(name: str) -> Iterator[None]:
     """Count the block as a job of this name, and measure its duration."""
     began, outcome = time.perf_counter(), "failed"
     try:
         yield
         outcome = "done"
     finally:
-        jobs.labels(name, outcome).inc()
-        job_seconds.labels(name).inc(time.perf_counter() - began)
+        job_counter.labels(name, outcome).inc()
+        job_seconds_counter.labels(name).inc(time.perf_counter() - began)
 
 
 def init_app(app: Flask) -> None:
@@ -89,32 +89,34 @@ def init_app(app: Flask) -> None:
         event.listen(sql.engine, "checkin", lambda *_: connections_in_use.dec())
 
 
-def count(method: str, route: str | None, status: int, seconds: float) -> None:
+def count_request(method: str, route: str | None, status: int, seconds: float) -> None:
     """Count a request; `route` is its URL rule, or None if no rule matched."""
     labels = (method, route) if route else ("(any)", "(none)")
-    requests_total, duration = labelled(*labels, status)
+    requests_total, duration = request_metrics(*labels, status)
     requests_total.inc()
     duration.observe(seconds)
 
 
 @lru_cache(1000)
-def labelled(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+def request_metrics(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     """Return the counter and the histogram of such requests.
 
     The look-up in prometheus_client takes as long as counting, so it is cached.
     """
-    return requests.labels(method, route, status), latency.labels(method, route)
+    return request_counter.labels(method, route, status), request_duration.labels(
+        method, route
+    )
 
 
 @metrics.route("/metrics")
-def tell() -> Response:
+def metrics_response() -> Response:
     """Return all metrics."""
     redis_up.set(check_redis() == "ok")
     registry = REGISTRY
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder:
         registry = CollectorRegistry()
-        registry.register(Workers(None, folder))
+        registry.register(LiveWorkersCollector(None, folder))
     return Response(
         generate_latest(registry),
         content_type=CONTENT_TYPE_LATEST,
@@ -122,14 +124,16 @@ def tell() -> Response:
     )
 
 
-class Workers(MultiProcessCollector):
+class LiveWorkersCollector(MultiProcessCollector):
     """Collects the counters of all processes, and the gauges of those that still run."""
 
     def collect(self) -> Any:
-        return self.merge([str(f) for f in Path(self._path).glob("*.db") if counts(f)])
+        return self.merge(
+            [str(f) for f in Path(self._path).glob("*.db") if is_current(f)]
+        )
 
 
-def counts(file: Path) -> bool:
+def is_current(file: Path) -> bool:
     """Return True if the metrics file of a process must be read."""
     if file.stat().st_size == 0:  # the process was killed before it wrote anything
         return False

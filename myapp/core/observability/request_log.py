@@ -19,48 +19,50 @@ from flask import Flask, Response, g, has_app_context, request
 from ..errors import Problem
 from . import metrics
 
-SANE = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-access = logging.getLogger("myapp.access")
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+access_logger = logging.getLogger("myapp.access")
 
 
 def init_app(app: Flask) -> None:
     """Log the requests to `app`."""
-    handler = Lines()
+    handler = StderrHandler()
     as_json = app.config["CONFIG_NAME"] == "production"
-    handler.setFormatter(AsJson() if as_json else AsText())
+    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     logger = logging.getLogger("myapp")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False  # a server with a root handler would repeat each line
-    app.before_request(_take)
-    app.after_request(_answer)
+    app.before_request(_start_request)
+    app.after_request(_finish_request)
 
 
 # In the two functions below, g and request are resolved once, because each access through
 # the proxy costs time.
 
 
-def _take() -> None:
+def _start_request() -> None:
     context = g._get_current_object()
     current = request._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
     context.began = time.perf_counter()
     wanted = current.headers.get("X-Request-ID", "")
-    context.request_id = wanted if SANE.fullmatch(wanted) else secrets.token_hex(8)
+    context.request_id = (
+        wanted if REQUEST_ID_PATTERN.fullmatch(wanted) else secrets.token_hex(8)
+    )
     if not current.host:  # without it, links cannot be built
         raise Problem(400, "Invalid Host header.")
 
 
-def _answer(response: Response) -> Response:
+def _finish_request(response: Response) -> Response:
     context = g._get_current_object()
     current = request._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
     seconds = time.perf_counter() - context.began
     response.headers["X-Request-ID"] = context.get("request_id", "")
     # The URL rule, because the URL itself may contain personal data.
     route = current.url_rule.rule if current.url_rule else None
-    metrics.count(current.method, route, response.status_code, seconds)
-    if access.isEnabledFor(logging.INFO):
+    metrics.count_request(current.method, route, response.status_code, seconds)
+    if access_logger.isEnabledFor(logging.INFO):
         caller = context.get("caller")
-        facts = {
+        fields = {
             "method": current.method,
             "route": route or "(none)",
             "status": response.status_code,
@@ -70,14 +72,14 @@ def _answer(response: Response) -> Response:
         # `access.info` would take time to find the line of code that called it.
         line = "%(method)s %(route)s %(status)d"
         record = logging.LogRecord(
-            access.name, logging.INFO, "", 0, line, (facts,), None
+            access_logger.name, logging.INFO, "", 0, line, (fields,), None
         )
-        record.facts = facts
-        access.handle(record)
+        record.fields = fields
+        access_logger.handle(record)
     return response
 
 
-class Lines(logging.Handler):
+class StderrHandler(logging.Handler):
     """Writes each line to standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -87,7 +89,7 @@ class Lines(logging.Handler):
             self.handleError(record)
 
 
-def known_ids() -> dict[str, str | None]:
+def context_ids() -> dict[str, str | None]:
     """Return the ids of the current request and, if there is one, of the task."""
     if not has_app_context():
         return {"request_id": None}
@@ -95,35 +97,35 @@ def known_ids() -> dict[str, str | None]:
     return {"request_id": g.get("request_id")} | task
 
 
-class AsJson(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
-            **known_ids(),
-            **getattr(record, "facts", {"message": record.getMessage()}),
+            **context_ids(),
+            **getattr(record, "fields", {"message": record.getMessage()}),
         }
         if record.exc_info:
-            facts["trace"] = self.formatException(record.exc_info)
-        return orjson.dumps(facts, option=orjson.OPT_UTC_Z).decode()
+            fields["trace"] = self.formatException(record.exc_info)
+        return orjson.dumps(fields, option=orjson.OPT_UTC_Z).decode()
 
 
-class AsText(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """Formats a record as text, for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = getattr(record, "facts", {})
+        fields = getattr(record, "fields", {})
         parts = [
             datetime.fromtimestamp(record.created).strftime("%H:%M:%S"),
             record.getMessage(),
         ]
-        if facts:
-            parts.append(f"{facts['ms']} ms")
-        if facts.get("account"):
-            parts.append(f"account {facts['account']}")
-        parts += filter(None, known_ids().values())
+        if fields:
+            parts.append(f"{fields['ms']} ms")
+        if fields.get("account"):
+            parts.append(f"account {fields['account']}")
+        parts += filter(None, context_ids().values())
         line = "  ".join(parts)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)

@@ -4,15 +4,17 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from ..errors import TITLES
+from ..errors import STATUS_TITLES
 from ..schema.examples import example_of
 from ..schema.fields import Schema
-from .swagger2 import inside
+from .swagger2 import map_subschemas
 
 Use = tuple[dict[str, Any], dict[str, Any]]  # a response, and the operation that has it
 
 
-def shared(paths: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def extract_common_responses(
+    paths: dict[str, dict[str, Any]],
+) -> dict[str, dict[str, Any]]:
     """Move the most common response of each error status out of the operations.
 
     Return these responses by name; operations with such a response then refer to it.
@@ -35,7 +37,7 @@ def shared(paths: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for status, by_description in sorted(uses.items()):
         pairs = max(by_description.values(), key=spread)
         common, _ = pairs[0]
-        name = re.sub(r"\W", "", TITLES[int(status)])
+        name = re.sub(r"\W", "", STATUS_TITLES[int(status)])
         components[name] = common
         for response, operation in pairs:
             if response == common:
@@ -45,7 +47,7 @@ def shared(paths: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return components
 
 
-def with_references(
+def extract_schemas(
     part: Any, schemas: dict[str, Schema], copies: dict[int, tuple[Schema, Schema]]
 ) -> Any:
     """Return a copy of part of an operation; move its titled schemas to `schemas`.
@@ -54,21 +56,21 @@ def with_references(
     many operations share one.
     """
     if isinstance(part, list):
-        return [with_references(each, schemas, copies) for each in part]
+        return [extract_schemas(each, schemas, copies) for each in part]
     if not isinstance(part, dict) or "$ref" in part:
         return part
     copy: dict[str, Any] = {}
     for key, value in part.items():
         if key == "schema":
             if id(value) not in copies:
-                copies[id(value)] = value, reference(value, schemas)
+                copies[id(value)] = value, schema_reference(value, schemas)
             copy[key] = copies[id(value)][1]
         else:
-            copy[key] = with_references(value, schemas, copies)
+            copy[key] = extract_schemas(value, schemas, copies)
     return copy
 
 
-def reference(schema: Schema, schemas: dict[str, Schema]) -> Schema:
+def schema_reference(schema: Schema, schemas: dict[str, Schema]) -> Schema:
     """Move a schema to `schemas` if it has a title, and return the `$ref` to it.
 
     Without a title, return the schema itself. Schemas inside it are treated alike. Raises
@@ -76,7 +78,7 @@ def reference(schema: Schema, schemas: dict[str, Schema]) -> Schema:
     """
     if "properties" in schema and "title" in schema:
         schema = {"examples": [example_of(schema)]} | schema
-    schema = inside(schema, lambda part: reference(part, schemas))
+    schema = map_subschemas(schema, lambda part: schema_reference(part, schemas))
     if "title" not in schema:
         return schema
     name = re.sub(r"[^\w.-]", "", schema["title"])

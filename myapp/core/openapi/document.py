@@ -10,20 +10,20 @@ from flask_restx import Resource
 from werkzeug.routing import Rule
 
 from ...version import TITLE, __version__
-from ..errors import DETAILS, TITLES
+from ..errors import DEFAULT_DETAILS, STATUS_TITLES
 from ..schema.examples import example_of
 from ..schema.fields import Schema
 from ..schema.operation import (
-    ALWAYS,
-    FAULT,
-    HEADERS,
-    OF_PROBLEMS,
-    PROBLEM,
-    carrying,
-    joined,
-    problem_response,
+    COMMON_HEADERS,
+    FAULT_SCHEMA,
+    PROBLEM_HEADERS,
+    PROBLEM_SCHEMA,
+    RESPONSE_HEADERS,
+    header_refs,
+    merge_responses,
+    problem_spec,
 )
-from .components import shared, with_references
+from .components import extract_common_responses, extract_schemas
 from .swagger2 import downgrade
 
 DESCRIPTION = """\
@@ -55,26 +55,26 @@ SECURITY_SCHEMES = {
         "description": "A refresh token from a login; it can be used once.",
     },
 }
-VERBS = ("get", "post", "put", "patch", "delete")
-VARIABLE = re.compile(r"<(?:(?P<converter>\w+)(?:\(.*?\))?:)?(?P<name>\w+)>")
-ID = {
+HTTP_METHODS = ("get", "post", "put", "patch", "delete")
+PATH_VARIABLE = re.compile(r"<(?:(?P<converter>\w+)(?:\(.*?\))?:)?(?P<name>\w+)>")
+PATH_ID_SCHEMA = {
     "type": "integer",
     "minimum": 1,
     "maximum": 2**63 - 1,
     "description": "The `id` of the resource.",
 }
 # The errors of every operation.
-GENERAL = {
-    "429": problem_response("Too many requests, if rate limits are enabled."),
-    "500": problem_response("An internal error occurred."),
-    "503": problem_response("A dependency is unavailable."),
+GENERAL_RESPONSES = {
+    "429": problem_spec("Too many requests, if rate limits are enabled."),
+    "500": problem_spec("An internal error occurred."),
+    "503": problem_spec("A dependency is unavailable."),
 }
 
 Document = dict[str, Any]  # an OpenAPI or Swagger document
 Operation = dict[str, Any]
 
 
-class Feature(Protocol):
+class DocumentedFeature(Protocol):
     """The attributes of a FeatureApi that are used here."""
 
     name: str
@@ -86,28 +86,30 @@ def openapi(app: Flask) -> Document:
 
     Raises ValueError if two operations share an id, or two different schemas a title.
     """
-    return document(app, app.extensions["features"], TITLE)
+    return build_document(app, app.extensions["features"], TITLE)
 
 
-def swagger(app: Flask, feature: Feature) -> Document:
+def swagger(app: Flask, feature: DocumentedFeature) -> Document:
     """Return the Swagger 2.0 document of one feature."""
-    return downgrade(document(app, [feature], f"{TITLE}: {feature.name}"))
+    return downgrade(build_document(app, [feature], f"{TITLE}: {feature.name}"))
 
 
-def document(app: Flask, features: Iterable[Feature], title: str) -> Document:
+def build_document(
+    app: Flask, features: Iterable[DocumentedFeature], title: str
+) -> Document:
     """Return the OpenAPI 3.1 document of some features; see `openapi`."""
     paths: dict[str, dict[str, Operation]] = {}
     schemas: dict[str, Schema] = {}
     copies: dict[int, tuple[Schema, Schema]] = {}
     ids: set[str] = set()
-    for path, verb, operation in operations(app, features):
+    for path, verb, operation in iter_operations(app, features):
         if operation["operationId"] in ids:
             raise ValueError(f"two operations have the id {operation['operationId']}")
         ids.add(operation["operationId"])
-        paths.setdefault(path, {})[verb] = with_references(operation, schemas, copies)
+        paths.setdefault(path, {})[verb] = extract_schemas(operation, schemas, copies)
     for path in paths:
-        link(path, paths)
-    responses = shared(paths)
+        add_links(path, paths)
+    responses = extract_common_responses(paths)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, **INFO},
@@ -120,14 +122,14 @@ def document(app: Flask, features: Iterable[Feature], title: str) -> Document:
         "components": {
             "schemas": schemas,
             "responses": responses,
-            "headers": HEADERS,
+            "headers": RESPONSE_HEADERS,
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
 
-def operations(
-    app: Flask, features: Iterable[Feature]
+def iter_operations(
+    app: Flask, features: Iterable[DocumentedFeature]
 ) -> Iterator[tuple[str, str, Operation]]:
     """Yield (path, verb, operation) for each documented verb of these features."""
     names = {feature.name for feature in features}
@@ -137,16 +139,16 @@ def operations(
         if name not in names or not issubclass(view, Resource):
             continue
         path = path_of(rule)
-        for verb in VERBS:
+        for verb in HTTP_METHODS:
             function: Any = getattr(view, verb, None)
             if hasattr(function, "operation"):
                 yield path, verb, {
                     "tags": [name],
                     "operationId": operation_id(app, verb, path),
-                    **wording(function),
+                    **summary_and_description(function),
                     "security": [],
                     **function.operation,
-                    **addressed(rule, function.operation),
+                    **parameters_and_responses(rule, function.operation),
                 }
 
 
@@ -155,17 +157,17 @@ def path_of(rule: Rule) -> str:
 
     The trailing slash of a collection is left out; the service accepts both forms.
     """
-    return VARIABLE.sub(r"{\g<name>}", rule.rule).rstrip("/")
+    return PATH_VARIABLE.sub(r"{\g<name>}", rule.rule).rstrip("/")
 
 
-def wording(function: Callable[..., Any]) -> dict[str, str]:
+def summary_and_description(function: Callable[..., Any]) -> dict[str, str]:
     """Return the summary of an operation, the first line of the docstring, and the rest."""
     text = inspect.getdoc(function) or ""
     summary, _, details = text.partition("\n")
     return {"summary": summary.rstrip("."), "description": details.strip() or summary}
 
 
-def addressed(rule: Rule, operation: Operation) -> dict[str, Any]:
+def parameters_and_responses(rule: Rule, operation: Operation) -> dict[str, Any]:
     """Return the parameters of an operation with those of its path, and its responses with
     the GENERAL ones."""
     variables = [
@@ -173,52 +175,56 @@ def addressed(rule: Rule, operation: Operation) -> dict[str, Any]:
             "name": variable["name"],
             "in": "path",
             "required": True,
-            "schema": ID if variable["converter"] == "int" else {"type": "string"},
+            "schema": (
+                PATH_ID_SCHEMA if variable["converter"] == "int" else {"type": "string"}
+            ),
         }
-        for variable in VARIABLE.finditer(rule.rule)
+        for variable in PATH_VARIABLE.finditer(rule.rule)
     ]
     responses = dict(operation["responses"])
     if variables:
-        responses.setdefault("404", problem_response("Not found."))
-    for status, general in GENERAL.items():
+        responses.setdefault("404", problem_spec("Not found."))
+    for status, general in GENERAL_RESPONSES.items():
         known = responses.get(status)
-        responses[status] = joined(known, general) if known else general
+        responses[status] = merge_responses(known, general) if known else general
     return {
         "parameters": variables + operation["parameters"],
-        "responses": {s: answering(s, responses[s]) for s in sorted(responses)},
+        "responses": {
+            s: with_common_headers(s, responses[s]) for s in sorted(responses)
+        },
     }
 
 
-def answering(status: str, response: dict[str, Any]) -> dict[str, Any]:
+def with_common_headers(status: str, response: dict[str, Any]) -> dict[str, Any]:
     """Return a response with its common headers, and an error with its example."""
-    names = [*response.get("headers", ()), *ALWAYS]
+    names = [*response.get("headers", ()), *COMMON_HEADERS]
     response = dict(response)
     if "application/problem+json" in response.get("content", ()):
-        names += OF_PROBLEMS.get(status, ())
+        names += PROBLEM_HEADERS.get(status, ())
         response["content"] = {
             media: (
                 {**described, "example": example_problem(int(status))}
-                if described["schema"] is PROBLEM
+                if described["schema"] is PROBLEM_SCHEMA
                 else described
             )
             for media, described in response["content"].items()
         }
-    response["headers"] = carrying(*names)
+    response["headers"] = header_refs(*names)
     return response
 
 
 def example_problem(status: int) -> dict[str, Any]:
     """Return an example of the error body of a status."""
     problem = {
-        **PROBLEM["examples"][0],
-        "title": TITLES[status],
+        **PROBLEM_SCHEMA["examples"][0],
+        "title": STATUS_TITLES[status],
         "status": status,
-        "detail": DETAILS[status],
+        "detail": DEFAULT_DETAILS[status],
     }
     if status == 400:
         problem["errors"] = [{"pointer": "", "detail": problem["detail"]}]
     if status == 422:
-        problem["errors"] = [example_of(FAULT)]
+        problem["errors"] = [example_of(FAULT_SCHEMA)]
     return problem
 
 
@@ -233,7 +239,7 @@ def operation_id(app: Flask, verb: str, path: str) -> str:
     return verb + "".join(word[0].upper() + word[1:] for word in words)
 
 
-def link(path: str, paths: dict[str, dict[str, Operation]]) -> None:
+def add_links(path: str, paths: dict[str, dict[str, Operation]]) -> None:
     """Add OpenAPI links to the responses of `path` that create or list resources.
 
     They lead to the operations on one such resource: those whose path continues `path`

@@ -12,13 +12,16 @@ from typing import Any
 from werkzeug.http import HTTP_STATUS_CODES
 
 from ..schema.examples import example_of
-from ..schema.fields import REFERS, Schema
+from ..schema.fields import X_REFERENCES, Schema
 
-SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+COLLECTION_SCHEMA = (
+    "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+)
 # The order of requests, after those that create: read, change, delete.
-ORDER = ("post", "get", "put", "patch", "delete")
-MINE = "account"  # the folder that deletes the account in the end, so it comes last
-SENT = {
+VERB_ORDER = ("post", "get", "put", "patch", "delete")
+# the folder that deletes the account in the end, so it comes last
+ACCOUNT_FOLDER = "account"
+HEADER_VALUES = {
     "If-Match": "{{etag}}",
     "If-None-Match": "{{etag}}",
     "Idempotency-Key": "{{$guid}}",
@@ -30,7 +33,7 @@ Item = dict[str, Any]  # a part of the collection
 Variables = dict[tuple[str, str], str]  # by operationId and parameter
 
 
-def environment(name: str, base_url: str) -> Item:
+def build_environment(name: str, base_url: str) -> Item:
     """Return a Postman environment: the address of the service and the credentials."""
     values = {"base_url": base_url, "username": "", "password": ""}
     return {
@@ -48,50 +51,56 @@ def environment(name: str, base_url: str) -> Item:
     }
 
 
-def collection(document: Document) -> Item:
+def build_collection(document: Document) -> Item:
     """Return the Postman collection of an OpenAPI 3.1 document."""
-    info, ids = document["info"], kept_ids(document)
+    info, ids = document["info"], id_variables(document)
     return {
         "info": {
             "name": info["title"],
             "version": info["version"],
             "description": info["description"],
-            "schema": SCHEMA,
+            "schema": COLLECTION_SCHEMA,
         },
-        "auth": auth("basic"),
-        "event": after(CHECK),
+        "auth": auth_settings("basic"),
+        "event": test_event(CHECK_SCRIPT),
         "item": [
             {
                 "name": tag["name"],
-                "description": " ".join([tag["description"], *needed(tag, document)]),
+                "description": " ".join(
+                    [tag["description"], *prerequisites(tag, document)]
+                ),
                 "item": [
-                    item(path, verb, operation, document, ids)
-                    for path, verb, operation in in_order(document, tag["name"])
+                    build_request(path, verb, operation, document, ids)
+                    for path, verb, operation in sorted_operations(
+                        document, tag["name"]
+                    )
                 ],
             }
-            for tag in sorted(document["tags"], key=lambda tag: tag["name"] == MINE)
+            for tag in sorted(
+                document["tags"], key=lambda tag: tag["name"] == ACCOUNT_FOLDER
+            )
         ],
     }
 
 
-def needed(tag: dict[str, Any], document: Document) -> Iterator[str]:
+def prerequisites(tag: dict[str, Any], document: Document) -> Iterator[str]:
     """Yield a sentence for each request of another folder that must run first.
 
     These create the resources that the requests of this folder act on or refer to.
     """
     own: set[str] = set()
     named: set[str] = set()
-    for _, _, operation in in_order(document, tag["name"]):
+    for _, _, operation in sorted_operations(document, tag["name"]):
         own.add(operation["operationId"])
         if "requestBody" in operation:
-            named.update(referred(body_of(operation, document)[1]).values())
+            named.update(reference_variables(body_of(operation, document)[1]).values())
     for path, verbs in document["paths"].items():
         for operation in verbs.values():
             about = {link["operationId"] for link in links_of(operation)}
             if (
-                makes(operation)
+                creates(operation)
                 and tag["name"] not in operation["tags"]
-                and (about & own or kept_as(path) in named)
+                and (about & own or id_variable(path) in named)
             ):
                 yield f"Run “{operation['summary']}” first."
 
@@ -99,19 +108,19 @@ def needed(tag: dict[str, Any], document: Document) -> Iterator[str]:
 def body_of(operation: Operation, document: Document) -> tuple[str, Schema]:
     """Return the media type and the schema of the request body."""
     media, content = next(iter(operation["requestBody"]["content"].items()))
-    return media, resolved(content["schema"], document)
+    return media, resolve_schema(content["schema"], document)
 
 
-def referred(schema: Schema) -> dict[str, str]:
+def reference_variables(schema: Schema) -> dict[str, str]:
     """Return the required references of a body: {property: variable with the id}."""
     return {
-        name: kept_as(schema["properties"][name][REFERS])
+        name: id_variable(schema["properties"][name][X_REFERENCES])
         for name in schema.get("required", ())
-        if REFERS in schema["properties"][name]
+        if X_REFERENCES in schema["properties"][name]
     }
 
 
-def in_order(document: Document, tag: str) -> list[tuple[str, str, Operation]]:
+def sorted_operations(document: Document, tag: str) -> list[tuple[str, str, Operation]]:
     """Return the operations of a tag, those that create first, those that delete last."""
     operations = [
         (path, verb, operation)
@@ -119,18 +128,20 @@ def in_order(document: Document, tag: str) -> list[tuple[str, str, Operation]]:
         for verb, operation in verbs.items()
         if tag in operation["tags"]
     ]
-    return sorted(operations, key=lambda one: (not makes(one[2]), ORDER.index(one[1])))
+    return sorted(
+        operations, key=lambda one: (not creates(one[2]), VERB_ORDER.index(one[1]))
+    )
 
 
-def makes(operation: Operation) -> bool:
+def creates(operation: Operation) -> bool:
     """Return True if the operation creates a resource."""
     return bool({"201", "202"} & operation["responses"].keys())
 
 
-def item(
+def build_request(
     path: str, verb: str, operation: Operation, document: Document, ids: Variables
 ) -> Item:
-    """Return one request of the collection; `ids`: see `kept_ids`."""
+    """Return one request of the collection; `ids`: see `id_variables`."""
     parameters: dict[str, list[dict[str, Any]]] = {
         "path": [],
         "query": [],
@@ -139,7 +150,11 @@ def item(
     for parameter in operation["parameters"]:
         parameters[parameter["in"]].append(parameter)
     headers: list[Item] = [
-        {**described(each), "value": SENT.get(each["name"], ""), "disabled": True}
+        {
+            **parameter_entry(each),
+            "value": HEADER_VALUES.get(each["name"], ""),
+            "disabled": True,
+        }
         for each in parameters["header"]
     ]
     address = path.replace("{", ":").replace("}", "")
@@ -152,12 +167,12 @@ def item(
             "host": ["{{base_url}}"],
             "path": address.strip("/").split("/"),
             "query": [
-                {**described(each), "value": "", "disabled": True}
+                {**parameter_entry(each), "value": "", "disabled": True}
                 for each in parameters["query"]
             ],
             "variable": [
                 {
-                    **described(each),
+                    **parameter_entry(each),
                     "value": "{{%s}}" % ids[operation["operationId"], each["name"]],
                 }
                 for each in parameters["path"]
@@ -167,7 +182,7 @@ def item(
     if "requestBody" in operation:
         media, schema = body_of(operation, document)
         if schema["type"] == "object":
-            language, raw = "json", said(operation, schema)
+            language, raw = "json", example_body(operation, schema)
         else:
             language, raw = "text", example_of(schema)
         options = {"raw": {"language": language}}
@@ -175,13 +190,13 @@ def item(
         headers.insert(0, {"key": "Content-Type", "value": media})
     schemes = {name for choice in operation["security"] for name in choice}
     if operation["operationId"] == "postAuthLogout":
-        request["auth"] = auth("bearer")  # the session of this token ends
+        request["auth"] = auth_settings("bearer")  # the session of this token ends
     elif "basic" not in schemes:
-        request["auth"] = auth(*schemes) if schemes else {"type": "noauth"}
+        request["auth"] = auth_settings(*schemes) if schemes else {"type": "noauth"}
     return {
         "name": operation["summary"],
         "request": request,
-        "event": after(keeping(path, operation, ids)),
+        "event": test_event(id_script(path, operation, ids)),
         "response": list(examples(request, operation, document)),
     }
 
@@ -191,7 +206,7 @@ def examples(request: Item, operation: Operation, document: Document) -> Iterato
     for status, response in operation["responses"].items():
         for media, described in response.get("content", {}).items():
             if status < "300" and media.endswith("json"):
-                body = example_of(resolved(described["schema"], document))
+                body = example_of(resolve_schema(described["schema"], document))
                 yield {
                     "name": response["description"],
                     "originalRequest": request,
@@ -202,27 +217,30 @@ def examples(request: Item, operation: Operation, document: Document) -> Iterato
                 }
 
 
-def said(operation: Operation, schema: Schema) -> str:
+def example_body(operation: Operation, schema: Schema) -> str:
     """Return an example of a request body as JSON, with variables where needed.
 
     Variables stand for the credentials, for the ids of resources that another folder has
     created, and for the changing part of unique values.
     """
     example = example_of(schema)
-    properties, variables = schema["properties"], referred(schema)
-    if operation["operationId"] == "postAuthLogin" or MINE in operation["tags"]:
+    properties, variables = schema["properties"], reference_variables(schema)
+    if (
+        operation["operationId"] == "postAuthLogin"
+        or ACCOUNT_FOLDER in operation["tags"]
+    ):
         values = {"username": "{{username}}", "password": "{{password}}"}
     else:
         values = {name: "{{%s}}" % variable for name, variable in variables.items()}
         conflict = operation["responses"].get("409", {}).get("description", "")
         unique = re.findall(r"The (\w+) is (?:already )?taken", conflict)
-        for name in unique if makes(operation) else ():
+        for name in unique if creates(operation) else ():
             if type(example.get(name)) is str and "format" not in properties[name]:
-                values[name] = unlike(example[name], **properties[name])
+                values[name] = unique_text(example[name], **properties[name])
     body = {
         name: values.get(name, value)
         for name, value in example.items()
-        if name in variables or REFERS not in properties[name]
+        if name in variables or X_REFERENCES not in properties[name]
     }
     text = json.dumps(body, indent=2, ensure_ascii=False)
     for variable in variables.values():  # an id is a number, so without quotes
@@ -230,19 +248,21 @@ def said(operation: Operation, schema: Schema) -> str:
     return text
 
 
-def unlike(example: str, minLength: int = 0, maxLength: int = 255, **_: Any) -> str:
+def unique_text(
+    example: str, minLength: int = 0, maxLength: int = 255, **_: Any
+) -> str:
     """Return a text that is different in each run, of an allowed length."""
     if len(example) + 37 <= maxLength:  # a hyphen and a UUID
         return f"{example}-{{{{$guid}}}}"
     return "{{$randomAlphaNumeric}}" * max(minLength, min(maxLength, 12))
 
 
-def described(parameter: dict[str, Any]) -> Item:
+def parameter_entry(parameter: dict[str, Any]) -> Item:
     """Return the key and the description of a parameter."""
     return {"key": parameter["name"], "description": parameter.get("description", "")}
 
 
-def auth(way: str) -> Item:
+def auth_settings(way: str) -> Item:
     """Return the authentication of a request by one of our security schemes."""
     if way == "basic":
         values = {"username": "{{username}}", "password": "{{password}}"}
@@ -256,7 +276,7 @@ def auth(way: str) -> Item:
     }
 
 
-def kept_ids(document: Document) -> Variables:
+def id_variables(document: Document) -> Variables:
     """Return the variable with the value of each path parameter of an operation.
 
     It holds the id from the response that creates such a resource or, without one, from
@@ -269,22 +289,22 @@ def kept_ids(document: Document) -> Variables:
     ]
     # By default, the variable is named after the path in front of the parameter.
     variables = {
-        (operation["operationId"], match[1]): kept_as(path[: match.start()])
+        (operation["operationId"], match[1]): id_variable(path[: match.start()])
         for path, operation in sources
         for match in re.finditer(r"/{(\w+)}", path)
     }
-    for path, operation in sorted(sources, key=lambda source: makes(source[1])):
+    for path, operation in sorted(sources, key=lambda source: creates(source[1])):
         for link in links_of(operation):
-            variables[link["operationId"], made_in(link)] = kept_as(path)
+            variables[link["operationId"], link_parameter(link)] = id_variable(path)
     return variables
 
 
-def made_in(link: dict[str, Any]) -> str:
+def link_parameter(link: dict[str, Any]) -> str:
     """Return the parameter of a link that comes from the response body."""
     return list(link["parameters"])[-1]
 
 
-def kept_as(path: str) -> str:
+def id_variable(path: str) -> str:
     """Return the variable with the id of a resource created or listed at `path`."""
     return f"{path.rpartition('/')[2]}_id"
 
@@ -298,17 +318,18 @@ def links_of(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def keeping(path: str, operation: Operation, ids: Variables) -> Iterator[str]:
+def id_script(path: str, operation: Operation, ids: Variables) -> Iterator[str]:
     """Yield the lines of a script that saves the id from the response, if it is used.
 
     After a deletion, the script removes the id instead.
     """
-    own = kept_as(path.rpartition("/")[0])  # the variable with the id of the resource
+    # the variable with the id of the resource
+    own = id_variable(path.rpartition("/")[0])
     if operation["operationId"].startswith("delete") and own in ids.values():
         yield f'pm.collectionVariables.unset("{own}");'
-    variable = kept_as(path)
+    variable = id_variable(path)
     for link in links_of(operation)[: variable in ids.values()]:
-        place = link["parameters"][made_in(link)]
+        place = link["parameters"][link_parameter(link)]
         yield f'const variable = "{variable}";'
         if place.endswith("/items/0/id"):
             # A resource that this run has created takes precedence.
@@ -321,7 +342,7 @@ def keeping(path: str, operation: Operation, ids: Variables) -> Iterator[str]:
 
 
 # The script after each request.
-CHECK = """\
+CHECK_SCRIPT = """\
 pm.test("The request succeeds", () => {
   pm.expect(pm.response.code).to.be.below(400);
 });
@@ -338,12 +359,12 @@ if (body.id) pm.collectionVariables.set("etag", pm.response.headers.get("ETag"))
 """.splitlines()
 
 
-def after(lines: Iterable[str]) -> list[Item]:
+def test_event(lines: Iterable[str]) -> list[Item]:
     """Return the event that runs these lines of script after a request."""
     return [{"listen": "test", "script": {"type": "text/javascript", "exec": [*lines]}}]
 
 
-def resolved(schema: Schema, document: Document) -> Schema:
+def resolve_schema(schema: Schema, document: Document) -> Schema:
     """Return the schema, or the one that it refers to."""
     if "$ref" not in schema:
         return schema

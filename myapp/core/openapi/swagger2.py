@@ -12,20 +12,46 @@ from ..schema.fields import Schema
 Part = dict[str, Any]  # a part of an OpenAPI or Swagger document
 
 # The keywords of JSON Schema that hold schemas: by name, in a list, alone.
-NAMED = {"properties", "patternProperties", "dependentSchemas", "$defs"}
-LISTED = {"allOf", "anyOf", "oneOf", "prefixItems"}
-ALONE = {"items", "additionalProperties", "unevaluatedProperties", "unevaluatedItems"}
-ALONE |= {"contains", "propertyNames", "not", "if", "then", "else"}
+NAMED_SCHEMA_KEYWORDS = {"properties", "patternProperties", "dependentSchemas", "$defs"}
+SCHEMA_LIST_KEYWORDS = {"allOf", "anyOf", "oneOf", "prefixItems"}
+SCHEMA_KEYWORDS = {
+    "items",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+}
+SCHEMA_KEYWORDS |= {"contains", "propertyNames", "not", "if", "then", "else"}
 
 # The keywords that Swagger 2.0 has for parameters, those for bodies, and those to drop.
-PLAIN = {"type", "format", "items", "default", "enum", "multipleOf", "pattern"}
-PLAIN |= {"maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"}
-PLAIN |= {"maxLength", "minLength", "maxItems", "minItems", "uniqueItems"}
-RICH = {"$ref", "title", "description", "properties", "required", "allOf", "example"}
-RICH |= {"additionalProperties", "maxProperties", "minProperties", "readOnly"} | PLAIN
-SILENT = {"$schema", "$id", "$comment"}
+PARAMETER_KEYWORDS = {
+    "type",
+    "format",
+    "items",
+    "default",
+    "enum",
+    "multipleOf",
+    "pattern",
+}
+PARAMETER_KEYWORDS |= {"maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"}
+PARAMETER_KEYWORDS |= {"maxLength", "minLength", "maxItems", "minItems", "uniqueItems"}
+BODY_KEYWORDS = {
+    "$ref",
+    "title",
+    "description",
+    "properties",
+    "required",
+    "allOf",
+    "example",
+}
+BODY_KEYWORDS |= {
+    "additionalProperties",
+    "maxProperties",
+    "minProperties",
+    "readOnly",
+} | PARAMETER_KEYWORDS
+DROPPED_KEYWORDS = {"$schema", "$id", "$comment"}
 
-NULL = {"x-nullable": True}  # replaces `{"type": "null"}`
+NULLABLE = {"x-nullable": True}  # replaces `{"type": "null"}`
 
 
 def downgrade(document: Part) -> Part:
@@ -56,15 +82,15 @@ def downgrade(document: Part) -> Part:
     }
 
 
-def inside(schema: Schema, change: Callable[[Any], Any]) -> Schema:
+def map_subschemas(schema: Schema, change: Callable[[Any], Any]) -> Schema:
     """Return a copy of a JSON Schema, with `change` applied to its direct subschemas."""
     copy = dict(schema)
     for key, value in schema.items():
-        if key in NAMED:
+        if key in NAMED_SCHEMA_KEYWORDS:
             copy[key] = {name: change(part) for name, part in value.items()}
-        elif key in LISTED:
+        elif key in SCHEMA_LIST_KEYWORDS:
             copy[key] = [change(part) for part in value]
-        elif key in ALONE and isinstance(value, dict):
+        elif key in SCHEMA_KEYWORDS and isinstance(value, dict):
             copy[key] = change(value)
     return copy
 
@@ -81,7 +107,7 @@ def _operation(operation: Part, components: Part) -> Part:
     produced = {
         mime
         for response in responses.values()
-        for mime in _resolved(response, components).get("content", ())
+        for mime in _resolve(response, components).get("content", ())
     }
     translated = {
         **operation,
@@ -128,7 +154,7 @@ def _response(response: Part, components: Part) -> Part:
     translated: Part = {"description": response["description"]}
     if "headers" in response:
         translated["headers"] = {
-            name: _header(_resolved(header, components), components)
+            name: _header(_resolve(header, components), components)
             for name, header in response["headers"].items()
         }
     if "content" in response:
@@ -144,7 +170,7 @@ def _response(response: Part, components: Part) -> Part:
     return translated
 
 
-def _resolved(part: Part, components: Part) -> Part:
+def _resolve(part: Part, components: Part) -> Part:
     if "$ref" not in part:
         return part
     _, _, kind, name = part["$ref"].split("/")
@@ -166,7 +192,7 @@ def _header(header: Part, components: Part) -> Part:
 
 def _value(described: Part, components: Part) -> Part:
     """Convert a parameter or header; the keywords of its schema become its own."""
-    value = _plain(_schema(_resolved(described["schema"], components)))
+    value = _plain(_schema(_resolve(described["schema"], components)))
     if "x-description" in value and "description" not in described:
         value["description"] = value.pop("x-description")
     if "x-example" in value:  # Swagger UI would send it by default
@@ -181,7 +207,7 @@ def _value(described: Part, components: Part) -> Part:
 
 def _plain(schema: Schema) -> Schema:
     plain = {
-        key if key in PLAIN or key[:2] == "x-" else f"x-{key}": word
+        key if key in PARAMETER_KEYWORDS or key[:2] == "x-" else f"x-{key}": word
         for key, word in schema.items()
     }
     if "items" in plain:
@@ -208,13 +234,13 @@ def _schema(schema: Any) -> Schema:
     """Convert a JSON Schema (2020-12) to a Schema Object of Swagger 2.0."""
     if schema is True or schema is False:
         return {} if schema else {"x-not": {}}
-    schema = inside(schema, _schema)
+    schema = map_subschemas(schema, _schema)
     for rule in (_type, _choice, _bounds, _wording, _reference):
         rule(schema)
     return {
-        key if key in RICH or key.startswith("x-") else f"x-{key}": value
+        key if key in BODY_KEYWORDS or key.startswith("x-") else f"x-{key}": value
         for key, value in schema.items()
-        if key not in SILENT
+        if key not in DROPPED_KEYWORDS
     }
 
 
@@ -224,7 +250,7 @@ def _type(schema: Schema) -> None:
     types = [types] if isinstance(types, str) else list(types)
     if "null" in types:
         types.remove("null")
-        schema.update(NULL)
+        schema.update(NULLABLE)
     if len(types) == 1:
         schema["type"] = types[0]
     elif types:
@@ -237,12 +263,12 @@ def _choice(schema: Schema) -> None:
     """Replace `anyOf` and `oneOf` by the only branch besides null, or by a common type."""
     for keyword in ("anyOf", "oneOf"):
         branches = schema.pop(keyword, [])
-        if NULL in branches:
-            branches.remove(NULL)
-            schema.update(NULL)
+        if NULLABLE in branches:
+            branches.remove(NULLABLE)
+            schema.update(NULLABLE)
         types = {branch.get("type") for branch in branches}
         only = branches[0] if len(branches) == 1 else {}
-        if "$ref" in only or only.keys() & schema.keys() - NULL.keys():
+        if "$ref" in only or only.keys() & schema.keys() - NULLABLE.keys():
             schema.setdefault("allOf", []).extend(branches)
         elif only:
             schema.update(only)

@@ -24,26 +24,26 @@ from flask import (
 )
 from werkzeug.wrappers import Response as WsgiResponse
 
-from ..http.compression import coded, coding
-from .document import TITLE, Feature, openapi, swagger
-from .postman import collection, environment
+from ..http.compression import compress, negotiate_coding
+from .document import TITLE, DocumentedFeature, openapi, swagger
+from .postman import build_collection, build_environment
 
-Build = Callable[[Flask], Any]  # builds a document of an application
+BuildDocument = Callable[[Flask], Any]  # builds a document of an application
 
-WHEEL = Path(flask_swagger_ui.__file__).parent / "dist"
-OURS = Path(__file__).parent / "static"
+SWAGGER_UI_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
+STATIC_FOLDER = Path(__file__).parent / "static"
 FILES = {
-    "swagger-ui-bundle.js": WHEEL,
-    "swagger-ui.css": WHEEL,
-    "docs.js": OURS,
-    "docs.css": OURS,
-    "docs.svg": OURS,
+    "swagger-ui-bundle.js": SWAGGER_UI_FOLDER,
+    "swagger-ui.css": SWAGGER_UI_FOLDER,
+    "docs.js": STATIC_FOLDER,
+    "docs.css": STATIC_FOLDER,
+    "docs.svg": STATIC_FOLDER,
 }
 CONTENTS = {name: (folder / name).read_bytes() for name, folder in FILES.items()}
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 STAMP = sha256(b"".join(CONTENTS.values())).hexdigest()[:12]
-YEAR = 365 * 24 * 60 * 60  # seconds
-POLICY = (
+YEAR_SECONDS = 365 * 24 * 60 * 60  # seconds
+DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -64,26 +64,26 @@ def ui() -> Response:
 
 @docs.route("/docs/json/")
 @docs.route("/openapi.json")
-def whole() -> Response:
-    return json_response("openapi.json", openapi)
+def openapi_json() -> Response:
+    return document_response("openapi.json", openapi)
 
 
 @docs.route("/docs/postman.json")
 def postman() -> Response:
     """Return the Postman collection of the whole service."""
-    return json_response("postman.json", lambda app: collection(openapi(app)))
+    return document_response("postman.json", lambda app: build_collection(openapi(app)))
 
 
 @docs.route("/docs/postman-environment.json")
 def postman_environment() -> Response:
     """Return a Postman environment for this server."""
     base_url = request.host_url.rstrip("/") + request.root_path
-    data = orjson.dumps(environment(TITLE, base_url))
-    return built_response(data, "application/json", "no-cache")
+    data = orjson.dumps(build_environment(TITLE, base_url))
+    return static_response(data, "application/json", "no-cache")
 
 
 @docs.route("/docs/<stamp>/<name>")
-def file(stamp: str, name: str) -> Response:
+def asset(stamp: str, name: str) -> Response:
     """Return a static file of the page.
 
     The current stamp changes with the files, so a file at its address is cached for a year.
@@ -91,11 +91,11 @@ def file(stamp: str, name: str) -> Response:
     if name not in FILES:
         abort(404)
     current = stamp == STAMP
-    caching = f"public, immutable, max-age={YEAR}" if current else "no-cache"
-    return built_response(CONTENTS[name], TYPES[Path(name).suffix], caching)
+    caching = f"public, immutable, max-age={YEAR_SECONDS}" if current else "no-cache"
+    return static_response(CONTENTS[name], CONTENT_TYPES[Path(name).suffix], caching)
 
 
-def ui_page(feature: Feature | None = None) -> Response:
+def ui_page(feature: DocumentedFeature | None = None) -> Response:
     """Return Swagger UI for the document of a feature, or of the whole service."""
     page = render_template(
         "docs.html",
@@ -104,31 +104,31 @@ def ui_page(feature: Feature | None = None) -> Response:
         features=current_app.extensions["features"],
         stamp=STAMP,
     )
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+    headers = {"Content-Security-Policy": DOCS_POLICY, "Cache-Control": "no-cache"}
     return Response(page, headers=headers)
 
 
-def swagger_response(feature: Feature) -> Response:
+def swagger_response(feature: DocumentedFeature) -> Response:
     """Return the Swagger 2.0 document of a feature."""
-    return json_response(feature.name, lambda app: swagger(app, feature))
+    return document_response(feature.name, lambda app: swagger(app, feature))
 
 
-def json_response(name: str, build: Build) -> Response:
-    """Return the document that `build` makes, or 304; see `serialised`."""
-    data = serialised(current_app, name, build)
-    return built_response(data, "application/json", "no-cache")
+def document_response(name: str, build: BuildDocument) -> Response:
+    """Return the document that `build` makes, or 304; see `cached_json`."""
+    data = cached_json(current_app, name, build)
+    return static_response(data, "application/json", "no-cache")
 
 
-def built_response(data: bytes, mimetype: str, caching: str) -> Response:
+def static_response(data: bytes, mimetype: str, caching: str) -> Response:
     """Return constant data, compressed, or 304 if the client has it.
 
     `caching`: the value of Cache-Control.
     """
-    used = coding()
-    data, tag = prepared(data, used)
+    content_coding = negotiate_coding()
+    data, tag = encode_content(data, content_coding)
     headers = {"Vary": "Accept-Encoding", "Cache-Control": caching, "ETag": f'"{tag}"'}
-    if used:
-        headers["Content-Encoding"] = used
+    if content_coding:
+        headers["Content-Encoding"] = content_coding
     response = Response(data, mimetype=mimetype, headers=headers)
     if "HTTP_IF_NONE_MATCH" in request.environ:
         response.make_conditional(request)
@@ -136,13 +136,13 @@ def built_response(data: bytes, mimetype: str, caching: str) -> Response:
 
 
 @lru_cache(100)
-def prepared(data: bytes, used: str | None) -> tuple[bytes, str]:
+def encode_content(data: bytes, content_coding: str | None) -> tuple[bytes, str]:
     """Return data in a content coding, or without one, and its ETag."""
-    data = coded(data, used) if used else data
+    data = compress(data, content_coding) if content_coding else data
     return data, sha256(data).hexdigest()[:24]
 
 
-def serialised(app: Flask, name: str, build: Build) -> bytes:
+def cached_json(app: Flask, name: str, build: BuildDocument) -> bytes:
     """Return the result of `build` as JSON; it is built once per application and name."""
     cache = app.extensions.setdefault("docs", {})
     if name not in cache:
@@ -166,4 +166,4 @@ def init_app(app: Flask) -> None:
             rule = f"{feature.base_path(app)}/{feature.name}/{name}"
             endpoint = f"{feature.name}.{name.partition('.')[0]}"
             app.add_url_rule(rule, endpoint, partial(page, feature))
-    serialised(app, "openapi.json", openapi)
+    cached_json(app, "openapi.json", openapi)

@@ -7,45 +7,46 @@ from typing import Any
 
 Schema = dict[str, Any]  # a JSON Schema
 
-BIGGEST = 2**63 - 1  # the largest value of a 64-bit column
-NO_NUL = "^[^\\u0000]*$"  # PostgreSQL cannot store NUL, so it is refused everywhere
+MAX_INT64 = 2**63 - 1  # the largest value of a 64-bit column
+# PostgreSQL cannot store NUL, so it is refused everywhere
+NO_NUL_PATTERN = "^[^\\u0000]*$"
 
 
-def text(shortest: int, longest: int, description: str, example: str) -> Schema:
-    """Return the schema of a string of `shortest` to `longest` characters."""
+def text(min_length: int, max_length: int, description: str, example: str) -> Schema:
+    """Return the schema of a string of `min_length` to `max_length` characters."""
     return {
         "type": "string",
-        "minLength": shortest,
-        "maxLength": longest,
-        "pattern": NO_NUL,
+        "minLength": min_length,
+        "maxLength": max_length,
+        "pattern": NO_NUL_PATTERN,
         "description": description,
         "examples": [example],
     }
 
 
-def integer(lowest: int, highest: int, description: str, example: int) -> Schema:
-    """Return the schema of an integer from `lowest` to `highest`."""
+def integer(minimum: int, maximum: int, description: str, example: int) -> Schema:
+    """Return the schema of an integer from `minimum` to `maximum`."""
     return {
         "type": "integer",
-        "minimum": lowest,
-        "maximum": highest,
+        "minimum": minimum,
+        "maximum": maximum,
         "description": description,
         "examples": [example],
     }
 
 
-def number(lowest: float, highest: float, description: str, example: float) -> Schema:
-    """Return the schema of a number from `lowest` to `highest`, stored as a double."""
+def number(minimum: float, maximum: float, description: str, example: float) -> Schema:
+    """Return the schema of a number from `minimum` to `maximum`, stored as a double."""
     return {
         "type": "number",
-        "minimum": lowest,
-        "maximum": highest,
+        "minimum": minimum,
+        "maximum": maximum,
         "description": description,
         "examples": [example],
     }
 
 
-def choice(description: str, *values: str) -> Schema:
+def enum(description: str, *values: str) -> Schema:
     """Return the schema of a string that is one of `values`; the first is the example."""
     return {
         "type": "string",
@@ -61,16 +62,16 @@ def reference(description: str, example: int = 7) -> Schema:
 
     The attribute `references` of the model names the model of that record.
     """
-    return integer(1, BIGGEST, description, example)
+    return integer(1, MAX_INT64, description, example)
 
 
-def flag(description: str, default: bool | None = None) -> Schema:
+def boolean(description: str, default: bool | None = None) -> Schema:
     """Return the schema of a boolean; with a `default` it is optional."""
     schema: Schema = {"type": "boolean", "description": description}
     return schema if default is None else {**schema, "default": default}
 
 
-def moment(description: str, example: str = "2026-11-21T07:40:00Z") -> Schema:
+def date_time(description: str, example: str = "2026-11-21T07:40:00Z") -> Schema:
     """Return the schema of a point in time (RFC 3339 date-time)."""
     return {
         "type": "string",
@@ -80,9 +81,9 @@ def moment(description: str, example: str = "2026-11-21T07:40:00Z") -> Schema:
     }
 
 
-def day(description: str, example: str = "2026-11-21") -> Schema:
+def date(description: str, example: str = "2026-11-21") -> Schema:
     """Return the schema of a date (RFC 3339 full-date)."""
-    return {**moment(description, example), "format": "date"}
+    return {**date_time(description, example), "format": "date"}
 
 
 def optional(schema: Schema) -> Schema:
@@ -102,16 +103,16 @@ def without_default(schema: Schema) -> Schema:
 
 def is_optional(schema: Schema) -> bool:
     """Return True if a write may omit the property."""
-    return "default" in schema or "null" in kinds(schema)
+    return "default" in schema or "null" in json_types(schema)
 
 
-def kinds(schema: Schema) -> tuple[str, ...]:
+def json_types(schema: Schema) -> tuple[str, ...]:
     """Return the JSON types that a schema allows."""
     types = schema.get("type", ())
     return (types,) if isinstance(types, str) else tuple(types)
 
 
-def writing(title: str, /, **properties: Schema) -> Schema:
+def request_schema(title: str, /, **properties: Schema) -> Schema:
     """Return the schema of a request body: these properties, and no others."""
     return {
         "title": title,
@@ -122,7 +123,7 @@ def writing(title: str, /, **properties: Schema) -> Schema:
     }
 
 
-def reading(title: str, /, **properties: Schema) -> Schema:
+def response_schema(title: str, /, **properties: Schema) -> Schema:
     """Return the schema of a response body: always all of these properties."""
     return {
         "title": title,
@@ -133,4 +134,5 @@ def reading(title: str, /, **properties: Schema) -> Schema:
     }
 
 
-REFERS = "x-references"  # keyword of a property: the collection that its ids belong to
+# keyword of a property: the collection that its ids belong to
+X_REFERENCES = "x-references"

@@ -1,23 +1,24 @@
 """Document an operation: parameters, request body, responses.
 
 A verb is a method of a resource that handles one HTTP method. Each decorator that checks
-something calls `describes` on its verb; the OpenAPI document is built from the results.
+something calls `document_operation` on its verb; the OpenAPI document is built from the
+results.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from ..errors import DETAILS
+from ..errors import DEFAULT_DETAILS
 from .fields import Schema
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
-REQUEST_ID = {
+REQUEST_ID_SCHEMA = {
     "type": "string",
     "description": "The id of the request in the log.",
     "examples": ["5f2c9a1e7b3d4086"],
 }
-FAULT: Schema = {
+FAULT_SCHEMA: Schema = {
     "title": "Fault",
     "type": "object",
     "properties": {
@@ -34,7 +35,7 @@ FAULT: Schema = {
     },
     "required": ["pointer", "detail"],
 }
-PROBLEM: Schema = {
+PROBLEM_SCHEMA: Schema = {
     "title": "Problem",
     "description": "An error (RFC 9457).",
     "type": "object",
@@ -60,60 +61,60 @@ PROBLEM: Schema = {
         "detail": {
             "type": "string",
             "description": "The cause of this error.",
-            "examples": [DETAILS[404]],
+            "examples": [DEFAULT_DETAILS[404]],
         },
-        "request_id": REQUEST_ID,
+        "request_id": REQUEST_ID_SCHEMA,
         "errors": {
             "description": "All errors of a body or a query.",
             "type": "array",
-            "items": FAULT,
+            "items": FAULT_SCHEMA,
         },
     },
     "required": ["type", "title", "status", "detail", "request_id"],
 }
-PROBLEM["examples"] = [
+PROBLEM_SCHEMA["examples"] = [
     {
         name: schema["examples"][0]
-        for name, schema in PROBLEM["properties"].items()
+        for name, schema in PROBLEM_SCHEMA["properties"].items()
         if name != "errors"
     }
 ]
 
 
-def header(description: str, required: bool = True, **schema: Any) -> Schema:
+def response_header(description: str, required: bool = True, **schema: Any) -> Schema:
     """Return the OpenAPI header of a response; `schema` defaults to a string."""
     schema = {"type": "string", **schema}
     return {"description": description, "required": required, "schema": schema}
 
 
-HEADERS = {
-    "X-Request-ID": header("The id of the request in the log."),
-    "ETag": header("The version of the representation (RFC 9110 §8.8.3)."),
-    "Last-Modified": header("The time of the last change (RFC 9110 §8.8.2)."),
-    "Location": header("The URL of the new resource.", format="uri"),
-    "Link": header("The links of `meta` (RFC 8288)."),
-    "Content-Disposition": header("The name of the file (RFC 6266)."),
-    "Idempotent-Replayed": header(
+RESPONSE_HEADERS = {
+    "X-Request-ID": response_header("The id of the request in the log."),
+    "ETag": response_header("The version of the representation (RFC 9110 §8.8.3)."),
+    "Last-Modified": response_header("The time of the last change (RFC 9110 §8.8.2)."),
+    "Location": response_header("The URL of the new resource.", format="uri"),
+    "Link": response_header("The links of `meta` (RFC 8288)."),
+    "Content-Disposition": response_header("The name of the file (RFC 6266)."),
+    "Idempotent-Replayed": response_header(
         "Set if this is the stored response to an earlier request.",
         False,
         enum=["true"],
     ),
-    "WWW-Authenticate": header(
+    "WWW-Authenticate": response_header(
         "The accepted authentication schemes (RFC 9110 §11.6.1)."
     ),
-    "Retry-After": header(
+    "Retry-After": response_header(
         "Seconds to wait before the next request.", type="integer", minimum=0
     ),
-    "X-RateLimit-Limit": header(
+    "X-RateLimit-Limit": response_header(
         "Requests allowed per window; sent if rate limits are enabled.",
         False,
         type="integer",
         minimum=1,
     ),
-    "X-RateLimit-Remaining": header(
+    "X-RateLimit-Remaining": response_header(
         "Requests left in the current window.", False, type="integer", minimum=0
     ),
-    "X-RateLimit-Reset": header(
+    "X-RateLimit-Reset": response_header(
         "The start of the next window, in seconds since the epoch (UTC).",
         False,
         type="integer",
@@ -121,15 +122,17 @@ HEADERS = {
     ),
 }
 # The headers that every response may have, and those that an error has in addition.
-ALWAYS = "X-Request-ID", *(name for name in HEADERS if "RateLimit" in name)
-OF_PROBLEMS = {
+COMMON_HEADERS = "X-Request-ID", *(
+    name for name in RESPONSE_HEADERS if "RateLimit" in name
+)
+PROBLEM_HEADERS = {
     "401": ["WWW-Authenticate"],
     "429": ["Retry-After"],
     "503": ["Retry-After"],
 }
 
 
-def describes(
+def document_operation(
     verb: Verb,
     *,
     parameters: Iterable[dict[str, Any]] = (),
@@ -149,7 +152,7 @@ def describes(
     merged = dict(known["responses"])
     for status, response in (responses or {}).items():
         merged[status] = (
-            joined(merged[status], response) if status in merged else response
+            merge_responses(merged[status], response) if status in merged else response
         )
     # A new dict, because functools.wraps shares the old one with the wrapped function.
     operation = known | other
@@ -159,7 +162,7 @@ def describes(
     return verb
 
 
-def joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def merge_responses(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Merge two responses of one status: both descriptions, all headers and contents."""
     both = other | one
     for part in ("headers", "content"):
@@ -170,18 +173,18 @@ def joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-def carrying(*names: str) -> dict[str, Any]:
+def header_refs(*names: str) -> dict[str, Any]:
     """Return references to HEADERS by name, as the `headers` of a response."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def problem_response(description: str) -> dict[str, Any]:
+def problem_spec(description: str) -> dict[str, Any]:
     """Return the OpenAPI response of an error; `description` says when it occurs."""
-    content = {"application/problem+json": {"schema": PROBLEM}}
+    content = {"application/problem+json": {"schema": PROBLEM_SCHEMA}}
     return {"description": description, "content": content}
 
 
-def refuses(reasons: Mapping[int, str]) -> Callable[[Verb], Verb]:
+def error_responses(reasons: Mapping[int, str]) -> Callable[[Verb], Verb]:
     """Document further errors of a verb: {status: reason}."""
-    responses = {str(status): problem_response(why) for status, why in reasons.items()}
-    return lambda verb: describes(verb, responses=responses)
+    responses = {str(status): problem_spec(why) for status, why in reasons.items()}
+    return lambda verb: document_operation(verb, responses=responses)

@@ -8,11 +8,11 @@ import jsonschema_rs
 from jsonschema_rs import ValidationErrorKind as Kind
 
 from ..errors import Invalid, Malformed, fault
-from .fields import NO_NUL, Schema, is_optional, kinds
-from .parsing import TIMES
+from .fields import NO_NUL_PATTERN, Schema, is_optional, json_types
+from .parsing import TIME_PARSERS
 
 
-class Body:
+class BodyValidator:
     """A write schema, compiled once."""
 
     def __init__(self, schema: Schema) -> None:
@@ -22,12 +22,16 @@ class Body:
             for name, described in schema["properties"].items()
             if is_optional(described)
         }
-        self._integers = self._named(lambda described: "integer" in kinds(described))
-        self._numbers = self._named(lambda described: "number" in kinds(described))
+        self._integers = self._names_where(
+            lambda described: "integer" in json_types(described)
+        )
+        self._numbers = self._names_where(
+            lambda described: "number" in json_types(described)
+        )
         self._times = {
-            name: TIMES[described["format"]]
+            name: TIME_PARSERS[described["format"]]
             for name, described in schema["properties"].items()
-            if described.get("format") in TIMES
+            if described.get("format") in TIME_PARSERS
         }
 
     @cached_property
@@ -39,10 +43,10 @@ class Body:
             self.schema, validate_formats=True, mask="the value"
         )
 
-    def _named(self, test: Callable[[Schema], bool]) -> list[str]:
+    def _names_where(self, test: Callable[[Schema], bool]) -> list[str]:
         return [n for n, schema in self.schema["properties"].items() if test(schema)]
 
-    def check(self, data: Any) -> dict[str, Any]:
+    def validate(self, data: Any) -> dict[str, Any]:
         """Validate `data` and return it in the form that models take.
 
         Omitted optional properties have their default. Integers are int, numbers float,
@@ -80,7 +84,7 @@ class Body:
                     for name in names:
                         unknown = f"{pointer}{pointer_to([name])}"
                         yield fault(unknown, "Unknown property.")
-                case Kind.Pattern(pattern=pattern) if pattern == NO_NUL:
+                case Kind.Pattern(pattern=pattern) if pattern == NO_NUL_PATTERN:
                     yield fault(pointer, "Must not contain NUL.")
                 case Kind.AnyOf(context=branches):
                     reasons = [

@@ -18,13 +18,14 @@ from flask import Flask, current_app, request
 from ..data.session import unit_of_work
 from ..errors import Problem
 from . import rate_limit
-from .login_throttle import Slowdown
-from .passwords import hashed, needs_rehash, verified
-from .tokens import ACCESS, Tokens
+from .login_throttle import LoginThrottle
+from .passwords import hash_password, needs_rehash, verify_password
+from .tokens import ACCESS_TOKEN_TYPE, TokenSigner
 
-TRUSTED = 1.0  # seconds for which a cached account is used
-REMEMBERED = 300.0  # seconds for which a verified password is not hashed again
-MOST = 10_000  # entries of a cache; a full cache is cleared
+ACCOUNT_CACHE_SECONDS = 1.0  # seconds for which a cached account is used
+# seconds for which a verified password is not hashed again
+PASSWORD_CACHE_SECONDS = 300.0
+MAX_CACHE_ENTRIES = 10_000  # entries of a cache; a full cache is cleared
 CHALLENGES = ('Bearer realm="api"', 'Basic realm="api", charset="UTF-8"')
 
 
@@ -61,7 +62,7 @@ BySession = Callable[[int], Account | None]
 KeepHash = Callable[[int, str, str], object]
 
 
-class Guard:
+class Authenticator:
     """The look-up functions, the tokens and the caches of one application."""
 
     def __init__(
@@ -69,28 +70,28 @@ class Guard:
         app: Flask,
         by_username: ByUsername,
         by_session: BySession,
-        keep_hash: KeepHash,
+        save_rehashed: KeepHash,
     ) -> None:
-        self.look_up: dict[str, Callable[[Any], Account | None]] = {
+        self.lookups: dict[str, Callable[[Any], Account | None]] = {
             "username": by_username,
             "session_id": by_session,
         }
-        self.keep_hash = keep_hash
-        self.tokens = Tokens(
+        self.save_rehashed = save_rehashed
+        self.tokens = TokenSigner(
             app.config["JWT_SECRET_KEY"],
             app.config["JWT_FORMER_SECRET_KEYS"],
             app.config["JWT_ISSUER"],
         )
-        self.slowdown = Slowdown(app.extensions["limits"])
+        self.login_throttle = LoginThrottle(app.extensions["rate_counter"])
         self.accounts: dict[tuple[str, Any], tuple[float, Account | None]] = {}
         self.passwords: dict[bytes, float] = {}  # keyed hash: valid until
         self.claims: dict[str, tuple[int, int]] = {}  # token: session id, expiry
         self.pepper = secrets.token_bytes(32)
 
     @cached_property
-    def decoy(self) -> str:
+    def dummy_hash(self) -> str:
         """The hash that is verified for an unknown username, so that it takes as long."""
-        return hashed(secrets.token_hex(16))
+        return hash_password(secrets.token_hex(16))
 
     def account(self, **by: str | int) -> Account | None:
         """Return an active account by its `username`, or by the `session_id` of a session.
@@ -100,11 +101,11 @@ class Guard:
         (wanted,) = by.items()
         now = time.monotonic()
         known = self.accounts.get(wanted)
-        if known and now - known[0] < TRUSTED:
+        if known and now - known[0] < ACCOUNT_CACHE_SECONDS:
             return known[1]
         with unit_of_work(writes=False):
-            account = self.look_up[wanted[0]](wanted[1])
-        remember(self.accounts, wanted, (now, account))
+            account = self.lookups[wanted[0]](wanted[1])
+        cache_put(self.accounts, wanted, (now, account))
         return account
 
     def by_password(self, username: str, password: str) -> Account | None:
@@ -113,7 +114,7 @@ class Guard:
         Raises 429 after too many failures.
         """
         account = self.account(username=username)
-        known = account.password_hash if account else self.decoy
+        known = account.password_hash if account else self.dummy_hash
         # The cache holds a keyed hash, which is useless outside this process. It covers
         # `known`, so a new password invalidates the entry.
         proof = blake2b(password.encode(), key=self.pepper, digest_size=32)
@@ -122,76 +123,78 @@ class Guard:
         now = time.monotonic()
         if account and self.passwords.get(digest, 0) > now:
             return account
-        self.slowdown.check(username, request.remote_addr)
-        if not verified(known, password) or account is None:
-            self.slowdown.failed(username, request.remote_addr)
+        self.login_throttle.check(username, request.remote_addr)
+        if not verify_password(known, password) or account is None:
+            self.login_throttle.record_failure(username, request.remote_addr)
             return None
         if needs_rehash(known):
             with unit_of_work():
-                self.keep_hash(account.id, known, hashed(password))
+                self.save_rehashed(account.id, known, hash_password(password))
             self.accounts.clear()
         else:
-            remember(self.passwords, digest, now + REMEMBERED)
-        self.slowdown.succeeded(username, request.remote_addr)
+            cache_put(self.passwords, digest, now + PASSWORD_CACHE_SECONDS)
+        self.login_throttle.record_success(username, request.remote_addr)
         return account
 
-    def confirm(self, account: WithPassword, password: str) -> bool:
+    def confirm_password(self, account: WithPassword, password: str) -> bool:
         """Return True if this is the account's password.
 
         Raises 429 after too many failures.
         """
-        self.slowdown.check(account.username, request.remote_addr)
-        correct = verified(account.password_hash, password)
+        self.login_throttle.check(account.username, request.remote_addr)
+        correct = verify_password(account.password_hash, password)
         if not correct:
-            self.slowdown.failed(account.username, request.remote_addr)
+            self.login_throttle.record_failure(account.username, request.remote_addr)
         return correct
 
     def by_token(self, text: str) -> Account | None:
         """Return the account of an access token, or None."""
         known = self.claims.get(text)
         if known is None:
-            claims = self.tokens.read(ACCESS, text)
+            claims = self.tokens.read(ACCESS_TOKEN_TYPE, text)
             if claims is None:
                 return None
             known = (claims["sid"], claims["exp"])
-            remember(self.claims, text, known)
+            cache_put(self.claims, text, known)
         session_id, expires = known
         return self.account(session_id=session_id) if time.time() < expires else None
 
 
 def init_app(
-    app: Flask, by_username: ByUsername, by_session: BySession, keep_hash: KeepHash
+    app: Flask, by_username: ByUsername, by_session: BySession, save_rehashed: KeepHash
 ) -> None:
     """Set up authentication for `app`.
 
     `by_username` takes a username in any case, `by_session` the id of a session; they
-    return the Account if it is active, else None. `keep_hash` stores a new hash of the same
-    password: it takes the account's id, the old hash and the new one.
+    return the Account if it is active, else None. `save_rehashed` stores a new hash of the
+    same password: it takes the account's id, the old hash and the new one.
     """
-    app.extensions["guard"] = Guard(app, by_username, by_session, keep_hash)
+    app.extensions["authenticator"] = Authenticator(
+        app, by_username, by_session, save_rehashed
+    )
 
 
-def guard() -> Guard:
-    """Return the Guard of the current application."""
-    return current_app.extensions["guard"]
+def authenticator() -> Authenticator:
+    """Return the Authenticator of the current application."""
+    return current_app.extensions["authenticator"]
 
 
-def named_account(name: str) -> Account:
+def require_account(name: str) -> Account:
     """Return the active account that a command names. Raises ClickException."""
-    account = guard().account(username=name)
+    account = authenticator().account(username=name)
     if account is None:
         raise click.ClickException(f"There is no active account named {name}.")
     return account
 
 
-def forget_accounts() -> None:
+def clear_account_cache() -> None:
     """Clear the account cache of this process; those of others expire within a second."""
-    guard().accounts.clear()
+    authenticator().accounts.clear()
 
 
-def remember(cache: dict[K, V], key: K, value: V) -> None:
+def cache_put(cache: dict[K, V], key: K, value: V) -> None:
     """Store a value; a full cache is cleared first."""
-    if len(cache) >= MOST:
+    if len(cache) >= MAX_CACHE_ENTRIES:
         cache.clear()
     cache[key] = value
 
@@ -201,19 +204,19 @@ def unauthorized() -> Problem:
     return Problem(401, headers={"WWW-Authenticate": ", ".join(CHALLENGES)})
 
 
-def caller(basic_only: bool) -> Account:
+def authenticate_request(basic_only: bool) -> Account:
     """Return the account that this request authenticates as. Raises 401 or 429."""
     sent = request.authorization
     account = None
     if sent is None:
         pass
     elif sent.type == "bearer" and sent.token and not basic_only:
-        account = guard().by_token(sent.token)
+        account = authenticator().by_token(sent.token)
     elif sent.type == "basic" and (
         basic_only or not current_app.config["USE_TOKEN_AUTH"]
     ):
-        account = guard().by_password(sent.username or "", sent.password or "")
-    rate_limit.count(account)
+        account = authenticator().by_password(sent.username or "", sent.password or "")
+    rate_limit.count_call(account)
     if account is None:
         raise unauthorized()
     return account

@@ -15,28 +15,29 @@ from redis.exceptions import RedisError
 
 from ..data.redis import redis_store
 from ..errors import Problem
-from .rate_limit import Counter, subnet
+from .rate_limit import RateCounter, subnet
 
 T = TypeVar("T")
 
 # The failures allowed per window: of a username from an address, of all usernames from an
 # address, and of a username from all addresses.
-FROM_ONE = RateLimitItemPerMinute(5, namespace="login-one")
-FROM_ADDRESS = RateLimitItemPerMinute(30, namespace="login-address")
-ON_NAME = RateLimitItemPerMinute(20, 10, namespace="login-name")
-FAMILIAR = 30 * 24 * 60 * 60  # seconds for which an address is known to an account
+NAME_AND_ADDRESS_LIMIT = RateLimitItemPerMinute(5, namespace="login-one")
+ADDRESS_LIMIT = RateLimitItemPerMinute(30, namespace="login-address")
+NAME_LIMIT = RateLimitItemPerMinute(20, 10, namespace="login-name")
+# seconds for which an address is known to an account
+KNOWN_ADDRESS_SECONDS = 30 * 24 * 60 * 60
 
 
-class Slowdown:
+class LoginThrottle:
     """The failed logins of one application."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: RateCounter) -> None:
         self._counter = counter
 
     def check(self, username: str, address: str | None) -> None:
         """Raise 429 after too many failures."""
         address = subnet(address)
-        wait = self._counted(self._wait, username.lower(), address)
+        wait = self._use(self._wait, username.lower(), address)
         if wait:
             raise Problem(
                 429,
@@ -44,25 +45,29 @@ class Slowdown:
                 headers={"Retry-After": str(wait)},
             )
 
-    def failed(self, username: str, address: str | None) -> None:
+    def record_failure(self, username: str, address: str | None) -> None:
         """Count a failure."""
-        self._counted(self._hit, username.lower(), subnet(address))
+        self._use(self._hit, username.lower(), subnet(address))
 
-    def succeeded(self, username: str, address: str | None) -> None:
+    def record_success(self, username: str, address: str | None) -> None:
         """Remember the address as known to the account."""
         try:
-            redis_store.set(familiar(username, subnet(address)), 1, ex=FAMILIAR)
+            redis_store.set(
+                known_address_key(username, subnet(address)),
+                1,
+                ex=KNOWN_ADDRESS_SECONDS,
+            )
         except RedisError:
             pass  # failures from other addresses may then count for this one, too
 
-    def _counted(
+    def _use(
         self,
         count: Callable[[FixedWindowRateLimiter, str, str, bool], T],
         username: str,
         address: str,
     ) -> T:
         try:
-            known = bool(redis_store.exists(familiar(username, address)))
+            known = bool(redis_store.exists(known_address_key(username, address)))
         except RedisError:
             known = False
         return self._counter.use(
@@ -79,7 +84,7 @@ class Slowdown:
         """Return the seconds until the next attempt is allowed."""
         waits = [
             limiter.get_window_stats(item, *key).reset_time - time.time()
-            for item, key in counts(username, address, known)
+            for item, key in applicable_limits(username, address, known)
             if not limiter.test(item, *key)
         ]
         return max(1, round(max(waits))) if waits else 0
@@ -91,20 +96,20 @@ class Slowdown:
         address: str,
         known: bool,
     ) -> None:
-        for item, key in counts(username, address, known):
+        for item, key in applicable_limits(username, address, known):
             limiter.hit(item, *key)
 
 
-def counts(
+def applicable_limits(
     username: str, address: str, known: bool
 ) -> Iterator[tuple[RateLimitItem, tuple[str, ...]]]:
     """Yield the limits that an attempt counts towards, each with its key."""
-    yield FROM_ONE, (username, address)
-    yield FROM_ADDRESS, (address,)
+    yield NAME_AND_ADDRESS_LIMIT, (username, address)
+    yield ADDRESS_LIMIT, (address,)
     if not known:
-        yield ON_NAME, (username,)
+        yield NAME_LIMIT, (username,)
 
 
-def familiar(username: str, address: str) -> str:
+def known_address_key(username: str, address: str) -> str:
     """Return the Redis key that marks an address as known to an account."""
     return f"familiar:{username.lower()}:{address}"

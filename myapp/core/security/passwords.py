@@ -8,15 +8,15 @@ from argon2.exceptions import VerificationError
 hasher = PasswordHasher()  # argon2id with the library's parameters (RFC 9106 §4)
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     """Return the argon2id hash of a password."""
-    return hasher.hash(composed(password))
+    return hasher.hash(normalize_password(password))
 
 
-def verified(password_hash: str, password: str) -> bool:
+def verify_password(password_hash: str, password: str) -> bool:
     """Return True if `password_hash` is a hash of the password."""
     try:
-        return hasher.verify(password_hash, composed(password))
+        return hasher.verify(password_hash, normalize_password(password))
     except VerificationError:
         return False
 
@@ -26,6 +26,6 @@ def needs_rehash(password_hash: str) -> bool:
     return hasher.check_needs_rehash(password_hash)
 
 
-def composed(password: str) -> str:
+def normalize_password(password: str) -> str:
     """Return one form for passwords that look the same (NIST SP 800-63B §5.1.1.2)."""
     return unicodedata.normalize("NFC", password)

@@ -7,37 +7,41 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from flask import Flask, g, request
 
 from ..errors import Forbidden
-from ..schema.operation import describes, problem_response
+from ..schema.operation import document_operation, problem_spec
 from . import rate_limit
-from .authentication import caller, guard, unauthorized
-from .tokens import REFRESH
+from .authentication import authenticate_request, authenticator, unauthorized
+from .tokens import REFRESH_TOKEN_TYPE
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# The permissions of all features; filled by `declare`, and always the same list.
+# The permissions of all features; filled by `declare_permissions`, and always the same
+# list.
 PERMISSIONS: list[str] = []
 
 
-class Feature(Protocol):
+class FeatureWithPermissions(Protocol):
     """The attributes of a FeatureApi that are used here."""
 
     owned: bool
     permissions: tuple[str, ...]
 
 
-def declare(features: Sequence[Feature]) -> None:
+def declare_permissions(features: Sequence[FeatureWithPermissions]) -> None:
     """Collect the permissions of the features, those for owned records first."""
     owned_first = sorted(features, key=lambda feature: not feature.owned)
     PERMISSIONS[:] = [name for feature in owned_first for name in feature.permissions]
 
 
-def check(app: Flask) -> None:
+def check_declared(app: Flask) -> None:
     """Raise ValueError if a verb requires a permission that no feature declares."""
     for endpoint, function in app.view_functions.items():
         view = getattr(function, "view_class", None)
         for method in getattr(view, "methods", None) or ():
-            required = getattr(getattr(view, method.lower()), "guarded", None) or ()
+            required = (
+                getattr(getattr(view, method.lower()), "required_permissions", None)
+                or ()
+            )
             if unknown := set(required) - set(PERMISSIONS):
                 raise ValueError(f"{endpoint} requires unknown permissions: {unknown}")
 
@@ -54,23 +58,23 @@ def requires(
     def decorator(verb: Callable[P, R]) -> Callable[P, R]:
         @wraps(verb)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            g.caller = caller(basic_only)
+            g.caller = authenticate_request(basic_only)
             if not g.caller.permissions.issuperset(permissions):
                 raise Forbidden
             return verb(*args, **kwargs)
 
-        setattr(wrapper, "guarded", permissions)
+        setattr(wrapper, "required_permissions", permissions)
         schemes: list[dict[str, list[str]]] = [{"basic": []}]
         if not basic_only:
             schemes.append({"bearer": []})
         responses = {
-            "401": problem_response("The credentials are missing or wrong."),
-            "429": problem_response("Too many failed login attempts."),
+            "401": problem_spec("The credentials are missing or wrong."),
+            "429": problem_spec("Too many failed login attempts."),
         }
         if permissions:
             needed = " and ".join(f"`{name}`" for name in permissions)
-            responses["403"] = problem_response(f"This requires {needed}.")
-        return describes(wrapper, security=schemes, responses=responses)
+            responses["403"] = problem_spec(f"This requires {needed}.")
+        return document_operation(wrapper, security=schemes, responses=responses)
 
     return decorator
 
@@ -83,17 +87,17 @@ def requires_refresh_token(verb: Callable[..., R]) -> Callable[..., R]:
         sent = request.authorization
         claims = None
         if sent is not None and sent.type == "bearer" and sent.token:
-            claims = guard().tokens.read(REFRESH, sent.token)
-        rate_limit.count()
+            claims = authenticator().tokens.read(REFRESH_TOKEN_TYPE, sent.token)
+        rate_limit.count_call()
         if not claims:
             raise unauthorized()
         return verb(*args, claims=claims, **kwargs)
 
-    setattr(wrapper, "guarded", ())
-    return describes(
+    setattr(wrapper, "required_permissions", ())
+    return document_operation(
         wrapper,
         security=[{"refresh": []}],
         responses={
-            "401": problem_response("The refresh token is missing, invalid or used.")
+            "401": problem_spec("The refresh token is missing, invalid or used.")
         },
     )

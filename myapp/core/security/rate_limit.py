@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-AWAY = 1.0  # seconds until Redis is tried again after an error
-SAFE = ("GET", "HEAD", "OPTIONS")
+FALLBACK_SECONDS = 1.0  # seconds until Redis is tried again after an error
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-class Count(NamedTuple):
+class WindowCount(NamedTuple):
     """The requests in the current window, and the epoch second in which the next begins."""
 
     used: int
@@ -38,7 +38,7 @@ class Count(NamedTuple):
 
 
 # Adds ARGV[1] requests to a window of ARGV[2] seconds, which the first request opens.
-COUNT = """
+COUNT_SCRIPT = """
 local used = tonumber(redis.call('GET', KEYS[1]) or 0)
 if ARGV[1] ~= '0' then
   used = redis.call('INCRBY', KEYS[1], ARGV[1])
@@ -48,85 +48,88 @@ return {used, redis.call('PTTL', KEYS[1])}
 """
 
 
-class Shared(RedisStorage):
+class SharedStorage(RedisStorage):
     """The library's storage in Redis, with the client of this application."""
 
     def get_connection(self, readonly: bool = False) -> Any:
         return redis_store
 
-    def counted(self, key: str, seconds: int, calls: int) -> Count:
+    def count_calls(self, key: str, seconds: int, calls: int) -> WindowCount:
         """Add `calls` requests to a key's window of `seconds`, and return its Count."""
-        used, left = redis_store.eval(COUNT, 1, key, calls, seconds)
-        return Count(used, ceil(time.time() + max(0, left) / 1000))
+        used, left = redis_store.eval(COUNT_SCRIPT, 1, key, calls, seconds)
+        return WindowCount(used, ceil(time.time() + max(0, left) / 1000))
 
 
-class Alone(MemoryStorage):
+class LocalStorage(MemoryStorage):
     """The library's storage in this process."""
 
-    def counted(self, key: str, seconds: int, calls: int) -> Count:
+    def count_calls(self, key: str, seconds: int, calls: int) -> WindowCount:
         """Add `calls` requests to a key's window of `seconds`, and return its Count."""
         used = self.incr(key, seconds, calls) if calls else self.get(key)
-        return Count(used, ceil(self.get_expiry(key)))
+        return WindowCount(used, ceil(self.get_expiry(key)))
 
 
 class Limiter(FixedWindowRateLimiter):
     """The library's fixed windows, on one of these storages."""
 
-    storage: Shared | Alone
+    storage: SharedStorage | LocalStorage
 
 
-class Counter:
+class RateCounter:
     """Counts in Redis, or in this process while Redis is unavailable."""
 
     def __init__(self) -> None:
-        self._shared = Limiter(Shared("redis://"))
-        self._alone = Limiter(Alone())
+        self._shared_limiter = Limiter(SharedStorage("redis://"))
+        self._local_limiter = Limiter(LocalStorage())
         self._back_at = 0.0
 
     def use(self, work: Callable[[Limiter], T]) -> T:
         """Call `work` with the limiter to use, and return its result."""
         if time.monotonic() >= self._back_at:
             try:
-                return work(self._shared)
+                return work(self._shared_limiter)
             except RedisError:
-                self._back_at = time.monotonic() + AWAY
-        return work(self._alone)
+                self._back_at = time.monotonic() + FALLBACK_SECONDS
+        return work(self._local_limiter)
 
 
 def init_app(app: Flask) -> None:
     """Limit the requests to `app` if USE_RATE_LIMITS is set."""
-    app.extensions["limits"] = Counter()
+    app.extensions["rate_counter"] = RateCounter()
     if app.config["USE_RATE_LIMITS"]:
-        app.extensions["rate"] = parse(app.config["RATE_LIMIT"])
-        app.before_request(_count_strangers)
-        app.after_request(_tell)
+        app.extensions["rate_limit"] = parse(app.config["RATE_LIMIT"])
+        app.before_request(_count_anonymous)
+        app.after_request(_add_headers)
 
 
-def count(account: "Account | None" = None) -> None:
+def count_call(account: "Account | None" = None) -> None:
     """Count this request once, for an account or for its address.
 
     Raises 429 over the limit.
     """
-    rate = current_app.extensions.get("rate")
+    rate = current_app.extensions.get("rate_limit")
     if rate is None or "count" in g:
         return
-    g.count = counted(rate, account, 1)
+    g.count = count_calls_of(rate, account, 1)
     if g.count.used > rate.amount:
         wait = max(1, g.count.reset - int(time.time()))
         raise Problem(429, headers={"Retry-After": str(wait)})
 
 
-def counted(rate: RateLimitItem, account: "Account | None", calls: int) -> Count:
-    """Add `calls` requests to the Count of an account, or of this request's address."""
+def count_calls_of(
+    rate: RateLimitItem, account: "Account | None", calls: int
+) -> WindowCount:
+    """Add `calls` requests to the WindowCount of an account, or of this request's
+    address."""
     client = (
         f"account:{account.id}" if account else f"address:{subnet(request.remote_addr)}"
     )
     key = rate.key_for(client)
 
-    def count(limiter: Limiter) -> Count:
-        return limiter.storage.counted(key, rate.get_expiry(), calls)
+    def count(limiter: Limiter) -> WindowCount:
+        return limiter.storage.count_calls(key, rate.get_expiry(), calls)
 
-    return current_app.extensions["limits"].use(count)
+    return current_app.extensions["rate_counter"].use(count)
 
 
 def subnet(address: str | None) -> str:
@@ -142,20 +145,20 @@ def subnet(address: str | None) -> str:
     return str(address)
 
 
-def _count_strangers() -> None:
-    # Endpoints with `guarded` count themselves, when they know the account.
-    if request.method in SAFE:
+def _count_anonymous() -> None:
+    # Endpoints with `required_permissions` count themselves, when they know the account.
+    if request.method in SAFE_METHODS:
         return
     view = getattr(
         current_app.view_functions.get(request.endpoint or ""), "view_class", None
     )
-    if not hasattr(getattr(view, request.method.lower(), None), "guarded"):
-        count()
+    if not hasattr(getattr(view, request.method.lower(), None), "required_permissions"):
+        count_call()
 
 
-def _tell(response: Response) -> Response:
-    rate = current_app.extensions["rate"]
-    count = g.get("count") or counted(rate, None, 0)
+def _add_headers(response: Response) -> Response:
+    rate = current_app.extensions["rate_limit"]
+    count = g.get("count") or count_calls_of(rate, None, 0)
     response.headers["X-RateLimit-Limit"] = rate.amount
     response.headers["X-RateLimit-Remaining"] = max(0, rate.amount - count.used)
     response.headers["X-RateLimit-Reset"] = count.reset

@@ -15,20 +15,21 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OctKey
 
 ALGORITHM = "HS256"
-ACCESS = "at+jwt"  # RFC 9068 §2.1
-REFRESH = "rt+jwt"
-REFRESH_TTL = 30 * 24 * 60 * 60  # seconds
+ACCESS_TOKEN_TYPE = "at+jwt"  # RFC 9068 §2.1
+REFRESH_TOKEN_TYPE = "rt+jwt"
+REFRESH_TTL_SECONDS = 30 * 24 * 60 * 60  # seconds
 
 
-class Tokens:
+class TokenSigner:
     """Issues and reads tokens.
 
-    `secret` signs new tokens. Tokens signed with one of the `former` secrets stay valid
-    until they expire. `issuer` names this deployment; tokens of another one are refused.
+    `secret` signs new tokens. Tokens signed with one of the `former_secrets` secrets stay
+    valid until they expire. `issuer` names this deployment; tokens of another one are
+    refused.
     """
 
-    def __init__(self, secret: str, former: Iterable[str], issuer: str) -> None:
-        self._keys = KeySet([_key(text) for text in (secret, *former)])
+    def __init__(self, secret: str, former_secrets: Iterable[str], issuer: str) -> None:
+        self._keys = KeySet([_key(text) for text in (secret, *former_secrets)])
         self._issuer = issuer
         self._claims = jwt.JWTClaimsRegistry(
             leeway=5,  # seconds that the clocks of two hosts may differ
@@ -69,8 +70,8 @@ class Tokens:
             self._claims.validate(token.claims)
         except (JoseError, ValueError, TypeError, KeyError):
             return None
-        fits = token.header.get("typ") == kind and type(token.claims["sid"]) is int
-        return token.claims if fits else None
+        is_valid = token.header.get("typ") == kind and type(token.claims["sid"]) is int
+        return token.claims if is_valid else None
 
 
 def _key(secret: str) -> OctKey:

@@ -25,10 +25,10 @@ from ...core.observability.health import check_migrations
 from .mariadb import dump_mariadb, load_mariadb
 from .postgresql import dump_postgresql, load_postgresql
 from .sqlite import dump_sqlite, load_sqlite
-from .tools import PIECE, WITNESS, pack, plainly, tables, zstd
+from .tools import CHUNK_BYTES, VERSION_TABLE, click_errors, pack, table_names, zstd
 
-OURS = re.compile(r"myapp-\d{8}T\d{6}Z\.(sqlite3|dump|sql)\.zst")
-UNFINISHED = ".myapp-unfinished"  # within the folder of backups: what is not whole
+BACKUP_NAME = re.compile(r"myapp-\d{8}T\d{6}Z\.(sqlite3|dump|sql)\.zst")
+WORK_FOLDER = ".myapp-unfinished"  # within the folder of backups: what is not whole
 
 
 @click.command()
@@ -46,20 +46,22 @@ def backup(folder, keep):
 
     The service goes on meanwhile.
     """
-    begun = time.monotonic()
-    with plainly():
-        if WITNESS not in tables():
+    began = time.monotonic()
+    with click_errors():
+        if VERSION_TABLE not in table_names():
             raise click.ClickException("The database holds nothing of this service.")
-        with workshop(folder) as unfinished:
-            moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-            made = folder / f"myapp-{moment}.{kind().suffix}.zst"
-            pack(unfinished / made.name, kind().dump)
-            os.replace(unfinished / made.name, made)
-            others = {path for path in folder.iterdir() if OURS.fullmatch(path.name)}
-            for path in sorted(others - {made}, reverse=True)[keep - 1 :]:
-                path.unlink()
-        size = made.stat().st_size
-    click.echo(f"{made}: {size} bytes in {time.monotonic() - begun:.1f} s")
+        with exclusive_tempdir(folder) as unfinished:
+            timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+            path = folder / f"myapp-{timestamp}.{backend().suffix}.zst"
+            pack(unfinished / path.name, backend().dump)
+            os.replace(unfinished / path.name, path)
+            others = {
+                path for path in folder.iterdir() if BACKUP_NAME.fullmatch(path.name)
+            }
+            for old in sorted(others - {path}, reverse=True)[keep - 1 :]:
+                old.unlink()
+        size = path.stat().st_size
+    click.echo(f"{path}: {size} bytes in {time.monotonic() - began:.1f} s")
 
 
 @click.command()
@@ -72,18 +74,20 @@ def restore(file, replace):
     All or nothing. MariaDB cannot promise that: there the tables come one by one, stop the
     service before. If one cannot come, what was there is put back from a copy.
     """
-    with plainly():
-        examine(file)
-        there = tables()
-        if there and not replace:
+    with click_errors():
+        verify(file)
+        existing = table_names()
+        if existing and not replace:
             raise click.ClickException(
-                f"The database is not empty: {', '.join(there)}. "
+                f"The database is not empty: {', '.join(existing)}. "
                 "--replace gives it up for what the backup holds."
             )
         with zstd.open(file) as packed:
-            kind().load(packed, there)
+            backend().load(packed, existing)
         with unit_of_work(writes=False):
-            revision = sql.session.scalar(text(f"SELECT version_num FROM {WITNESS}"))
+            revision = sql.session.scalar(
+                text(f"SELECT version_num FROM {VERSION_TABLE}")
+            )
             counts = [
                 f"{sql.session.scalar(statement)} {label}"
                 for feature in current_app.extensions["features"]
@@ -94,7 +98,7 @@ def restore(file, replace):
 
 
 @contextmanager
-def opened(folder):
+def open_folder(folder):
     """The descriptor of a folder."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -104,19 +108,19 @@ def opened(folder):
 
 
 @contextmanager
-def workshop(folder):
+def exclusive_tempdir(folder):
     """A folder within `folder` for what is not whole yet; it is gone afterwards.
 
     Raises ClickException where another backup is at work.
     """
-    with opened(folder) as descriptor:
+    with open_folder(folder) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise click.ClickException(
                 f"{folder}: another backup is at work."
             ) from None
-        unfinished = folder / UNFINISHED
+        unfinished = folder / WORK_FOLDER
         shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
         unfinished.mkdir(mode=0o700)
         try:
@@ -126,59 +130,60 @@ def workshop(folder):
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def examine(path):
+def verify(path):
     """Read a backup to its end. Raises ClickException if it is damaged, or another
     database's."""
     try:
         with zstd.open(path) as packed:
-            last = first = packed.read(PIECE)
-            while piece := packed.read(PIECE):
-                last = last[-PIECE:] + piece
+            last = first = packed.read(CHUNK_BYTES)
+            while piece := packed.read(CHUNK_BYTES):
+                last = last[-CHUNK_BYTES:] + piece
     except (EOFError, zstd.ZstdError):
         raise click.ClickException(f"{path} is damaged or not whole.") from None
-    found = next((k for k in KINDS.values() if k.begins.match(first)), None)
-    if found is None:
+    source = next((k for k in BACKENDS.values() if k.header_pattern.match(first)), None)
+    if source is None:
         raise click.ClickException(f"{path} is no backup.")
-    if found is not kind():
+    if source is not backend():
         raise click.ClickException(
-            f"{path} is a backup of {found.name}: this is {kind().name}."
+            f"{path} is a backup of {source.name}: this is {backend().name}."
         )
-    if not found.ends.search(last):
+    if not source.end_pattern.search(last):
         raise click.ClickException(f"{path} is not whole.")
 
 
-def kind():
+def backend():
     """What kind of database ours is."""
-    return KINDS[sql.engine.dialect.name]
+    return BACKENDS[sql.engine.dialect.name]
 
 
-class Kind(NamedTuple):
+class Backend(NamedTuple):
     """How a kind of database is written to a file, and read from it.
 
-    `begins`, `ends`: what a file is known by. `dump(packed, folder)` writes to a file, and
-    may use the folder; `load(packed, tables)` puts what it reads in the place of `tables`.
+    `header_pattern`, `end_pattern`: what a file is known by. `dump(packed, folder)` writes
+    to a file, and may use the folder; `load(packed, tables)` puts what it reads in the
+    place of `table_names`.
     """
 
     name: str
     suffix: str
-    begins: re.Pattern
-    ends: re.Pattern
+    header_pattern: re.Pattern
+    end_pattern: re.Pattern
     dump: Callable
     load: Callable
 
 
-KINDS = {
-    "sqlite": Kind(
+BACKENDS = {
+    "sqlite": Backend(
         *("SQLite", "sqlite3", re.compile(rb"SQLite format 3\0"), re.compile(b"")),
         *(dump_sqlite, load_sqlite),
     ),
-    "postgresql": Kind(
+    "postgresql": Backend(
         *("PostgreSQL", "dump", re.compile(b"PGDMP"), re.compile(b"")),
         *(dump_postgresql, load_postgresql),
     ),
-    "mysql": Kind(
+    "mysql": Backend(
         *("MariaDB", "sql", re.compile(rb"(/\*.*\*/\s*)?-- MariaDB dump")),
         *(re.compile(rb"\n-- Dump completed"), dump_mariadb, load_mariadb),
     ),
 }
-KINDS["mariadb"] = KINDS["mysql"]
+BACKENDS["mariadb"] = BACKENDS["mysql"]

@@ -9,16 +9,25 @@ from subprocess import PIPE
 import click
 from sqlalchemy import text
 
-from ...core.data.dialects import PATIENCE
+from ...core.data.dialects import LOCK_TIMEOUT_SECONDS
 from ...core.data.session import sql, unit_of_work
-from ..copy_database import said
-from .tools import PIECE, WITNESS, in_line, pack, parameters, tables, tool, zstd
+from ..copy_database import error_message
+from .tools import (
+    CHUNK_BYTES,
+    VERSION_TABLE,
+    connect_params,
+    on_one_line,
+    pack,
+    run_tool,
+    table_names,
+    zstd,
+)
 
 
 def dump_mariadb(packed, _folder):
-    how = ["--single-transaction", "--quick", "--skip-add-locks"]
-    with mariadb("mariadb-dump", *how, stdout=PIPE) as process:
-        shutil.copyfileobj(process.stdout, packed, PIECE)
+    options = ["--single-transaction", "--quick", "--skip-add-locks"]
+    with run_mariadb("mariadb-dump", *options, stdout=PIPE) as process:
+        shutil.copyfileobj(process.stdout, packed, CHUNK_BYTES)
 
 
 def load_mariadb(packed, tables):
@@ -29,62 +38,64 @@ def load_mariadb(packed, tables):
         if tables:
             pack(before, dump_mariadb)
         try:
-            fill_mariadb(packed)
+            replace_tables(packed)
             with unit_of_work(writes=False):
-                sql.session.execute(text(f"SELECT version_num FROM {WITNESS}"))
+                sql.session.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))
         except BaseException as error:
             try:
                 with zstd.open(before) if tables else nullcontext() as former:
-                    fill_mariadb(former)
+                    replace_tables(former)
             except Exception:
                 stack.pop_all()  # the copy stays
                 raise click.ClickException(
-                    f"{in_line(said(error))} It could not be put back either: what was "
+                    f"{on_one_line(error_message(error))} It could not be put back "
+                    "either: what was "
                     f"there is in {before}."
                 ) from None
             raise
 
 
-def fill_mariadb(packed):
+def replace_tables(packed):
     """Drop all tables; make those of a dump, unless it is None."""
     quoted = sql.engine.dialect.identifier_preparer.quote_identifier
-    if there := ", ".join(map(quoted, tables())):
+    if names := ", ".join(map(quoted, table_names())):
         with sql.engine.connect() as connection:
             connection.detach()  # nobody else gets it with these settings
-            patience = (
-                f"SET SESSION lock_wait_timeout = {PATIENCE}, foreign_key_checks = 0"
+            setting = (
+                f"SET SESSION lock_wait_timeout = {LOCK_TIMEOUT_SECONDS}, "
+                "foreign_key_checks = 0"
             )
-            connection.execute(text(patience))
-            connection.exec_driver_sql(f"DROP TABLE {there}")
+            connection.execute(text(setting))
+            connection.exec_driver_sql(f"DROP TABLE {names}")
     if packed:
-        with mariadb("mariadb", stdin=PIPE) as process:
-            shutil.copyfileobj(packed, process.stdin, PIECE)
+        with run_mariadb("mariadb", stdin=PIPE) as process:
+            shutil.copyfileobj(packed, process.stdin, CHUNK_BYTES)
 
 
-def mariadb(program, *options, **pipes):
-    """One of MariaDB's tools on our database, as `tool` yields it.
+def run_mariadb(program, *options, **pipes):
+    """One of MariaDB's tools on our database, as `run_tool` yields it.
 
     What the driver checks of a certificate they check wholly or not at all.
     """
-    given = parameters()
-    tls = {n.removeprefix("ssl_"): v for n, v in given.items() if n.startswith("ssl_")}
+    params = connect_params()
+    tls = {n.removeprefix("ssl_"): v for n, v in params.items() if n.startswith("ssl_")}
     checked = tls.get("verify_cert") or tls.get("verify_identity")
-    if isinstance(given.get("ssl"), dict):
-        tls = given["ssl"]
+    if isinstance(params.get("ssl"), dict):
+        tls = params["ssl"]
         checked = {"ca", "capath"} & set(tls) and tls.get("check_hostname", True)
-    named = {
-        "host": given.get("host"),
-        "port": given.get("port"),
-        "user": given.get("user"),
-        "socket": given.get("unix_socket"),
-        "protocol": "socket" if given.get("unix_socket") else "tcp",
+    arguments = {
+        "host": params.get("host"),
+        "port": params.get("port"),
+        "user": params.get("user"),
+        "socket": params.get("unix_socket"),
+        "protocol": "socket" if params.get("unix_socket") else "tcp",
         **{f"ssl-{n}": tls.get(n) for n in ("ca", "capath", "cert", "key", "cipher")},
     }
     command = [
         *(program, "--no-defaults", "--default-character-set=utf8mb4"),
-        *(f"--{name}={value}" for name, value in named.items() if value),
+        *(f"--{name}={value}" for name, value in arguments.items() if value),
         *(["--ssl"] if tls else []),
         "--ssl-verify-server-cert" if checked else "--skip-ssl-verify-server-cert",
-        *(*options, given["database"]),
+        *(*options, params["database"]),
     ]
-    return tool(command, {"MYSQL_PWD": given.get("password") or ""}, **pipes)
+    return run_tool(command, {"MYSQL_PWD": params.get("password") or ""}, **pipes)

@@ -7,14 +7,14 @@ from psycopg.pq import Conninfo
 from sqlalchemy import func, select
 
 from ...core.data.session import sql, unit_of_work
-from .tools import PIECE, WITNESS, parameters, tool
+from .tools import CHUNK_BYTES, VERSION_TABLE, connect_params, run_tool
 
 
 def dump_postgresql(packed, _folder):
     schema = f'--schema="{schema_name()}"'
     command = ["pg_dump", "--format=custom", "--compress=0", "--no-password", schema]
-    with tool(command, libpq(), stdout=PIPE) as process:
-        shutil.copyfileobj(process.stdout, packed, PIECE)
+    with run_tool(command, libpq_environment(), stdout=PIPE) as process:
+        shutil.copyfileobj(process.stdout, packed, CHUNK_BYTES)
 
 
 def load_postgresql(packed, tables):
@@ -22,17 +22,22 @@ def load_postgresql(packed, tables):
     quoted = sql.engine.dialect.identifier_preparer.quote_identifier
     own = quoted(schema)
     drops = [f"DROP TABLE {own}.{quoted(name)} CASCADE;\n" for name in tables]
-    told = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--no-password"]
-    restored = ["--no-owner", "--no-privileges", "--no-comments", f"--schema={schema}"]
-    psql = ["psql", "--no-psqlrc", "--quiet", *told]
-    with tool(psql, libpq(), stdin=PIPE, stdout=DEVNULL) as target:
+    psql_options = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--no-password"]
+    restore_options = [
+        "--no-owner",
+        "--no-privileges",
+        "--no-comments",
+        f"--schema={schema}",
+    ]
+    psql = ["psql", "--no-psqlrc", "--quiet", *psql_options]
+    with run_tool(psql, libpq_environment(), stdin=PIPE, stdout=DEVNULL) as target:
         target.stdin.write("".join(["BEGIN;\n", *drops]).encode())
         target.stdin.flush()
-        pg_restore = ["pg_restore", *restored, "--file=-"]
-        with tool(pg_restore, {}, stdin=PIPE, stdout=target.stdin) as script:
-            shutil.copyfileobj(packed, script.stdin, PIECE)
+        pg_restore = ["pg_restore", *restore_options, "--file=-"]
+        with run_tool(pg_restore, {}, stdin=PIPE, stdout=target.stdin) as script:
+            shutil.copyfileobj(packed, script.stdin, CHUNK_BYTES)
         # Only now: without it, psql goes and leaves everything as it was.
-        end = f"SELECT version_num FROM {own}.{WITNESS};\nCOMMIT;\n"
+        end = f"SELECT version_num FROM {own}.{VERSION_TABLE};\nCOMMIT;\n"
         target.stdin.write(end.encode())
 
 
@@ -41,11 +46,11 @@ def schema_name():
         return sql.session.scalar(select(func.current_schema()))
 
 
-def libpq():
+def libpq_environment():
     """What PostgreSQL's tools are to connect with, as environment."""
-    given = parameters()
+    params = connect_params()
     return {
-        option.envvar.decode(): str(given[option.keyword.decode()])
+        option.envvar.decode(): str(params[option.keyword.decode()])
         for option in Conninfo.get_defaults()
-        if option.envvar and given.get(option.keyword.decode()) is not None
+        if option.envvar and params.get(option.keyword.decode()) is not None
     }

@@ -10,15 +10,15 @@ from pathlib import Path
 import click
 
 from ...core.data.session import sql
-from .tools import PIECE, WITNESS
+from .tools import CHUNK_BYTES, VERSION_TABLE
 
 
 def dump_sqlite(packed, folder):
     copy = folder / "copy.sqlite3"
     with closing(sqlite3.connect(copy)) as target, live_sqlite() as live:
-        live.backup(target, progress=impatient)
+        live.backup(target, progress=fail_if_locked)
     with open(copy, "rb") as file:
-        shutil.copyfileobj(file, packed, PIECE)
+        shutil.copyfileobj(file, packed, CHUNK_BYTES)
 
 
 def load_sqlite(packed, _tables):
@@ -28,21 +28,21 @@ def load_sqlite(packed, _tables):
         with tempfile.TemporaryDirectory(**beside) as folder:
             copy = Path(folder, "copy.sqlite3")
             with open(copy, "wb") as target:
-                shutil.copyfileobj(packed, target, PIECE)
+                shutil.copyfileobj(packed, target, CHUNK_BYTES)
             with closing(sqlite3.connect(copy)) as fresh:
                 check_sqlite(fresh)
-                fresh.backup(live, progress=impatient)
+                fresh.backup(live, progress=fail_if_locked)
 
 
 def check_sqlite(connection):
     """Raises ClickException for a file that is damaged, or not this service's."""
     try:
-        sound = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+        is_valid = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
     except sqlite3.DatabaseError:
-        sound = False
-    if not sound:
+        is_valid = False
+    if not is_valid:
         raise click.ClickException("The backup is damaged.")
-    connection.execute(f"SELECT version_num FROM {WITNESS}")
+    connection.execute(f"SELECT version_num FROM {VERSION_TABLE}")
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def live_sqlite():
         yield connection.driver_connection
 
 
-def impatient(status, _left, _pages):
+def fail_if_locked(status, _left, _pages):
     # All pages go in one step: what is copied in several begins anew whenever somebody
     # writes. A step that finds the database locked has waited already.
     if status != sqlite3.SQLITE_DONE:

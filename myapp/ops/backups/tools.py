@@ -14,61 +14,65 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...core.data.dialects import engine_options
-from ...core.data.session import Changed, sql, unit_of_work
-from ..copy_database import said
+from ...core.data.session import RetryTransaction, sql, unit_of_work
+from ..copy_database import error_message
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-WITNESS = "alembic_version"  # the table that says: a database of this service
-PIECE = 2**20  # bytes in memory
+VERSION_TABLE = "alembic_version"  # the table that says: a database of this service
+CHUNK_BYTES = 2**20  # bytes in memory
 
 
 @contextmanager
-def plainly():
+def click_errors():
     """Say in one line what went wrong, without a trace."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, Changed) as error:
-        raise click.ClickException(in_line(said(error.__cause__ or error))) from None
+    except (SQLAlchemyError, sqlite3.Error, RetryTransaction) as error:
+        raise click.ClickException(
+            on_one_line(error_message(error.__cause__ or error))
+        ) from None
     except OSError as error:
         raise click.ClickException(
             f"{error.filename or 'The file'}: {error.strerror}."
         ) from None
 
 
-def in_line(text):
+def on_one_line(text):
     return " ".join(text.split())
 
 
-def parameters():
+def connect_params():
     """What the driver connects with, but for the limits of a statement's time."""
     dialect, ours = sql.engine.dialect, current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
     _, address = dialect.create_connect_args(sql.engine.url)
-    unlimited = engine_options(dialect.name, {}, longest=0)["connect_args"]
+    unlimited = engine_options(dialect.name, {}, statement_timeout=0)["connect_args"]
     return address | ours["connect_args"] | unlimited
 
 
 @contextmanager
-def tool(command, environment, **pipes):
+def run_tool(command, environment, **pipes):
     """A program that runs while the block lasts, and is waited for.
 
     Raises ClickException with its own words if it fails.
     """
-    with tempfile.TemporaryFile() as told:
+    with tempfile.TemporaryFile() as stderr:
         try:
-            process = Popen(command, env=os.environ | environment, stderr=told, **pipes)
+            process = Popen(
+                command, env=os.environ | environment, stderr=stderr, **pipes
+            )
         except FileNotFoundError:
             raise click.ClickException(
                 f"{command[0]} is not installed; it comes with the client of the database."
             ) from None
-        failed = None
+        block_error = None
         try:
             yield process
         except (BrokenPipeError, click.ClickException) as error:
-            failed = error  # it may know better why
+            block_error = error  # it may know better why
         except BaseException:
             process.kill()
             raise
@@ -78,14 +82,14 @@ def tool(command, environment, **pipes):
                     pipe.close()
             code = process.wait()
         if code:
-            told.seek(0)
-            words = in_line(told.read().decode(errors="replace"))
+            stderr.seek(0)
+            words = on_one_line(stderr.read().decode(errors="replace"))
             raise click.ClickException(words or f"{command[0]} ended with {code}.")
-        if failed:
-            raise failed
+        if block_error:
+            raise block_error
 
 
-def tables():
+def table_names():
     """The names of the database's tables."""
     with unit_of_work(writes=False):
         return sorted(inspect(sql.session.connection()).get_table_names())

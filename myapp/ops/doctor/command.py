@@ -4,10 +4,10 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from ...core.observability.checks import CHECKS, wrong
+from ...core.observability.checks import CHECKS, error
 from .checks import database, machine, redis, runtime, settings
-from .checks.common import quoted
-from .report import ADVICE, OK, WRONG, Finding, show
+from .checks.common import redacted_message
+from .report import ERROR, OK, WARNING, CheckMessage, print_report
 
 MODULES = (
     runtime,
@@ -41,9 +41,9 @@ def doctor(strict, as_json):
     """
     features, _ = current_app.extensions["doctor"]
     findings, left_out = run_checks(registered_checks(features))
-    show(findings, left_out, as_json)
+    print_report(findings, left_out, as_json)
     levels = {finding.level for finding in findings}
-    if WRONG in levels or strict and ADVICE in levels:
+    if ERROR in levels or strict and WARNING in levels:
         raise SystemExit(1)
 
 
@@ -65,12 +65,15 @@ def run_checks(checks):
             continue
         try:
             facts[name], results = run_check(function)
-        except Exception as error:  # the other checks still have something to say
-            message = f"cannot be looked at: {type(error).__name__}: {quoted(error)}"
-            results = [wrong(message, "mend what else is wrong, and look again")]
+        except Exception as exception:  # the other checks still have something to say
+            message = (
+                f"cannot be looked at: {type(exception).__name__}: "
+                f"{redacted_message(exception)}"
+            )
+            results = [error(message, "mend what else is wrong, and look again")]
         if facts.get(name) and not results:
             results = [(OK, facts[name], "")]
-        findings += [Finding(name, *result) for result in results]
+        findings += [CheckMessage(name, *result) for result in results]
     return findings, left_out
 
 

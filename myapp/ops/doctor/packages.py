@@ -10,16 +10,16 @@ from collections import defaultdict
 from importlib import import_module, metadata
 from pathlib import Path
 
-from .report import ADVICE, WRONG, Finding, show
+from .report import ERROR, WARNING, CheckMessage, print_report
 
 PACKAGE = __package__.partition(".")[0]
 ROOT = Path(__file__).parents[3]
-LOCKED = re.compile(r"^([\w.-]+)==([^\s;]+)( ;)?", re.MULTILINE)
+LOCKED_PACKAGE = re.compile(r"^([\w.-]+)==([^\s;]+)( ;)?", re.MULTILINE)
 INSTALL = f"{sys.executable} -m pip install --require-hashes -r requirements.txt"
 REPAIR = INSTALL.replace(" install ", " install --force-reinstall ")
 
 
-def is_called():
+def is_doctor_command():
     """Return whether this process is `flask doctor`."""
     return sys.argv[1:2] == ["doctor"]
 
@@ -31,7 +31,7 @@ def check_packages(root):
     """
     locked, optional = defaultdict(set), set()
     lines = (root / "requirements.txt").read_text(encoding="utf-8")
-    for name, version, marker in LOCKED.findall(lines):
+    for name, version, marker in LOCKED_PACKAGE.findall(lines):
         locked[name].add(version)  # there may be one for each kind of machine
         if marker:
             optional.add(name)
@@ -46,15 +46,15 @@ def check_packages(root):
             if installed not in versions:
                 others.append(f"{name} {installed} for {' or '.join(sorted(versions))}")
     if missing:
-        yield WRONG, f"missing: {', '.join(missing)}", INSTALL
+        yield ERROR, f"missing: {', '.join(missing)}", INSTALL
     if others:
-        yield ADVICE, f"not as locked: {', '.join(others)}", INSTALL
+        yield WARNING, f"not as locked: {', '.join(others)}", INSTALL
     return f"{len(locked)}, as requirements.txt locks them"
 
 
 def require_packages():
     """If this is `flask doctor`, and a package is missing or broken, report it and exit."""
-    if not is_called():
+    if not is_doctor_command():
         return
     try:
         import_module(f"{PACKAGE}.ops.commands")  # which imports all packages
@@ -62,8 +62,8 @@ def require_packages():
         if (error.name or "").partition(".")[0] == PACKAGE:
             raise  # a mistake in our own code
         results = list(check_packages(ROOT))
-        if not any(level == WRONG for level, *_ in results):
-            results.append((WRONG, f"cannot be imported: {error}", REPAIR))
-        findings = [Finding("packages", *result) for result in results]
-        show(findings, ["all else"], "--json" in sys.argv)
+        if not any(level == ERROR for level, *_ in results):
+            results.append((ERROR, f"cannot be imported: {error}", REPAIR))
+        findings = [CheckMessage("packages", *result) for result in results]
+        print_report(findings, ["all else"], "--json" in sys.argv)
         raise SystemExit(1) from None

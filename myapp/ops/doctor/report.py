@@ -8,24 +8,24 @@ from typing import NamedTuple
 
 import click
 
-OK, ADVICE, WRONG = "ok", "advice", "wrong"
-COLOURS = {OK: "green", ADVICE: "yellow", WRONG: "red"}
+OK, WARNING, ERROR = "ok", "advice", "wrong"
+COLOURS = {OK: "green", WARNING: "yellow", ERROR: "red"}
 
 
-class Finding(NamedTuple):
+class CheckMessage(NamedTuple):
     """What a check has to say; the names are those of the JSON.
 
-    `level`: ok, advice or wrong; `told`: the fact or the fault; `mend`: a command or a
+    `level`: ok, advice or wrong; `message`: the fact or the fault; `hint`: a command or a
     setting that mends the fault.
     """
 
     check: str
     level: str
-    told: str
-    mend: str
+    message: str
+    hint: str
 
 
-def show(findings, left_out, as_json):
+def print_report(findings, left_out, as_json):
     """Print a line for each finding and a line for its hint; or all of it as JSON.
 
     `left_out`: the names of checks that did not run.
@@ -33,15 +33,17 @@ def show(findings, left_out, as_json):
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
         return
-    for check, level, told, mend in findings:
-        click.echo(f"{check:<12} {click.style(f'{level:<6}', COLOURS[level])}  {told}")
-        if mend:
-            click.echo(f"{'':<21}{mend}")
+    for check, level, message, hint in findings:
+        click.echo(
+            f"{check:<12} {click.style(f'{level:<6}', COLOURS[level])}  {message}"
+        )
+        if hint:
+            click.echo(f"{'':<21}{hint}")
     click.echo()
     if left_out:
         click.echo(f"Not looked at until that is mended: {', '.join(left_out)}.")
     levels = [finding.level for finding in findings]
-    faults = f"{levels.count(WRONG)} wrong" if WRONG in levels else "nothing is wrong"
-    hints = f", {levels.count(ADVICE)} to think about" if ADVICE in levels else ""
+    faults = f"{levels.count(ERROR)} wrong" if ERROR in levels else "nothing is wrong"
+    hints = f", {levels.count(WARNING)} to think about" if WARNING in levels else ""
     things = len({finding.check for finding in findings})
     click.echo(f"{things} things looked at: {faults}{hints}.")

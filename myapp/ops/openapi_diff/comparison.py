@@ -4,20 +4,20 @@ from math import inf
 
 from .dereference import (
     ANNOTATIONS,
-    as_json,
-    changed,
+    canonical_json,
+    dereference,
     headers,
+    keyword_differs,
     operations,
     parameters,
-    resolved,
+    resolve_reference,
+    security_alternatives,
     servers,
-    ways,
-    whole,
 )
 
-KINDS = {"null", "boolean", "object", "array", "integer", "number", "string"}
-NUMBERS = {"integer", "number"}
-KIND_OF = {
+JSON_TYPES = {"null", "boolean", "object", "array", "integer", "number", "string"}
+NUMBER_TYPES = {"integer", "number"}
+TYPE_NAMES = {
     str: "string",
     bool: "boolean",
     int: "integer",
@@ -27,23 +27,23 @@ KIND_OF = {
     list: "array",
 }
 # By keyword: the kinds of values that it is about, and what it is where it is not there.
-AT_MOST = {
+UPPER_BOUNDS = {
     "maxLength": ({"string"}, inf),
-    "maximum": (NUMBERS, inf),
-    "exclusiveMaximum": (NUMBERS, inf),
+    "maximum": (NUMBER_TYPES, inf),
+    "exclusiveMaximum": (NUMBER_TYPES, inf),
     "maxItems": ({"array"}, inf),
     "maxProperties": ({"object"}, inf),
 }
-AT_LEAST = {
+LOWER_BOUNDS = {
     "minLength": ({"string"}, 0),
-    "minimum": (NUMBERS, -inf),
-    "exclusiveMinimum": (NUMBERS, -inf),
+    "minimum": (NUMBER_TYPES, -inf),
+    "exclusiveMinimum": (NUMBER_TYPES, -inf),
     "minItems": ({"array"}, 0),
     "minProperties": ({"object"}, 0),
 }
-JUDGED = {
+COMPARED_KEYWORDS = {
     *("type", "enum", "multipleOf", "uniqueItems", "pattern", "format", "items"),
-    *("properties", "required", "additionalProperties", *AT_MOST, *AT_LEAST),
+    *("properties", "required", "additionalProperties", *UPPER_BOUNDS, *LOWER_BOUNDS),
 }
 
 
@@ -81,13 +81,13 @@ class Comparison:
         name, now = old.get("operationId"), new.get("operationId")
         if name is not None and now != name:
             yield "", f"its operationId was {name} and is {now}, as what clients call"
-        reached = servers(self.new, new_item, new)
+        served = servers(self.new, new_item, new)
         for url in servers(self.old, old_item, old):
-            if url not in reached:
+            if url not in served:
                 yield "", f"is no longer served at {url}"
-        enough = ways(self.new, new)
-        for way, names in ways(self.old, old):
-            if not any(asked <= way for asked, _ in enough):
+        enough = security_alternatives(self.new, new)
+        for way, names in security_alternatives(self.old, old):
+            if not any(sent <= way for sent, _ in enough):
                 yield "", (
                     f"signing in with {names} is not enough any more"
                     if names
@@ -98,8 +98,8 @@ class Comparison:
             parameters(self.new, new_path, new_item, new),
         )
         for where, what in self.request_bodies(
-            resolved(self.old, old.get("requestBody", {})),
-            resolved(self.new, new.get("requestBody", {})),
+            resolve_reference(self.old, old.get("requestBody", {})),
+            resolve_reference(self.new, new.get("requestBody", {})),
         ):
             yield f", body{where}", what
         yield from self.responses(old.get("responses", {}), new.get("responses", {}))
@@ -138,7 +138,9 @@ class Comparison:
             if status not in new:
                 yield place, "is gone, and clients wait for it"
                 continue
-            was, now = resolved(self.old, was), resolved(self.new, new[status])
+            was, now = resolve_reference(self.old, was), resolve_reference(
+                self.new, new[status]
+            )
             for where, what in self.contents(was, now, False):
                 yield f"{place}{where}", what
             sent = headers(self.new, now)
@@ -171,10 +173,10 @@ class Comparison:
 
     def described(self, old, new, sent, given=False):
         """Of what has a schema: a parameter, a header, a body of one media type."""
-        found = self.schemas(
+        differences = self.schemas(
             old.get("schema", True), new.get("schema", True), sent, given
         )
-        for where, what in found:
+        for where, what in differences:
             yield where and f", {where}", what
         for what in self.others(old, new, {"schema", "name", "in", "required"}):
             yield "", what
@@ -198,17 +200,17 @@ class Comparison:
         if narrow is False:
             yield "", "nothing is allowed any more" if sent else "comes, and never did"
             return
-        old, new = resolved(self.old, old), resolved(self.new, new)
+        old, new = resolve_reference(self.old, old), resolve_reference(self.new, new)
         so = "what was taken may be refused" if sent else "what comes may be unheard of"
-        for keyword in overstepped(*((old, new) if sent else (new, old))):
+        for keyword in narrowed_keywords(*((old, new) if sent else (new, old))):
             was, now = (
-                as_json(each[keyword]) if keyword in each else "open"
+                canonical_json(each[keyword]) if keyword in each else "open"
                 for each in (old, new)
             )
             yield "", f"{keyword} was {was} and is {now}: {so}"
-        if sent and not given and changed(old, new, "default"):
+        if sent and not given and keyword_differs(old, new, "default"):
             yield "", "another default: who leaves it out gets something else"
-        for what in self.others(old, new, JUDGED):
+        for what in self.others(old, new, COMPARED_KEYWORDS):
             yield "", what
         for where, what in self.schemas(
             old.get("items", True), new.get("items", True), sent
@@ -250,47 +252,51 @@ class Comparison:
         for name in old | new:
             if name not in known | ANNOTATIONS and not name.startswith("x-"):
                 pair = [
-                    as_json(whole(document, {name: part.get(name)}))
+                    canonical_json(dereference(document, {name: part.get(name)}))
                     for document, part in ((self.old, old), (self.new, new))
                 ]
                 if pair[0] != pair[1]:
                     yield f"`{name}` has changed, which is not judged"
 
 
-def overstepped(wide, narrow):
+def narrowed_keywords(wide, narrow):
     """The keywords of `narrow` that a value which fits `wide` may not fit."""
-    kinds = kinds_of(wide)
-    if not kinds <= kinds_of(narrow):
+    kinds = accepted_types(wide)
+    if not kinds <= accepted_types(narrow):
         yield "type"
     if "enum" in narrow:
-        allowed = set(map(as_json, narrow["enum"]))
-        if "enum" not in wide or not set(map(as_json, wide["enum"])) <= allowed:
+        allowed = set(map(canonical_json, narrow["enum"]))
+        if "enum" not in wide or not set(map(canonical_json, wide["enum"])) <= allowed:
             yield "enum"
-    for keyword, (about, absent) in AT_MOST.items():
+    for keyword, (about, absent) in UPPER_BOUNDS.items():
         if kinds & about and wide.get(keyword, absent) > narrow.get(keyword, absent):
             yield keyword
-    for keyword, (about, absent) in AT_LEAST.items():
+    for keyword, (about, absent) in LOWER_BOUNDS.items():
         if kinds & about and wide.get(keyword, absent) < narrow.get(keyword, absent):
             yield keyword
-    if "multipleOf" in narrow and kinds & NUMBERS:
+    if "multipleOf" in narrow and kinds & NUMBER_TYPES:
         if "multipleOf" not in wide or wide["multipleOf"] % narrow["multipleOf"]:
             yield "multipleOf"
     if narrow.get("uniqueItems") and not wide.get("uniqueItems") and "array" in kinds:
         yield "uniqueItems"
-    if changed(wide, narrow, "pattern") and "pattern" in narrow and "string" in kinds:
+    if (
+        keyword_differs(wide, narrow, "pattern")
+        and "pattern" in narrow
+        and "string" in kinds
+    ):
         yield "pattern"
-    if changed(wide, narrow, "format") and "format" in narrow:
+    if keyword_differs(wide, narrow, "format") and "format" in narrow:
         yield "format"
 
 
-def kinds_of(schema):
+def accepted_types(schema):
     """The kinds of values that fit a schema, as a set; "number": those with a fraction."""
     if "enum" in schema:
-        kinds = {KIND_OF[type(value)] for value in schema["enum"]}
+        kinds = {TYPE_NAMES[type(value)] for value in schema["enum"]}
     else:
-        kinds = KINDS
+        kinds = JSON_TYPES
     if "type" in schema:
         named = schema["type"]
         named = {named} if isinstance(named, str) else set(named)
-        kinds = kinds & (named | NUMBERS if "number" in named else named)
+        kinds = kinds & (named | NUMBER_TYPES if "number" in named else named)
     return kinds

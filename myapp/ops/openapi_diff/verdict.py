@@ -5,14 +5,20 @@ import re
 import orjson
 
 from .comparison import Comparison
-from .dereference import as_json
+from .dereference import canonical_json
 
-VERSION = re.compile(r"(\d+)\.(\d+)\.\d+([-+].*)?")
+VERSION_PATTERN = re.compile(r"(\d+)\.(\d+)\.\d+([-+].*)?")
 # What comes of a document whose parts are not what they should be.
-UNSOUND = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+MALFORMED_ERRORS = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
-def read(data):
+def read_document(data):
     """A document from its bytes. Raises ValueError, whose message goes on after a name."""
     if not data.strip():
         raise ValueError("is empty: a shell empties the file that `>` names at once.")
@@ -26,23 +32,23 @@ def read(data):
         raise ValueError("is no OpenAPI 3.1 document.")
     info = document.get("info")
     version = info.get("version") if isinstance(info, dict) else None
-    if not VERSION.fullmatch(str(version)):
-        raise ValueError(f"has no version like 1.2.3, but {as_json(version)}.")
+    if not VERSION_PATTERN.fullmatch(str(version)):
+        raise ValueError(f"has no version like 1.2.3, but {canonical_json(version)}.")
     return document
 
 
-def verdict(old, new):
+def judge(old, new):
     """What there is to say of a document and its successor, as lines, and whether the
-    successor will do. Raises ValueError as `breaking` does."""
-    found = breaking(old, new)
+    successor will do. Raises ValueError as `breaking_changes` does."""
+    breaks = breaking_changes(old, new)
     was, now = old["info"]["version"], new["info"]["version"]
-    if not found:
+    if not breaks:
         return [f"Nothing that a client of {was} relies on has changed."], True
     if may_break(old, new):
-        return [*found, f"The step from {was} to {now} allows that."], True
-    major, minor = promise(was)
+        return [*breaks, f"The step from {was} to {now} allows that."], True
+    major, minor = compatibility_version(was)
     least = f"0.{minor + 1}.0" if not major else f"{major + 1}.0.0"
-    return [*found, f"Version {now} may not break {was}: it must be {least}."], False
+    return [*breaks, f"Version {now} may not break {was}: it must be {least}."], False
 
 
 def may_break(old, new):
@@ -52,16 +58,18 @@ def may_break(old, new):
     place: anything may change then (semver.org §4), and who builds on 0.3 wants to know
     that 0.3.1 is safe, which is how Cargo reads it.
     """
-    return promise(new["info"]["version"]) > promise(old["info"]["version"])
+    return compatibility_version(new["info"]["version"]) > compatibility_version(
+        old["info"]["version"]
+    )
 
 
-def promise(version):
+def compatibility_version(version):
     """(major, minor) as far as they may not stand still where something breaks."""
-    major, minor, _ = VERSION.fullmatch(version).groups()
+    major, minor, _ = VERSION_PATTERN.fullmatch(version).groups()
     return int(major), 0 if int(major) else int(minor)
 
 
-def breaking(old, new):
+def breaking_changes(old, new):
     """What breaks clients of the document `old` where `new` takes its place: sentences,
     each with its place; none where nothing does.
 
@@ -69,7 +77,7 @@ def breaking(old, new):
     or out of it, a list where an object should be.
     """
     try:
-        found = list(Comparison(old, new).documents())
-    except UNSOUND as error:
+        differences = list(Comparison(old, new).documents())
+    except MALFORMED_ERRORS as error:
         raise ValueError(f"is not sound: {type(error).__name__}: {error}.") from error
-    return list(dict.fromkeys(f"{place}: {what}." for place, what in found))
+    return list(dict.fromkeys(f"{place}: {what}." for place, what in differences))

@@ -15,8 +15,8 @@ import pytest
 from flask_migrate import upgrade
 from sqlalchemy import inspect, text
 
-from conftest import LAMP, close, empty_database
-from myapp.core.data.migrations import migrated
+from conftest import LAMP, close_stores, empty_database
+from myapp.core.data.migrations import current_revisions
 from myapp.core.data.session import sql, unit_of_work
 from myapp.roles.models import Role
 from myapp.users.models import User
@@ -25,14 +25,14 @@ from support.copies import copy_code
 from support.features.sample_chores.models import SampleChore
 from support.features.sample_gadgets.models import SampleGadget
 from support.forks import forks
-from support.migrations import copy_migrations, unlike_the_models
+from support.migrations import copy_migrations, differences_from_models
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
 GADGETS, CHORES = "myapp/sample_gadgets/models.py", "myapp/sample_chores/models.py"
 NAME = 'name=text(1, 64, "The name that its owner uses.", "Reading lamp"),'
 SERIAL = '        serial_number=text(1, 64, "The vendor\'s number.", "LUM-00017"),\n'
 ABOUT = 'gadget=optional(reference("The gadget that it is about.")),'
-HELPERS = "import Owned, SqlModel, dumps, text, writing"
+HELPERS = "import Owned, SqlModel, dumps, request_schema, text"
 # What is longer, and a new property of each kind that may be left out.
 ADDED = {
     GADGETS: [
@@ -42,17 +42,18 @@ ADDED = {
             SERIAL + 'a=optional(text(1, 20, "A.", "a")),'
             'b=optional(integer(1, 20, "B.", 7)),'
             'c=optional(number(1, 20, "C.", 7)),'
-            'd=flag("D.", default=False),'
-            'e=optional(moment("E.")),'
-            'f=optional(day("F.")),'
-            'g=optional(choice("G.", "new", "used")),'
-            'h={**choice("H.", "it\'s", "not"), "default": "it\'s"},'
+            'd=boolean("D.", default=False),'
+            'e=optional(date_time("E.")),'
+            'f=optional(date("F.")),'
+            'g=optional(enum("G.", "new", "used")),'
+            'h={**enum("H.", "it\'s", "not"), "default": "it\'s"},'
             'i={**integer(1, 20, "I.", 7), "default": 7},\n',
         ),
         (
             HELPERS,
-            "import Owned, SqlModel, choice, day, dumps, flag, integer, moment, number, "
-            "optional, text, writing",
+            "import Owned, SqlModel, enum, date, dumps, boolean, integer, date_time, "
+            "number, "
+            "optional, request_schema, text",
         ),
     ],
     CHORES: [
@@ -69,7 +70,7 @@ FILLED = {
 }
 REQUIRED = [
     (SERIAL, f'{SERIAL}        floor=integer(0, 99, "On which floor.", 2),\n'),
-    (HELPERS, "import Owned, SqlModel, dumps, integer, text, writing"),
+    (HELPERS, "import Owned, SqlModel, dumps, integer, request_schema, text"),
 ]
 IMPORT, MOUNT = "from .sample_{0} import {0}\n", "    {},\n"
 NAMES = "gadgets", "chores", "files"
@@ -105,11 +106,11 @@ def project(request, make_app, redis_url, tmp_path):
         with app.app_context():
             upgrade()
             with unit_of_work():
-                Role.build_in()
+                Role.ensure_builtin_roles()
                 owner = {"owner_id": User.create("gardener", "tulips & roses").id}
                 gadget = SampleGadget.create(**owner, **LAMP).id
                 body = {"name": "Look", "task": "at it", "gadget": gadget}
-                SampleChore.create(**owner, **SampleChore.body.check(body))
+                SampleChore.create(**owner, **SampleChore.body.validate(body))
         environment = {**os.environ, "DATABASE_URL": uri, "REDIS_URL": redis_url}
         environment |= {"FLASK_APP": "myapp", "INSTANCE_PATH": str(tmp_path)}
         environment |= {"FLASK_CONFIG": "development", "PYTHONPATH": ""}
@@ -126,7 +127,7 @@ def project(request, make_app, redis_url, tmp_path):
                 return output
 
             yield SimpleNamespace(app=app, folder=folder, run=run, writer=writer)
-        close(app)
+        close_stores(app)
 
 
 def edit(folder, edits):
@@ -142,11 +143,11 @@ def edit(folder, edits):
 def new_migration(project):
     """Run `flask db migrate` and return its output and the new file."""
     there = set(project.folder.glob("migrations/versions/*.py"))
-    told = project.run(
+    result = project.run(
         "flask", "db", "migrate", "-m", "another shape", **project.writer
     )
     (new,) = set(project.folder.glob("migrations/versions/*.py")) - there
-    return told, new
+    return result, new
 
 
 def only(app, statement):
@@ -158,7 +159,7 @@ def only(app, statement):
 def changes(app):
     """Return the changes that Alembic still finds between our models and the database."""
     with app.app_context(), sql.engine.connect() as connection:
-        return unlike_the_models(connection)
+        return differences_from_models(connection)
 
 
 SHOW = """
@@ -179,12 +180,12 @@ def test_existing_rows_get_the_new_columns(project):
     copy_code(project.folder / "myapp", running / "myapp")
     (running / "default_config.py").symlink_to(ROOT / "default_config.py")
     edit(project.folder, ADDED)
-    told, file = new_migration(project)
-    assert "is required" not in told
+    result, file = new_migration(project)
+    assert "is required" not in result
     project.run("black", "--check", "--quiet", str(file))
     project.run("flake8", "--max-line-length=92", str(file))
-    told = project.run("flask", "gate", str(running))
-    assert told == "This release can work with these tables.\n"
+    result = project.run("flask", "gate", str(running))
+    assert result == "This release can work with these tables.\n"
     project.run("flask", "deploy")
     with project.app.app_context(), unit_of_work():
         owner_id = User.find("gardener").id
@@ -211,21 +212,21 @@ def test_duplicates_of_a_new_unique_value_are_reported_clearly(project):
 def test_a_required_column_without_a_default_is_refused(project):
     edit(project.folder, {GADGETS: REQUIRED})
     wanted = "make it optional(…), or write a server_default into the migration."
-    told, file = new_migration(project)
+    result, file = new_migration(project)
     assert (
         "sample_gadgets.floor is required, but existing rows have no value for it: "
-        f"{wanted}" in told
+        f"{wanted}" in result
     )
     with project.app.app_context():
-        before = migrated()
-    told = project.run("flask", "deploy", code=1)
+        before = current_revisions()
+    result = project.run("flask", "deploy", code=1)
     assert (
         f"sample_gadgets.floor is required, but sample_gadgets has rows: {wanted}"
-        in told
+        in result
     )
-    assert "Traceback" not in told
+    assert "Traceback" not in result
     with project.app.app_context():
-        assert migrated() == before
+        assert current_revisions() == before
     column = 'sa.Column("floor", sa.BigInteger(), nullable=False'
     written = file.read_text()
     assert written.count(column) == 1
@@ -262,6 +263,6 @@ def test_a_table_that_is_dropped_can_come_back_on_every_database(project):
         owner_id = User.find("gardener").id
         body = {"name": "Look", "task": "at it", "gadget": 1}
         assert (
-            SampleChore.create(owner_id=owner_id, **SampleChore.body.check(body)).id
+            SampleChore.create(owner_id=owner_id, **SampleChore.body.validate(body)).id
             == 1
         )

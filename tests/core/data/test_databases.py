@@ -9,39 +9,50 @@ import pytest
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import DataError
 
-from conftest import LAMP, SERVER, as_account, close, fill
+from conftest import (
+    DATABASE_SERVER,
+    LAMP,
+    as_account,
+    close_stores,
+    create_tables_and_accounts,
+)
 from myapp.core.data.batches import in_batches
-from myapp.core.data.dialects import IDLE, LONGEST, PATIENCE, without_limits
+from myapp.core.data.dialects import (
+    IDLE_TIMEOUT_SECONDS,
+    LOCK_TIMEOUT_SECONDS,
+    STATEMENT_TIMEOUT_SECONDS,
+    without_timeouts,
+)
 from myapp.core.data.models.columns import now
-from myapp.core.data.session import Changed, sql, unit_of_work
-from myapp.core.data.statements import ran, read
+from myapp.core.data.session import RetryTransaction, sql, unit_of_work
+from myapp.core.data.statements import read, statement_executed
 from myapp.roles.models import Role
 from support.assertions import assert_problem
 from support.concurrency import at_once
 
 GADGETS = "/api/v1/sample_gadgets/"
-KIND = make_url(SERVER).get_backend_name() if SERVER else "sqlite"
+KIND = make_url(DATABASE_SERVER).get_backend_name() if DATABASE_SERVER else "sqlite"
 KIND = {"mysql": "mariadb"}.get(KIND, KIND)
-on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
+on_a_server = pytest.mark.skipif(not DATABASE_SERVER, reason="SQLite is no server")
 
 TOLD = {
     "sqlite": {
         "PRAGMA journal_mode": "wal",
         "PRAGMA synchronous": 2,
         "PRAGMA foreign_keys": 1,
-        "PRAGMA busy_timeout": PATIENCE * 1000,
+        "PRAGMA busy_timeout": LOCK_TIMEOUT_SECONDS * 1000,
     },
     "postgresql": {
-        "SHOW lock_timeout": f"{PATIENCE}s",
-        "SHOW statement_timeout": f"{LONGEST}s",
-        "SHOW idle_in_transaction_session_timeout": f"{IDLE // 60}min",
+        "SHOW lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
+        "SHOW statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+        "SHOW idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_SECONDS // 60}min",
         "SHOW client_encoding": "UTF8",
     },
     "mariadb": {
-        "SELECT @@innodb_lock_wait_timeout": PATIENCE,
-        "SELECT @@lock_wait_timeout": PATIENCE,
-        "SELECT @@max_statement_time": LONGEST,
-        "SELECT @@idle_transaction_timeout": IDLE,
+        "SELECT @@innodb_lock_wait_timeout": LOCK_TIMEOUT_SECONDS,
+        "SELECT @@lock_wait_timeout": LOCK_TIMEOUT_SECONDS,
+        "SELECT @@max_statement_time": STATEMENT_TIMEOUT_SECONDS,
+        "SELECT @@idle_transaction_timeout": IDLE_TIMEOUT_SECONDS,
         "SELECT @@sql_mode LIKE '%%STRICT_ALL_TABLES%%'": 1,
         "SELECT @@character_set_client": "utf8mb4",
     },
@@ -49,7 +60,7 @@ TOLD = {
 
 
 @contextmanager
-def connected(engine):
+def connect(engine):
     with engine.connect() as connection:
         yield connection.exec_driver_sql
 
@@ -58,7 +69,7 @@ def connected(engine):
 def test_each_connection_has_our_settings(live_app, question):
     with live_app.app_context():
         for engine in (sql.engine, live_app.extensions["statements"].engine):
-            with connected(engine) as ask:
+            with connect(engine) as ask:
                 assert ask(question).scalar() == TOLD[KIND][question]
 
 
@@ -82,10 +93,10 @@ def test_names_that_are_alike_to_a_dictionary_stay_apart(live_app):
     client = as_account(live_app, "pythonista")
     names = ["straße", "strasse", "Strasse", "é", "e\u0301", "e", "🌡", "🔌", "a", "a "]
     for name in names:
-        made = client.post(GADGETS, json={**LAMP, "name": name})
-        assert made.json["name"] == name
-        found = client.get(GADGETS, query_string={"name": name}).json["items"]
-        assert [gadget["name"] for gadget in found] == [name]
+        response = client.post(GADGETS, json={**LAMP, "name": name})
+        assert response.json["name"] == name
+        items = client.get(GADGETS, query_string={"name": name}).json["items"]
+        assert [gadget["name"] for gadget in items] == [name]
 
 
 # Time limits
@@ -164,11 +175,11 @@ def test_code_outside_requests_has_no_time_limits(live_app):
     ask = "SELECT current_setting('%s')" if KIND == "postgresql" else "SELECT @@%s"
 
     def limits(connection):
-        told = [connection.exec_driver_sql(ask % name) for name in UNLIMITED[KIND]]
-        return [answer.scalar() in ("0", 0) for answer in told]
+        results = [connection.exec_driver_sql(ask % name) for name in UNLIMITED[KIND]]
+        return [answer.scalar() in ("0", 0) for answer in results]
 
     with live_app.app_context():
-        with without_limits(sql.engine), sql.engine.connect() as connection:
+        with without_timeouts(sql.engine), sql.engine.connect() as connection:
             assert limits(connection) == [True, True]
         with sql.engine.connect() as connection:
             assert limits(connection) == [False, False]
@@ -225,9 +236,9 @@ def far_app(make_app, empty_uri, cable):
     """Yield an application that reaches its database through that cable."""
     url = make_url(empty_uri).set(port=cable.here[1])
     app = make_app(SQLALCHEMY_DATABASE_URI=url.render_as_string(False))
-    fill(app)
+    create_tables_and_accounts(app)
     yield app
-    close(app)
+    close_stores(app)
 
 
 def idle(app, number):
@@ -256,7 +267,7 @@ def cut(uri):
     url = make_url(uri)
     elsewhere = url.set(database={"mariadb": "mysql"}.get(KIND, "postgres"))
     server = create_engine(elsewhere, isolation_level="AUTOCOMMIT")
-    with connected(server) as ask:
+    with connect(server) as ask:
         ids = ask(list_them, (url.database,)).scalars().all()
         for number in ids:
             ask(end, (number,))
@@ -279,7 +290,7 @@ def test_a_connection_that_died_idle_is_replaced_unnoticed(
     idle(live_app, 5)
     assert cut(empty_uri) >= 10
     if not known:
-        live_app.extensions["guard"].accounts.clear()
+        live_app.extensions["authenticator"].accounts.clear()
     url = gadget if verb == "PUT" else GADGETS
     body = None if verb == "GET" else LAMP
     assert client.open(url, method=verb, json=body).status_code == status
@@ -291,9 +302,9 @@ def test_one_dead_connection_invalidates_those_as_old(live_app, empty_uri):
     idle(live_app, 5)
     cut(empty_uri)
     with live_app.app_context():
-        with pytest.raises(Changed), unit_of_work():
+        with pytest.raises(RetryTransaction), unit_of_work():
             read("one", lambda: sql.select(sql.literal(1).label("one")))
-        with connected(sql.engine) as first, connected(sql.engine) as second:
+        with connect(sql.engine) as first, connect(sql.engine) as second:
             assert first("SELECT 1").scalar() == second("SELECT 1").scalar() == 1
 
 
@@ -311,9 +322,9 @@ def test_a_request_whose_connection_dies_is_rolled_back_and_retried(
             if len(times) == 1:
                 cut(empty_uri)
 
-    with ran.connected_to(die):
-        made = client.post(GADGETS, json=LAMP)
-    assert made.status_code == 201
+    with statement_executed.connected_to(die):
+        response = client.post(GADGETS, json=LAMP)
+    assert response.status_code == 201
     assert client.get(GADGETS).json["meta"]["total"] == 1
     assert len(times) == 2
 

@@ -11,9 +11,15 @@ from alembic.script import ScriptDirectory
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, select, text
 
-from conftest import LAMP, asked, close, empty_database, fill
+from conftest import (
+    LAMP,
+    close_stores,
+    create_tables_and_accounts,
+    empty_database,
+    record_statements,
+)
 from myapp.core.data import alembic_hooks, dialects
-from myapp.core.data.migrations import MIGRATIONS, migrated
+from myapp.core.data.migrations import MIGRATIONS, current_revisions
 from myapp.core.data.models.sql_model import SqlModel
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.observability.health import check_migrations
@@ -38,13 +44,13 @@ def empty(request, make_app, tmp_path):
     with empty_database(tmp_path, server) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
         yield app
-        close(app)
+        close_stores(app)
 
 
 def unlike_the_models():
     """Return the changes that Alembic still finds between the models and the database."""
     with sql.engine.connect() as connection:
-        changes = migrations.unlike_the_models(connection)
+        changes = migrations.differences_from_models(connection)
     return [change for change in changes if not leaves(change)]
 
 
@@ -55,16 +61,16 @@ def leaves(change):
 
 def tables():
     """Every table as the database itself describes it, but for Alembic's own."""
-    found = inspect(sql.engine)
-    names = set(found.get_table_names()) - {"alembic_version"}
-    return {name: described(found, name) for name in names}
+    inspector = inspect(sql.engine)
+    names = set(inspector.get_table_names()) - {"alembic_version"}
+    return {name: describe_table(inspector, name) for name in names}
 
 
-def described(found, table):
+def describe_table(record, table):
     # A default that no model names is for the previous release, and may stay.
     columns = [
         {**column, "default": None}
-        for column in found.get_columns(table)
+        for column in record.get_columns(table)
         if f"{table}.{column['name']}" not in LEAVING
     ]
 
@@ -77,12 +83,12 @@ def described(found, table):
             column["name"]: getattr(column["type"], "collation", None)
             for column in columns
         },
-        "key": found.get_pk_constraint(table),
-        "references": by_name(found.get_foreign_keys(table)),
-        "unique": by_name(found.get_unique_constraints(table)),
-        "checks": by_name(found.get_check_constraints(table)),
-        "indexes": by_name(found.get_indexes(table)),
-        "options": found.get_table_options(table),
+        "key": record.get_pk_constraint(table),
+        "references": by_name(record.get_foreign_keys(table)),
+        "unique": by_name(record.get_unique_constraints(table)),
+        "checks": by_name(record.get_check_constraints(table)),
+        "indexes": by_name(record.get_indexes(table)),
+        "options": record.get_table_options(table),
         "counts up": counts_up(table),
     }
 
@@ -155,44 +161,44 @@ def test_an_upgrade_of_current_tables_changes_nothing(empty):
 
 
 @pytest.fixture
-def ahead(empty):
+def newer_app(empty):
     """Return an application whose database a newer release has migrated."""
-    fill(empty)
+    create_tables_and_accounts(empty)
     with empty.app_context(), unit_of_work():
         sql.session.execute(text("UPDATE alembic_version SET version_num = 'f00d'"))
     return empty
 
 
 @pytest.mark.parametrize("command", ["deploy", "init-db"])
-def test_the_tables_of_a_newer_release_stay(ahead, command):
-    with ahead.app_context():
+def test_the_tables_of_a_newer_release_stay(newer_app, command):
+    with newer_app.app_context():
         before = tables()
-    result = ahead.test_cli_runner().invoke(args=[command])
+    result = newer_app.test_cli_runner().invoke(args=[command])
     assert result.exit_code == 0
     assert result.output.startswith("The database is at f00d, which this release does")
-    with ahead.app_context():
+    with newer_app.app_context():
         assert tables() == before
-        assert migrated() == {"f00d"}
+        assert current_revisions() == {"f00d"}
 
 
 @pytest.mark.parametrize("command", ["upgrade", "downgrade"])
-def test_alembic_reports_the_tables_of_a_newer_release(ahead, caplog, command):
-    result = ahead.test_cli_runner().invoke(args=["db", command])
+def test_alembic_reports_the_tables_of_a_newer_release(newer_app, caplog, command):
+    result = newer_app.test_cli_runner().invoke(args=["db", command])
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert "f00d, which this release does not know" in caplog.text
-    with ahead.app_context():
-        assert migrated() == {"f00d"}
+    with newer_app.app_context():
+        assert current_revisions() == {"f00d"}
 
 
-def test_no_table_of_a_newer_release_is_copied(ahead, tmp_path):
+def test_no_table_of_a_newer_release_is_copied(newer_app, tmp_path):
     target = f"sqlite:///{tmp_path}/target.sqlite3"
-    result = ahead.test_cli_runner().invoke(args=["move-db", "--to", target])
+    result = newer_app.test_cli_runner().invoke(args=["move-db", "--to", target])
     assert result.exit_code == 1
     assert result.output.startswith("Error: The source is of a newer release")
 
 
-def dropped(app, *statements):
+def run_statements(app, *statements):
     """Run statements that remove objects from the tables of an application."""
     with app.app_context(), unit_of_work():
         for statement in statements:
@@ -204,40 +210,43 @@ LACKING = "DROP TABLE sample_chores", "ALTER TABLE audit DROP COLUMN details"
 
 
 @pytest.mark.parametrize("command", ["deploy", "init-db"])
-def test_tables_of_a_lost_migration_are_reported(ahead, command):
-    dropped(ahead, *LACKING)
-    result = ahead.test_cli_runner().invoke(args=[command])
+def test_tables_of_a_lost_migration_are_reported(newer_app, command):
+    run_statements(newer_app, *LACKING)
+    result = newer_app.test_cli_runner().invoke(args=[command])
     assert result.exit_code == 1
-    told = "f00d, which this release does not know, and lacks audit.details, sample_chores."
-    assert told in result.output
+    message = (
+        "f00d, which this release does not know, and lacks audit.details, "
+        "sample_chores."
+    )
+    assert message in result.output
     assert "flask db downgrade" in result.output
-    with ahead.app_context():
-        assert migrated() == {"f00d"}
+    with newer_app.app_context():
+        assert current_revisions() == {"f00d"}
 
 
-def test_a_service_that_lacks_tables_is_not_ready(ahead):
-    dropped(ahead, *LACKING)
-    ready = ahead.test_client().get("/status/ready")
+def test_a_service_that_lacks_tables_is_not_ready(newer_app):
+    run_statements(newer_app, *LACKING)
+    ready = newer_app.test_client().get("/status/ready")
     assert ready.status_code == 503
     assert ready.json["migrations"].startswith("foreign: `flask deploy`")
     assert "sample_chores" not in ready.text
 
 
-def test_the_doctor_lists_missing_objects(ahead):
-    dropped(ahead, *LACKING)
-    with ahead.app_context():
-        ((level, told, mend),) = database.models(ahead.config)
-    assert (level, told) == (
+def test_the_doctor_lists_missing_objects(newer_app):
+    run_statements(newer_app, *LACKING)
+    with newer_app.app_context():
+        ((level, result, mend),) = database.models(newer_app.config)
+    assert (level, result) == (
         "wrong",
         "no migration has made audit.details, sample_chores",
     )
     assert "flask db downgrade" in mend
 
 
-def test_complete_tables_are_checked_once(ahead):
-    client = ahead.test_client()
+def test_complete_tables_are_checked_once(newer_app):
+    client = newer_app.test_client()
     assert client.get("/status/ready").json["migrations"] == "ok"
-    with asked(ahead) as seen:
+    with record_statements(newer_app) as seen:
         assert client.get("/status/ready").json["migrations"] == "ok"
     others = [words for words, values in seen if HEADS not in f"{words} {values}"]
     assert set(others) <= {"BEGIN", "SELECT 1"}
@@ -249,7 +258,7 @@ def test_complete_tables_are_checked_once(ahead):
 @pytest.fixture
 def lived_in(empty):
     """Return an application whose rows refer to each other; the last gadget is deleted."""
-    fill(empty)
+    create_tables_and_accounts(empty)
     with empty.app_context(), unit_of_work():
         owner_id = sql.session.scalars(select(User.id).order_by(User.id)).first()
         gadget, last = (
@@ -320,20 +329,22 @@ def test_a_migration_that_leaves_a_dangling_reference_changes_nothing(
 ):
     next_migration(*LONGER, "op.execute('DELETE FROM sample_gadgets')")
     with lived_in.app_context():
-        before = tables(), rows(), migrated()
+        before = tables(), rows(), current_revisions()
     result = lived_in.test_cli_runner().invoke(args=["deploy"])
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert "missing rows (sample_chores to sample_gadgets)" in caplog.text
     with lived_in.app_context():
-        assert (tables(), rows(), migrated()) == before
+        assert (tables(), rows(), current_revisions()) == before
 
 
 @pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
 def test_foreign_keys_are_enforced_again_after_a_migration(lived_in):
     asks = text("PRAGMA foreign_keys")
     with lived_in.app_context(), sql.engine.connect() as connection:
-        with pytest.raises(ZeroDivisionError), alembic_hooks.at_rest(connection):
+        with pytest.raises(ZeroDivisionError), alembic_hooks.foreign_keys_disabled(
+            connection
+        ):
             assert connection.scalar(asks) == 0
             1 / 0
         assert connection.scalar(asks) == 1
@@ -343,14 +354,14 @@ def test_foreign_keys_are_enforced_again_after_a_migration(lived_in):
 
 
 @pytest.fixture
-def held(empty, monkeypatch):
+def locked_app(empty, monkeypatch):
     """Yield a connection with an open write transaction, and the application.
 
     The lock timeout is short. The migration that waits has done a part of its work by
     then.
     """
-    monkeypatch.setattr(dialects, "PATIENCE", 1)
-    monkeypatch.setattr(dialects, "PAUSE", 0.1)
+    monkeypatch.setattr(dialects, "LOCK_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(dialects, "MIGRATION_PAUSE_SECONDS", 0.1)
     with empty.app_context():
         upgrade(revision=BASE)
         with sql.engine.connect() as writer:
@@ -361,8 +372,8 @@ def held(empty, monkeypatch):
 
 @on_a_server
 @pytest.mark.parametrize("empty", ["server"], indirect=True)
-def test_a_migration_retries_when_a_table_was_locked(held, monkeypatch):
-    writer, app = held
+def test_a_migration_retries_when_a_table_was_locked(locked_app, monkeypatch):
+    writer, app = locked_app
     wait = time.sleep
 
     def wait_while_they_end(seconds):
@@ -379,9 +390,11 @@ def test_a_migration_retries_when_a_table_was_locked(held, monkeypatch):
 
 @on_a_server
 @pytest.mark.parametrize("empty", ["server"], indirect=True)
-def test_a_migration_gives_up_when_a_table_stays_locked(held, caplog, monkeypatch):
-    monkeypatch.setattr(dialects, "TRIES", 2)
-    writer, app = held
+def test_a_migration_gives_up_when_a_table_stays_locked(
+    locked_app, caplog, monkeypatch
+):
+    monkeypatch.setattr(dialects, "MIGRATION_ATTEMPTS", 2)
+    writer, app = locked_app
     began = time.monotonic()
     result = app.test_cli_runner().invoke(args=["deploy"])
     assert 2 < time.monotonic() - began < 4
@@ -391,7 +404,7 @@ def test_a_migration_gives_up_when_a_table_stays_locked(held, caplog, monkeypatc
     assert (
         "Somebody has held a table that this changes for 2 times 1 sec" in caplog.text
     )
-    assert migrated() == {BASE}
+    assert current_revisions() == {BASE}
 
 
 def test_the_migrations_have_one_linear_history():

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from conftest import LAMP, as_account, fill
+from conftest import LAMP, as_account, create_tables_and_accounts
 from myapp.core.data.redis import redis_store
-from myapp.core.jobs.schedule import sweeps
+from myapp.core.jobs.schedule import periodic_tasks
 from myapp.core.settings import SettingError
 from support.features.sample_signals.models import SampleSignal
 from support.redis_servers import PASSWORD, QUOTED, cluster, wait_until, watched_pair
@@ -28,24 +28,24 @@ def live(make_app, empty_uri, redis_url):
             USE_RATE_LIMITS=True,
             RATE_LIMIT="1000 per minute",
         )
-        fill(app)
+        create_tables_and_accounts(app)
         return app
 
     return live
 
 
 @pytest.fixture
-def clustered(tmp_path):
+def cluster_address(tmp_path):
     """Yield the URL of a Cluster of three."""
     with cluster(tmp_path) as address:
         yield address
 
 
 @pytest.fixture
-def watched(tmp_path):
+def sentinel_address(tmp_path):
     """Yield the URL of a service that a Sentinel watches, and the process of its master."""
-    with watched_pair(tmp_path) as found:
-        yield found
+    with watched_pair(tmp_path) as address:
+        yield address
 
 
 def signals_work(app):
@@ -72,7 +72,7 @@ def assert_swept(app):
     id = client.post(GADGETS, json=LAMP).json["id"]
     client.put(f"{SIGNALS}{id}", json={})
     with app.app_context():
-        assert sweeps()["sample_signals.count"].run() == "1 signals"
+        assert periodic_tasks()["sample_signals.count"].run() == "1 signals"
 
 
 def assert_all_counts(app):
@@ -82,19 +82,19 @@ def assert_all_counts(app):
     assert left == [left[0], left[0] - 1, left[0] - 2]
     guess = {"username": "pythonista", "password": "wrong"}
     app.test_client().post("/api/v1/auth/login", json=guess)
-    assert app.extensions["limits"]._back_at == 0.0, "nothing was counted alone"
+    assert app.extensions["rate_counter"]._back_at == 0.0, "nothing was counted alone"
 
 
-def test_everything_works_in_a_cluster(live, clustered):
-    app = live(clustered)
+def test_everything_works_in_a_cluster(live, cluster_address):
+    app = live(cluster_address)
     assert signals_work(app)
     assert_swept(app)
     assert_all_counts(app)
     assert app.test_client().get("/status/ready").json["redis"] == "ok"
 
 
-def test_everything_works_with_sentinels(live, watched):
-    address, _ = watched
+def test_everything_works_with_sentinels(live, sentinel_address):
+    address, _ = sentinel_address
     app = live(address)
     assert signals_work(app)
     assert_swept(app)
@@ -102,8 +102,8 @@ def test_everything_works_with_sentinels(live, watched):
     assert redis_store.connection_pool.get_master_address()
 
 
-def test_when_the_master_dies_its_successor_is_used(live, watched):
-    address, master = watched
+def test_when_the_master_dies_its_successor_is_used(live, sentinel_address):
+    address, master = sentinel_address
     app = live(address)
     assert signals_work(app)
     master.kill()
@@ -115,21 +115,21 @@ def test_when_the_master_dies_its_successor_is_used(live, watched):
 
 def redis_as_the_doctor_sees_it(app):
     result = app.test_cli_runner().invoke(args=["doctor", "--json"])
-    found = json.loads(result.stdout)
-    return [f for f in found if f["check"] in ("redis", "clocks")]
+    data = json.loads(result.stdout)
+    return [f for f in data if f["check"] in ("redis", "clocks")]
 
 
-@pytest.mark.parametrize("kind", ["clustered", "watched"])
+@pytest.mark.parametrize("kind", ["cluster_address", "sentinel_address"])
 def test_the_doctor_supports_sentinels_and_clusters(live, kind, request):
     address = request.getfixturevalue(kind)
-    app = live(address if kind == "clustered" else address[0])
+    app = live(address if kind == "cluster_address" else address[0])
     redis, clocks = redis_as_the_doctor_sees_it(app)
-    assert (redis["level"], redis["mend"]) == ("wrong", "appendonly yes")
+    assert (redis["level"], redis["hint"]) == ("wrong", "appendonly yes")
     assert clocks["level"] == "ok"
     redis_store.config_set("appendonly", "yes")
     redis, _ = redis_as_the_doctor_sees_it(app)
-    assert redis["level"] == "ok" and redis["told"].startswith("Valkey ")
-    assert QUOTED not in redis["told"] and PASSWORD not in redis["told"]
+    assert redis["level"] == "ok" and redis["message"].startswith("Valkey ")
+    assert QUOTED not in redis["message"] and PASSWORD not in redis["message"]
 
 
 @pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])

@@ -11,14 +11,27 @@ from tempfile import TemporaryDirectory
 import psycopg
 import pytest
 
-from conftest import LAMP, PASSWORDS, basic, close, fill, hire
+from conftest import (
+    LAMP,
+    PASSWORDS,
+    basic,
+    close_stores,
+    create_tables_and_accounts,
+    signed_in_client,
+)
 from myapp import create_app
 from myapp.core.data import replicas
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.settings import SettingError
 from myapp.users.models import User
-from support.databases import address, copied, free_port, initialized, serving
+from support.databases import (
+    address,
+    copy_postgresql,
+    free_port,
+    init_postgresql,
+    run_postgresql,
+)
 from support.features import SERVED
 from support.features.sample_gadgets.models import SampleGadget
 
@@ -44,9 +57,9 @@ class Pair:
         }
         self._ports = {name: free_port() for name in self._folders}
         self._running = {}
-        initialized(self._folders["primary"])
+        init_postgresql(self._folders["primary"])
         self.start("primary")
-        copied(self._folders["replica"], self._ports["primary"])
+        copy_postgresql(self._folders["replica"], self._ports["primary"])
         self.start("replica")
 
     def uri(self, name):
@@ -54,7 +67,7 @@ class Pair:
 
     def start(self, name):
         self._running[name] = server = ExitStack()
-        server.enter_context(serving(self._folders[name], self._ports[name]))
+        server.enter_context(run_postgresql(self._folders[name], self._ports[name]))
         self._stack.push(server)
         wait_until(lambda: self._answers(name))
 
@@ -98,7 +111,7 @@ def pair():
 @pytest.fixture(scope="module")
 def host(pair, redis_url):
     """Make what a web host runs: an application on both servers."""
-    made = []
+    results = []
 
     def host(uris=(pair.uri("replica"),), **settings):
         app = create_app(
@@ -112,13 +125,13 @@ def host(pair, redis_url):
                 **settings,
             },
         )
-        made.append(app)
+        results.append(app)
         return app
 
-    fill(host(uris=[]))
+    create_tables_and_accounts(host(uris=[]))
     yield host
-    for app in made:
-        close(app)
+    for app in results:
+        close_stores(app)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +147,7 @@ def other(host):
 @pytest.fixture(autouse=True)
 def all_well(pair, one, other, monkeypatch):
     """Start both servers; no account has written lately, and checks are frequent."""
-    monkeypatch.setattr(replicas, "EVERY", 0.05)
+    monkeypatch.setattr(replicas, "CHECK_INTERVAL_SECONDS", 0.05)
     for app in (
         one,
         other,
@@ -157,8 +170,8 @@ def in_use(app):
 
     def looks():
         for server in (servers(app).primary, *servers(app).all):
-            server.look()
-        return servers(app)._fresh(servers(app).all[0])
+            server.refresh()
+        return servers(app)._is_fresh(servers(app).all[0])
 
     wait_until(looks)
 
@@ -169,7 +182,7 @@ def caught_up(app):
 
     def looks():
         in_use(app)
-        return servers(app).all[0].as_of > now
+        return servers(app).all[0].fresh_until > now
 
     wait_until(looks)
 
@@ -271,7 +284,7 @@ def test_a_replica_too_far_behind_is_left_out(pair, one, lamp):
 
 
 def test_a_block_takes_effect_before_it_reaches_the_replica(pair, one, other):
-    hire(one, "nuisance")
+    signed_in_client(one, "nuisance")
     caught_up(one)
     header = {"Authorization": basic("nuisance", "correct horse battery")}
     assert other.test_client().get(GADGETS, headers=header).status_code == 200
@@ -337,7 +350,7 @@ def test_while_the_primary_is_down_reads_go_on(pair, one, host, lamp):
     with without(pair, "primary"):
         for app in (one, started_late):
             client = client_of(app)
-            app.extensions["guard"].accounts.clear()
+            app.extensions["authenticator"].accounts.clear()
             assert client.get(lamp).json["name"] == LAMP["name"]
             refused = client.patch(lamp, json={"name": "Changed"})
             assert refused.status_code == 503 and refused.headers["Retry-After"]
@@ -356,7 +369,7 @@ def test_while_the_primary_is_down_reads_go_on(pair, one, host, lamp):
 def test_a_server_that_accepts_writes_is_no_replica(pair, host, lamp):
     app = host(uris=[pair.uri("primary")])
     replica = servers(app).all[0]
-    wait_until(lambda: replica.look() or replica.away)
+    wait_until(lambda: replica.refresh() or replica.away)
     assert servers(app).choose(hire_nobody()) is servers(app).primary
     assert name_at(app, lamp) == LAMP["name"]
 
@@ -370,7 +383,9 @@ def hire_nobody():
 
 def test_of_several_replicas_an_account_reads_one(host, pair, lamp):
     app = host(uris=[pair.uri("replica")] * 2)
-    wait_until(lambda: in_use(app) or all(map(servers(app)._fresh, servers(app).all)))
+    wait_until(
+        lambda: in_use(app) or all(map(servers(app)._is_fresh, servers(app).all))
+    )
     with app.app_context():
         owner = User.query.filter_by(username="pythonista").first()
         chosen = {servers(app).choose(owner) for _ in range(5)}

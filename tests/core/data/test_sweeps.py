@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from conftest import asked, fill, hire
+from conftest import create_tables_and_accounts, record_statements, signed_in_client
 from myapp.core.data.batches import delete_in_batches
 from myapp.core.data.models.columns import now
 from myapp.core.data.models.idempotency import IdempotencyRecord
@@ -23,27 +23,27 @@ SWEEPS = (
 def purge(app):
     """Run the command and return its output for each sweep, by name, and its exit code."""
     result = app.test_cli_runner().invoke(args=["purge"])
-    told = dict(line.split(": ", 1) for line in result.output.splitlines())
-    return told, result.exit_code
+    values = dict(line.split(": ", 1) for line in result.output.splitlines())
+    return values, result.exit_code
 
 
 def test_the_command_runs_every_sweep(app, client, gadget):
     client.put(f"/api/v1/sample_signals/{gadget['id']}", json={})
-    told, code = purge(app)
+    result, code = purge(app)
     assert code == 0
-    assert told.keys() >= set(SWEEPS)
-    assert told.pop("sample_signals.count") == "1 signals"
-    assert set(told.values()) == {"nothing to do"}
+    assert result.keys() >= set(SWEEPS)
+    assert result.pop("sample_signals.count") == "1 signals"
+    assert set(result.values()) == {"nothing to do"}
 
 
 def test_without_redis_the_other_sweeps_run_and_the_command_fails(make_app, empty_uri):
     uris = {"SQLALCHEMY_DATABASE_URI": empty_uri, "REDIS_URL": "unix:///missing.sock"}
     app = make_app(**uris)
-    fill(app)
-    told, code = purge(app)
+    create_tables_and_accounts(app)
+    result, code = purge(app)
     assert code == 1
-    assert told["sample_signals.count"] == "failed: ConnectionError"
-    assert {told[name] for name in SWEEPS} == {"nothing to do"}
+    assert result["sample_signals.count"] == "failed: ConnectionError"
+    assert {result[name] for name in SWEEPS} == {"nothing to do"}
 
 
 @pytest.mark.parametrize("name", [*SWEEPS, "sample_signals.count"])
@@ -57,7 +57,7 @@ def test_a_sweep_may_be_repeated(app, name):
 def test_rows_are_removed_in_batches_by_keys_of_several_columns(
     app, number, monkeypatch
 ):
-    monkeypatch.setattr("myapp.core.data.batches.AT_ONCE", 2)
+    monkeypatch.setattr("myapp.core.data.batches.DELETE_BATCH_ROWS", 2)
     with app.app_context():
         with unit_of_work():
             for account in (1, 2):
@@ -67,7 +67,7 @@ def test_rows_are_removed_in_batches_by_keys_of_several_columns(
                     sql.session.add(IdempotencyRecord(**row, **more))
         table = IdempotencyRecord.__table__
         chosen = table.c.account_id == 2, table.c.key < str(number)
-        with asked(app) as seen:
+        with record_statements(app) as seen:
             assert delete_in_batches(table, *chosen) == number
         with unit_of_work(writes=False):
             left = sql.session.execute(sql.select(table.c.account_id, table.c.key))
@@ -91,7 +91,7 @@ def test_a_sweep_skips_locked_rows_and_does_not_wait(live_app):
 
 def test_every_sweep_finds_its_rows_by_an_index(live_app):
     """SQLite tells; on a server it depends on how many rows there are."""
-    hire(live_app, "gardener")
+    signed_in_client(live_app, "gardener")
     with live_app.app_context():
         with unit_of_work():
             long_ago = {"deleted_at": now() - timedelta(days=31)}
@@ -99,8 +99,8 @@ def test_every_sweep_finds_its_rows_by_an_index(live_app):
         if sql.engine.dialect.name != "sqlite":
             pytest.skip("it has so few rows that it reads them all")
         searches = []
-        for name, sweep in schedule.sweeps().items():
-            with asked(live_app) as seen:
+        for name, sweep in schedule.periodic_tasks().items():
+            with record_statements(live_app) as seen:
                 sweep.run()
             its = [statement for statement in seen if "SELECT" in statement[0]]
             assert its or name not in SWEEPS, "it searches for rows"

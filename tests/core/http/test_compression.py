@@ -24,14 +24,14 @@ def many(client):
     return GADGETS
 
 
-def fetched(client, path, accepted, **headers):
+def fetch(client, path, accepted, **headers):
     return client.get(path, headers={"Accept-Encoding": accepted, **headers})
 
 
 @pytest.mark.parametrize("coding", DECODED)
 @pytest.mark.parametrize("path", [GADGETS, "/openapi.json"])
 def test_a_long_response_is_compressed(client, many, coding, path):
-    plain, short = client.get(path), fetched(client, path, coding)
+    plain, short = client.get(path), fetch(client, path, coding)
     assert short.headers["Content-Encoding"] == coding
     assert DECODED[coding](short.data) == plain.data
     assert len(short.data) < len(plain.data) / 2
@@ -44,7 +44,7 @@ def test_a_long_response_is_compressed(client, many, coding, path):
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_an_export_is_compressed_while_it_is_streamed(client, many, coding, form):
     path = f"{GADGETS}export?format={form}"
-    short = fetched(client, path, coding)
+    short = fetch(client, path, coding)
     assert short.headers["Content-Encoding"] == coding
     assert DECODED[coding](short.data) == client.get(path).data
     assert {"Accept-Encoding", "Authorization"} <= set(short.vary)
@@ -67,7 +67,7 @@ def test_an_export_is_compressed_while_it_is_streamed(client, many, coding, form
     ],
 )
 def test_the_client_chooses_the_coding(client, many, accepted, chosen):
-    response = fetched(client, many, accepted)
+    response = fetch(client, many, accepted)
     assert response.status_code == 200
     assert response.headers.get("Content-Encoding") == chosen
 
@@ -76,9 +76,9 @@ def test_the_client_chooses_the_coding(client, many, accepted, chosen):
 def test_each_coding_has_an_etag_that_works_with_if_none_match(client, many, path):
     tags = set()
     for accepted in ("identity", "gzip", "zstd"):
-        tag = fetched(client, path, accepted).headers["ETag"]
+        tag = fetch(client, path, accepted).headers["ETag"]
         assert not tag.startswith("W/")
-        again = fetched(client, path, accepted, **{"If-None-Match": tag})
+        again = fetch(client, path, accepted, **{"If-None-Match": tag})
         assert (again.status_code, again.data) == (304, b"")
         assert again.headers["ETag"] == tag
         tags.add(tag)
@@ -88,7 +88,7 @@ def test_each_coding_has_an_etag_that_works_with_if_none_match(client, many, pat
 def test_an_item_is_never_compressed_so_its_etag_works_with_if_match(client):
     long = {name: value.ljust(64, "🔥") for name, value in LAMP.items()}
     created = client.post(GADGETS, json=long, headers={"Accept-Encoding": "gzip, zstd"})
-    got = fetched(client, created.json["url"], "gzip, zstd")
+    got = fetch(client, created.json["url"], "gzip, zstd")
     assert got.content_length > 1024
     for response in (created, got):
         assert "Content-Encoding" not in response.headers
@@ -100,6 +100,6 @@ def test_an_item_is_never_compressed_so_its_etag_works_with_if_match(client):
 
 
 def test_a_short_response_is_not_compressed(client, gadget):
-    response = fetched(client, GADGETS, "gzip, zstd")
+    response = fetch(client, GADGETS, "gzip, zstd")
     assert "Content-Encoding" not in response.headers
     assert response.json["meta"]["total"] == 1

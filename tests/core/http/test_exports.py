@@ -14,12 +14,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conftest import LAMP, as_account, asked, basic, hire
-from myapp.core.data.models.page_queries import AT_ONCE
+from conftest import LAMP, as_account, basic, record_statements, signed_in_client
+from myapp.core.data.models.page_queries import STREAM_BATCH_ROWS
 from myapp.core.data.models.pages import Page
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.http.exports import as_csv, as_ndjson, cell, unguarded
-from myapp.core.schema.fields import NO_NUL
+from myapp.core.http.exports import (
+    encode_cell,
+    encode_csv,
+    encode_ndjson,
+    unescape_formula,
+)
+from myapp.core.schema.fields import NO_NUL_PATTERN
 from myapp.users.models import User
 from support.assertions import assert_problem
 from support.features.sample_gadgets.models import SampleGadget
@@ -32,7 +37,7 @@ MINE = {"Authorization": basic("pythonista", "I<3testing")}
 EVERYTHING = Page(1, 0, (("id", False),), {}, "", "none", None)
 
 # The characters that the schema of a text allows.
-assert NO_NUL == "^[^\\u0000]*$"
+assert NO_NUL_PATTERN == "^[^\\u0000]*$"
 anything = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
@@ -40,14 +45,14 @@ def rows_of(text):
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def exported(client, form="csv", **query):
+def export_records(client, form="csv", **query):
     """Return the records of an export, as an import would read them."""
     response = client.get(EXPORT, query_string={"format": form, **query})
     assert response.status_code == 200
     if form == "ndjson":
         return [orjson.loads(line) for line in response.data.splitlines()]
     return [
-        {name: unguarded(text) for name, text in row.items()}
+        {name: unescape_formula(text) for name, text in row.items()}
         for row in rows_of(response.text)
     ]
 
@@ -73,7 +78,7 @@ def test_an_export_holds_the_items_of_the_list(client, gadget, form):
     expected = [gadget, other]
     if form == "csv":
         expected = [{name: str(item[name]) for name in item} for item in expected]
-    assert exported(client, form) == expected
+    assert export_records(client, form) == expected
 
 
 def test_csv_follows_rfc_4180(client):
@@ -103,15 +108,15 @@ def test_a_download_has_a_name_and_is_not_cached(client, form):
 
 def test_an_empty_export_is_a_header_or_no_line(client):
     assert client.get(EXPORT).text.split(",")[:2] == ["url", "id"]
-    assert exported(client) == exported(client, "ndjson") == []
+    assert export_records(client) == export_records(client, "ndjson") == []
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("beyond", [-1, 0, 1, AT_ONCE])
+@pytest.mark.parametrize("beyond", [-1, 0, 1, STREAM_BATCH_ROWS])
 def test_exports_of_any_size_are_complete_and_in_order(app, client, form, beyond):
-    number = AT_ONCE + beyond
+    number = STREAM_BATCH_ROWS + beyond
     register(app, number)
-    names = [row["name"] for row in exported(client, form, sort="-name")]
+    names = [row["name"] for row in export_records(client, form, sort="-name")]
     assert names == [f"{n:04}" for n in reversed(range(number))]
 
 
@@ -127,17 +132,21 @@ def test_an_export_is_filtered_searched_and_sorted_like_the_list(app, client):
         {"created_at": "2020-02-29T12:00:00Z"},
     ):
         listed = client.get(GADGETS, query_string=query).json["items"]
-        assert exported(client, "ndjson", **query) == listed
+        assert export_records(client, "ndjson", **query) == listed
 
 
 def test_an_export_holds_only_what_the_caller_may_read(app, client, engineer):
     register(app, 2)
     register(app, 1, "engineer")
-    manager = hire(app, "overseer", "manager")
-    assert [len(exported(who)) for who in (client, engineer, manager)] == [2, 1, 3]
-    (theirs,) = exported(manager, owner="engineer")
+    manager = signed_in_client(app, "overseer", "manager")
+    assert [len(export_records(who)) for who in (client, engineer, manager)] == [
+        2,
+        1,
+        3,
+    ]
+    (theirs,) = export_records(manager, owner="engineer")
     assert theirs["owner"] == "engineer"
-    assert exported(engineer, owner="pythonista") == []
+    assert export_records(engineer, owner="pythonista") == []
 
 
 # Invalid queries
@@ -163,7 +172,7 @@ def test_all_errors_of_a_query_are_reported_at_once(client):
 
 def test_the_parameters_of_pages_are_ignored(client, gadget):
     query = {"page": "x", "per_page": 0, "cursor": "x", "view": "x", "total": "x"}
-    assert exported(client, "ndjson", **query) == [gadget]
+    assert export_records(client, "ndjson", **query) == [gadget]
 
 
 def test_the_parameters_of_an_export_are_documented(stranger):
@@ -182,7 +191,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_escaped(client, begin):
     created = client.post(GADGETS, json=body).json
     (row,) = rows_of(client.get(EXPORT).text)
     assert row["name"] == f"'{begin}1+1"
-    (row,) = exported(client)
+    (row,) = export_records(client)
     assert row["name"] == created["name"]
 
 
@@ -191,33 +200,33 @@ def test_a_cell_that_a_spreadsheet_would_run_is_escaped(client, begin):
 @example("'=1")
 def test_any_text_can_be_restored_from_its_cell(text):
     line = io.StringIO(newline="")
-    csv.writer(line).writerow(["before", cell(text), "after"])
+    csv.writer(line).writerow(["before", encode_cell(text), "after"])
     ((_, restored, _),) = csv.reader(io.StringIO(line.getvalue(), newline=""))
-    assert unguarded(restored) == text
+    assert unescape_formula(restored) == text
     assert restored[:1] not in set("=+-@\t\r\n")
 
 
 @pytest.mark.parametrize("text", ["", "'tis", "'", "a=b"])
 def test_a_text_that_was_not_escaped_is_unchanged(text):
-    assert unguarded(text) == text
+    assert unescape_formula(text) == text
 
 
 @pytest.mark.parametrize(
     "value, expected", [(None, ""), (True, "true"), (-5, "-5"), (0.5, "0.5")]
 )
 def test_other_values_are_written_as_in_json(value, expected):
-    assert cell(value) == expected
+    assert encode_cell(value) == expected
 
 
 # Snapshots and connections
 
 
 @pytest.fixture
-def committed(make_app):
+def committed_app(make_app):
     """Yield an application with four committed batches of pythonista's gadgets."""
     pool = {"pool_size": 1, "max_overflow": 1, "pool_timeout": 0.1}
     app = make_app(SQLALCHEMY_ENGINE_OPTIONS=pool)
-    register(app, 3 * AT_ONCE + 10)
+    register(app, 3 * STREAM_BATCH_ROWS + 10)
     yield app
     with app.app_context(), unit_of_work():
         sql.session.execute(sql.delete(SampleGadget))
@@ -230,9 +239,9 @@ def connections(app):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_export_is_a_snapshot(committed, form):
-    client = as_account(committed, "pythonista")
-    before = elsewhere(exported, client, form)
+def test_an_export_is_a_snapshot(committed_app, form):
+    client = as_account(committed_app, "pythonista")
+    before = elsewhere(export_records, client, form)
     first, last = before[0], before[-1]
     pieces = client.get(EXPORT, query_string={"format": form}).iter_encoded()
     read = next(pieces)
@@ -250,35 +259,35 @@ def test_an_export_is_a_snapshot(committed, form):
         assert rows_of(read.decode()) == before
     else:
         assert [orjson.loads(line) for line in read.splitlines()] == before
-    after = elsewhere(exported, client, form)
+    after = elsewhere(export_records, client, form)
     assert len(after) == len(before) - 1
     assert [row["name"] for row in after[-2:]] == ["changed", LAMP["name"]]
 
 
-def test_an_export_uses_one_connection_and_releases_it_early(committed):
-    client = as_account(committed, "pythonista")
+def test_an_export_uses_one_connection_and_releases_it_early(committed_app):
+    client = as_account(committed_app, "pythonista")
     pieces = client.get(EXPORT).iter_encoded()
-    in_use = [connections(committed) for _ in pieces]
+    in_use = [connections(committed_app) for _ in pieces]
     assert in_use == [1, 1, 1, 0]
 
 
 def test_a_closed_download_releases_its_connection_and_reads_no_more(
-    committed, monkeypatch
+    committed_app, monkeypatch
 ):
     serialized = count_shown(monkeypatch)
-    client = as_account(committed, "pythonista")
+    client = as_account(committed_app, "pythonista")
     for _ in range(3):  # more requests than connections
         response = client.get(EXPORT)
         next(response.iter_encoded())
         response.close()
-        assert connections(committed) == 0
-    assert len(serialized) == 3 * AT_ONCE
-    assert len(elsewhere(exported, client)) == 3 * AT_ONCE + 10
+        assert connections(committed_app) == 0
+    assert len(serialized) == 3 * STREAM_BATCH_ROWS
+    assert len(elsewhere(export_records, client)) == 3 * STREAM_BATCH_ROWS + 10
 
 
-def test_a_download_that_is_never_read_releases_its_connection(committed):
-    as_account(committed, "pythonista").get(EXPORT).close()
-    assert connections(committed) == 0
+def test_a_download_that_is_never_read_releases_its_connection(committed_app):
+    as_account(committed_app, "pythonista").get(EXPORT).close()
+    assert connections(committed_app) == 0
 
 
 def count_shown(monkeypatch):
@@ -294,10 +303,10 @@ def count_shown(monkeypatch):
     return serialized
 
 
-def test_without_a_connection_an_export_is_503_and_not_a_broken_file(committed):
-    client = as_account(committed, "pythonista")
+def test_without_a_connection_an_export_is_503_and_not_a_broken_file(committed_app):
+    client = as_account(committed_app, "pythonista")
     assert client.get(GADGETS).status_code == 200  # now the account is cached
-    with committed.app_context():
+    with committed_app.app_context():
         held = [sql.engine.connect() for _ in range(2)]
         response = elsewhere(client.get, EXPORT)
         for connection in held:
@@ -309,17 +318,17 @@ def test_without_a_connection_an_export_is_503_and_not_a_broken_file(committed):
 
 def test_head_reads_no_records(app, client, gadget):
     client.get(GADGETS)  # now the account is cached
-    with asked(app) as seen:
+    with record_statements(app) as seen:
         assert client.head(EXPORT).status_code == 200
         assert not [text for text, _ in seen if "gadgets" in text]
         client.get(EXPORT)
         assert len([text for text, _ in seen if "gadgets" in text]) == 1
 
 
-@pytest.mark.parametrize("encoder", [as_csv, as_ndjson])
+@pytest.mark.parametrize("encoder", [encode_csv, encode_ndjson])
 def test_ten_times_the_rows_take_the_same_memory(app, encoder):
-    register(app, 2 * AT_ONCE, location="Attic")
-    register(app, 18 * AT_ONCE)
+    register(app, 2 * STREAM_BATCH_ROWS, location="Attic")
+    register(app, 18 * STREAM_BATCH_ROWS)
     attic = {"location": "Attic"}
 
     def peak(scope, expected):
@@ -332,8 +341,8 @@ def test_ten_times_the_rows_take_the_same_memory(app, encoder):
         assert lines >= expected
         return most
 
-    peak(attic, 2 * AT_ONCE)  # fills the caches
-    assert peak({}, 20 * AT_ONCE) < 1.5 * peak(attic, 2 * AT_ONCE)
+    peak(attic, 2 * STREAM_BATCH_ROWS)  # fills the caches
+    assert peak({}, 20 * STREAM_BATCH_ROWS) < 1.5 * peak(attic, 2 * STREAM_BATCH_ROWS)
 
 
 # Over a socket
@@ -370,7 +379,7 @@ def test_an_export_ends_when_the_client_disconnects(live_app, live_server, monke
     response.close()
     connection.close()
     assert until(lambda: connections(live_app) == 0)
-    assert AT_ONCE <= len(serialized) < 6000
+    assert STREAM_BATCH_ROWS <= len(serialized) < 6000
 
 
 def parse_whole(text, form):
@@ -384,11 +393,11 @@ def parse_whole(text, form):
 def test_an_export_that_fails_halfway_does_not_look_complete(
     live_app, live_server, monkeypatch, form
 ):
-    register(live_app, 3 * AT_ONCE)
+    register(live_app, 3 * STREAM_BATCH_ROWS)
     as_json = SampleGadget.as_json
 
     def breaks(record):
-        assert record.id <= 2 * AT_ONCE, "out of order"
+        assert record.id <= 2 * STREAM_BATCH_ROWS, "out of order"
         return as_json(record)
 
     monkeypatch.setattr(SampleGadget, "as_json", breaks)

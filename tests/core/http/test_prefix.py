@@ -9,17 +9,17 @@ from support.discovery import API, VERBS
 @pytest.mark.parametrize("prefix", ["", "/api/v1.0"])
 def test_the_features_are_served_below_any_prefix(make_app, prefix):
     client = as_account(make_app(API_PREFIX=prefix), "pythonista")
-    made = client.post(f"{prefix}/sample_gadgets/", json=LAMP)
+    response = client.post(f"{prefix}/sample_gadgets/", json=LAMP)
     try:
-        assert made.headers["Location"].startswith(
+        assert response.headers["Location"].startswith(
             f"http://localhost{prefix}/sample_gadgets/"
         )
-        assert client.get(made.headers["Location"]).json == made.json
+        assert client.get(response.headers["Location"]).json == response.json
         listed = client.get(f"{prefix}/sample_gadgets").json
         assert listed["meta"]["first"] == f"http://localhost{prefix}/sample_gadgets/"
-        assert made.json in listed["items"]
+        assert response.json in listed["items"]
     finally:
-        client.delete(made.headers["Location"])
+        client.delete(response.headers["Location"])
 
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1.0"])

@@ -13,9 +13,9 @@ from flask import current_app
 
 from conftest import LAMP
 from myapp.core.data.redis import redis_store
-from myapp.core.data.session import Changed, sql, unit_of_work
+from myapp.core.data.session import RetryTransaction, sql, unit_of_work
 from myapp.core.errors import Malformed, NotFound
-from myapp.core.http.pagination import asked_for, meta_of
+from myapp.core.http.pagination import page_meta, parse_page_request
 from myapp.core.http.preconditions import etag
 from myapp.core.schema.serialization import dumps
 from myapp.users.models import User
@@ -49,7 +49,7 @@ class Signals:
         self.ids = count(1)
 
     def make(self, text, **scope):
-        body = SampleSignal.body.check({"firmware": text})
+        body = SampleSignal.body.validate({"firmware": text})
         return SampleSignal.create(id=next(self.ids), **body, **scope or self.mine)
 
 
@@ -73,10 +73,10 @@ def five(store):
 def page(store, query="", **scope):
     """Return the ids on the page for a query string, and its meta."""
     with current_app.test_request_context("/?" + query):
-        request = asked_for(store.model)
+        request = parse_page_request(store.model)
     result = store.model.page(request, **scope or store.mine)
     with current_app.test_request_context("/?" + query):
-        meta = meta_of(request, result)
+        meta = page_meta(request, result)
     return [record.id for record in result.records], meta
 
 
@@ -250,7 +250,7 @@ def test_a_search_matches_anywhere_and_ignores_case(store, text, query):
     store.make("axb 1000 unlike")
     created = store.make(text)
     with current_app.test_request_context("/", query_string={"q": query}):
-        request = asked_for(store.model)
+        request = parse_page_request(store.model)
     result = store.model.page(request, **store.mine)
     assert [record.id for record in result.records] == [created.id]
 
@@ -361,9 +361,9 @@ def test_of_two_concurrent_changes_only_the_first_succeeds(context):
     first = SampleSignal.lock_or_404(created.id)
     second = SampleSignal.lock_or_404(created.id)
     first.update(firmware="first")
-    with pytest.raises(Changed):
+    with pytest.raises(RetryTransaction):
         second.update(firmware="second")
-    with pytest.raises(Changed):
+    with pytest.raises(RetryTransaction):
         SampleSignal.lock_or_404(created.id) and second.delete()
     assert SampleSignal.get_or_404(created.id).firmware == "first"
     first.update(firmware="again")  # the last writer may change it again
@@ -374,7 +374,7 @@ def test_an_update_does_not_restore_a_deleted_record(context):
     created = Signals().make("v1")
     read = SampleSignal.lock_or_404(created.id)
     created.delete()
-    with pytest.raises(Changed):
+    with pytest.raises(RetryTransaction):
         read.update(firmware="v2")
     assert SampleSignal.get(created.id) is None
 
@@ -383,7 +383,7 @@ def test_of_two_creations_of_one_id_only_the_first_succeeds(context):
     store = Signals()
     store.make("first")
     store.ids = count(1)
-    with pytest.raises(Changed):
+    with pytest.raises(RetryTransaction):
         store.make("second")
     assert SampleSignal.get_or_404(1).firmware == "first"
 
@@ -413,9 +413,9 @@ def test_a_request_that_loses_every_race_fails(client, gadget, monkeypatch):
     url = f"/api/v1/sample_signals/{gadget['id']}"
 
     def changed(*_):
-        raise Changed
+        raise RetryTransaction
 
-    monkeypatch.setattr(SampleSignal, "_swap", changed)
+    monkeypatch.setattr(SampleSignal, "_compare_and_set", changed)
     response = client.put(url, json={})
     assert response.status_code in (409, 503)
 

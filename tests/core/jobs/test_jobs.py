@@ -11,18 +11,18 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from conftest import close, hire
+from conftest import close_stores, signed_in_client
 from myapp import create_app
 from myapp.core.data.embedded_redis import start_redis
+from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.data.models.idempotency import IdempotencyRecord
-from myapp.core.jobs.worker import SILENCE
+from myapp.core.jobs.worker import WORKER_TTL_SECONDS
 from myapp.users.models import User
-from support.background import Crew, background, worker
+from support.background import SharedWorker, background, worker
 from support.features import SERVED
 from support.features.sample_files.models import SampleFile
-from support.workers import database, wait_until
+from support.workers import temporary_app, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 FILES = "/api/v1/sample_files/"
@@ -36,7 +36,7 @@ class Account:
 
     def __init__(self, app):
         name = f"uploader-{uuid4().hex[:8]}"
-        self.app, self.client = app, hire(app, name)
+        self.app, self.client = app, signed_in_client(app, name)
         with app.app_context(), unit_of_work(writes=False):
             self.id = sql.session.scalar(sql.select(User.id).filter_by(username=name))
 
@@ -111,7 +111,7 @@ def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs")
     with start_redis() as (_, url):
         kept = {"SAMPLE_FILES_FOLDER": str(folder / "files")}
-        with database(folder, url, **kept) as app:
+        with temporary_app(folder, url, **kept) as app:
             yield app
 
 
@@ -128,23 +128,23 @@ def folder_of(app):
 
 
 @pytest.fixture(scope="module")
-def shared(stores, tmp_path_factory):
+def shared_worker(stores, tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
-    crew = Crew(stores, folder, **folder_of(stores))
+    crew = SharedWorker(stores, folder, **folder_of(stores))
     yield crew
     redis_store.init_app(stores)
-    crew.leave()
+    crew.stop()
 
 
 @pytest.fixture
-def crew(service, shared):
-    return shared
+def crew(service, shared_worker):
+    return shared_worker
 
 
 @pytest.fixture
 def at_work(crew):
     """Return a worker with two processes."""
-    return crew.come()
+    return crew.get_worker()
 
 
 @pytest.fixture
@@ -171,13 +171,13 @@ def test_a_worker_that_is_asked_to_end_ends_its_task_and_begins_no_other(
     crew, at_work, me
 ):
     with me.blocking_upload(crew) as url:
-        at_work.ask(signal.SIGTERM)
-        wait_until(lambda: "shutdown" in at_work.said)
+        at_work.signal_parent(signal.SIGTERM)
+        wait_until(lambda: "shutdown" in at_work.output)
         later = me.upload()
-    assert at_work.ended() == 0
+    assert at_work.exit_code() == 0
     assert me.status(url) == "done"
     assert me.status(later) == "queued"
-    crew.come()
+    crew.get_worker()
     me.wait_until_done(later)
 
 
@@ -215,7 +215,7 @@ def test_without_a_broker_nothing_is_half_made(service, tmp_path, me):
         assert len(files(service) - kept) == 1
         assert client.delete(answer.json["url"]).status_code == 204
     finally:
-        close(app)
+        close_stores(app)
 
 
 # Health and logs
@@ -232,11 +232,11 @@ def test_a_worker_that_ends_is_missed_at_once_but_for_another(
 ):
     with worker(service, tmp_path, "--concurrency", "1") as second:
         assert ready(service) == (200, "ok")
-        at_work.ask(signal.SIGTERM)
-        at_work.ended()
+        at_work.signal_parent(signal.SIGTERM)
+        at_work.exit_code()
         assert ready(service) == (200, "ok")
-        second.ask(signal.SIGTERM)
-        second.ended()
+        second.signal_parent(signal.SIGTERM)
+        second.exit_code()
         assert ready(service) == (200, "does not answer")
 
 
@@ -246,21 +246,22 @@ def test_a_worker_that_is_killed_takes_its_pool_along_and_is_missed_soon(
     wait_until(lambda: len(at_work.pool) == 2)
     pool = at_work.pool
     with me.blocking_upload(crew) as url:
-        at_work.ask(signal.SIGSTOP)  # so that it does not learn what its pool has done
+        # so that it does not learn what its pool has done
+        at_work.signal_parent(signal.SIGSTOP)
     me.wait_until_done(url)
-    at_work.ask(signal.SIGKILL)
-    at_work.ended()
+    at_work.signal_parent(signal.SIGKILL)
+    at_work.exit_code()
     wait_until(lambda: not any(map(is_alive, pool)))
     assert ready(service) == (200, "ok")
     clock = time.time
-    monkeypatch.setattr(time, "time", lambda: clock() + SILENCE + 1)
+    monkeypatch.setattr(time, "time", lambda: clock() + WORKER_TTL_SECONDS + 1)
     assert ready(service) == (200, "does not answer")
 
 
 def test_a_line_tells_the_task_and_the_request_that_asked_for_it(at_work, me):
     wanted = uuid4().hex
     me.wait_until_done(me.upload(**{"X-Request-ID": wanted}))
-    wait_until(lambda: f"{wanted}" in at_work.said and "3 lines" in at_work.said)
+    wait_until(lambda: f"{wanted}" in at_work.output and "3 lines" in at_work.output)
     lines = [line for line in at_work.lines if line["request_id"] == wanted]
     # A task that starts before the request commits is retried.
     (line,) = [line for line in lines if line["outcome"] != "will be retried"]
@@ -280,11 +281,11 @@ def test_what_fails_leaves_its_trace_once(service, at_work, me):
         file = me.path(url := me.upload(**{"X-Request-ID": wanted}))
         file.unlink()
         file.mkdir()  # an error that the task does not expect
-    wait_until(lambda: wanted in at_work.said and unacknowledged() <= before)
+    wait_until(lambda: wanted in at_work.output and unacknowledged() <= before)
     (line,) = [line for line in at_work.lines if "IsADirectory" in str(line)]
     assert (line["request_id"], line["outcome"]) == (wanted, "failed")
     assert line["trace"].count("Traceback") == 1
-    assert at_work.said.count("IsADirectoryError") == 1
+    assert at_work.output.count("IsADirectoryError") == 1
     assert me.status(url) == "queued"
 
 
@@ -297,9 +298,9 @@ def test_a_worker_without_its_stores_tells_no_secret(service, tmp_path):
     }
     words = ("worker", "--concurrency", "1")
     with background(service, tmp_path, *words, **secrets) as command:
-        wait_until(lambda: "annot connect" in command.said)
+        wait_until(lambda: "annot connect" in command.output)
         assert command.runs
     for secret in secrets.values():
-        assert secret not in command.said
+        assert secret not in command.output
         password = secret.partition("@")[0].rpartition(":")[2]
-        assert password not in command.said
+        assert password not in command.output

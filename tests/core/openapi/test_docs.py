@@ -8,7 +8,7 @@ from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidat
 from myapp import __version__
 from myapp.core.openapi import components, document, ui
 from myapp.core.openapi.swagger2 import downgrade
-from myapp.core.schema.operation import describes, problem_response
+from myapp.core.schema.operation import document_operation, problem_spec
 from support import ROOT
 from support.features import SERVED
 
@@ -57,7 +57,7 @@ def test_every_described_verb_is_in_the_document_and_has_a_summary(app, stranger
 def test_every_verb_of_every_resource_is_described(app):
     for rule in app.url_map.iter_rules():
         view = getattr(app.view_functions.get(rule.endpoint), "view_class", None)
-        for verb in document.VERBS:
+        for verb in document.HTTP_METHODS:
             function = getattr(view, verb, None)
             assert function is None or hasattr(function, "operation"), (rule, verb)
 
@@ -132,13 +132,13 @@ def test_a_feature_has_the_operations_of_the_whole_document(stranger, feature):
 
 
 def test_documenting_a_wrapper_does_not_change_the_wrapped_verb():
-    inner = describes(lambda: None, responses={"400": problem_response("One.")})
+    inner = document_operation(lambda: None, responses={"400": problem_spec("One.")})
     outer = lambda: None  # noqa: E731
     outer.__dict__.update(inner.__dict__)
-    describes(
+    document_operation(
         outer,
         parameters=[{"name": "q"}],
-        responses={"400": problem_response("Two."), "401": problem_response("Three.")},
+        responses={"400": problem_spec("Two."), "401": problem_spec("Three.")},
     )
     assert outer.operation["responses"]["400"]["description"] == "One. Two."
     assert inner.operation["responses"].keys() == {"400"}
@@ -148,16 +148,18 @@ def test_documenting_a_wrapper_does_not_change_the_wrapped_verb():
 
 def test_two_schemas_with_one_title_are_an_error():
     schemas = {}
-    components.reference({"title": "Thing", "type": "string"}, schemas)
-    components.reference({"title": "Thing", "type": "string"}, schemas)
+    components.schema_reference({"title": "Thing", "type": "string"}, schemas)
+    components.schema_reference({"title": "Thing", "type": "string"}, schemas)
     with pytest.raises(ValueError, match="two schemas have the title Thing"):
-        components.reference({"title": "Thing", "type": "integer"}, schemas)
+        components.schema_reference({"title": "Thing", "type": "integer"}, schemas)
 
 
 def test_two_operations_with_one_id_are_an_error(app, monkeypatch):
     same = {"operationId": "getSampleGadgets", "parameters": [], "responses": {}}
     monkeypatch.setattr(
-        document, "operations", lambda *_: [("/a", "get", same), ("/b", "get", same)]
+        document,
+        "iter_operations",
+        lambda *_: [("/a", "get", same), ("/b", "get", same)],
     )
     with pytest.raises(ValueError, match="two operations have the id getSampleGadgets"):
         document.openapi(app)
@@ -170,7 +172,9 @@ def test_a_property_named_title_does_not_make_a_schema():
         "properties": {"title": {"type": "string"}},
         "examples": [{"title": "manager"}],
     }
-    assert components.reference(role, schemas) == {"$ref": "#/components/schemas/Role"}
+    assert components.schema_reference(role, schemas) == {
+        "$ref": "#/components/schemas/Role"
+    }
     assert schemas == {"Role": role}
 
 

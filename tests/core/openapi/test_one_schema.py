@@ -44,7 +44,7 @@ app = create_app("testing", features=SERVED, **stores)
 with app.app_context():
     sql.create_all()
     with unit_of_work():
-        Role.build_in()
+        Role.ensure_builtin_roles()
         User.create("pythonista", "I<3testing")
 client = app.test_client()
 account = Authorization("basic", {"username": "pythonista", "password": "I<3testing"})
@@ -88,7 +88,7 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory, redis_url):
+def observed(tmp_path_factory, redis_url):
     """Return results of a copy of the project whose gadgets have another schema."""
     folder = tmp_path_factory.mktemp("copy")
     for name in ("myapp", "tests/support"):
@@ -112,41 +112,44 @@ def seen(tmp_path_factory, redis_url):
     return json.loads(done.stdout)
 
 
-def test_request_bodies_are_validated(seen):
-    assert seen["unchanged"] == [422, ["/floor"]]
-    assert seen["with the required one"] == seen["with both"] == [201, []]
-    status, pointers = seen["too much"]
+def test_request_bodies_are_validated(observed):
+    assert observed["unchanged"] == [422, ["/floor"]]
+    assert observed["with the required one"] == observed["with both"] == [201, []]
+    status, pointers = observed["too much"]
     assert (status, sorted(pointers)) == (422, ["/firmware", "/floor", "/location"])
 
 
-def test_responses_have_the_new_properties(seen):
-    assert (seen["item"]["floor"], seen["item"]["firmware"]) == (2, None)
+def test_responses_have_the_new_properties(observed):
+    assert (observed["item"]["floor"], observed["item"]["firmware"]) == (2, None)
 
 
-def test_filters_and_search_use_them(seen):
-    assert seen["filters"] == [1, 1, 400, 1]
-    assert {"floor", "firmware"} <= set(seen["parameters"])
+def test_filters_and_search_use_them(observed):
+    assert observed["filters"] == [1, 1, 400, 1]
+    assert {"floor", "firmware"} <= set(observed["parameters"])
 
 
-def test_an_export_has_their_columns(seen):
-    names, row = (line.split(",") for line in seen["csv"])
+def test_an_export_has_their_columns(observed):
+    names, row = (line.split(",") for line in observed["csv"])
     record = dict(zip(names, row))
     assert (record["floor"], record["firmware"]) == ("2", "")
 
 
 @pytest.mark.parametrize("document", ["openapi", "swagger"])
-def test_the_documents_contain_them(seen, document):
-    write, read = seen[document]["SampleGadgetWrite"], seen[document]["SampleGadget"]
+def test_the_documents_contain_them(observed, document):
+    write, read = (
+        observed[document]["SampleGadgetWrite"],
+        observed[document]["SampleGadget"],
+    )
     for schema in (write, read):
         assert schema["properties"]["location"]["maxLength"] == 80
         assert schema["properties"]["firmware"]["maxLength"] == 32
         assert schema["properties"]["floor"]["maximum"] == 99
     assert "floor" in write["required"] and "firmware" not in write["required"]
     assert {"floor", "firmware"} <= set(read["required"])
-    assert "floor" in seen[document]["SampleGadgetPatch"]["properties"]
-    assert '\\"floor\\": 2' in seen["postman"]
+    assert "floor" in observed[document]["SampleGadgetPatch"]["properties"]
+    assert '\\"floor\\": 2' in observed["postman"]
 
 
-def test_the_database_columns_change(seen):
-    assert seen["columns"] == [["str", False], ["str", True], ["int", False]]
-    assert seen["lengths"] == [80, 32]
+def test_the_database_columns_change(observed):
+    assert observed["columns"] == [["str", False], ["str", True], ["int", False]]
+    assert observed["lengths"] == [80, 32]

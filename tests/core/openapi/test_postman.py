@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from myapp.core.openapi.postman import collection
-from myapp.core.schema.fields import REFERS
+from myapp.core.openapi.postman import build_collection
+from myapp.core.schema.fields import X_REFERENCES
 
 
 def items(stranger):
@@ -78,12 +78,12 @@ def sent_by(stranger, must=True, **property):
         "required": ["word"] * must,
     }
     operation["responses"]["409"]["description"] = "The word is taken."
-    (folder,) = (f for f in collection(document)["item"] if f["name"] == "users")
+    (folder,) = (f for f in build_collection(document)["item"] if f["name"] == "users")
     return folder["description"], folder["item"][0]["request"]["body"]["raw"]
 
 
 def test_a_required_reference_is_the_id_from_another_folder(stranger):
-    reference = {"type": "integer", "examples": [7], REFERS: "roles"}
+    reference = {"type": "integer", "examples": [7], X_REFERENCES: "roles"}
     description, sent = sent_by(stranger, **reference)
     assert description.endswith("Run “Add a role” first.")
     assert json.loads(sent.replace("{{roles_id}}", "12")) == {"word": 12}

@@ -5,7 +5,7 @@ import logging
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from conftest import SHARED_PASSWORD, basic, hire
+from conftest import SHARED_PASSWORD, basic, signed_in_client
 from myapp.auth.models import Session
 from myapp.core.data.session import sql
 from myapp.users.models import User
@@ -70,15 +70,15 @@ def test_no_secret_is_in_responses_logs_or_the_audit_trail(
 ):
     # Set here, because at this level SQLAlchemy would log every row of the set-up.
     caplog.set_level(logging.DEBUG)
-    admin = hire(scenario.app, "chief", "admin")
+    admin = signed_in_client(scenario.app, "chief", "admin")
     scenario.password(SHARED_PASSWORD)
     first, second = map(scenario.password, ("green fingers", "greener fingers"))
-    wrong, short = map(scenario.password, ("a wrong guess", "2 short"))
+    invalid, short = map(scenario.password, ("a wrong guess", "2 short"))
     name = "gardener"
     send = scenario.send
 
     send("POST", f"{AUTH}/register", 201, username=name, password=first)
-    send("POST", f"{AUTH}/register", 409, username=name, password=wrong)
+    send("POST", f"{AUTH}/register", 409, username=name, password=invalid)
     send("POST", f"{AUTH}/register", 422, username="a b", password=short)
     pair = send("POST", f"{AUTH}/login", 200, username=name, password=first)
     send("GET", f"{AUTH}/request-token", 200, basic_of=(name, first))
@@ -91,22 +91,22 @@ def test_no_secret_is_in_responses_logs_or_the_audit_trail(
 
     pair = send("POST", f"{AUTH}/login", 200, username=name, password=first)
     token = pair["access_token"]
-    change = {"password": second, "current_password": wrong}
+    change = {"password": second, "current_password": invalid}
     send("PATCH", ACCOUNT, 422, token=token, **change)
     send("PATCH", ACCOUNT, 422, token=token, **{**change, "password": short})
     send("PATCH", ACCOUNT, 200, token=token, **{**change, "current_password": first})
     send("GET", ACCOUNT, 401, token=token)
     with monkeypatch.context() as broken:
-        broken.setattr(Session, "begin", None)
+        broken.setattr(Session, "start", None)
         send("POST", f"{AUTH}/login", 500, username=name, password=second)
         send("GET", f"{AUTH}/request-token", 500, basic_of=(name, second))
     with monkeypatch.context() as broken:
-        broken.setattr(User, "must_be_free", None)
-        send("POST", f"{AUTH}/register", 500, username="florist", password=wrong)
+        broken.setattr(User, "require_free_name", None)
+        send("POST", f"{AUTH}/register", 500, username="florist", password=invalid)
     for _ in range(4):  # the fifth was the wrong current password
-        send("POST", f"{AUTH}/login", 401, username=name, password=wrong)
-    send("POST", f"{AUTH}/login", 429, username=name, password=wrong)
-    send("GET", ACCOUNT, 429, basic_of=(name, wrong))
+        send("POST", f"{AUTH}/login", 401, username=name, password=invalid)
+    send("POST", f"{AUTH}/login", 429, username=name, password=invalid)
+    send("GET", ACCOUNT, 429, basic_of=(name, invalid))
     chief = ("chief", SHARED_PASSWORD)
     users = send("GET", f"{USERS}?username={name}", 200, basic_of=chief)["items"]
     send("DELETE", users[0]["url"], 204, basic_of=chief)

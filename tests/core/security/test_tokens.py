@@ -11,14 +11,22 @@ from flask_migrate import upgrade
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from conftest import LAMP, LITTLE_WORK, SHARED_PASSWORD, asked, basic, close, hire
+from conftest import (
+    CHEAP_PARAMETERS,
+    LAMP,
+    SHARED_PASSWORD,
+    basic,
+    close_stores,
+    record_statements,
+    signed_in_client,
+)
 from myapp import create_app
 from myapp.auth.models import Session
 from myapp.core.data.models.columns import now
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.security import authentication, passwords
-from myapp.core.security.tokens import ACCESS, REFRESH
+from myapp.core.security.tokens import ACCESS_TOKEN_TYPE, REFRESH_TOKEN_TYPE
 from myapp.roles.models import Role
 from myapp.users.models import User
 from support.assertions import assert_problem
@@ -37,22 +45,22 @@ NEW_PASSWORD = "another one for it"
 @pytest.fixture
 def uri(empty_uri):
     """Return the address of a new database with tables and roles."""
-    with running(empty_uri) as app, app.app_context():
+    with process_app(empty_uri) as app, app.app_context():
         upgrade()
         with unit_of_work():
-            Role.build_in()
+            Role.ensure_builtin_roles()
     return empty_uri
 
 
 @contextmanager
-def running(uri, redis_url="unix:///nowhere"):
+def process_app(uri, redis_url="unix:///nowhere"):
     """Yield an application on that database, as another process would have."""
     stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
     app = create_app("testing", features=SERVED, **stores)
     try:
         yield app
     finally:
-        close(app)
+        close_stores(app)
 
 
 def bearer(token):
@@ -79,7 +87,7 @@ def part(data):
 @pytest.fixture
 def gardener(app):
     """Return a client that is signed in as gardener with HTTP Basic."""
-    return hire(app, "gardener")
+    return signed_in_client(app, "gardener")
 
 
 @pytest.fixture
@@ -111,15 +119,15 @@ def forge(app, token):
 
 
 @pytest.fixture
-def refused(stranger):
+def assert_token_refused(stranger):
     """Return a function that asserts that a token is refused like a missing one."""
 
-    def refused(token):
+    def assert_refused(token):
         for verb, address in (("GET", SESSIONS), ("POST", REFRESHING)):
             answer = stranger.open(address, method=verb, headers=bearer(token))
             assert refusal(answer) == refusal(stranger.open(address, method=verb))
 
-    return refused
+    return assert_refused
 
 
 @pytest.fixture
@@ -135,7 +143,7 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def verified(monkeypatch):
+def verified_hashes(monkeypatch):
     """Return a list of the hashes that passwords are verified against from now on."""
     seen = []
 
@@ -144,14 +152,14 @@ def verified(monkeypatch):
             seen.append(hash)
             return super().verify(hash, password)
 
-    monkeypatch.setattr(passwords, "hasher", Watched(**LITTLE_WORK))
+    monkeypatch.setattr(passwords, "hasher", Watched(**CHEAP_PARAMETERS))
     return seen
 
 
 @pytest.fixture
 def statements(app):
     """Yield a list of the statements that the database receives from now on."""
-    with asked(app) as seen:
+    with record_statements(app) as seen:
         yield seen
 
 
@@ -190,62 +198,68 @@ def test_a_token_that_is_signed_by_us_works(stranger, forge):
     ],
     ids=lambda token: ascii(token[:30]),
 )
-def test_malformed_tokens_are_refused(refused, token):
-    refused(token)
+def test_malformed_tokens_are_refused(assert_token_refused, token):
+    assert_token_refused(token)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_token_that_was_tampered_with_is_refused(stranger, refused, token, number):
+def test_a_token_that_was_tampered_with_is_refused(
+    stranger, assert_token_refused, token, number
+):
     parts = token.split(".")
     middle = len(parts[number]) // 2
     swapped = "A" if parts[number][middle] != "A" else "B"
     parts[number] = parts[number][:middle] + swapped + parts[number][middle + 1 :]
     assert stranger.get(SESSIONS, headers=bearer(token)).status_code == 200
-    refused(".".join(parts))
+    assert_token_refused(".".join(parts))
 
 
-def test_a_token_whose_claims_were_changed_is_refused(refused, token, forge):
+def test_a_token_whose_claims_were_changed_is_refused(
+    assert_token_refused, token, forge
+):
     header, _, signature = token.split(".")
     for payload in (forge(exp=2**40).split(".")[1], part({"sid": 1})):
-        refused(f"{header}.{payload}.{signature}")
+        assert_token_refused(f"{header}.{payload}.{signature}")
 
 
-def test_a_token_that_was_cut_off_is_refused(refused, token):
+def test_a_token_that_was_cut_off_is_refused(assert_token_refused, token):
     for length in (len(token) - 1, token.rindex("."), token.index(".") + 1, 10):
-        refused(token[:length])
-    refused(token + "A")
+        assert_token_refused(token[:length])
+    assert_token_refused(token + "A")
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256"])
-def test_an_unsigned_token_is_refused(refused, token, algorithm):
+def test_an_unsigned_token_is_refused(assert_token_refused, token, algorithm):
     payload, signature = token.split(".")[1:]
-    for kind in (ACCESS, REFRESH):
+    for kind in (ACCESS_TOKEN_TYPE, REFRESH_TOKEN_TYPE):
         header = part({"alg": algorithm, "typ": kind})
-        refused(f"{header}.{payload}.")
-        refused(f"{header}.{payload}")
+        assert_token_refused(f"{header}.{payload}.")
+        assert_token_refused(f"{header}.{payload}")
         if algorithm != "HS256":
-            refused(f"{header}.{payload}.{signature}")
+            assert_token_refused(f"{header}.{payload}.{signature}")
 
 
 @pytest.mark.parametrize("kid", ["as it was", None])
-def test_a_token_signed_with_another_key_is_refused(refused, forge, kid):
+def test_a_token_signed_with_another_key_is_refused(assert_token_refused, forge, kid):
     header = {} if kid else {"kid": None}
     for secret in ("another key, as long as ours is and longer", "x" * 64):
-        refused(forge(secret, header))
+        assert_token_refused(forge(secret, header))
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
-def test_a_token_of_another_algorithm_is_refused(refused, forge, algorithm):
-    refused(forge(header={"alg": algorithm}))
+def test_a_token_of_another_algorithm_is_refused(
+    assert_token_refused, forge, algorithm
+):
+    assert_token_refused(forge(header={"alg": algorithm}))
 
 
-@pytest.mark.parametrize("kind", [None, "JWT", "at", "jwt+at", REFRESH, ""])
+@pytest.mark.parametrize("kind", [None, "JWT", "at", "jwt+at", REFRESH_TOKEN_TYPE, ""])
 def test_a_token_of_another_type_is_refused(stranger, forge, kind):
     answer = stranger.get(SESSIONS, headers=bearer(forge(header={"typ": kind})))
     assert refusal(answer) == refusal(stranger.get(SESSIONS))
 
 
-@pytest.mark.parametrize("kind", [ACCESS, REFRESH])
+@pytest.mark.parametrize("kind", [ACCESS_TOKEN_TYPE, REFRESH_TOKEN_TYPE])
 @pytest.mark.parametrize(
     "claim, value",
     [(claim, None) for claim in ("iss", "aud", "sub", "sid", "iat", "exp")]
@@ -257,14 +271,14 @@ def test_a_token_of_another_type_is_refused(stranger, forge, kind):
     ids=ascii,
 )
 def test_a_token_with_missing_or_wrong_claims_is_refused(
-    refused, forge, kind, claim, value
+    assert_token_refused, forge, kind, claim, value
 ):
-    refused(forge(header={"typ": kind}, serial=1, **{claim: value}))
+    assert_token_refused(forge(header={"typ": kind}, serial=1, **{claim: value}))
 
 
-def test_an_expired_token_is_refused(stranger, refused, forge):
+def test_an_expired_token_is_refused(stranger, assert_token_refused, forge):
     moment = int(time.time())
-    refused(forge(iat=moment - 60, nbf=moment - 60, exp=moment - 1))
+    assert_token_refused(forge(iat=moment - 60, nbf=moment - 60, exp=moment - 1))
     fresh = forge(iat=moment - 60, nbf=moment - 60, exp=moment + 60)
     assert stranger.get(SESSIONS, headers=bearer(fresh)).status_code == 200
 
@@ -280,7 +294,7 @@ def test_a_cached_token_expires(stranger, token, monkeypatch):
 
 
 def test_the_tokens_of_an_expired_session_are_refused(
-    app, stranger, refused, pair, clock
+    app, stranger, assert_token_refused, pair, clock
 ):
     assert (
         stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
@@ -288,8 +302,8 @@ def test_the_tokens_of_an_expired_session_are_refused(
     with app.app_context(), unit_of_work():
         sql.session.execute(sql.update(Session).values(expires_at=now()))
     clock(1)
-    refused(pair["access_token"])
-    refused(pair["refresh_token"])
+    assert_token_refused(pair["access_token"])
+    assert_token_refused(pair["refresh_token"])
 
 
 # New keys
@@ -300,16 +314,18 @@ def restart(app, monkeypatch):
     """Return a function that restarts the authentication with other settings."""
 
     def restart(**settings):
-        before = app.extensions["guard"]
+        before = app.extensions["authenticator"]
         app.config.update(settings)
-        after = authentication.Guard(app, *before.look_up.values(), before.keep_hash)
-        monkeypatch.setitem(app.extensions, "guard", after)
+        after = authentication.Authenticator(
+            app, *before.lookups.values(), before.save_rehashed
+        )
+        monkeypatch.setitem(app.extensions, "authenticator", after)
 
     return restart
 
 
 def test_tokens_of_a_former_key_stay_valid_until_they_expire(
-    app, stranger, refused, pair, restart
+    app, stranger, assert_token_refused, pair, restart
 ):
     former = app.config["JWT_SECRET_KEY"]
     restart(JWT_SECRET_KEY="n" * 32, JWT_FORMER_SECRET_KEYS=["m" * 32, former])
@@ -320,20 +336,22 @@ def test_tokens_of_a_former_key_stay_valid_until_they_expire(
     restart(JWT_FORMER_SECRET_KEYS=[])
     fresh = bearer(renewed["access_token"])
     assert stranger.get(SESSIONS, headers=fresh).status_code == 200
-    refused(pair["access_token"])
+    assert_token_refused(pair["access_token"])
 
 
-def test_tokens_of_a_removed_key_are_refused(stranger, refused, pair, restart):
+def test_tokens_of_a_removed_key_are_refused(
+    stranger, assert_token_refused, pair, restart
+):
     restart(JWT_SECRET_KEY="n" * 32)
-    refused(pair["access_token"])
-    refused(pair["refresh_token"])
+    assert_token_refused(pair["access_token"])
+    assert_token_refused(pair["refresh_token"])
     assert sign_in(stranger).status_code == 200
 
 
-def test_tokens_of_another_deployment_are_refused(refused, pair, restart):
+def test_tokens_of_another_deployment_are_refused(assert_token_refused, pair, restart):
     restart(JWT_ISSUER="another-registry")
-    refused(pair["access_token"])
-    refused(pair["refresh_token"])
+    assert_token_refused(pair["access_token"])
+    assert_token_refused(pair["refresh_token"])
 
 
 # Cost
@@ -342,7 +360,7 @@ def test_tokens_of_another_deployment_are_refused(refused, pair, restart):
 @pytest.mark.parametrize("way", ["Basic", "Bearer"])
 @pytest.mark.parametrize("address", [ACCOUNT, "a gadget"])
 def test_authentication_costs_no_hash_and_no_query_within_a_second(
-    gardener, token, way, address, clock, verified, statements
+    gardener, token, way, address, clock, verified_hashes, statements
 ):
     if address != ACCOUNT:
         address = gardener.post(GADGETS, json=LAMP).json["url"]
@@ -354,21 +372,23 @@ def test_authentication_costs_no_hash_and_no_query_within_a_second(
         return len(statements)
 
     cost()
-    del verified[:]
+    del verified_hashes[:]
     assert cost() == 1  # the statement of the endpoint
     clock(1)
     assert cost() == 2  # after a second the account is read again
     assert cost() == 1
-    assert verified == []
+    assert verified_hashes == []
 
 
-def test_a_password_is_hashed_again_after_five_minutes(app, gardener, clock, verified):
-    app.extensions["guard"].passwords.clear()
+def test_a_password_is_hashed_again_after_five_minutes(
+    app, gardener, clock, verified_hashes
+):
+    app.extensions["authenticator"].passwords.clear()
     counts = []
     for seconds in (0, 299, 2):
         clock(seconds)
         assert gardener.get(ACCOUNT).status_code == 200
-        counts.append(len(verified))
+        counts.append(len(verified_hashes))
     assert counts == [1, 1, 2]
 
 
@@ -403,27 +423,27 @@ ENDS = (change_password, be_given_a_password, be_blocked, be_deleted, delete_one
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_new_password_a_block_and_a_deletion_end_all_sessions(
-    gardener, admin, stranger, refused, pair, end
+    gardener, admin, stranger, assert_token_refused, pair, end
 ):
     url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
     assert (
         stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
     )
     assert end(gardener, admin, url).status_code in (200, 204)
-    refused(pair["access_token"])
-    refused(pair["refresh_token"])
+    assert_token_refused(pair["access_token"])
+    assert_token_refused(pair["refresh_token"])
     refusal(gardener.get(SESSIONS))
     refusal(sign_in(stranger))
 
 
 def test_sessions_from_before_a_block_stay_ended_after_it(
-    gardener, admin, stranger, refused, pair
+    gardener, admin, stranger, assert_token_refused, pair
 ):
     url = f"{USERS}{gardener.get(ACCOUNT).json['id']}"
     for status in ("blocked", "normal"):
         assert admin.patch(url, json={"status": status}).status_code == 200
-    refused(pair["access_token"])
-    refused(pair["refresh_token"])
+    assert_token_refused(pair["access_token"])
+    assert_token_refused(pair["refresh_token"])
     assert gardener.get("/api/v1/auth/sessions").json["items"] == []
     assert sign_in(stranger).status_code == 200
 
@@ -438,12 +458,14 @@ def test_another_role_takes_effect_in_existing_sessions(gardener, admin, token):
 
 def test_changes_reach_every_process_within_a_second_without_redis(uri):
     names = ("renamed", "password", "blocked", "deleted", "demoted", "left")
-    with running(uri) as here, running(uri) as there:
-        admin, stranger = hire(here, "chief", "admin"), there.test_client()
+    with process_app(uri) as here, process_app(uri) as there:
+        admin, stranger = signed_in_client(here, "chief", "admin"), there.test_client()
         url, basics, tokens = {}, {}, {}
         for name in names:
             role = "admin" if name == "demoted" else "user"
-            url[name] = f"{USERS}{hire(here, name, role).get(ACCOUNT).json['id']}"
+            url[name] = (
+                f"{USERS}{signed_in_client(here, name, role).get(ACCOUNT).json['id']}"
+            )
             tokens[name] = bearer(
                 sign_in(here.test_client(), name).json["access_token"]
             )
@@ -481,8 +503,8 @@ def change_password_of(app, username):
 
 
 def test_of_two_concurrent_refreshes_one_succeeds_and_the_session_ends(uri, redis_url):
-    with running(uri, redis_url) as app:
-        gardener = hire(app, "gardener")
+    with process_app(uri, redis_url) as app:
+        gardener = signed_in_client(app, "gardener")
         pair = sign_in(app.test_client()).json
 
         def renew():
@@ -493,7 +515,9 @@ def test_of_two_concurrent_refreshes_one_succeeds_and_the_session_ends(uri, redi
         assert gardener.get("/api/v1/auth/sessions").json["items"] == []
 
 
-def test_sessions_work_and_end_without_redis(app, admin, gardener, stranger, refused):
+def test_sessions_work_and_end_without_redis(
+    app, admin, gardener, stranger, assert_token_refused
+):
     app.config["REDIS_URL"] = "unix:///nowhere"
     redis_store.init_app(app)
     pair = sign_in(stranger).json
@@ -502,8 +526,8 @@ def test_sessions_work_and_end_without_redis(app, admin, gardener, stranger, ref
         stranger.get(SESSIONS, headers=bearer(pair["access_token"])).status_code == 200
     )
     assert be_blocked(gardener, admin, url).status_code == 200
-    refused(pair["access_token"])
-    refused(pair["refresh_token"])
+    assert_token_refused(pair["access_token"])
+    assert_token_refused(pair["refresh_token"])
 
 
 # Hashes of older parameters
@@ -514,7 +538,7 @@ WEAK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 @pytest.fixture
 def veteran(app):
     """Return a client of an account whose password hash has weak parameters."""
-    client = hire(app, "veteran")
+    client = signed_in_client(app, "veteran")
     with app.app_context(), unit_of_work():
         long_ago = now().replace(year=2020)
         values = {"created_at": long_ago, "updated_at": long_ago}
@@ -526,14 +550,15 @@ def veteran(app):
 
 
 def test_a_hash_of_older_parameters_is_renewed_without_a_visible_change(
-    admin, veteran, verified
+    admin, veteran, verified_hashes
 ):
     (listed,) = admin.get(f"{USERS}?username=veteran").json["items"]
     before = admin.get(listed["url"])
-    del verified[:]
+    del verified_hashes[:]
     for _ in range(3):
         assert veteran.get(ACCOUNT).status_code == 200
-    weak, strong = map(extract_parameters, verified)  # then the password is cached
+    # then the password is cached
+    weak, strong = map(extract_parameters, verified_hashes)
     assert weak == extract_parameters(WEAK.hash(""))
     assert strong == extract_parameters(passwords.hasher.hash(""))
     after = admin.get(listed["url"])
@@ -541,17 +566,17 @@ def test_a_hash_of_older_parameters_is_renewed_without_a_visible_change(
     assert after.json == before.json
 
 
-def test_a_wrong_password_renews_no_hash(app, veteran, verified):
-    wrong = {"Authorization": basic("veteran", "a wrong password")}
+def test_a_wrong_password_renews_no_hash(app, veteran, verified_hashes):
+    values = {"Authorization": basic("veteran", "a wrong password")}
     for _ in range(2):
-        refusal(veteran.get(ACCOUNT, headers=wrong))
-    assert verified[0] == verified[1]
+        refusal(veteran.get(ACCOUNT, headers=values))
+    assert verified_hashes[0] == verified_hashes[1]
 
 
 def test_a_renewed_hash_does_not_bring_an_old_password_back(app, veteran, clock):
-    wrong = {"Authorization": basic("veteran", "a wrong password")}
+    values = {"Authorization": basic("veteran", "a wrong password")}
     new = {"Authorization": basic("veteran", NEW_PASSWORD)}
-    refusal(veteran.get(ACCOUNT, headers=wrong))  # now the account is cached
+    refusal(veteran.get(ACCOUNT, headers=values))  # now the account is cached
     with app.app_context(), unit_of_work():  # as another process does it
         sql.session.execute(
             sql.update(User)

@@ -5,7 +5,7 @@ Both have the same methods, so an endpoint works with either:
     get_or_404(id, **scope)   return a record to read
     lock_or_404(id, **scope)  return a record to change; other requests cannot change it
     create(**values)          create a record; return it, to read
-    page(page, **scope)       return a Found: the records of a page
+    page(page, **scope)       return a PageResult: the records of a page
     as_json(record)           return the representation of a record, as in `read_schema`
     record.update(**values)   change the record
     record.delete()           delete the record

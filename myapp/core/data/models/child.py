@@ -6,9 +6,9 @@ from sqlalchemy import Column, ForeignKey
 
 from ...errors import NotFound
 from ...schema.fields import reference
-from .columns import KEY, indexable
+from .columns import BIGINT_ID, indexable_fields
 from .owned import Owned
-from .schema_model import spoken
+from .schema_model import human_name
 from .urls import item_url
 
 if TYPE_CHECKING:
@@ -19,39 +19,41 @@ else:
     Model = object
 
 
-class Below(Model):
+class ChildOf(Model):
     """A mixin for an SqlModel whose records belong to a record of another model each.
 
     They are deleted with that record. An account that may read or change it may read or
     change them.
 
-    `parent`: that model. `above`: the name of the property with the parent's id, which is
-    the name of the parent's records, as `smart_lock`.
+    `parent`: that model. `parent_field`: the name of the property with the parent's id,
+    which is the name of the parent's records, as `smart_lock`.
     """
 
     parent: "ClassVar[type[SqlModel]]"
-    above: ClassVar[str]
+    parent_field: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        cls.above = above = spoken(cls.parent).replace(" ", "_")
-        cls.scoped_by = cls.unfiltered = (above,)
+        cls.parent_field = parent_field = human_name(cls.parent).replace(" ", "_")
+        cls.scoped_by = cls.unfilterable = (parent_field,)
         cls.read_only = {
-            above: reference(f"The {spoken(cls.parent)} that this belongs to.")
+            parent_field: reference(
+                f"The {human_name(cls.parent)} that this belongs to."
+            )
         }
         key = ForeignKey(cls.parent.id, ondelete="CASCADE")
-        setattr(cls, above, Column(KEY, key, nullable=False))
+        setattr(cls, parent_field, Column(BIGINT_ID, key, nullable=False))
         super().__init_subclass__(**kwargs)
 
     @classmethod
-    def indexed(cls) -> list[str]:
+    def indexed_fields(cls) -> list[str]:
         """Return the names of the fields that an index serves, as in `Owned`."""
-        return indexable(cls.filters)
+        return indexable_fields(cls.filters)
 
     @classmethod
     def as_json(cls, record: Any) -> dict[str, Any]:
         """Return the representation of a record, whose URL is below its parent's."""
-        above = getattr(record, cls.above)
-        collection = f"{cls.parent.collection}/{above}/{cls.collection}"
+        parent_id = getattr(record, cls.parent_field)
+        collection = f"{cls.parent.collection}/{parent_id}/{cls.collection}"
         return super().as_json(record) | {"url": item_url(collection, record.id)}
 
     @classmethod
@@ -61,7 +63,7 @@ class Below(Model):
         Raises NotFound if the caller may not read the parent.
         """
         scope = cls.parent.readable() if issubclass(cls.parent, Owned) else {}
-        return {cls.above: cls.parent.get_or_404(id, **scope).id}
+        return {cls.parent_field: cls.parent.get_or_404(id, **scope).id}
 
     @classmethod
     def writable(cls, id: int) -> dict[str, Any]:
@@ -70,6 +72,6 @@ class Below(Model):
         Raises NotFound if the caller may not change the parent.
         """
         scope = cls.parent.writable() if issubclass(cls.parent, Owned) else {}
-        if not cls.parent.is_there(id, **scope):
+        if not cls.parent.lock_exists(id, **scope):
             raise NotFound
-        return {cls.above: id}
+        return {cls.parent_field: id}

@@ -23,16 +23,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT
 
-from ...schema.fields import kinds
-from ...schema.parsing import NEVER
+from ...schema.fields import json_types
+from ...schema.parsing import MAX_DATETIME
 
-KEY = BigInteger().with_variant(Integer, "sqlite")  # SQLite generates only INTEGER ids
-MOMENT = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
+# SQLite generates only INTEGER ids
+BIGINT_ID = BigInteger().with_variant(Integer, "sqlite")
+TIMESTAMP = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
 # A TEXT of MariaDB holds 65,535 bytes; a character that is normalized may become 33.
-SEARCHED = Text().with_variant(MEDIUMTEXT, "mysql", "mariadb")
-MOST_SEARCHED = 65_535 // 33  # characters whose search text always fits in a TEXT
-USERS = table("users", column("id", KEY), column("username"))  # core imports no feature
-LONGEST_INDEXED = 255  # characters of a string that every database can index
+LONG_SEARCH_TEXT = Text().with_variant(MEDIUMTEXT, "mysql", "mariadb")
+# characters whose search text always fits in a TEXT
+MAX_SHORT_SEARCH_CHARACTERS = 65_535 // 33
+# core imports no feature
+USERS_TABLE = table("users", column("id", BIGINT_ID), column("username"))
+MAX_INDEXED_CHARACTERS = 255  # characters of a string that every database can index
 
 
 def now() -> datetime:
@@ -40,54 +43,61 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
-class EndlessMoment(TypeDecorator[datetime]):
-    """An optional time. None is stored as NEVER, which sorts last on every database, and
-    which a cursor can compare with."""
+class NullsLastTimestamp(TypeDecorator[datetime]):
+    """An optional time. None is stored as MAX_DATETIME, which sorts last on every database,
+    and which a cursor can compare with."""
 
-    impl = MOMENT
+    impl = TIMESTAMP
     cache_ok = True
 
     def process_bind_param(
         self, value: datetime | None, dialect: Dialect
     ) -> datetime | None:
-        return NEVER if value is None else value
+        return MAX_DATETIME if value is None else value
 
     def process_result_value(
         self, value: datetime | None, dialect: Dialect
     ) -> datetime | None:
-        return None if value == NEVER else value
+        return None if value == MAX_DATETIME else value
 
 
-FORMS = {"integer": BigInteger, "number": Double, "boolean": Boolean, "array": JSON}
+COLUMN_TYPES = {
+    "integer": BigInteger,
+    "number": Double,
+    "boolean": Boolean,
+    "array": JSON,
+}
 
 
-def indexable(properties: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def indexable_fields(properties: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the names of the properties that every database can index."""
     return [
         name
         for name, schema in properties.items()
-        if schema.get("maxLength", 0) <= LONGEST_INDEXED
+        if schema.get("maxLength", 0) <= MAX_INDEXED_CHARACTERS
     ]
 
 
-def reference_to(model: Any, schema: dict[str, Any]) -> Column[Any]:
+def reference_column(model: Any, schema: dict[str, Any]) -> Column[Any]:
     """Return the column of a reference to records of `model`."""
-    optional = "null" in kinds(schema)
+    optional = "null" in json_types(schema)
     key = ForeignKey(model.id, ondelete="SET NULL" if optional else "CASCADE")
-    return Column(KEY, key, nullable=optional, index=True)
+    return Column(BIGINT_ID, key, nullable=optional, index=True)
 
 
 def column_for(schema: dict[str, Any]) -> Column[Any]:
     """Return the column of a property with this schema."""
-    kind = next(kind for kind in kinds(schema) if kind != "null")
+    kind = next(kind for kind in json_types(schema) if kind != "null")
     form: Any
     if kind == "string":
         if schema.get("format") == "date-time":
-            endless = "null" in kinds(schema)
-            return Column(EndlessMoment if endless else MOMENT, nullable=False)
+            nulls_last = "null" in json_types(schema)
+            return Column(
+                NullsLastTimestamp if nulls_last else TIMESTAMP, nullable=False
+            )
         if schema.get("format") == "date":
             form = Date
-        elif schema["maxLength"] > LONGEST_INDEXED:
+        elif schema["maxLength"] > MAX_INDEXED_CHARACTERS:
             form = Text
         else:
             length = schema["maxLength"]
@@ -96,5 +106,5 @@ def column_for(schema: dict[str, Any]) -> Column[Any]:
                 String(length, collation="C"), "postgresql"
             )
     else:
-        form = FORMS[kind]
-    return Column(form, nullable="null" in kinds(schema))
+        form = COLUMN_TYPES[kind]
+    return Column(form, nullable="null" in json_types(schema))

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam
 
 
-def folded(*texts: str | None) -> str:
+def normalize_for_search(*texts: str | None) -> str:
     """Normalize texts for a search that ignores case and Unicode form; join them."""
     text = "\n".join(filter(None, texts))
     if text.isascii():
@@ -16,14 +16,14 @@ def folded(*texts: str | None) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def containing(words: str) -> str:
+def like_pattern(words: str) -> str:
     """Return the LIKE pattern for text that contains the words; a slash escapes."""
-    return "%" + re.sub("[/%_]", r"/\g<0>", folded(words)) + "%"
+    return "%" + re.sub("[/%_]", r"/\g<0>", normalize_for_search(words)) + "%"
 
 
 # Three views of a dict of conditions. A tuple becomes part of the statement itself; any
 # other value is a bound parameter.
-def shape(conditions: Mapping[str, Any]) -> Hashable:
+def condition_key(conditions: Mapping[str, Any]) -> Hashable:
     """Return the cache key of conditions: equal for equal statements."""
     return tuple(
         (name, value if type(value) is tuple else value is None)
@@ -31,7 +31,7 @@ def shape(conditions: Mapping[str, Any]) -> Hashable:
     )
 
 
-def stand_ins(prefix: str, conditions: Mapping[str, Any]) -> dict[str, Any]:
+def bind_params(prefix: str, conditions: Mapping[str, Any]) -> dict[str, Any]:
     """Return the conditions with bound parameters in place of their values."""
     return {
         name: (
@@ -41,7 +41,7 @@ def stand_ins(prefix: str, conditions: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def named(prefix: str, conditions: Mapping[str, Any]) -> dict[str, Any]:
+def bind_values(prefix: str, conditions: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of these bound parameters, by the parameters' names."""
     return {
         prefix + name: value

@@ -8,9 +8,9 @@ from sqlalchemy import ForeignKey, bindparam, false, or_, select
 from sqlalchemy.orm import Mapped, column_property, declared_attr, mapped_column
 
 from ..statements import read
-from .columns import KEY, USERS, indexable
+from .columns import BIGINT_ID, USERS_TABLE, indexable_fields
 from .row import Row
-from .schema_model import OWNER, Described
+from .schema_model import OWNER, SchemaModel
 
 if TYPE_CHECKING:
     from .sql_model import SqlModel
@@ -20,12 +20,12 @@ else:
     Model = object
 
 
-class Governed(Described):
+class PermissionScoped(SchemaModel):
     """A mixin for a model whose records have an `owner_id`: they are visible to that
     account, and to accounts with the permission `…:read_all`."""
 
     # The feature whose permissions apply; by default the collection's.
-    governed_by: ClassVar[str | None] = None
+    permission_prefix: ClassVar[str | None] = None
 
     @classmethod
     def readable(cls) -> dict[str, Any]:
@@ -39,12 +39,12 @@ class Governed(Described):
 
     @classmethod
     def _scope(cls, permission: str) -> dict[str, Any]:
-        permission = f"{cls.governed_by or cls.collection}:{permission}"
+        permission = f"{cls.permission_prefix or cls.collection}:{permission}"
         everything = permission in g.caller.permissions
         return {} if everything else {"owner_id": g.caller.id}
 
 
-class Owned(Governed, Model):
+class Owned(PermissionScoped, Model):
     """A mixin for an SqlModel whose records belong to an account each."""
 
     read_only = {"owner": OWNER}
@@ -54,30 +54,30 @@ class Owned(Governed, Model):
     @declared_attr
     def owner_id(cls) -> Mapped[int]:
         key = ForeignKey("users.id", ondelete="CASCADE")
-        return mapped_column(KEY, key, nullable=False)
+        return mapped_column(BIGINT_ID, key, nullable=False)
 
     @declared_attr
     def owner(cls) -> Mapped[str]:
-        name = select(USERS.c.username).where(USERS.c.id == cls.owner_id)
+        name = select(USERS_TABLE.c.username).where(USERS_TABLE.c.id == cls.owner_id)
         return column_property(name.scalar_subquery())
 
     @classmethod
-    def indexed(cls) -> list[str]:
+    def indexed_fields(cls) -> list[str]:
         """Return the names of the fields that an index serves: all filters except long
         strings."""
-        return [name for name in indexable(cls.filters) if name != "owner"]
+        return [name for name in indexable_fields(cls.filters) if name != "owner"]
 
     @classmethod
-    def within(cls, scope: Mapping[str, Any]) -> list[Any]:
+    def scope_conditions(cls, scope: Mapping[str, Any]) -> list[Any]:
         """Return the conditions of a scope, in which `owner` is as in `resolved`."""
         others = {name: value for name, value in scope.items() if name != "owner"}
-        where = super().within(others)
+        where = super().scope_conditions(others)
         if "owner" in scope:
             where.append(or_(false(), *(cls.owner_id == id for id in scope["owner"])))
         return where
 
     @classmethod
-    def resolved(cls, filters: dict[str, Any]) -> dict[str, Any]:
+    def resolve_filters(cls, filters: dict[str, Any]) -> dict[str, Any]:
         """Return the filters, with the owner's name replaced by the ids of all accounts
         that have it, or had it when they were deleted.
 
@@ -87,7 +87,9 @@ class Owned(Governed, Model):
             return filters
         owners = read(
             "owners",
-            lambda: select(USERS.c.id).where(USERS.c.username == bindparam("name")),
+            lambda: select(USERS_TABLE.c.id).where(
+                USERS_TABLE.c.username == bindparam("name")
+            ),
             name=filters["owner"],
         )
         return filters | {"owner": tuple(id for (id,) in owners)}
@@ -103,7 +105,9 @@ class Owned(Governed, Model):
         else:
             rows = read(
                 "owner",
-                lambda: select(USERS.c.username).where(USERS.c.id == bindparam("id")),
+                lambda: select(USERS_TABLE.c.username).where(
+                    USERS_TABLE.c.id == bindparam("id")
+                ),
                 id=owner_id,
             )
             owner = rows[0][0] if rows else None  # then the foreign key fails

@@ -19,11 +19,11 @@ from sqlalchemy import (
 from ..batches import in_batches
 from ..session import sql
 from ..statements import read
-from .conditions import containing, named, shape, stand_ins
-from .pages import MOST_COUNTED, Found, Page, counted
+from .conditions import bind_params, bind_values, condition_key, like_pattern
+from .pages import MAX_COUNTED_ROWS, Page, PageResult, capped_total
 from .row import Row
 
-AT_ONCE = 500  # rows of a stream that are in memory
+STREAM_BATCH_ROWS = 500  # rows of a stream that are in memory
 
 
 class PageQueries:
@@ -39,46 +39,51 @@ class PageQueries:
         def columns(cls) -> list[Any]: ...
 
         @classmethod
-        def within(cls, scope: Mapping[str, Any]) -> list[Any]: ...
+        def scope_conditions(cls, scope: Mapping[str, Any]) -> list[Any]: ...
 
         @classmethod
-        def resolved(cls, filters: dict[str, Any]) -> dict[str, Any]: ...
+        def resolve_filters(cls, filters: dict[str, Any]) -> dict[str, Any]: ...
 
     @classmethod
-    def page(cls, page: Page, **scope: Any) -> Found[Row[Self]]:
+    def page(cls, page: Page, **scope: Any) -> PageResult[Row[Self]]:
         """Return the records of a page, within a scope."""
-        filters = cls.resolved(page.filters)
-        values = named("scope_", scope) | named("filter_", filters)
-        if page.words:
-            values["words"] = containing(page.words)
-        key: tuple[Any, ...] = (cls, shape(scope), shape(filters), bool(page.words))
+        filters = cls.resolve_filters(page.filters)
+        values = bind_values("scope_", scope) | bind_values("filter_", filters)
+        if page.search:
+            values["words"] = like_pattern(page.search)
+        key: tuple[Any, ...] = (
+            cls,
+            condition_key(scope),
+            condition_key(filters),
+            bool(page.search),
+        )
 
         def where() -> list[Any]:
-            return cls._chosen(
-                stand_ins("scope_", scope),
-                stand_ins("filter_", filters),
-                bindparam("words") if page.words else None,
+            return cls._where_clause(
+                bind_params("scope_", scope),
+                bind_params("filter_", filters),
+                bindparam("words") if page.search else None,
             )
 
         # A page by its number is counted first: if it lies beyond the end, no rows need be
         # skipped. Otherwise the total comes with the rows.
         total: int | None = None
         if page.offset and page.count != "none":
-            total = cls._count(key, where, values, page.count)
-            known, exact = counted(total, page.count)
+            total = cls._count_rows(key, where, values, page.count)
+            known, exact = capped_total(total, page.count)
             if exact and known is not None and page.offset >= known:
-                return Found([], False, known, exact)
-        place = page.place.values if page.place else None
-        beyond = place is not None
+                return PageResult([], False, known, exact)
+        place = page.cursor.values if page.cursor else None
+        has_cursor = place is not None
         if place is not None:
             values |= {f"place_{n}": v for n, v in enumerate(place)}
-        key = (*key, page.sort, page.backward, beyond)
+        key = (*key, page.sort, page.backward, has_cursor)
         rows: list[Any] = []
-        for turn in range(cls._turns(page, beyond)):
+        for turn in range(cls._keyset_range_count(page, has_cursor)):
             count = page.count if total is None else "none"
             part = read(
                 (*key, turn, count),
-                lambda: cls._part(page, scope, where(), beyond, turn, count),
+                lambda: cls._page_select(page, scope, where(), has_cursor, turn, count),
                 limit=page.limit + 1 - len(rows),
                 offset=page.offset,
                 **values,
@@ -90,19 +95,19 @@ class PageQueries:
             if len(rows) > page.limit:
                 break
         if total is None and page.count != "none":
-            total = cls._count(key, where, values, page.count)
+            total = cls._count_rows(key, where, values, page.count)
         more = len(rows) > page.limit
         rows = list(map(cls.Record._make, rows[: page.limit]))
         if page.backward:
             rows.reverse()
-        return Found(rows, more, *counted(total, page.count))
+        return PageResult(rows, more, *capped_total(total, page.count))
 
     @classmethod
     def stream(cls, page: Page, **scope: Any) -> Iterator[Sequence[SqlRow]]:
         """Yield all records that match a page's filters, in batches, from one snapshot."""
-        words = containing(page.words) if page.words else None
-        where = cls._chosen(scope, cls.resolved(page.filters), words)
-        return in_batches(cls._sorted(page).where(*where), AT_ONCE)
+        words = like_pattern(page.search) if page.search else None
+        where = cls._where_clause(scope, cls.resolve_filters(page.filters), words)
+        return in_batches(cls._sorted_select(page).where(*where), STREAM_BATCH_ROWS)
 
     @classmethod
     def count_by(cls, field: str, **scope: Any) -> dict[Any, int]:
@@ -111,23 +116,23 @@ class PageQueries:
         def statement() -> Select:
             column = getattr(cls, field)
             counts = select(column, func.count()).group_by(column).order_by(column)
-            return counts.where(*cls.within(stand_ins("scope_", scope)))
+            return counts.where(*cls.scope_conditions(bind_params("scope_", scope)))
 
-        key = (cls, "count_by", field, shape(scope))
-        rows: list[Any] = read(key, statement, **named("scope_", scope))
+        key = (cls, "count_by", field, condition_key(scope))
+        rows: list[Any] = read(key, statement, **bind_values("scope_", scope))
         return dict(rows)
 
     @classmethod
-    def _chosen(
+    def _where_clause(
         cls, scope: Mapping[str, Any], filters: Mapping[str, Any], words: Any
     ) -> list[Any]:
-        where = cls.within(scope) + cls.within(filters)
+        where = cls.scope_conditions(scope) + cls.scope_conditions(filters)
         if words is not None:
             where.append(cls.search.like(words, escape="/"))
         return where
 
     @classmethod
-    def _sorted(cls, page: Page) -> Select:
+    def _sorted_select(cls, page: Page) -> Select:
         statement: Select = select(*cls.columns())
         for name, descends in page.sort:
             field = getattr(cls, name)
@@ -148,7 +153,7 @@ class PageQueries:
         return None
 
     @classmethod
-    def _count(
+    def _count_rows(
         cls,
         key: tuple[Any, ...],
         where: Callable[[], list[Any]],
@@ -156,26 +161,27 @@ class PageQueries:
         how: str,
     ) -> int:
         counting = read(
-            (*key, "count", how), lambda: cls._counting(where(), how), **values
+            (*key, "count", how), lambda: cls._count_select(where(), how), **values
         )
         return counting[0][0]
 
     @classmethod
-    def _counting(cls, where: list[Any], how: str) -> Select:
-        """Return the SELECT of the total; capped, it ends one row after MOST_COUNTED."""
+    def _count_select(cls, where: list[Any], how: str) -> Select:
+        """Return the SELECT of the total; capped, it ends one row after
+        MAX_COUNTED_ROWS."""
         some: Select = select(literal(1)).select_from(cls).where(*where)
         if how == "exact":
             return some.with_only_columns(func.count())
-        capped = some.limit(MOST_COUNTED + 1).subquery()
+        capped = some.limit(MAX_COUNTED_ROWS + 1).subquery()
         return select(func.count()).select_from(capped)
 
     @classmethod
-    def _part(
+    def _page_select(
         cls,
         page: Page,
         scope: Mapping[str, Any],
         where: list[Any],
-        beyond: bool,
+        has_cursor: bool,
         turn: int,
         count: str,
     ) -> Select:
@@ -183,27 +189,27 @@ class PageQueries:
 
         Each row ends with the total, if it is to be counted.
         """
-        statement = cls._sorted(page).where(*where)
+        statement = cls._sorted_select(page).where(*where)
         index = cls._index(page, scope)
         if index is not None:
             # Without a hint, MariaDB uses the index for the scope alone, and scans it.
             for dialect in ("mariadb", "mysql"):
                 statement = statement.with_hint(cls, f"FORCE INDEX ({index})", dialect)
-        if beyond:
-            statement = statement.where(cls._beyond(page)[turn])
+        if has_cursor:
+            statement = statement.where(cls._keyset_conditions(page)[turn])
         if count != "none":
-            counting = cls._counting(where, count)
+            counting = cls._count_select(where, count)
             statement = statement.add_columns(counting.scalar_subquery())
         return statement.limit(bindparam("limit")).offset(bindparam("offset"))
 
     @classmethod
-    def _turns(cls, page: Page, beyond: bool) -> int:
+    def _keyset_range_count(cls, page: Page, has_cursor: bool) -> int:
         """Return the number of ranges to read in turn until the page is full."""
-        ranges = beyond and sql.engine.dialect.name == "sqlite"
+        ranges = has_cursor and sql.engine.dialect.name == "sqlite"
         return len(page.sort) if ranges else 1
 
     @classmethod
-    def _beyond(cls, page: Page) -> list[Any]:
+    def _keyset_conditions(cls, page: Page) -> list[Any]:
         """Return the conditions for rows beyond the cursor, one for each range of the index
         that is read in turn."""
         fields: list[Any] = [getattr(cls, name) for name, _ in page.sort]

@@ -8,21 +8,21 @@ from ...schema.serialization import dumps
 R = TypeVar("R")
 
 
-def counted(total: int | None, how: str) -> tuple[int | None, bool]:
+def capped_total(total: int | None, how: str) -> tuple[int | None, bool]:
     """Return the total to report and whether it is exact, for a kind of count: "exact",
     "capped" or "none"."""
     if how == "capped" and total is not None:
-        return min(total, MOST_COUNTED), total <= MOST_COUNTED
+        return min(total, MAX_COUNTED_ROWS), total <= MAX_COUNTED_ROWS
     return total, how == "exact"
 
 
-PER_PAGE = 20
-MOST_PER_PAGE = 100
-MOST_COUNTED = 10_000  # a total is counted up to here, which limits its cost
-OWN = ("page", "per_page", "sort", "q", "view", "total", "cursor", "format")
+DEFAULT_PAGE_SIZE = 20
+MAX_PAGE_SIZE = 100
+MAX_COUNTED_ROWS = 10_000  # a total is counted up to here, which limits its cost
+RESERVED_PARAMS = ("page", "per_page", "sort", "q", "view", "total", "cursor", "format")
 
 
-class Place(NamedTuple):
+class Cursor(NamedTuple):
     """The position of a page, which a link carries as a cursor.
 
     `values`: of the sort fields in the adjacent row, or None for the end of the collection.
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     page: int
     size: int = 0
 
-    def as_cursor(self) -> str:
+    def encode(self) -> str:
         """Return the cursor of this position."""
         return urlsafe_b64encode(dumps(list(self))).rstrip(b"=").decode()
 
@@ -44,44 +44,45 @@ class Page(NamedTuple):
     """The page that a client requests.
 
     `sort`: pairs of a field's name and whether it descends; the last field is unique.
-    `words`: the text to search for. `count`: how to count the total, as for `counted`.
-    `place`: where the page begins, if a cursor gives it.
+    `search`: the text to search for. `count`: how to count the total, as for
+    `capped_total`.
+    `cursor`: where the page begins, if a cursor gives it.
     """
 
     number: int
     size: int
     sort: tuple[tuple[str, bool], ...]
     filters: dict[str, Any]
-    words: str
+    search: str
     count: str  # type: ignore[assignment]  # hides tuple.count, which is not used
-    place: Place | None
+    cursor: Cursor | None
 
     @property
     def backward(self) -> bool:
-        return bool(self.place and self.place.backward)
+        return bool(self.cursor and self.cursor.backward)
 
     @property
     def limit(self) -> int:
         """The largest number of items on the page."""
-        return self.place.size or self.size if self.place else self.size
+        return self.cursor.size or self.size if self.cursor else self.size
 
     @property
     def offset(self) -> int:
         """The number of items to skip; 0 if a cursor gives the position."""
-        return 0 if self.place else (self.number - 1) * self.size
+        return 0 if self.cursor else (self.number - 1) * self.size
 
 
-EVERYTHING = Page(1, 0, (("id", False),), {}, "", "none", None)
+ALL_RECORDS = Page(1, 0, (("id", False),), {}, "", "none", None)
 
 
-class Found(NamedTuple, Generic[R]):
+class PageResult(NamedTuple, Generic[R]):
     """The result of a model: the records of a page, in order.
 
-    `more`: True if more records follow in the direction of reading. `total`: None if it was
-    not requested. `exact`: True if `total` is not capped.
+    `has_more`: True if more records follow in the direction of reading. `total`: None if it
+    was not requested. `is_exact`: True if `total` is not capped.
     """
 
     records: list[R]
-    more: bool
+    has_more: bool
     total: int | None
-    exact: bool
+    is_exact: bool

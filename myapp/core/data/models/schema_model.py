@@ -5,36 +5,44 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, ClassVar
 
-from ...schema.fields import BIGGEST, integer, kinds, moment, reading, text
-from ...schema.validation import Body
-from .columns import indexable
-from .pages import OWN
-from .urls import item_url, url_of
+from ...schema.fields import (
+    MAX_INT64,
+    date_time,
+    integer,
+    json_types,
+    response_schema,
+    text,
+)
+from ...schema.validation import BodyValidator
+from .columns import indexable_fields
+from .pages import RESERVED_PARAMS
+from .urls import item_url, url_schema
 
-ID = integer(1, BIGGEST, "The id, which is never used again.", 7)
+ID = integer(1, MAX_INT64, "The id, which is never used again.", 7)
 OWNER = text(1, 64, "The username of the owner.", "pythonista")
-CREATED_AT = moment("When the resource was created.")
-UPDATED_AT = moment("When the resource was last modified.")
+CREATED_AT = date_time("When the resource was created.")
+UPDATED_AT = date_time("When the resource was last modified.")
 
 
-def spoken(model: type) -> str:
+def human_name(model: type) -> str:
     """Return the name of a model's records, in the singular: `smart lock` for SmartLock."""
     return re.sub(r"(?<=.)(?=[A-Z])", " ", model.__name__).lower()
 
 
-class Described:
+class SchemaModel:
     """The base of both kinds of model: everything that follows from `write_schema`.
 
     `read_schema`: the properties of `write_schema`, with url, id, owner (if there is one)
     and times. `filters`: the properties that a query may filter by, with their schemas.
-    `body`: validates a request body. `shown`: the names of the properties that are stored.
+    `body`: validates a request body. `shown_fields`: the names of the properties that are
+    stored.
     """
 
     write_schema: ClassVar[dict[str, Any]]
     read_schema: ClassVar[dict[str, Any]]
-    body: ClassVar[Body]
+    body: ClassVar[BodyValidator]
     filters: ClassVar[dict[str, dict[str, Any]]]
-    shown: ClassVar[tuple[str, ...]]
+    shown_fields: ClassVar[tuple[str, ...]]
 
     # The path below API_PREFIX; by default the name of the table or keyspace.
     collection: ClassVar[str] = ""
@@ -46,23 +54,23 @@ class Described:
     # Names of properties that `as_json` adds to the stored ones.
     computed: ClassVar[tuple[str, ...]] = ()
     # Names of properties that a query must not filter by.
-    unfiltered: ClassVar[tuple[str, ...]] = ()
+    unfilterable: ClassVar[tuple[str, ...]] = ()
     # Names of properties that `q` searches; by default all strings.
-    texts: ClassVar[tuple[str, ...]] = ()
+    search_fields: ClassVar[tuple[str, ...]] = ()
 
     _names: ClassVar[tuple[str, ...]]
     _values: ClassVar[Callable[[Any], tuple[Any, ...]]]
 
     @classmethod
-    def describe(cls) -> None:
+    def derive_schemas(cls) -> None:
         """Set the attributes that follow from `write_schema`.
 
         Raises TypeError if `sortable` or a property's name is not allowed.
         """
-        cls.body = Body(cls.write_schema)
-        cls.read_schema = reading(
+        cls.body = BodyValidator(cls.write_schema)
+        cls.read_schema = response_schema(
             cls.__name__,
-            url=url_of(cls.collection),
+            url=url_schema(cls.collection),
             id=ID,
             **{
                 name: {k: v for k, v in schema.items() if k != "default"}
@@ -73,7 +81,7 @@ class Described:
             created_at=CREATED_AT,
             updated_at=UPDATED_AT,
         )
-        cls.shown = tuple(
+        cls.shown_fields = tuple(
             name
             for name in cls.read_schema["properties"]
             if name not in ("url", *cls.computed)
@@ -81,21 +89,21 @@ class Described:
         cls.filters = {
             name: schema
             for name, schema in cls.read_schema["properties"].items()
-            if name in cls.shown
-            and name not in cls.unfiltered
-            and not {"object", "array"} & set(kinds(schema))
+            if name in cls.shown_fields
+            and name not in cls.unfilterable
+            and not {"object", "array"} & set(json_types(schema))
         }
-        cls.texts = cls.texts or tuple(
+        cls.search_fields = cls.search_fields or tuple(
             name
             for name, schema in cls.write_schema["properties"].items()
-            if "string" in kinds(schema)
+            if "string" in json_types(schema)
             and "format" not in schema
             and name not in cls.write_only
         )
-        cls._names = ("url", *cls.shown)
-        cls._values = attrgetter(*cls.shown)
-        unknown = set(cls.sortable) - set(indexable(cls.filters))
-        clash = set(cls.filters) & set(OWN)
+        cls._names = ("url", *cls.shown_fields)
+        cls._values = attrgetter(*cls.shown_fields)
+        unknown = set(cls.sortable) - set(indexable_fields(cls.filters))
+        clash = set(cls.filters) & set(RESERVED_PARAMS)
         if unknown or clash:
             raise TypeError(
                 f"{cls.__name__} cannot sort or filter by {unknown | clash}"

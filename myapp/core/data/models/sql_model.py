@@ -23,25 +23,33 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from ...errors import Conflict, InvalidReference, NotFound, fault
-from ...schema.fields import REFERS, kinds
+from ...schema.fields import X_REFERENCES, json_types
 from ..session import sql, unit_of_work
-from ..statements import filled, insert_all, parameters, read, write
-from .columns import KEY, MOMENT, MOST_SEARCHED, SEARCHED, column_for, now, reference_to
-from .conditions import folded, named, shape, stand_ins
+from ..statements import column_params, column_values, insert_all, read, write
+from .columns import (
+    BIGINT_ID,
+    LONG_SEARCH_TEXT,
+    MAX_SHORT_SEARCH_CHARACTERS,
+    TIMESTAMP,
+    column_for,
+    now,
+    reference_column,
+)
+from .conditions import bind_params, bind_values, condition_key, normalize_for_search
 from .owned import Owned
 from .page_queries import PageQueries
 from .row import Row
-from .schema_model import Described, spoken
+from .schema_model import SchemaModel, human_name
 
 if TYPE_CHECKING:
     from ..session import Base as Model  # a type checker cannot evaluate `sql.Model`
 else:
     Model = sql.Model
 
-REBUILD_ROWS = 500  # in one unit of work
+REBUILD_BATCH_ROWS = 500  # in one unit of work
 
 
-class SqlModel(PageQueries, Described, Model):
+class SqlModel(PageQueries, SchemaModel, Model):
     """A model in the SQL database: a column for each property of `write_schema`.
 
     `get_or_404`, `create` and `page` return a Row of the columns that are shown;
@@ -68,18 +76,18 @@ class SqlModel(PageQueries, Described, Model):
     hidden: ClassVar[tuple[str, ...]] = ("version",)
     Record: ClassVar[type[Any]]
 
-    id: Mapped[int] = mapped_column(KEY, primary_key=True)
+    id: Mapped[int] = mapped_column(BIGINT_ID, primary_key=True)
     version: Mapped[int] = mapped_column(Integer, nullable=False, default=1)
-    created_at: Mapped[datetime] = mapped_column(MOMENT, nullable=False, default=now)
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP, nullable=False, default=now)
     updated_at: Mapped[datetime] = mapped_column(
-        MOMENT, nullable=False, default=now, onupdate=now
+        TIMESTAMP, nullable=False, default=now, onupdate=now
     )
 
     @declared_attr
     def search(cls) -> Mapped[str]:
         fields = cls.write_schema["properties"]
-        length = sum(fields[name].get("maxLength", 0) for name in cls.texts)
-        kind = Text if length <= MOST_SEARCHED else SEARCHED
+        length = sum(fields[name].get("maxLength", 0) for name in cls.search_fields)
+        kind = Text if length <= MAX_SHORT_SEARCH_CHARACTERS else LONG_SEARCH_TEXT
         return mapped_column(kind, nullable=False, default="")
 
     @declared_attr.directive
@@ -90,7 +98,7 @@ class SqlModel(PageQueries, Described, Model):
     def __table_args__(cls) -> tuple[Any, ...]:
         # The scope comes first, because each page is within it, and the id last, because
         # it orders ties; so one index serves both to filter and to sort.
-        names = [dict.fromkeys((name, "id")) for name in cls.indexed()]
+        names = [dict.fromkeys((name, "id")) for name in cls.indexed_fields()]
         orders = [(*cls.scoped_by, *fields) for fields in names]
         return (
             *(Index(None, *order) for order in orders if order != ("id",)),
@@ -106,8 +114,8 @@ class SqlModel(PageQueries, Described, Model):
         if not cls.__dict__.get("__abstract__"):
             cls.collection = cls.collection or cls.__tablename__
             for name, other in cls.references.items():
-                cls.write_schema["properties"][name][REFERS] = other.collection
-            cls.describe()
+                cls.write_schema["properties"][name][X_REFERENCES] = other.collection
+            cls.derive_schemas()
             for name, schema in cls.write_schema["properties"].items():
                 if name in cls.write_only or name in cls.__dict__:
                     continue
@@ -117,32 +125,34 @@ class SqlModel(PageQueries, Described, Model):
                     )
                 referenced = cls.references.get(name)
                 if referenced:
-                    setattr(cls, name, reference_to(referenced, schema))
+                    setattr(cls, name, reference_column(referenced, schema))
                 else:
                     setattr(cls, name, column_for(schema))
-                if referenced and "null" in kinds(schema):
-                    event.listen(referenced, "before_delete", cls._letting_go(name))
-            fields = (*cls.shown, *cls.hidden)
+                if referenced and "null" in json_types(schema):
+                    event.listen(
+                        referenced, "before_delete", cls._nullify_on_delete(name)
+                    )
+            fields = (*cls.shown_fields, *cls.hidden)
             cls.Record = namedtuple("Record", fields)  # type: ignore[misc]  # dynamic
         super().__init_subclass__(**kwargs)
 
     @classmethod
     def columns(cls) -> list[Any]:
         """Return the columns of a Row."""
-        return [getattr(cls, name) for name in (*cls.shown, *cls.hidden)]
+        return [getattr(cls, name) for name in (*cls.shown_fields, *cls.hidden)]
 
     @classmethod
-    def indexed(cls) -> Iterable[str]:
+    def indexed_fields(cls) -> Iterable[str]:
         """Return the names of the fields that an index serves."""
         return cls.sortable
 
     @classmethod
-    def within(cls, scope: Mapping[str, Any]) -> list[Any]:
+    def scope_conditions(cls, scope: Mapping[str, Any]) -> list[Any]:
         """Return the conditions of a scope."""
         return [getattr(cls, name) == value for name, value in scope.items()]
 
     @classmethod
-    def resolved(cls, filters: dict[str, Any]) -> dict[str, Any]:
+    def resolve_filters(cls, filters: dict[str, Any]) -> dict[str, Any]:
         """Return a client's filters in the form that `within` takes."""
         return filters
 
@@ -151,10 +161,15 @@ class SqlModel(PageQueries, Described, Model):
         """Return a record to read. Raises NotFound."""
 
         def one() -> Select:
-            conditions = cls.within(stand_ins("scope_", scope))
+            conditions = cls.scope_conditions(bind_params("scope_", scope))
             return select(*cls.columns()).where(cls.id == bindparam("id"), *conditions)
 
-        rows = read((cls, "one", shape(scope)), one, id=id, **named("scope_", scope))
+        rows = read(
+            (cls, "one", condition_key(scope)),
+            one,
+            id=id,
+            **bind_values("scope_", scope),
+        )
         if not rows:
             raise NotFound
         return cls.Record._make(rows[0])
@@ -165,7 +180,7 @@ class SqlModel(PageQueries, Described, Model):
 
         Raises NotFound.
         """
-        statement = select(cls).where(cls.id == id, *cls.within(scope))
+        statement = select(cls).where(cls.id == id, *cls.scope_conditions(scope))
         statement = statement.with_for_update(of=cls)
         record = sql.session.scalars(statement).first()
         if record is None:
@@ -173,10 +188,10 @@ class SqlModel(PageQueries, Described, Model):
         return record
 
     @classmethod
-    def is_there(cls, id: int, **scope: Any) -> bool:
+    def lock_exists(cls, id: int, **scope: Any) -> bool:
         """Return True if the record exists; no other transaction can delete it before this
         one ends."""
-        statement = select(cls.id).where(cls.id == id, *cls.within(scope))
+        statement = select(cls.id).where(cls.id == id, *cls.scope_conditions(scope))
         locked = statement.with_for_update(read=True, key_share=True)
         return sql.session.execute(locked).first() is not None
 
@@ -188,31 +203,33 @@ class SqlModel(PageQueries, Described, Model):
         InvalidReference if a reference names no record, and Conflict if a unique value is
         taken.
         """
-        cls._must_refer(values, values.get("owner_id"))
-        values = cls._made() | values
-        values["search"] = folded(*(values[name] for name in cls.texts))
+        cls._check_references(values, values.get("owner_id"))
+        values = cls._default_values() | values
+        values["search"] = normalize_for_search(
+            *(values[name] for name in cls.search_fields)
+        )
         columns = cls.__table__.columns
         row = {name: value for name, value in values.items() if name in columns}
 
         def insert() -> Any:
-            new = sql.insert(cls.__table__).values(parameters(row))
+            new = sql.insert(cls.__table__).values(column_params(row))
             return new.returning(cls.id)
 
-        with cls._taken():
-            ((id,),) = write((cls, "create", *row), insert, **filled(row))
+        with cls._conflict_as_409():
+            ((id,),) = write((cls, "create", *row), insert, **column_values(row))
         # SQLite 3.40 returns a float if the first column of the table holds floats.
         values["id"] = int(id)
         return cls.Record._make(map(values.get, cls.Record._fields))
 
     @classmethod
-    def _made(cls) -> dict[str, Any]:
+    def _default_values(cls) -> dict[str, Any]:
         """Return the default values of a new record's columns."""
-        defaults = cls._defaults().items()
+        defaults = cls._column_defaults().items()
         return {name: d(None) if callable(d) else d for name, d in defaults}
 
     @classmethod
     @cache
-    def _defaults(cls) -> dict[str, Any]:
+    def _column_defaults(cls) -> dict[str, Any]:
         """Return the defaults of the columns: values, or functions that return them."""
         columns: Any = cls.__table__.columns
         return {column.key: column.default.arg for column in columns if column.default}
@@ -220,42 +237,47 @@ class SqlModel(PageQueries, Described, Model):
     @classmethod
     def create_many(cls, bodies: Iterable[Mapping[str, Any]], **values: Any) -> None:
         """Create records from request bodies, each with the same additional `values`."""
-        alike = {**cls._made(), **values}
-        del alike["search"]
-        written = [name for name in cls.write_schema["properties"] if name not in alike]
+        common_values = {**cls._default_values(), **values}
+        del common_values["search"]
+        written = [
+            name for name in cls.write_schema["properties"] if name not in common_values
+        ]
         rows = [
-            (*(body[n] for n in written), folded(*(body[n] for n in cls.texts)))
+            (
+                *(body[n] for n in written),
+                normalize_for_search(*(body[n] for n in cls.search_fields)),
+            )
             for body in bodies
         ]
-        insert_all(cls.__table__, (*written, "search"), rows, alike)
+        insert_all(cls.__table__, (*written, "search"), rows, common_values)
 
     def update(self, **values: Any) -> Self:
         """Change this record. Raises InvalidReference and Conflict, as `create` does."""
         # Lock only new references: a deletion locks a record before those that refer to it,
         # so two transactions could otherwise wait for each other.
         others = {n: v for n, v in values.items() if v != getattr(self, n)}
-        self._must_refer(others, getattr(self, "owner_id", None))
+        self._check_references(others, getattr(self, "owner_id", None))
         for name, value in values.items():
             setattr(self, name, value)
-        self.search = self.searchable()
-        with self._taken():
+        self.search = self.search_text()
+        with self._conflict_as_409():
             sql.session.flush()
         return self
 
     @classmethod
-    def _must_refer(cls, values: Mapping[str, Any], owner_id: int | None) -> None:
+    def _check_references(cls, values: Mapping[str, Any], owner_id: int | None) -> None:
         faults = []
         for name in cls.references.keys() & values.keys():
             other, id = cls.references[name], values[name]
             scope = {"owner_id": owner_id} if issubclass(other, Owned) else {}
-            if id is not None and not other.is_there(id, **scope):
-                faults.append(fault(f"/{name}", f"No such {spoken(other)}."))
+            if id is not None and not other.lock_exists(id, **scope):
+                faults.append(fault(f"/{name}", f"No such {human_name(other)}."))
         if faults:
             raise InvalidReference(errors=faults)
 
     @classmethod
     @contextmanager
-    def _taken(cls) -> Iterator[None]:
+    def _conflict_as_409(cls) -> Iterator[None]:
         """Raise Conflict if the block violates a unique constraint, whose index or columns
         the database's message names."""
         try:
@@ -269,29 +291,31 @@ class SqlModel(PageQueries, Described, Model):
             raise
 
     @classmethod
-    def _letting_go(cls, name: str) -> Callable[..., None]:
+    def _nullify_on_delete(cls, name: str) -> Callable[..., None]:
         """Return a listener that sets references to a deleted record to null.
 
         The foreign key would do so without changing `version` and `updated_at`.
         """
 
-        def let_go(_mapper: Any, connection: Any, other: Any) -> None:
+        def nullify(_mapper: Any, connection: Any, other: Any) -> None:
             about = sql.update(cls).where(getattr(cls, name) == other.id)
             connection.execute(about.values({name: None}))
 
-        return let_go
+        return nullify
 
     def delete(self) -> None:
         """Delete this record."""
         sql.session.delete(self)
         sql.session.flush()
 
-    def searchable(self) -> str:
+    def search_text(self) -> str:
         """Return the text that `q` searches."""
-        return folded(*(getattr(self, name) for name in self.texts))
+        return normalize_for_search(
+            *(getattr(self, name) for name in self.search_fields)
+        )
 
     @classmethod
-    def search_anew(cls) -> int:
+    def rebuild_search(cls) -> int:
         """Rebuild the search text of every record; return how many differed.
 
         Versions and times of the records stay.
@@ -303,12 +327,12 @@ class SqlModel(PageQueries, Described, Model):
                     select(cls)
                     .where(cls.id > last)
                     .order_by(cls.id)
-                    .limit(REBUILD_ROWS)
+                    .limit(REBUILD_BATCH_ROWS)
                 )
                 records = sql.session.scalars(batch.with_for_update()).all()
                 more = bool(records)
                 for record in records:
-                    text, last = record.searchable(), record.id
+                    text, last = record.search_text(), record.id
                     if record.search != text:
                         this = sql.update(cls.__table__).where(cls.id == record.id)
                         same = {"updated_at": record.updated_at, "search": text}

@@ -22,7 +22,7 @@ def collection_url(collection: str) -> str:
     return item_url(collection, "").rstrip("/")
 
 
-def url_of(collection: str) -> dict[str, Any]:
+def url_schema(collection: str) -> dict[str, Any]:
     """Return the schema of an item's `url`."""
     return {
         "type": "string",

@@ -20,10 +20,10 @@ def init_app(app: Flask) -> None:
     """Wrap `app` in the middleware, if uWSGI serves it."""
     if uwsgi:
         # As Flask's documentation does.
-        app.wsgi_app = Chunked(app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = ChunkedInputMiddleware(app.wsgi_app)  # type: ignore[method-assign]
 
 
-class Chunked:
+class ChunkedInputMiddleware:
     """Middleware that lets an application read chunked bodies."""
 
     def __init__(self, wsgi_app: WSGIApplication) -> None:
@@ -35,12 +35,12 @@ class Chunked:
         if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
             # Transfer-Encoding overrides Content-Length (RFC 9112 §6.3).
             environ.pop("CONTENT_LENGTH", None)
-            environ["wsgi.input"] = Body()
+            environ["wsgi.input"] = ChunkedBody()
             environ["wsgi.input_terminated"] = True
         return self.wsgi_app(environ, start_response)
 
 
-class Body(RawIOBase):
+class ChunkedBody(RawIOBase):
     """The decoded body of the current request. An incomplete chunk raises OSError."""
 
     piece: bytes | None = b""  # received and not read yet; None at the end

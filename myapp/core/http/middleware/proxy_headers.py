@@ -17,10 +17,11 @@ def init_app(app: Flask) -> None:
     proxies = app.config["TRUSTED_PROXIES"]
     if proxies:
         # As Flask's documentation does.
-        app.wsgi_app = Behind(app.wsgi_app, proxies)  # type: ignore[method-assign]
+        middleware = ProxyHeadersMiddleware(app.wsgi_app, proxies)
+        app.wsgi_app = middleware  # type: ignore[method-assign]
 
 
-class Behind:
+class ProxyHeadersMiddleware:
     """Middleware for an application behind a number of trusted proxies.
 
     Each proxy appends the address of its peer to X-Forwarded-For, so the entries before
@@ -39,7 +40,7 @@ class Behind:
         addresses = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         if len(addresses) >= self.proxies:
             with suppress(ValueError):
-                environ["REMOTE_ADDR"] = address(addresses[-self.proxies])
+                environ["REMOTE_ADDR"] = parse_address(addresses[-self.proxies])
         schemes = environ.get("HTTP_X_FORWARDED_PROTO", "").split(",")
         scheme = schemes[-1].strip().lower()
         if scheme in ("http", "https"):
@@ -47,7 +48,7 @@ class Behind:
         return self.wsgi_app(environ, start_response)
 
 
-def address(text: str) -> str:
+def parse_address(text: str) -> str:
     """Parse the IP address in a header; drop the zone of an IPv6 address (RFC 4007 §11).
 
     Raises ValueError.

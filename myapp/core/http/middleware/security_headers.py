@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 from flask_cors.core import get_cors_headers, get_cors_options, set_cors_headers
 from werkzeug.datastructures import Headers
 
-ALWAYS = [
+SECURITY_HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
@@ -17,11 +17,17 @@ ALWAYS = [
 ]
 # A response of the API is not a page, so nothing in it may load or run. The pages of the
 # documents bring their own policy.
-POLICY = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-A_YEAR = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+CONTENT_SECURITY_POLICY = (
+    "Content-Security-Policy",
+    "default-src 'none'; frame-ancestors 'none'",
+)
+STRICT_TRANSPORT_SECURITY = (
+    "Strict-Transport-Security",
+    "max-age=31536000; includeSubDomains",
+)
 
 # Request headers that pages of other origins may send.
-SENT = (
+CORS_REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",
     "Idempotency-Key",
@@ -32,7 +38,7 @@ SENT = (
     "X-Request-ID",
 )
 # Response headers that they may read.
-READ = (
+CORS_RESPONSE_HEADERS = (
     "Content-Disposition",
     "ETag",
     "Idempotent-Replayed",
@@ -50,13 +56,13 @@ READ = (
 def init_app(app: Flask) -> None:
     """Add the security headers, and the CORS headers if CORS_ORIGINS is set."""
     # As Flask's documentation does.
-    app.wsgi_app = Secured(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = SecurityHeadersMiddleware(app.wsgi_app)  # type: ignore[method-assign]
     origins = app.config["CORS_ORIGINS"]
     if origins:
         resource_options = {
             "origins": origins,
-            "allow_headers": SENT,
-            "expose_headers": READ,
+            "allow_headers": CORS_REQUEST_HEADERS,
+            "expose_headers": CORS_RESPONSE_HEADERS,
             "max_age": 600,
             "vary_header": False,
         }
@@ -88,7 +94,7 @@ def _add_cors_headers(
     return response
 
 
-class Secured:
+class SecurityHeadersMiddleware:
     """Middleware that adds the security headers to every response."""
 
     def __init__(self, wsgi_app: WSGIApplication) -> None:
@@ -100,11 +106,11 @@ class Secured:
         def start(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
         ) -> Callable[[bytes], object]:
-            headers += ALWAYS
-            if not any(name == POLICY[0] for name, _ in headers):
-                headers.append(POLICY)
+            headers += SECURITY_HEADERS
+            if not any(name == CONTENT_SECURITY_POLICY[0] for name, _ in headers):
+                headers.append(CONTENT_SECURITY_POLICY)
             if environ["wsgi.url_scheme"] == "https":
-                headers.append(A_YEAR)
+                headers.append(STRICT_TRANSPORT_SECURITY)
             return start_response(status, headers, exc_info)
 
         return self.wsgi_app(environ, start)

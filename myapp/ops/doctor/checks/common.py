@@ -8,14 +8,14 @@ from flask import current_app
 from sqlalchemy import make_url, text
 
 from ....core.data.session import sql, unit_of_work
-from ....core.data.statements import in_memory
-from ....core.observability.checks import in_production
-from ...copy_database import said
+from ....core.data.statements import is_in_memory
+from ....core.observability.checks import is_production
+from ...copy_database import error_message
 
 # The oldest versions that have what the service relies on: RETURNING, FOR UPDATE SKIP
 # LOCKED, and on PostgreSQL the functions that replicas.py calls. Of Redis and Python, the
 # oldest that are still maintained.
-OLDEST = {
+MIN_VERSIONS = {
     "Python": (3, 11),
     "SQLite": (3, 35),
     "PostgreSQL": (12,),
@@ -31,9 +31,9 @@ LABELS = {
 SECRETS = ("SECRET_KEY", "JWT_SECRET_KEY")
 
 
-def quoted(error):
+def redacted_message(error):
     """Return the message of a library's error on one line, without our secrets."""
-    words = " ".join(said(error).split())
+    words = " ".join(error_message(error).split())
     for secret in sorted(secrets_to_redact(current_app.config), key=len, reverse=True):
         words = words.replace(secret, "***")
     return words
@@ -55,11 +55,11 @@ def secrets_to_redact(config):
 def sqlite_file(config):
     """Return the path of the database's file; None if it has none."""
     url = make_url(config["SQLALCHEMY_DATABASE_URI"])
-    if url.get_backend_name() == "sqlite" and not in_memory(url):
+    if url.get_backend_name() == "sqlite" and not is_in_memory(url):
         return os.path.abspath(url.database)
 
 
-def ask_database(question):
+def query_database(question):
     """Return the answer of the database, and its time in milliseconds once connected."""
     with unit_of_work(writes=False):
         connection = sql.session.connection()
@@ -68,11 +68,11 @@ def ask_database(question):
         return answer, (time.perf_counter() - began) * 1000
 
 
-def dotted(version):
+def version_text(version):
     """Return a version as text, without what is no number."""
     return ".".join(str(part) for part in version if isinstance(part, int))
 
 
 def first_steps(config):
     """Return the command that creates the tables."""
-    return "flask deploy" if in_production(config) else "make run, or flask init-db"
+    return "flask deploy" if is_production(config) else "make run, or flask init-db"

@@ -8,36 +8,36 @@ from flask import current_app
 from sqlalchemy import inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ....core.data.alembic_hooks import unlike_the_models
+from ....core.data.alembic_hooks import differences_from_models
 from ....core.data.migrations import (
-    FOREIGN,
+    FOREIGN_SCHEMA_HINT,
     MIGRATIONS,
-    known_migrations,
-    lacking,
-    migrated,
-    newer,
+    current_revisions,
+    known_revisions,
+    missing_objects,
+    unknown_revisions,
 )
-from ....core.data.replicas import REPLAYED
+from ....core.data.replicas import REPLAYED_POSITION
 from ....core.data.session import sql, unit_of_work
 from ....core.observability.checks import (
-    advice,
     check,
-    wrong,
-    wrong_in_production,
+    error,
+    error_in_production,
+    warning,
 )
 from ....core.observability.health import check_migrations
-from ....core.settings import PREFIX, variable
+from ....core.settings import PREFIX, variable_name
 from .common import (
     LABELS,
-    OLDEST,
-    ask_database,
-    dotted,
+    MIN_VERSIONS,
     first_steps,
-    quoted,
+    query_database,
+    redacted_message,
     sqlite_file,
+    version_text,
 )
 
-MOST = {
+MAX_CONNECTIONS_QUERIES = {
     "PostgreSQL": "SELECT current_setting('max_connections')",
     "MariaDB": "SELECT @@max_connections",
 }
@@ -52,36 +52,41 @@ def database(config):
         message = f"{file} is not there yet"
         if not os.path.isdir(os.path.dirname(file)):
             hint = f"mkdir -p {os.path.dirname(file)}"
-            yield wrong(f"{message}, nor is its folder", hint)
+            yield error(f"{message}, nor is its folder", hint)
         else:
             hint = first_steps(config)
             if others := sorted(Path(file).parent.glob("*.sqlite3")):
                 message += f", but {others[0]} is"
                 move = f"move {others[0].name}* to the new name"
                 hint = f"if that is yours, {move}; else {hint}"
-            yield wrong_in_production(config, message, hint)
+            yield error_in_production(config, message, hint)
         return
     place = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host
     where = file or f"{place or 'localhost'}/{url.database}"
     try:
-        _, ms = ask_database("SELECT 1")
-    except SQLAlchemyError as error:
-        hint = f"start it, or set {variable('SQLALCHEMY_DATABASE_URI')} right"
+        _, ms = query_database("SELECT 1")
+    except SQLAlchemyError as exception:
+        hint = f"start it, or set {variable_name('SQLALCHEMY_DATABASE_URI')} right"
         if file:
             hint = f"give this account leave to read and write {file}"
-        if file and is_corrupt(file, error):
+        if file and is_corrupt(file, exception):
             hint = "move it away; then flask restore with a backup of it, or "
             hint += first_steps(config)
-        yield wrong(f"{label} at {where} does not let us in: {quoted(error)}", hint)
+        yield error(
+            f"{label} at {where} does not let us in: {redacted_message(exception)}",
+            hint,
+        )
         return
     dialect = sql.engine.dialect
     if label == "MariaDB" and not dialect.is_mariadb:
-        yield wrong(f"{where} is MySQL", "MariaDB, PostgreSQL or SQLite")
-    version, oldest = dialect.server_version_info, OLDEST[label]
+        yield error(f"{where} is MySQL", "MariaDB, PostgreSQL or SQLite")
+    version, oldest = dialect.server_version_info, MIN_VERSIONS[label]
     if version < oldest:
-        message = f"{label} {dotted(version)} is older than {dotted(oldest)}"
-        yield wrong(message, "flask backup, then a newer one")
-    return f"{label} {dotted(version)} at {where}, {ms:.1f} ms"
+        message = (
+            f"{label} {version_text(version)} is older than {version_text(oldest)}"
+        )
+        yield error(message, "flask backup, then a newer one")
+    return f"{label} {version_text(version)} at {where}, {ms:.1f} ms"
 
 
 def is_corrupt(file, error):
@@ -93,9 +98,9 @@ def is_corrupt(file, error):
 @check(after="database")
 def migrations(config):
     """Check that all migrations have run."""
-    current, known = migrated(), known_migrations()
-    if ahead := newer(current):
-        if lacking():
+    current, known = current_revisions(), known_revisions()
+    if ahead := unknown_revisions(current):
+        if missing_objects():
             return f"at {', '.join(ahead)}, which this release does not know"
         return f"at {', '.join(ahead)}, of a newer release; we can work with it"
     if check_migrations() == "ok":
@@ -105,41 +110,45 @@ def migrations(config):
     if current:
         scripts = ScriptDirectory(MIGRATIONS)
         waiting = sum(1 for _ in scripts.iterate_revisions("heads", current))
-        yield wrong(f"{waiting} of {len(known)} have not run yet", "flask deploy")
+        yield error(f"{waiting} of {len(known)} have not run yet", "flask deploy")
     elif tables & sql.metadata.tables.keys():
         message = "tables are there, but not which migrations have made them"
-        yield wrong(
+        yield error(
             message, "flask db stamp and the one that they are at; flask deploy"
         )
     else:
-        yield wrong("the database is empty", first_steps(config))
+        yield error("the database is empty", first_steps(config))
 
 
 @check(after="migrations")
 def models(_config):
     """Compare the tables with the models; those of a newer release may have more."""
-    if newer(migrated()):
-        if missing := lacking():
-            yield wrong(f"no migration has made {', '.join(missing)}", FOREIGN)
+    if unknown_revisions(current_revisions()):
+        if missing := missing_objects():
+            yield error(
+                f"no migration has made {', '.join(missing)}", FOREIGN_SCHEMA_HINT
+            )
         return
     with unit_of_work(writes=False):
-        changes = unlike_the_models(sql.session.connection())
+        changes = differences_from_models(sql.session.connection())
     new, leaving = set(), set()
     for change in changes:  # Alembic puts the changes of one column into a list
         for verb, *what in change if isinstance(change, list) else [change]:
-            (leaving if verb.startswith("remove_") else new).add(named(verb, what))
+            (leaving if verb.startswith("remove_") else new).add(
+                changed_object(verb, what)
+            )
     for names in (new, leaving):  # leave out the indexes of a table that is named
         names -= {name for name in names if name.partition(" of ")[2] in names}
     if new:
         message = f"no migration has made {', '.join(sorted(new))}"
-        yield wrong(message, 'flask db migrate -m "what is new", then flask deploy')
+        yield error(message, 'flask db migrate -m "what is new", then flask deploy')
     if leaving:
         message = f"no model names {', '.join(sorted(leaving))}"
-        yield advice(message, 'flask db migrate -m "what goes", a release later')
+        yield warning(message, 'flask db migrate -m "what goes", a release later')
     return f"{len(sql.metadata.tables)} tables, as they say"
 
 
-def named(verb, what):
+def changed_object(verb, what):
     """Return the table, or table.column, that a change of Alembic's is about."""
     if verb.endswith("_table"):
         return what[0].name
@@ -154,9 +163,12 @@ def named(verb, what):
 def connections(config):
     """Compare how many connections this host may open with how many the server allows."""
     label = LABELS[sql.engine.dialect.name]
-    if label not in MOST:
+    if label not in MAX_CONNECTIONS_QUERIES:
         return
-    most, cores = int(ask_database(MOST[label])[0]), os.cpu_count() or 1
+    most, cores = (
+        int(query_database(MAX_CONNECTIONS_QUERIES[label])[0]),
+        os.cpu_count() or 1,
+    )
     # myapp.ini starts a process for each core and one more, Celery one for each
     # core. A process handles one request at a time, with a connection to read and one to
     # write.
@@ -165,7 +177,7 @@ def connections(config):
     message = f"this host may want {wanted}, {label} has {most}"
     if wanted > most:
         hint = f"max_connections = {2 * wanted}"
-        yield wrong_in_production(config, message, hint)
+        yield error_in_production(config, message, hint)
     return message
 
 
@@ -177,10 +189,13 @@ def replicas(_config):
         hint = f"start it, or take it out of {PREFIX}SQLALCHEMY_REPLICA_URIS"
         try:
             with replica.engine.connect() as connection:
-                position = connection.scalar(text(REPLAYED))
-        except SQLAlchemyError as error:
-            yield wrong(f"number {number} does not let us in: {quoted(error)}", hint)
+                position = connection.scalar(text(REPLAYED_POSITION))
+        except SQLAlchemyError as exception:
+            yield error(
+                f"number {number} does not let us in: {redacted_message(exception)}",
+                hint,
+            )
         else:
             if position is None:
-                yield wrong(f"number {number} is no replica of anything", hint)
+                yield error(f"number {number} is no replica of anything", hint)
     return known and f"{len(known.all)}, all of them follow"

@@ -6,13 +6,13 @@ import os
 from flask import current_app
 
 from ....core.observability.checks import (
-    advice,
     check,
     check_folder,
-    in_production,
+    is_production,
+    warning,
 )
-from ....core.settings import LAST_PORT, variable
-from ...probes import readiness, refusal
+from ....core.settings import MAX_PORT, variable_name
+from ...probes import bind_error, readiness
 from .common import sqlite_file
 
 
@@ -21,7 +21,9 @@ def folders(config):
     """Check that the folders of this machine are writable, and that there is room."""
     places = {current_app.instance_path: "INSTANCE_PATH"}
     if file := sqlite_file(config):
-        places.setdefault(os.path.dirname(file), variable("SQLALCHEMY_DATABASE_URI"))
+        places.setdefault(
+            os.path.dirname(file), variable_name("SQLALCHEMY_DATABASE_URI")
+        )
     room = []
     for path, setting in places.items():
         room.append((yield from check_folder(path, setting)))
@@ -32,9 +34,9 @@ def folders(config):
 def port(config):
     """Check that `make run` can listen; in production, other programs listen."""
     number = config["PORT"]
-    if in_production(config):
+    if is_production(config):
         return
-    error = refusal(number)
+    error = bind_error(number)
     if error is None:
         return f"{number} is free"
     status, _ = readiness(number)
@@ -42,6 +44,6 @@ def port(config):
         message = f"another program listens on {number}"
         if error.errno != errno.EADDRINUSE:
             message = f"nobody may listen on {number} here: {error.strerror}"
-        other = number + 1 if 1024 <= number < LAST_PORT else 5001
-        yield advice(message, f"PORT={other} make run")
+        other = number + 1 if 1024 <= number < MAX_PORT else 5001
+        yield warning(message, f"PORT={other} make run")
     return f"the service listens on {number}"

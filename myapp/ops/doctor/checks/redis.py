@@ -7,21 +7,27 @@ from flask import current_app
 from redis.exceptions import RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
-from ....core.data.redis import CLUSTER, QUICK, SENTINEL, Client, redis_store
+from ....core.data.redis import (
+    CLUSTER_SCHEME,
+    FAIL_FAST_OPTIONS,
+    SENTINEL_SCHEME,
+    ClientFactory,
+    redis_store,
+)
 from ....core.data.session import sql
-from ....core.jobs.worker import WORKERS, check_beat, check_worker
+from ....core.jobs.worker import WORKERS_KEY, check_beat, check_worker
 from ....core.observability.checks import (
-    advice,
     check,
-    in_production,
-    wrong,
-    wrong_in_production,
+    error,
+    error_in_production,
+    is_production,
+    warning,
 )
 from ....core.observability.health import check_redis
-from ....core.settings import variable
-from .common import LABELS, OLDEST, ask_database, dotted, quoted
+from ....core.settings import variable_name
+from .common import LABELS, MIN_VERSIONS, query_database, redacted_message, version_text
 
-NOW = {
+TIME_QUERIES = {
     "PostgreSQL": "SELECT extract(epoch from clock_timestamp())",
     "MariaDB": "SELECT unix_timestamp(sysdate(6))",
 }
@@ -32,11 +38,11 @@ SKEW_SECONDS = 2  # tokens and replicas count in seconds
 def redis(config):
     """Check that Redis answers, and that it keeps what it has acknowledged."""
     if config["REDIS_EMBEDDED"] and check_redis() != "ok":
-        if in_production(config):
-            yield wrong("there is none", "REDIS_URL=redis://…")
+        if is_production(config):
+            yield error("there is none", "REDIS_URL=redis://…")
         else:
             message = "the embedded one runs only as long as make run does"
-            yield advice(message, "make run")
+            yield warning(message, "make run")
         return
     return (yield from check_server(redis_store, "REDIS_URL"))
 
@@ -46,7 +52,7 @@ def broker(config):
     """Check the Redis that carries tasks, if it is another one."""
     if config["BROKER_URL"] == config["REDIS_URL"]:
         return
-    client = Client.from_url(config["BROKER_URL"], **QUICK)
+    client = ClientFactory.from_url(config["BROKER_URL"], **FAIL_FAST_OPTIONS)
     try:
         return (yield from check_server(client, "BROKER_URL"))
     finally:
@@ -64,19 +70,22 @@ def check_server(client, setting):
         client.ping()
         ms = (time.perf_counter() - began) * 1000
         info = client.info()
-    except RedisError as error:
-        hint = f"start it, or set {variable(setting)} right"
-        yield wrong(f"{where} does not let us in: {quoted(error)}", hint)
+    except RedisError as exception:
+        hint = f"start it, or set {variable_name(setting)} right"
+        yield error(f"{where} does not let us in: {redacted_message(exception)}", hint)
         return
     version, label = info["redis_version"], "Redis"
-    if tuple(map(int, version.split(".")[:2])) < OLDEST["Redis"]:
-        message = f"{version} is older than {dotted(OLDEST['Redis'])}"
-        yield wrong(message, "a newer Redis, or Valkey")
+    if tuple(map(int, version.split(".")[:2])) < MIN_VERSIONS["Redis"]:
+        message = f"{version} is older than {version_text(MIN_VERSIONS['Redis'])}"
+        yield error(message, "a newer Redis, or Valkey")
     if "valkey_version" in info:
         version, label = info["valkey_version"], "Valkey"
-    if info["role"] == "slave" and split.scheme not in (SENTINEL, CLUSTER):
-        hint = f"{variable(setting)}: that one's address"
-        yield wrong(f"{where} only repeats another one", hint)
+    if info["role"] == "slave" and split.scheme not in (
+        SENTINEL_SCHEME,
+        CLUSTER_SCHEME,
+    ):
+        hint = f"{variable_name(setting)}: that one's address"
+        yield error(f"{where} only repeats another one", hint)
     yield from check_persistence(client, info)
     return f"{label} {version} at {where}, {ms:.1f} ms"
 
@@ -88,18 +97,18 @@ def check_persistence(client, info):
     except ResponseError:  # managed services forbid the command
         saves = None
     if not info["aof_enabled"]:
-        level = wrong if saves == "" else advice
+        level = error if saves == "" else warning
         lost = "all" if saves == "" else "what has changed since it last saved"
         yield level(f"when it ends badly, it forgets {lost}", "appendonly yes")
     if (policy := info["maxmemory_policy"]) != "noeviction":
-        level = wrong if info["maxmemory"] else advice
+        level = error if info["maxmemory"] else warning
         message = f"when its memory is full, it forgets: {policy}"
         yield level(message, "maxmemory-policy noeviction")
     elif 0 < info["maxmemory"] < info["used_memory"] * 1.1:
-        yield advice("its memory is nearly full", "a higher maxmemory")
+        yield warning("its memory is nearly full", "a higher maxmemory")
     for name in ("aof_last_write_status", "rdb_last_bgsave_status"):
         if info[name] != "ok":
-            yield wrong(f"it cannot save: {name} {info[name]}", "make room on its disk")
+            yield error(f"it cannot save: {name} {info[name]}", "make room on its disk")
 
 
 @check(after="redis")
@@ -107,8 +116,8 @@ def worker(config):
     """Check that a worker runs."""
     if check_worker() != "ok":
         hint = start_command(config, "worker")
-        yield wrong_in_production(config, "none answers, so tasks wait", hint)
-    return f"{redis_store.zcount(WORKERS, int(time.time()), '+inf')} at work"
+        yield error_in_production(config, "none answers, so tasks wait", hint)
+    return f"{redis_store.zcount(WORKERS_KEY, int(time.time()), '+inf')} at work"
 
 
 @check(after="redis")
@@ -116,13 +125,13 @@ def beat(config):
     """Check that the scheduler of periodic tasks runs."""
     if check_beat() != "ok":
         message = "none ticks, so nothing that is due is done"
-        yield wrong_in_production(config, message, start_command(config, "beat"))
+        yield error_in_production(config, message, start_command(config, "beat"))
     return "ticks"
 
 
 def start_command(config, command):
     """Return how to start `flask worker` or `flask beat`."""
-    if in_production(config):
+    if is_production(config):
         return f"systemctl start myapp-{command}, or flask {command}"
     return f"make run, or flask {command}"
 
@@ -141,15 +150,15 @@ def clocks(_config):
         if abs(ahead) > SKEW_SECONDS:
             where = "ahead of" if ahead > 0 else "behind"
             message = f"{name} is {abs(ahead):.0f} s {where} us"
-            yield wrong(message, "timedatectl set-ntp true, here and there")
+            yield error(message, "timedatectl set-ntp true, here and there")
     return apart and f"at most {max(apart):.2f} s apart"
 
 
 def sql_time():
     """Return the database's epoch second; None if it has no clock, or does not answer."""
-    question = NOW.get(LABELS[sql.engine.dialect.name])
+    question = TIME_QUERIES.get(LABELS[sql.engine.dialect.name])
     try:
-        return question and float(ask_database(question)[0])
+        return question and float(query_database(question)[0])
     except SQLAlchemyError:
         return None
 

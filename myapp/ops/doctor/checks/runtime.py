@@ -3,20 +3,20 @@
 import platform
 import sys
 
-from ....core.observability.checks import advice, check, project_folder, wrong
+from ....core.observability.checks import check, error, project_folder, warning
 from ..packages import check_packages
-from .common import OLDEST, dotted
+from .common import MIN_VERSIONS, version_text
 
-FEW_FILES = 256  # the default on macOS
+MIN_OPEN_FILES = 256  # the default on macOS
 
 
 @check(after=None)
 def python(_config):
     """Check the version of Python."""
-    version, oldest = platform.python_version(), OLDEST["Python"]
+    version, oldest = platform.python_version(), MIN_VERSIONS["Python"]
     if sys.version_info < oldest:
-        message = f"{version} is older than {dotted(oldest)}"
-        yield wrong(message, "make clean; make PYTHON=python3.12 run")
+        message = f"{version} is older than {version_text(oldest)}"
+        yield error(message, "make clean; make PYTHON=python3.12 run")
     return version
 
 
@@ -34,8 +34,8 @@ def open_files(_config):
     except ImportError:  # on Windows
         return
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= most < FEW_FILES:  # -1: any number
+    if 0 <= most < MIN_OPEN_FILES:  # -1: any number
         message = f"a process may have {most} open, and each connection is one"
-        hint = f"ulimit -n {4 * FEW_FILES}, or LimitNOFILE= in its unit"
-        yield advice(message, hint)
+        hint = f"ulimit -n {4 * MIN_OPEN_FILES}, or LimitNOFILE= in its unit"
+        yield warning(message, hint)
     return "any number" if most < 0 else f"{most:,} at once"

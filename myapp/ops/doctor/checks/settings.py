@@ -6,41 +6,42 @@ from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
-import default_config
 from dotenv.parser import parse_stream
 from flask import Flask, current_app
 
+import default_config
+
 from ....core.observability.checks import (
-    advice,
     check,
     check_body_limit,
-    in_production,
+    error,
+    error_in_production,
+    is_production,
     project_folder,
-    wrong,
-    wrong_in_production,
+    warning,
 )
 from ....core.settings import (
     DEFAULTS,
-    PLAIN,
+    MIN_SECRET_BYTES,
     PREFIX,
-    SHORTEST_SECRET,
+    UNPREFIXED_VARIABLES,
     SettingError,
-    environment,
-    from_environment,
-    from_file,
-    meant,
-    mistaken,
+    closest_name,
+    config_file_errors,
+    configuration_name,
+    read_config_file,
+    read_environment,
     require_secrets,
 )
 from ....version import __version__
-from .common import SECRETS, quoted
+from .common import SECRETS, redacted_message
 
 LONG_TTL_MINUTES = 24 * 60
-FEW_LETTERS = 10  # fewer different ones, and a secret is hardly random
-DRAW = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+MIN_DISTINCT_LETTERS = 10  # fewer different ones, and a secret is hardly random
+SECRET_COMMAND = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
 TYPE_HINT = "see its default in default_config.py, or in the settings.py of a feature"
 # The settings of libraries, which have no default of ours.
-THEIRS = set(Flask.default_config) | {
+LIBRARY_SETTINGS = set(Flask.default_config) | {
     f"SQLALCHEMY_{name}"
     for name in ("BINDS", "ECHO", "ENGINE_OPTIONS", "RECORD_QUERIES")
 }
@@ -52,55 +53,68 @@ def settings(config):
 
     Return None if they cannot be used: then no check that needs them runs.
     """
-    _, error = current_app.extensions["doctor"]
-    if error:
-        yield from faults(config, error)
+    _, exception = current_app.extensions["doctor"]
+    if exception:
+        yield from setting_errors(config, exception)
         return
-    in_file = from_file(current_app.instance_path)
-    for name in sorted(in_file.keys() - DEFAULTS.keys() - THEIRS):
-        near = meant(name, DEFAULTS.keys() | THEIRS)
+    in_file = read_config_file(current_app.instance_path)
+    for name in sorted(in_file.keys() - DEFAULTS.keys() - LIBRARY_SETTINGS):
+        near = closest_name(name, DEFAULTS.keys() | LIBRARY_SETTINGS)
         message = f"instance/config.py has {name}, and there is no such setting"
-        yield advice(message, f"{near}, perhaps" if near else "take it out")
-    for name in sorted((DEFAULTS.keys() - PLAIN.keys()) & os.environ.keys()):
+        yield warning(message, f"{near}, perhaps" if near else "take it out")
+    for name in sorted(
+        (DEFAULTS.keys() - UNPREFIXED_VARIABLES.keys()) & os.environ.keys()
+    ):
         if PREFIX + name not in os.environ:
             message = f"{name} in the environment, or in .env, goes unheard"
-            yield advice(message, f"{PREFIX}{name}")
-    if in_production(config) and current_app.debug:
-        yield wrong("the debugger is on", "unset FLASK_DEBUG")
-    here = {name for name in os.environ if name.startswith(PREFIX) or name in PLAIN}
+            yield warning(message, f"{PREFIX}{name}")
+    if is_production(config) and current_app.debug:
+        yield error("the debugger is on", "unset FLASK_DEBUG")
+    here = {
+        name
+        for name in os.environ
+        if name.startswith(PREFIX) or name in UNPREFIXED_VARIABLES
+    }
     names = ", ".join(sorted(here | in_file.keys())) or "nothing"
     return f"{config['CONFIG_NAME']}, release {__version__}; set here: {names}"
 
 
-def faults(config, error):
-    """Yield all that is wrong with the settings; `error` is the first of it."""
-    if isinstance(error, OSError):
+def setting_errors(config, exception):
+    """Yield all that is wrong with the settings; `exception` is the first of it."""
+    if isinstance(exception, OSError):
         hint = "give it to the account that runs this, or name another: INSTANCE_PATH"
-        at = error.filename
-        yield wrong(f"{at}: {error.strerror}" if at else quoted(error), hint)
+        at = exception.filename
+        yield error(
+            f"{at}: {exception.strerror}" if at else redacted_message(exception), hint
+        )
         return
-    if not isinstance(error, SettingError):  # its message may hold a secret
-        message = f"they end with {type(error).__name__} in {place_of(error)}"
-        yield wrong(message, "mend instance/config.py")
+    if not isinstance(exception, SettingError):  # its message may hold a secret
+        message = (
+            f"they end with {type(exception).__name__} in {error_location(exception)}"
+        )
+        yield error(message, "mend instance/config.py")
         return
     messages = {}  # in order, each once
-    with suppress(Exception, SettingError):  # `error` says it, if there is no such file
-        messages |= dict.fromkeys(mistaken(from_file(config.root_path)))
-    if environment() in default_config.CONFIGS:
+    # `exception` says it, if there is no such file
+    with suppress(Exception, SettingError):
+        messages |= dict.fromkeys(
+            config_file_errors(read_config_file(config.root_path))
+        )
+    if configuration_name() in default_config.CONFIGS:
         for key, value in os.environ.items():
             try:
-                config.update(from_environment(config, {key: value}))
+                config.update(read_environment(config, {key: value}))
             except SettingError as fault:
                 messages[str(fault)] = None
-        for name in SECRETS if in_production(config) else ():
-            good = dict.fromkeys(SECRETS, "-" * SHORTEST_SECRET)
+        for name in SECRETS if is_production(config) else ():
+            good = dict.fromkeys(SECRETS, "-" * MIN_SECRET_BYTES)
             try:
                 require_secrets(good | {name: config[name]})
             except SettingError as fault:
                 messages[str(fault)] = None
-    for words in messages | {str(error): None}:
+    for words in messages | {str(exception): None}:
         message, _, hint = words.removesuffix(".").partition(". ")
-        yield wrong(message, hint or TYPE_HINT)
+        yield error(message, hint or TYPE_HINT)
 
 
 @check(after=None)
@@ -111,32 +125,34 @@ def dotenv(_config):
         return
     try:
         lines = list(parse_stream(StringIO(file.read_text("utf-8"))))
-    except UnicodeDecodeError as error:
-        number = error.object.count(b"\n", 0, error.start) + 1
+    except UnicodeDecodeError as exception:
+        number = exception.object.count(b"\n", 0, exception.start) + 1
         message = f"line {number} of {file} is no UTF-8: commands end there"
-        yield wrong(message, "write it anew, or take it out")
+        yield error(message, "write it anew, or take it out")
         return
     for line in lines:
         whole = line.original.string  # it begins with the empty lines above it
         blank = whole[: len(whole) - len(whole.lstrip())].count("\n")
         at = f"line {line.original.line + blank} of {file}"
         if line.error or line.key and line.value is None:
-            yield wrong(f"{at} has no name and value", "write it as NAME=value")
-        elif name := of_another(line.key or ""):
+            yield error(f"{at} has no name and value", "write it as NAME=value")
+        elif name := misnamed_setting(line.key or ""):
             message = f"{line.key} goes unheard, in {at}"
-            yield advice(message, f"{PREFIX}{name}, if it is meant for us")
+            yield warning(message, f"{PREFIX}{name}, if it is meant for us")
     return f"{sum(bool(line.key) for line in lines)} lines in {file}, each can be read"
 
 
-def of_another(key):
+def misnamed_setting(key):
     """Return the setting that a variable with another prefix may mean, or None."""
     names = (
-        name for name in DEFAULTS.keys() - PLAIN.keys() if key.endswith(f"_{name}")
+        name
+        for name in DEFAULTS.keys() - UNPREFIXED_VARIABLES.keys()
+        if key.endswith(f"_{name}")
     )
     return None if key.startswith(PREFIX) else max(names, key=len, default=None)
 
 
-def place_of(error):
+def error_location(error):
     """Return the file and the line where an error was raised."""
     if isinstance(error, SyntaxError):
         file, line = error.filename, error.lineno
@@ -154,7 +170,7 @@ def readers(config):
     for file in there:
         if file.stat().st_mode & 0o004:
             message = f"every account of this machine may read {file}"
-            yield wrong_in_production(config, message, f"chmod o-rwx {file}")
+            yield error_in_production(config, message, f"chmod o-rwx {file}")
     names = " and ".join(file.name for file in there)
     return f"{names}: not for everybody" if there else "no .env, no instance/config.py"
 
@@ -162,27 +178,31 @@ def readers(config):
 @check()
 def secrets(config):
     """Check that production has good secrets of its own."""
-    if not in_production(config):
+    if not is_production(config):
         return "development's, known to everybody; production takes none of them"
     if config["SECRET_KEY"] == config["JWT_SECRET_KEY"]:
         message = "SECRET_KEY and JWT_SECRET_KEY are the same"
-        yield wrong(message, secret_hint("JWT_SECRET_KEY"))
+        yield error(message, secret_hint("JWT_SECRET_KEY"))
     for name in SECRETS:
-        if len(set(config[name])) < FEW_LETTERS:
-            yield advice(f"{name} has hardly any different letters", secret_hint(name))
-    if any(len(k.encode()) < SHORTEST_SECRET for k in config["JWT_FORMER_SECRET_KEYS"]):
-        message = f"one of JWT_FORMER_SECRET_KEYS has less than {SHORTEST_SECRET} bytes"
-        yield wrong(message, "take it out: whoever guesses it makes tokens")
+        if len(set(config[name])) < MIN_DISTINCT_LETTERS:
+            yield warning(f"{name} has hardly any different letters", secret_hint(name))
+    if any(
+        len(k.encode()) < MIN_SECRET_BYTES for k in config["JWT_FORMER_SECRET_KEYS"]
+    ):
+        message = (
+            f"one of JWT_FORMER_SECRET_KEYS has less than {MIN_SECRET_BYTES} bytes"
+        )
+        yield error(message, "take it out: whoever guesses it makes tokens")
     known = default_config.DevelopmentConfig
     for name in ("AUTH_PASSWORD1", "AUTH_PASSWORD2"):
         if config[name] in (known.AUTH_PASSWORD1, known.AUTH_PASSWORD2):
-            yield wrong(f"{name} is one that everybody knows", f"unset {PREFIX}{name}")
+            yield error(f"{name} is one that everybody knows", f"unset {PREFIX}{name}")
     return "long enough, and different"
 
 
 def secret_hint(name):
     """Return how to set a good secret."""
-    return f"set {PREFIX}{name} to what this prints: {DRAW}"
+    return f"set {PREFIX}{name} to what this prints: {SECRET_COMMAND}"
 
 
 @check()
@@ -191,14 +211,14 @@ def limits(config):
     yield from check_body_limit(config, "MAX_CONTENT_LENGTH", "deploy/nginx.conf")
     if not config["JWT_TTL"]:
         hint = f"{PREFIX}JWT_TTL={default_config.Config.JWT_TTL}"
-        yield wrong("JWT_TTL 0: a token is over when it comes", hint)
+        yield error("JWT_TTL 0: a token is over when it comes", hint)
     if config["JWT_TTL"] > LONG_TTL_MINUTES:
         message = f"a token that is stolen is good for {config['JWT_TTL']:,} minutes"
-        yield advice(message, f"{PREFIX}JWT_TTL=15; refresh tokens last for the rest")
+        yield warning(message, f"{PREFIX}JWT_TTL=15; refresh tokens last for the rest")
     if config["SQLALCHEMY_REPLICA_URIS"] and config["REPLICA_MAX_LAG"] < 3:
         message = "REPLICA_MAX_LAG is below 3 seconds: no replica is ever fresh enough"
-        yield wrong(message, f"{PREFIX}REPLICA_MAX_LAG=5")
-    if in_production(config):
+        yield error(message, f"{PREFIX}REPLICA_MAX_LAG=5")
+    if is_production(config):
         yield from check_exposure(config)
     return "none fights another"
 
@@ -206,11 +226,11 @@ def limits(config):
 def check_exposure(config):
     """Check settings that let in more than production should."""
     if not config["USE_RATE_LIMITS"]:
-        yield advice("calls are not counted", f"{PREFIX}USE_RATE_LIMITS=true")
+        yield warning("calls are not counted", f"{PREFIX}USE_RATE_LIMITS=true")
     if "*" in config["CORS_ORIGINS"]:
         message = "CORS_ORIGINS is *: any page may call from a browser"
-        yield advice(message, f"{PREFIX}CORS_ORIGINS=https://app.example.com")
+        yield warning(message, f"{PREFIX}CORS_ORIGINS=https://app.example.com")
     # Behind uwsgi_pass, 0 is right; a host that sets PORT speaks HTTP to us.
     if os.environ.get("PORT") and not config["TRUSTED_PROXIES"]:
         message = "TRUSTED_PROXIES is 0: behind a proxy, all callers have its address"
-        yield advice(message, f"{PREFIX}TRUSTED_PROXIES=1")
+        yield warning(message, f"{PREFIX}TRUSTED_PROXIES=1")

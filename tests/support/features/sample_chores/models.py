@@ -3,12 +3,12 @@
 from myapp.core import (
     Owned,
     SqlModel,
-    flag,
-    moment,
+    boolean,
+    date_time,
     optional,
     reference,
+    request_schema,
     text,
-    writing,
 )
 
 from ..sample_gadgets.models import SampleGadget
@@ -19,12 +19,12 @@ class SampleChore(Owned, SqlModel):
 
     __tablename__ = "sample_chores"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "SampleChoreWrite",
         name=text(1, 64, "A few words.", "Change the bulb"),
         task=text(1, 250, "All of it.", "Switch it off first."),
-        done=flag("Whether it is done.", default=False),
-        due_at=optional(moment("Until when it should be done.")),
+        done=boolean("Whether it is done.", default=False),
+        due_at=optional(date_time("Until when it should be done.")),
         gadget=optional(reference("The gadget that it is about.")),
     )
     sortable = ("id", "name", "done", "due_at", "created_at", "updated_at")

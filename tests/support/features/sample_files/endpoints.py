@@ -5,14 +5,14 @@ from flask import g
 from myapp.core import (
     FeatureApi,
     Resource,
-    answers,
-    answers_nothing,
+    accepts_upload,
+    check_preconditions,
+    enqueue,
     idempotent,
-    must_match,
-    paged,
-    receives,
+    paginated,
     requires,
-    send,
+    responds_no_content,
+    responds_with,
 )
 
 from .models import EXAMPLES, FORMS, SampleFile
@@ -26,15 +26,15 @@ files = FeatureApi("sample_files", "Files of an account.", owned=True)
 @files.route("/")
 class Files(Resource):
     @requires()
-    @paged(SampleFile)
+    @paginated(SampleFile)
     def get(self, page):
         """List your files."""
         return SampleFile.page(page, **SampleFile.readable())
 
     @requires()
-    @receives(FORMS, EXAMPLES, **SETTINGS, title="SampleFileForm")
+    @accepts_upload(FORMS, EXAMPLES, **SETTINGS, title="SampleFileForm")
     @idempotent
-    @answers(SampleFile, 202)
+    @responds_with(SampleFile, 202)
     def post(self, upload):
         """Upload a file."""
         file = SampleFile.create(
@@ -45,23 +45,23 @@ class Files(Resource):
             lines=0,
             file=upload.keep(),
         )
-        send(count_lines, file.id)
+        enqueue(count_lines, file.id)
         return file
 
 
 @files.route("/<int:id>")
 class OneFile(Resource):
     @requires()
-    @answers(SampleFile)
+    @responds_with(SampleFile)
     def get(self, id):
         """Read what is known of a file."""
         return SampleFile.get_or_404(id, **SampleFile.readable())
 
     @requires()
-    @answers_nothing
+    @responds_no_content
     def delete(self, id):
         """Delete a file."""
         file = SampleFile.lock_or_404(id, **SampleFile.writable())
-        must_match(file)
+        check_preconditions(file)
         file.path.unlink(missing_ok=True)
         file.delete()

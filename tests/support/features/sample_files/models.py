@@ -6,14 +6,14 @@ from flask import current_app
 from sqlalchemy import Column, String
 
 from myapp.core import (
-    BIGGEST,
+    MAX_INT64,
     Owned,
     SqlModel,
-    choice,
+    enum,
     integer,
     optional,
+    request_schema,
     text,
-    writing,
 )
 
 FORMS = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
@@ -25,12 +25,12 @@ class SampleFile(Owned, SqlModel):
 
     __tablename__ = "sample_files"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "SampleFileWrite",
         name=optional(text(1, 255, "The name of the file.", "lamps.csv")),
-        media_type=choice("The form of the file.", *FORMS),
-        status=choice("Whether the lines have been counted.", "queued", "done"),
-        lines=integer(0, BIGGEST, "The number of lines.", 2),
+        media_type=enum("The form of the file.", *FORMS),
+        status=enum("Whether the lines have been counted.", "queued", "done"),
+        lines=integer(0, MAX_INT64, "The number of lines.", 2),
     )
     sortable = ("id", "created_at", "updated_at")
 

@@ -7,15 +7,15 @@ from myapp.core import (
     Resource,
     accepts,
     accepts_patch,
-    answers,
-    answers_file,
-    answers_nothing,
+    apply_merge_patch,
+    check_preconditions,
     exports,
     idempotent,
-    merged,
-    must_match,
-    paged,
+    paginated,
     requires,
+    responds_file,
+    responds_no_content,
+    responds_with,
 )
 
 from .models import SampleGadget
@@ -26,7 +26,7 @@ gadgets = FeatureApi("sample_gadgets", "Gadgets of an account.", owned=True)
 @gadgets.route("/")
 class Gadgets(Resource):
     @requires()
-    @paged(SampleGadget)
+    @paginated(SampleGadget)
     def get(self, page):
         """List your gadgets."""
         return SampleGadget.page(page, **SampleGadget.readable())
@@ -34,7 +34,7 @@ class Gadgets(Resource):
     @requires()
     @idempotent
     @accepts(SampleGadget)
-    @answers(SampleGadget, 201)
+    @responds_with(SampleGadget, 201)
     def post(self, body):
         """Create a gadget."""
         return SampleGadget.create(owner_id=g.caller.id, **body)
@@ -52,42 +52,42 @@ class Export(Resource):
 @gadgets.route("/<int:id>")
 class OneGadget(Resource):
     @requires()
-    @answers(SampleGadget)
+    @responds_with(SampleGadget)
     def get(self, id):
         """Read a gadget."""
         return SampleGadget.get_or_404(id, **SampleGadget.readable())
 
     @requires()
     @accepts(SampleGadget)
-    @answers(SampleGadget)
+    @responds_with(SampleGadget)
     def put(self, id, body):
         """Replace a gadget."""
         gadget = SampleGadget.lock_or_404(id, **SampleGadget.writable())
-        must_match(gadget)
+        check_preconditions(gadget)
         return gadget.update(**body)
 
     @requires()
     @accepts_patch(SampleGadget)
-    @answers(SampleGadget)
+    @responds_with(SampleGadget)
     def patch(self, id, patch):
         """Change some properties of a gadget."""
         gadget = SampleGadget.lock_or_404(id, **SampleGadget.writable())
-        must_match(gadget)
-        return gadget.update(**merged(gadget, patch))
+        check_preconditions(gadget)
+        return gadget.update(**apply_merge_patch(gadget, patch))
 
     @requires()
-    @answers_nothing
+    @responds_no_content
     def delete(self, id):
         """Delete a gadget."""
         gadget = SampleGadget.lock_or_404(id, **SampleGadget.writable())
-        must_match(gadget)
+        check_preconditions(gadget)
         gadget.delete()
 
 
 @gadgets.route("/<int:id>/report")
 class Report(Resource):
     @requires()
-    @answers_file("text/plain")
+    @responds_file("text/plain")
     def get(self, id):
         """Download a gadget as text."""
         gadget = SampleGadget.get_or_404(id, **SampleGadget.readable())

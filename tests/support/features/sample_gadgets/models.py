@@ -2,7 +2,7 @@
 
 import orjson
 
-from myapp.core import Owned, SqlModel, dumps, text, writing
+from myapp.core import Owned, SqlModel, dumps, request_schema, text
 
 
 class SampleGadget(Owned, SqlModel):
@@ -10,7 +10,7 @@ class SampleGadget(Owned, SqlModel):
 
     __tablename__ = "sample_gadgets"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "SampleGadgetWrite",
         name=text(1, 64, "The name that its owner uses.", "Reading lamp"),
         location=text(1, 64, "Where it stands.", "Study"),

@@ -1,6 +1,6 @@
 """A label: a name that no other label has."""
 
-from myapp.core import SqlModel, choice, text, writing
+from myapp.core import SqlModel, enum, request_schema, text
 
 
 class SampleLabel(SqlModel):
@@ -8,10 +8,10 @@ class SampleLabel(SqlModel):
 
     __tablename__ = "sample_labels"
 
-    write_schema = writing(
+    write_schema = request_schema(
         "SampleLabelWrite",
         name=text(1, 64, "The word.", "fragile"),
-        colour=choice("The colour.", "red", "blue"),
+        colour=enum("The colour.", "red", "blue"),
     )
     sortable = ("id", "name", "colour", "created_at", "updated_at")
     unique = ("name",)

@@ -4,11 +4,11 @@ from myapp.core import (
     FeatureApi,
     Resource,
     accepts,
-    answers,
-    answers_nothing,
-    must_match,
-    paged,
+    check_preconditions,
+    paginated,
     requires,
+    responds_no_content,
+    responds_with,
 )
 
 from ..sample_gadgets.models import SampleGadget
@@ -20,7 +20,7 @@ signals = FeatureApi("sample_signals", "Signals of gadgets.")
 @signals.route("/")
 class Signals(Resource):
     @requires()
-    @paged(SampleSignal)
+    @paginated(SampleSignal)
     def get(self, page):
         """List the signals of your gadgets."""
         return SampleSignal.page(page, **SampleGadget.readable())
@@ -31,7 +31,7 @@ class OneSignal(Resource):
     writes = False  # to the SQL database
 
     @requires()
-    @answers(SampleSignal)
+    @responds_with(SampleSignal)
     def get(self, sample_gadget_id):
         """Read the last signal of a gadget."""
         gadget = SampleGadget.get_or_404(sample_gadget_id, **SampleGadget.readable())
@@ -39,22 +39,22 @@ class OneSignal(Resource):
 
     @requires()
     @accepts(SampleSignal)
-    @answers(SampleSignal, 200, 201)
+    @responds_with(SampleSignal, 200, 201)
     def put(self, sample_gadget_id, body):
         """Send a signal of a gadget."""
         gadget = SampleGadget.get_or_404(sample_gadget_id, **SampleGadget.writable())
         signal = SampleSignal.get(gadget.id)
-        must_match(signal)
+        check_preconditions(signal)
         if signal:
             return signal.update(**body)
         new = SampleSignal.create(id=gadget.id, owner_id=gadget.owner_id, **body)
         return new, 201
 
     @requires()
-    @answers_nothing
+    @responds_no_content
     def delete(self, sample_gadget_id):
         """Delete the signal of a gadget."""
         gadget = SampleGadget.get_or_404(sample_gadget_id, **SampleGadget.writable())
         signal = SampleSignal.lock_or_404(gadget.id)
-        must_match(signal)
+        check_preconditions(signal)
         signal.delete()

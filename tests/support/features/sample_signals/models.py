@@ -1,6 +1,15 @@
 """A signal: a record in Redis below the id of a gadget, which expires."""
 
-from myapp.core import ID, RedisModel, flag, integer, moment, optional, text, writing
+from myapp.core import (
+    ID,
+    RedisModel,
+    boolean,
+    date_time,
+    integer,
+    optional,
+    request_schema,
+    text,
+)
 
 ADDRESS = {
     "type": "string",
@@ -18,7 +27,7 @@ class SampleSignal(RedisModel):
     scopes = ((), ("owner_id",))
     lifetime_seconds = 300
 
-    write_schema = writing(
+    write_schema = request_schema(
         "SampleSignalWrite",
         battery=optional(integer(0, 100, "Percent.", 87)),
         strength=optional(integer(-120, 0, "In dBm.", -61)),
@@ -27,9 +36,9 @@ class SampleSignal(RedisModel):
     )
     read_only = {
         "gadget_id": ID,
-        "online": flag("Always true."),
-        "sent_at": moment("When it came."),
-        "expires_at": moment("When it expires."),
+        "online": boolean("Always true."),
+        "sent_at": date_time("When it came."),
+        "expires_at": date_time("When it expires."),
     }
 
     online = True

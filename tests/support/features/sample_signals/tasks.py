@@ -1,11 +1,11 @@
 """The periodic task of sample signals."""
 
-from myapp.core import every
+from myapp.core import periodic_task
 
 from .models import SampleSignal
 
 
-@every(minutes=1)
+@periodic_task(minutes=1)
 def count():
     """Count the signals."""
     number = SampleSignal.count()

@@ -1,6 +1,6 @@
 """What `flask move-db` costs with many devices, from SQLite.
 
-    python bench/moving.py [sqlite|postgresql|mariadb] [rows]
+    python bench/copy_database.py [sqlite|postgresql|mariadb] [rows]
 
 The command runs as an operator runs it, in a process of its own, whose peak memory this is;
 the seconds take in its start, the copy, and the comparison of both sides.

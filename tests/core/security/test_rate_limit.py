@@ -15,15 +15,15 @@ LOGIN = {"username": "pythonista", "password": "I<3testing"}
 
 
 @pytest.fixture
-def limited(make_app):
+def limit_app(make_app):
     """Return a function that makes an application with a limit, by default 5 per minute."""
 
-    def limited(rate="5 per minute"):
+    def limit(rate="5 per minute"):
         app = make_app(USE_RATE_LIMITS=True, RATE_LIMIT=rate)
         redis_store.flushdb()
         return app
 
-    return limited
+    return limit
 
 
 def standing(response):
@@ -41,8 +41,8 @@ def test_by_default_there_is_no_limit(client):
     assert not [name for name in responses[0].headers.keys() if "RateLimit" in name]
 
 
-def test_a_request_over_the_limit_is_refused(limited):
-    client = as_account(limited(), "pythonista")
+def test_a_request_over_the_limit_is_refused(limit_app):
+    client = as_account(limit_app(), "pythonista")
     for left in (4, 3, 2, 1, 0):
         response = client.get(SESSIONS)
         assert response.status_code == 200
@@ -56,10 +56,10 @@ def test_a_request_over_the_limit_is_refused(limited):
     assert abs(int(refused.headers["Retry-After"]) - seconds) <= 2
 
 
-def test_a_refused_request_is_not_carried_out(limited, make_app):
+def test_a_refused_request_is_not_carried_out(limit_app, make_app):
     free = as_account(make_app(), "pythonista")
     before = free.get(GADGETS).json["meta"]["total"]
-    client = as_account(limited("2 per minute"), "pythonista")
+    client = as_account(limit_app("2 per minute"), "pythonista")
     responses = [client.post(GADGETS, json=LAMP) for _ in range(3)]
     assert [response.status_code for response in responses] == [201, 201, 429]
     assert free.get(GADGETS).json["meta"]["total"] == before + 2
@@ -67,8 +67,8 @@ def test_a_refused_request_is_not_carried_out(limited, make_app):
         free.delete(response.json["url"])
 
 
-def test_the_next_window_allows_requests_again(limited):
-    client = as_account(limited("1 per 1 second"), "pythonista")
+def test_the_next_window_allows_requests_again(limit_app):
+    client = as_account(limit_app("1 per 1 second"), "pythonista")
     assert client.get(SESSIONS).status_code == 200
     refused = client.get(SESSIONS)
     assert refused.status_code == 429
@@ -76,26 +76,26 @@ def test_the_next_window_allows_requests_again(limited):
     assert client.get(SESSIONS).status_code == 200
 
 
-def test_each_account_has_its_own_count(limited):
-    app = limited("1 per minute")
+def test_each_account_has_its_own_count(limit_app):
+    app = limit_app("1 per minute")
     mine, other = as_account(app, "pythonista"), as_account(app, "engineer")
     assert [mine.get(SESSIONS).status_code for _ in range(2)] == [200, 429]
     assert [other.get(SESSIONS).status_code for _ in range(2)] == [200, 429]
 
 
-def test_an_account_has_one_count_for_all_credentials(limited, make_app):
+def test_an_account_has_one_count_for_all_credentials(limit_app, make_app):
     free = as_account(make_app(), "pythonista")
     token = free.get("/api/v1/auth/request-token").json["token"]
     bearer = {"Authorization": f"Bearer {token}"}
-    app = limited("1 per minute")
+    app = limit_app("1 per minute")
     basic, stranger = as_account(app, "pythonista"), app.test_client()
     assert stranger.get(SESSIONS, headers=bearer).status_code == 200
     assert basic.get(SESSIONS).status_code == 429
     free.post("/api/v1/auth/logout", headers=bearer)
 
 
-def test_unknown_clients_are_counted_by_address(limited):
-    stranger = limited("2 per minute").test_client()
+def test_unknown_clients_are_counted_by_address(limit_app):
+    stranger = limit_app("2 per minute").test_client()
 
     def statuses(address):
         environ = {"REMOTE_ADDR": address}
@@ -109,15 +109,15 @@ def test_unknown_clients_are_counted_by_address(limited):
 
 
 @pytest.mark.parametrize("address", ["register", "login", "refresh", "logout"])
-def test_login_and_sign_up_are_counted(limited, address):
-    stranger = limited("1 per minute").test_client()
+def test_login_and_sign_up_are_counted(limit_app, address):
+    stranger = limit_app("1 per minute").test_client()
     responses = [stranger.post(f"/api/v1/auth/{address}") for _ in range(2)]
     assert responses[0].status_code in (401, 415)
     assert responses[1].status_code == 429
 
 
-def test_reading_public_endpoints_is_not_counted(limited):
-    stranger = limited("1 per minute").test_client()
+def test_reading_public_endpoints_is_not_counted(limit_app):
+    stranger = limit_app("1 per minute").test_client()
     for path in ("/status/", "/status/ready", "/docs/", "/openapi.json", "/metrics"):
         for _ in range(2):
             response = stranger.get(path)
@@ -131,8 +131,8 @@ def test_reading_public_endpoints_is_not_counted(limited):
 @pytest.mark.parametrize(
     "verb, path", [("GET", "/nowhere"), ("DELETE", GADGETS), ("OPTIONS", GADGETS)]
 )
-def test_every_response_has_the_headers(limited, verb, path):
-    client = as_account(limited(), "pythonista")
+def test_every_response_has_the_headers(limit_app, verb, path):
+    client = as_account(limit_app(), "pythonista")
     response = client.open(path, method=verb)
     limit, left, seconds = standing(response)
     assert limit == 5 and 0 <= left <= 5 and seconds > -1

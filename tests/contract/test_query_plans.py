@@ -15,21 +15,21 @@ from sqlalchemy import text
 from conftest import (
     PASSWORDS,
     as_account,
-    asked,
-    close,
+    close_stores,
+    create_tables_and_accounts,
     empty_database,
-    fill,
-    hire,
+    record_statements,
+    signed_in_client,
 )
-from myapp.core.data.models.child import Below
-from myapp.core.data.models.columns import indexable
+from myapp.core.data.models.child import ChildOf
+from myapp.core.data.models.columns import indexable_fields
 from myapp.core.data.models.owned import Owned
 from myapp.core.data.models.sql_model import SqlModel
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.schema.serialization import dumps
 from myapp.users.models import User
 from support import discovery
-from support.discovery import HOME, different, with_ones
+from support.discovery import COLLECTION_OF_MODEL, distinct_value, with_placeholder_ids
 
 # Records with an owner or a parent are found quickly, however many there are. The
 # records that they refer to exist, too.
@@ -37,10 +37,12 @@ STOCKED = [
     model
     for model in discovery.MODELS.values()
     if issubclass(model, SqlModel)
-    and (issubclass(model, (Owned, Below)) or model in HOME)
+    and (issubclass(model, (Owned, ChildOf)) or model in COLLECTION_OF_MODEL)
 ]
-MODELS = [model for model in STOCKED if issubclass(model, (Owned, Below))]
-AT = {collection.model: collection.path for collection in discovery.AT.values()}
+MODELS = [model for model in STOCKED if issubclass(model, (Owned, ChildOf))]
+AT = {
+    collection.model: collection.path for collection in discovery.COLLECTIONS.values()
+}
 MOMENTS = "created_at", "updated_at"
 OWNERS, EACH = 10, 300  # accounts, and records of each kind for each of them
 ALIKE = 12  # different values of a property
@@ -56,8 +58,8 @@ SORTS = [
 FILTERS = [
     (model, name)
     for model in MODELS
-    for name in indexable(model.filters)
-    if name != getattr(model, "above", None)
+    for name in indexable_fields(model.filters)
+    if name != getattr(model, "parent_field", None)
 ]
 
 
@@ -79,29 +81,29 @@ def rows_of(model):
     for number in range(EACH):
         few = number % ALIKE
         values = {
-            name: different(schema, number if name in model.unique else few)
+            name: distinct_value(schema, number if name in model.unique else few)
             for name, schema in properties.items()
         }
         there = {name: few + 1 for name in model.references}
         moments = dict.fromkeys(MOMENTS, LONG_AGO + timedelta(days=few))
-        yield model.body.check(values | there) | moments
+        yield model.body.validate(values | there) | moments
 
 
 def scopes_of(model, owners):
     """Return the scopes of a model: one for each owner or parent, or an empty one."""
-    if issubclass(model, Below):
-        return [{model.above: id} for id in range(1, OWNERS + 1)]
+    if issubclass(model, ChildOf):
+        return [{model.parent_field: id} for id in range(1, OWNERS + 1)]
     return [{"owner_id": id} for id in owners] if issubclass(model, Owned) else [{}]
 
 
 @pytest.fixture(scope="module")
-def stocked(make_app, tmp_path_factory):
+def filled_app(make_app, tmp_path_factory):
     """Yield an application whose database holds records of many owners, with statistics."""
     with empty_database(tmp_path_factory.mktemp("plans")) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri)
-        fill(app)
+        create_tables_and_accounts(app)
         for number in range(OWNERS - len(PASSWORDS)):
-            hire(app, f"owner{number}")
+            signed_in_client(app, f"owner{number}")
         with app.app_context():
             with unit_of_work():
                 owners = sql.session.scalars(sql.select(User.id)).all()
@@ -110,7 +112,7 @@ def stocked(make_app, tmp_path_factory):
                         model.create_many(rows_of(model), **scope)
             take_stock()
         yield app
-        close(app)
+        close_stores(app)
 
 
 def take_stock():
@@ -130,10 +132,10 @@ def take_stock():
 
 
 def plan_in_sqlite(connection, table, statement, parameters):
-    told = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-    steps = [row.detail for row in told]
-    found = [re.fullmatch(rf"SEARCH {table} USING (.*)", step) for step in steps]
-    index = [match[1] for match in found if match]
+    result = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    steps = [row.detail for row in result]
+    matches = [re.fullmatch(rf"SEARCH {table} USING (.*)", step) for step in steps]
+    index = [match[1] for match in matches if match]
     scans = any(re.match(rf"SCAN {table}\b", step) for step in steps)
     sorts = any("USE TEMP B-TREE" in step for step in steps)
     return Plan(index[0] if index and not scans else None, sorts, None)
@@ -163,8 +165,8 @@ def plan_in_postgresql(connection, table, statement, parameters):
 
 def plan_in_mariadb(connection, table, statement, parameters):
     explain = f"ANALYZE FORMAT=JSON {statement}"
-    told = json.loads(connection.exec_driver_sql(explain, parameters).scalar())
-    nodes = list(nodes_in(told))
+    data = json.loads(connection.exec_driver_sql(explain, parameters).scalar())
+    nodes = list(nodes_in(data))
     (read,) = [node for node in nodes if node.get("table_name") == table]
     parts = read.get("used_key_parts", []) if read["access_type"] != "index" else []
     index = f"{read['access_type']} {' '.join(parts)}" if parts else None
@@ -181,16 +183,16 @@ PLANS = {
 
 
 @pytest.fixture
-def plans_of(stocked):
+def plans_of(filled_app):
     """Ask for a page of a model; returns its meta, and the Plan of each statement that
     read the model's table."""
 
     def plans_of(client, model, address):
-        with asked(stocked) as seen:
+        with record_statements(filled_app) as seen:
             answer = client.get(address)
         assert answer.status_code == 200
         table = model.__tablename__
-        with stocked.app_context(), sql.engine.connect() as connection:
+        with filled_app.app_context(), sql.engine.connect() as connection:
             explain = PLANS[connection.dialect.name]
             plans = [
                 explain(connection, table, *statement)
@@ -203,8 +205,8 @@ def plans_of(stocked):
 
 
 @pytest.fixture
-def client(stocked):
-    return as_account(stocked, "pythonista")
+def client(filled_app):
+    return as_account(filled_app, "pythonista")
 
 
 # The pages
@@ -212,7 +214,7 @@ def client(stocked):
 
 def pages_of(client, model, query):
     """Return the first page, and those that the links of a later page lead to."""
-    first = f"{with_ones(AT[model])}?per_page={SIZE}&{query}"
+    first = f"{with_placeholder_ids(AT[model])}?per_page={SIZE}&{query}"
     meta = client.get(f"{first}&page=3").json["meta"]
     links = {rel: meta[rel] for rel in ("next", "prev", "last") if meta[rel]}
     return {"first": first, **links}
@@ -247,6 +249,6 @@ def test_every_sort_is_an_index_read_from_where_the_page_begins(
 
 @pytest.mark.parametrize("model, name", FILTERS)
 def test_every_filter_is_a_range_of_an_index(plans_of, client, model, name):
-    item = client.get(with_ones(AT[model])).json["items"][-1]
+    item = client.get(with_placeholder_ids(AT[model])).json["items"][-1]
     value = dumps(item[name]).decode().strip('"')
     assert_cheap(plans_of, client, model, f"{name}={value}")

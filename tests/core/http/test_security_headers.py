@@ -10,7 +10,7 @@ FRIEND = "https://app.example.com"
 
 
 @pytest.fixture
-def shared(make_app):
+def cors_client(make_app):
     """Return a client of an application that allows the origin FRIEND."""
     return as_account(make_app(CORS_ORIGINS=[FRIEND]), "pythonista")
 
@@ -47,20 +47,20 @@ def test_hsts_is_sent_over_tls_only(stranger):
     assert "max-age=31536000" in secure.headers[name]
 
 
-def test_other_origins_are_refused_unless_allowed(client, shared):
+def test_other_origins_are_refused_unless_allowed(client, cors_client):
     for response in (
         client.get(SESSIONS, headers={"Origin": FRIEND}),
-        shared.get(SESSIONS, headers={"Origin": "https://evil.example.com"}),
-        shared.get(SESSIONS, headers={"Origin": FRIEND + ".evil.example"}),
-        shared.get(SESSIONS, headers={"Origin": "https://appXexample.com"}),
-        shared.get(SESSIONS, headers={"Origin": "null"}),
+        cors_client.get(SESSIONS, headers={"Origin": "https://evil.example.com"}),
+        cors_client.get(SESSIONS, headers={"Origin": FRIEND + ".evil.example"}),
+        cors_client.get(SESSIONS, headers={"Origin": "https://appXexample.com"}),
+        cors_client.get(SESSIONS, headers={"Origin": "null"}),
     ):
         assert response.status_code == 200
         assert "Access-Control-Allow-Origin" not in response.headers
 
 
-def test_an_allowed_origin_may_read_the_headers_that_a_client_needs(shared):
-    response = shared.get(SESSIONS, headers={"Origin": FRIEND})
+def test_an_allowed_origin_may_read_the_headers_that_a_client_needs(cors_client):
+    response = cors_client.get(SESSIONS, headers={"Origin": FRIEND})
     assert response.headers["Access-Control-Allow-Origin"] == FRIEND
     assert {"Authorization", "Accept-Encoding", "Origin"} <= set(response.vary)
     exposed = response.headers["Access-Control-Expose-Headers"].split(", ")
@@ -69,16 +69,16 @@ def test_an_allowed_origin_may_read_the_headers_that_a_client_needs(shared):
     assert "Access-Control-Allow-Credentials" not in response.headers
 
 
-def test_an_allowed_origin_may_read_problems(shared):
+def test_an_allowed_origin_may_read_problems(cors_client):
     for path, headers in (("/nowhere", {}), (SESSIONS, {"Authorization": "Basic x"})):
-        response = shared.get(path, headers={"Origin": FRIEND, **headers})
+        response = cors_client.get(path, headers={"Origin": FRIEND, **headers})
         assert response.status_code >= 400
         assert response.headers["Access-Control-Allow-Origin"] == FRIEND
 
 
-def test_an_allowed_origin_may_send_the_headers_of_a_client(shared):
+def test_an_allowed_origin_may_send_the_headers_of_a_client(cors_client):
     wanted = "authorization, content-type, idempotency-key, if-match, x-request-id"
-    response = shared.options(
+    response = cors_client.options(
         f"{SESSIONS}1",
         headers={
             "Authorization": "",

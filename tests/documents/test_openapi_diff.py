@@ -15,7 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myapp.ops.openapi_diff.verdict import breaking, may_break, read, verdict
+from myapp.ops.openapi_diff.verdict import (
+    breaking_changes,
+    judge,
+    may_break,
+    read_document,
+)
 from support import ROOT
 from support.openapi_baseline import main
 
@@ -86,9 +91,9 @@ def parameter(path, name, /, **parts):
 
     def edit(document):
         every = at(document, path)["parameters"]
-        found = next(each for each in every if each["name"] == name)
+        result = next(each for each in every if each["name"] == name)
         for part, value in parts.items():
-            found["in" if part == "where" else part] = value
+            result["in" if part == "where" else part] = value
 
     return edit
 
@@ -109,7 +114,7 @@ def both(*edits):
     return edit
 
 
-def edited(edit, document=TODAY):
+def edit_document(edit, document=TODAY):
     changed = deepcopy(document)
     edit(changed)
     return changed
@@ -708,7 +713,7 @@ CASES = [
 cases = pytest.mark.parametrize("case", CASES, ids=str)
 
 
-def held(sentences, words):
+def assert_sentences(sentences, words):
     """Every sentence is expected, and everything expected is there."""
     assert bool(sentences) == bool(words)
     for sentence in sentences:
@@ -719,28 +724,32 @@ def held(sentences, words):
 
 @cases
 def test_an_edit_of_our_document_is_judged_rightly(case):
-    held(breaking(TODAY, edited(case.edit)), case.forth)
+    assert_sentences(breaking_changes(TODAY, edit_document(case.edit)), case.forth)
 
 
 @cases
 def test_an_edit_that_is_taken_back_is_judged_rightly(case):
-    held(breaking(edited(case.edit), TODAY), case.back)
+    assert_sentences(breaking_changes(edit_document(case.edit), TODAY), case.back)
 
 
 def test_a_message_names_the_place_and_the_effect_on_clients():
-    assert breaking(TODAY, edited(put(*NAME_SENT, "maxLength", 32)))[0] == (
+    assert breaking_changes(TODAY, edit_document(put(*NAME_SENT, "maxLength", 32)))[
+        0
+    ] == (
         f"POST {API}/devices, body (application/json), /name: maxLength was 64 and is 32: "
         "what was taken may be refused."
     )
-    assert breaking(TODAY, edited(put(*NAME_GOT, "maxLength", 128)))[0] == (
+    assert breaking_changes(TODAY, edit_document(put(*NAME_GOT, "maxLength", 128)))[
+        0
+    ] == (
         f"GET {API}/devices, answer 200 (application/json), /items/*/name: "
         "maxLength was 64 and is 128: what comes may be unheard of."
     )
 
 
 def test_a_shared_schema_is_reported_at_each_place_that_breaks():
-    found = breaking(TODAY, edited(put(*NAME_SENT, "maxLength", 32)))
-    assert [each.partition(",")[0] for each in found] == [
+    result = breaking_changes(TODAY, edit_document(put(*NAME_SENT, "maxLength", 32)))
+    assert [each.partition(",")[0] for each in result] == [
         f"POST {API}/devices",
         f"PUT {API}/devices/{{id}}",
     ]
@@ -767,11 +776,11 @@ def holding(schema, **components):
 
 def directions(old, new):
     """Where it breaks: in what is sent, and in what is got."""
-    found = breaking(old, new)
+    result = breaking_changes(old, new)
     assert all(
-        each.startswith(("POST /it, body", "POST /it, answer")) for each in found
+        each.startswith(("POST /it, body", "POST /it, answer")) for each in result
     )
-    return {"sent" if ", body" in each else "got" for each in found}
+    return {"sent" if ", body" in each else "got" for each in result}
 
 
 def thing(*required, more=None, **properties):
@@ -1000,17 +1009,17 @@ def test_a_ref_in_anyof_is_followed():
 def test_a_name_in_a_webhook_is_not_taken_for_a_description(path):
     was = {"200": {"headers": {"title": {}}, "content": {"example": {}}}, "default": {}}
     old = holding(A) | {"webhooks": {"done": {"post": {"responses": was}}}}
-    new = edited(put("webhooks", "done", "post", *path, {"required": True}), old)
-    assert breaking(old, new) == [
+    new = edit_document(put("webhooks", "done", "post", *path, {"required": True}), old)
+    assert breaking_changes(old, new) == [
         "the document: `webhooks` has changed, which is not judged."
     ]
 
 
 def test_an_impossible_schema_is_reported_by_direction():
-    assert breaking(holding(False), holding(True)) == [
+    assert breaking_changes(holding(False), holding(True)) == [
         "POST /it, answer 200 (application/json): comes, and never did."
     ]
-    assert breaking(holding(True), holding(False)) == [
+    assert breaking_changes(holding(True), holding(False)) == [
         "POST /it, body (application/json): nothing is allowed any more."
     ]
 
@@ -1053,7 +1062,7 @@ def test_a_dangling_ref_is_an_error(reference, words):
     looped = holding(REF, A={"$ref": reference})
     for pair in ((looped, holding(A)), (holding(A), looped)):
         with pytest.raises(ValueError, match=words):
-            breaking(*pair)
+            breaking_changes(*pair)
 
 
 @settings(max_examples=200, deadline=None)
@@ -1072,7 +1081,7 @@ def test_an_invalid_document_is_compared_or_refused(data):
     above[key] = data.draw(nonsense)
     for pair in ((document, sound), (sound, document)):
         try:
-            breaking(*pair)
+            breaking_changes(*pair)
         except ValueError as error:
             assert str(error).startswith("is not sound: ")
 
@@ -1108,7 +1117,7 @@ components = st.sampled_from(sorted(objects))
 def test_a_new_property_that_may_be_left_out_never_breaks(component, name, schema):
     path = *SCHEMAS, component, "properties"
     if name not in at(TODAY, path):  # else it would be another edit
-        assert breaking(TODAY, edited(put(*path, name, schema))) == []
+        assert breaking_changes(TODAY, edit_document(put(*path, name, schema))) == []
 
 
 @settings(max_examples=15, deadline=None)
@@ -1117,8 +1126,10 @@ def test_a_new_operation_never_breaks(name, verb, sent, got):
     operation = holding(sent)["paths"]["/it"]["post"]
     operation["responses"]["200"]["content"]["application/json"]["schema"] = got
     edit = put("paths", f"/new/{name}", {verb: operation})
-    assert breaking(TODAY, edited(edit)) == []
-    assert breaking(edited(edit), TODAY) == [f"{verb.upper()} /new/{name}: is gone."]
+    assert breaking_changes(TODAY, edit_document(edit)) == []
+    assert breaking_changes(edit_document(edit), TODAY) == [
+        f"{verb.upper()} /new/{name}: is gone."
+    ]
 
 
 values = st.recursive(
@@ -1179,8 +1190,8 @@ def test_a_change_without_a_finding_accepts_every_former_value(old, new, sent):
 # Versions
 
 
-def versioned(version, document=TODAY):
-    return edited(put("info", "version", version), document)
+def with_version(version, document=TODAY):
+    return edit_document(put("info", "version", version), document)
 
 
 @pytest.mark.parametrize(
@@ -1206,7 +1217,7 @@ def test_a_version_may_break_where_its_first_number_that_is_not_0_moves_on(
     old, new = holding(A), holding(INTEGER)
     old["info"]["version"], new["info"]["version"] = was, now
     assert may_break(old, new) is may
-    lines, fine = verdict(old, new)
+    lines, fine = judge(old, new)
     assert fine is may
     assert len(lines) == 3  # both directions, and what the version says to it
 
@@ -1214,17 +1225,15 @@ def test_a_version_may_break_where_its_first_number_that_is_not_0_moves_on(
 def test_the_verdict_names_the_required_version():
     old, new = holding(A), holding(INTEGER)
     assert (
-        verdict(old, new)[0][-1]
-        == "Version 1.0.0 may not break 1.0.0: it must be 2.0.0."
+        judge(old, new)[0][-1] == "Version 1.0.0 may not break 1.0.0: it must be 2.0.0."
     )
     old["info"]["version"] = new["info"]["version"] = "0.3.2"
     assert (
-        verdict(old, new)[0][-1]
-        == "Version 0.3.2 may not break 0.3.2: it must be 0.4.0."
+        judge(old, new)[0][-1] == "Version 0.3.2 may not break 0.3.2: it must be 0.4.0."
     )
     new["info"]["version"] = "0.4.0"
-    assert verdict(old, new)[0][-1] == "The step from 0.3.2 to 0.4.0 allows that."
-    assert verdict(old, old) == (
+    assert judge(old, new)[0][-1] == "The step from 0.3.2 to 0.4.0 allows that."
+    assert judge(old, old) == (
         ["Nothing that a client of 0.3.2 relies on has changed."],
         True,
     )
@@ -1249,7 +1258,7 @@ def test_the_verdict_names_the_required_version():
 )
 def test_an_invalid_document_is_an_error_of_one_line(data, words):
     with pytest.raises(ValueError, match=words) as error:
-        read(data)
+        read_document(data)
     assert "\n" not in str(error.value)
 
 
@@ -1284,7 +1293,7 @@ def test_the_document_of_today_does_not_break_itself(flask):
 
 
 def test_a_breaking_change_is_reported_and_fails(flask):
-    former = edited(append(*LIST, "parameters", PAGE_NUMBER))
+    former = edit_document(append(*LIST, "parameters", PAGE_NUMBER))
     done = flask("--against", "-", input=json.dumps(former))
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
@@ -1294,7 +1303,9 @@ def test_a_breaking_change_is_reported_and_fails(flask):
 
 
 def test_a_change_that_the_version_allows_is_reported_and_passes(flask, tmp_path):
-    former = edited(append(*LIST, "parameters", PAGE_NUMBER), versioned("0.0.9"))
+    former = edit_document(
+        append(*LIST, "parameters", PAGE_NUMBER), with_version("0.0.9")
+    )
     file = tmp_path / "former.json"
     file.write_text(json.dumps(former))
     done = flask("--against", str(file))
@@ -1342,10 +1353,10 @@ class Clone:
         self.git("init", "-q")
 
     def git(self, *args):
-        told = subprocess.run(
+        result = subprocess.run(
             ["git", *args], cwd=self.folder, check=True, capture_output=True, text=True
         )
-        return told.stdout.strip()
+        return result.stdout.strip()
 
     def write(self, document):
         (self.folder / "openapi.json").write_text(json.dumps(document))
@@ -1372,7 +1383,7 @@ ONE_0, BROKEN, TWO_0 = (
     version("1.1.0", INTEGER),
     version("2.0.0", INTEGER),
 )
-WIDER = edited(put("paths", "/rooms", ROOMS), ONE_0)
+WIDER = edit_document(put("paths", "/rooms", ROOMS), ONE_0)
 
 
 def fails(clone, *args):

@@ -3,7 +3,7 @@
 import pytest
 
 from myapp.core.openapi import document
-from myapp.core.openapi.swagger2 import downgrade, inside
+from myapp.core.openapi.swagger2 import downgrade, map_subschemas
 from myapp.core.schema import fields
 from support.features import SERVED
 
@@ -13,7 +13,7 @@ ASIDE = "name", "in", "required", "description"  # keywords beside a schema
 def words(part):
     """Return a part without the prefix of keywords that Swagger 2.0 does not have."""
     return {
-        key if key == fields.REFERS else key.removeprefix("x-"): value
+        key if key == fields.X_REFERENCES else key.removeprefix("x-"): value
         for key, value in part.items()
     }
 
@@ -21,7 +21,7 @@ def words(part):
 def schema_of(old):
     if "$ref" in old:
         return {"$ref": old["$ref"].replace("/definitions", "/components/schemas")}
-    new = inside(words(old), schema_of)
+    new = map_subschemas(words(old), schema_of)
     if new.pop("nullable", False):
         new["type"] = [new["type"], "null"]
     if "example" in new:
@@ -75,7 +75,7 @@ def operation_of(old):
 
 
 def schema_at_length(schema):
-    schema = inside(schema, schema_at_length)
+    schema = map_subschemas(schema, schema_at_length)
     return {
         key: schema[key] for key in schema if (key, schema[key]) != ("required", [])
     }
@@ -109,7 +109,7 @@ def operation_at_length(operation, headers):
 
 @pytest.mark.parametrize("feature", SERVED, ids=lambda each: each.name)
 def test_the_document_of_a_feature_loses_nothing_in_swagger(app, feature):
-    new = document.document(app, [feature], feature.name)
+    new = document.build_document(app, [feature], feature.name)
     old, parts = downgrade(new), new["components"]
     headers = parts["headers"]
     assert (old["info"], old["tags"]) == (new["info"], new["tags"])

@@ -1,6 +1,6 @@
 """What the guard adds to a request: CPU microseconds, a few seconds in all.
 
-    python bench/guard.py
+    python bench/authentication.py
 
 Each line is measured around a request context of its own, in turns with an unguarded one,
 whose cost is taken off; the best of several rounds counts. The ratio is to a whole request
@@ -22,7 +22,7 @@ from werkzeug.test import EnvironBuilder  # noqa: E402
 from myapp import create_app  # noqa: E402
 from myapp.core.data.session import sql, unit_of_work  # noqa: E402
 from myapp.core.security import authentication  # noqa: E402
-from myapp.core.security.tokens import ACCESS  # noqa: E402
+from myapp.core.security.tokens import ACCESS_TOKEN_TYPE  # noqa: E402
 from myapp.roles.models import Role  # noqa: E402
 from myapp.users.models import User  # noqa: E402
 
@@ -42,7 +42,7 @@ def main():
         with app.app_context():
             upgrade()
             with unit_of_work():
-                Role.build_in()
+                Role.ensure_builtin_roles()
                 User.create(NAME, PASSWORD)
         report(app)
         with app.app_context():
@@ -51,7 +51,7 @@ def main():
 
 def report(app):
     """Print the table."""
-    known = app.extensions["guard"]
+    known = app.extensions["authenticator"]
     bearer, basic = credentials(app)
     client = app.test_client()
     whole = cpu(lambda: client.get("/unguarded"))
@@ -68,7 +68,7 @@ def report(app):
         def guarded():
             forget[cold]()
             with app.request_context(environ):
-                authentication.caller(basic_only=False)
+                authentication.authenticate_request(basic_only=False)
 
         def unguarded():
             forget[cold]()
@@ -93,7 +93,9 @@ def credentials(app):
     basic = "Basic " + b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
     body = {"username": NAME, "password": PASSWORD}
     pair = app.test_client().post("/api/v1/auth/login", json=body).json
-    assert app.extensions["guard"].tokens.read(ACCESS, pair["access_token"])
+    assert app.extensions["authenticator"].tokens.read(
+        ACCESS_TOKEN_TYPE, pair["access_token"]
+    )
     return f"Bearer {pair['access_token']}", basic
 
 

@@ -432,7 +432,7 @@ def cursor_of(client, sort="id"):
     return orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
 
 
-def closed(value):
+def encode_cursor(value):
     return urlsafe_b64encode(orjson.dumps(value)).rstrip(b"=").decode()
 
 
@@ -442,7 +442,7 @@ def follow(client, sort, cursor):
 
 @pytest.mark.parametrize("other", ["-id", "name", "id,name", "name,-id"])
 def test_a_cursor_of_another_sort_is_refused(client, shelf, other):
-    cursor = closed(cursor_of(client))
+    cursor = encode_cursor(cursor_of(client))
     assert follow(client, "id", cursor).status_code == 200
     response = follow(client, other, cursor)
     assert response.status_code == 400
@@ -450,7 +450,7 @@ def test_a_cursor_of_another_sort_is_refused(client, shelf, other):
 
 
 def test_a_cursor_of_another_collection_is_refused_or_harmless(client, shelf):
-    cursor = closed(cursor_of(client, "name"))
+    cursor = encode_cursor(cursor_of(client, "name"))
     assert client.get(f"{SIGNALS}?cursor={cursor}").status_code == 400
 
 
@@ -483,9 +483,9 @@ def test_a_cursor_of_another_collection_is_refused_or_harmless(client, shelf):
 )
 def test_a_cursor_that_was_tampered_with_is_refused(client, shelf, place, value):
     cursor = cursor_of(client)
-    assert follow(client, "id", closed(cursor)).status_code == 200
+    assert follow(client, "id", encode_cursor(cursor)).status_code == 200
     cursor[place] = value
-    assert follow(client, "id", closed(cursor)).status_code == 400
+    assert follow(client, "id", encode_cursor(cursor)).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -496,14 +496,14 @@ def test_a_cursor_that_was_tampered_with_is_refused(client, shelf, place, value)
 )
 def test_a_value_of_another_type_in_a_cursor_is_refused(client, shelf, sort, value):
     cursor = cursor_of(client, sort)
-    assert follow(client, sort, closed(cursor)).status_code == 200
+    assert follow(client, sort, encode_cursor(cursor)).status_code == 200
     cursor[1][0] = value
-    assert follow(client, sort, closed(cursor)).status_code == 400
+    assert follow(client, sort, encode_cursor(cursor)).status_code == 400
 
 
 @pytest.mark.parametrize("value", [None, [], {}, 7, "12345", ["id"] * 6, "id", True])
 def test_json_that_is_not_a_cursor_is_refused(client, shelf, value):
-    assert follow(client, "id", closed(value)).status_code == 400
+    assert follow(client, "id", encode_cursor(value)).status_code == 400
 
 
 def test_a_link_of_another_account_shows_none_of_its_items(client, engineer, shelf):
@@ -531,7 +531,7 @@ fuzz = settings(
 @fuzz
 @given(JSON)
 def test_no_json_in_place_of_a_cursor_breaks_the_service(client, value):
-    assert follow(client, "id", closed(value)).status_code == 400
+    assert follow(client, "id", encode_cursor(value)).status_code == 400
 
 
 @fuzz
@@ -543,7 +543,7 @@ def test_no_value_in_a_cursor_breaks_the_service(client, shelf, sort, data):
     cursor = cursor_of(client, sort)
     names = re.findall(r"\w+", cursor[0])
     cursor[1] = [data.draw(FITTING[name] | JSON) for name in names]
-    response = follow(client, sort, closed(cursor))
+    response = follow(client, sort, encode_cursor(cursor))
     assert response.status_code in (200, 400)
 
 

@@ -7,12 +7,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from conftest import as_account, basic, close, empty_database
+from conftest import as_account, basic, close_stores, empty_database
 from myapp.core.data.session import unit_of_work
 from myapp.core.errors import Problem
 from myapp.core.http.feature_api import FeatureApi
 from myapp.core.http.resource import Resource
-from myapp.core.security.authentication import caller
+from myapp.core.security.authentication import authenticate_request
 from myapp.users.models import User
 from support.assertions import assert_problem
 
@@ -56,7 +56,7 @@ def read_a_form_as_werkzeug():
 
 
 def ask_the_guard():
-    caller(basic_only=False)
+    authenticate_request(basic_only=False)
 
 
 def say_it_ourselves():
@@ -80,7 +80,7 @@ INSIDES = ("division", "zero", "10.0.0.7", "Queue", "shadow", "short", "I<3", "s
 
 
 @pytest.fixture(scope="module")
-def broken(make_app):
+def failing_client(make_app):
     """Return a client of a service that raises every kind of error, as in production.
 
     Paths below /flask raise it in a view, those below /restx in a Resource.
@@ -101,23 +101,26 @@ def broken(make_app):
 
 @pytest.mark.parametrize("way", ["flask", "restx"])
 @pytest.mark.parametrize("action", STATUSES, ids=lambda action: action.__name__)
-def test_every_error_is_a_problem_without_internals(broken, way, action):
-    response = broken.get(f"/{way}/{action.__name__}")
+def test_every_error_is_a_problem_without_internals(failing_client, way, action):
+    response = failing_client.get(f"/{way}/{action.__name__}")
     assert_problem(response, STATUSES[action])
     assert not [word for word in INSIDES if word in response.text]
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_an_error_keeps_its_headers(broken):
-    assert broken.get("/restx/say_it_ourselves").headers["X-Why"] == "because"
-    assert "Bearer" in broken.get("/restx/ask_the_guard").headers["WWW-Authenticate"]
-    down = broken.get("/restx/ask_a_database_that_is_gone")
+def test_an_error_keeps_its_headers(failing_client):
+    assert failing_client.get("/restx/say_it_ourselves").headers["X-Why"] == "because"
+    assert (
+        "Bearer"
+        in failing_client.get("/restx/ask_the_guard").headers["WWW-Authenticate"]
+    )
+    down = failing_client.get("/restx/ask_a_database_that_is_gone")
     assert int(down.headers["Retry-After"]) > 0
 
 
-def test_unknown_urls_and_methods_are_problems(broken):
-    assert_problem(broken.get("/nowhere"), 404)
-    assert_problem(broken.post("/flask/divide_by_zero"), 405)
+def test_unknown_urls_and_methods_are_problems(failing_client):
+    assert_problem(failing_client.get("/nowhere"), 404)
+    assert_problem(failing_client.post("/flask/divide_by_zero"), 405)
 
 
 def troubles(caplog):
@@ -131,8 +134,10 @@ def troubles(caplog):
     [divide_by_zero, ask_a_database_that_is_gone, ask_a_redis_that_is_gone],
     ids=lambda action: action.__name__,
 )
-def test_server_errors_are_logged_with_the_request_id(broken, way, action, caplog):
-    response = broken.get(
+def test_server_errors_are_logged_with_the_request_id(
+    failing_client, way, action, caplog
+):
+    response = failing_client.get(
         f"/{way}/{action.__name__}", headers={"X-Request-ID": "find-me-again"}
     )
     assert response.json["request_id"] == "find-me-again"
@@ -141,15 +146,15 @@ def test_server_errors_are_logged_with_the_request_id(broken, way, action, caplo
     assert "find-me-again" in record.getMessage()
 
 
-def test_the_traceback_of_an_unexpected_error_is_logged(broken, caplog):
-    broken.get("/restx/divide_by_zero")
+def test_the_traceback_of_an_unexpected_error_is_logged(failing_client, caplog):
+    failing_client.get("/restx/divide_by_zero")
     assert "in divide_by_zero" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_client_errors_are_not_logged_as_errors(broken, caplog):
-    broken.get("/restx/abort_as_flask")
-    broken.get("/restx/say_it_ourselves")
+def test_client_errors_are_not_logged_as_errors(failing_client, caplog):
+    failing_client.get("/restx/abort_as_flask")
+    failing_client.get("/restx/say_it_ourselves")
     assert not troubles(caplog)
 
 
@@ -191,7 +196,7 @@ def test_missing_tables_are_503_without_a_traceback(make_app, tmp_path, caplog):
         app = make_app(SQLALCHEMY_DATABASE_URI=uri, TESTING=False)
         headers = {"Authorization": basic("pythonista", "I<3testing")}
         response = app.test_client().get("/api/v1/account", headers=headers)
-        close(app)
+        close_stores(app)
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
     assert "Traceback" not in caplog.text
