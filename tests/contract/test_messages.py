@@ -70,7 +70,7 @@ class Module:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call):
                 for argument in self.message_arguments(node):
-                    for text in self.search_fields(argument):
+                    for text in self.texts(argument):
                         yield Message(f"{self.name}:{node.lineno}", text)
 
     def message_arguments(self, call):
@@ -88,7 +88,7 @@ class Module:
         ]
         return named or call.args[position : position + 1]
 
-    def search_fields(self, node, names=frozenset()):
+    def texts(self, node, names=frozenset()):
         """Return the texts that an expression can have; a placeholder is `{…}`.
 
         `names`: the names that are being resolved, so that none leads to itself.
@@ -101,31 +101,25 @@ class Module:
             case ast.BinOp(op=ast.Add(), left=left, right=right):
                 return [self.part(left, names) + self.part(right, names)]
             case ast.BinOp(op=ast.Mod(), left=left):
-                return self.search_fields(left, names)
+                return self.texts(left, names)
             case ast.IfExp(body=first, orelse=second):
-                return self.search_fields(first, names) + self.search_fields(
-                    second, names
-                )
+                return self.texts(first, names) + self.texts(second, names)
             case ast.BoolOp(values=values):
-                return [
-                    text
-                    for value in values
-                    for text in self.search_fields(value, names)
-                ]
+                return [text for value in values for text in self.texts(value, names)]
             case ast.Call(func=ast.Attribute(value=template, attr="format")):
-                return self.search_fields(template, names)
+                return self.texts(template, names)
             case ast.Name(id=name) if name not in names:
                 return [
                     text
                     for value in self.values[name]
-                    for text in self.search_fields(value, names | {name})
+                    for text in self.texts(value, names | {name})
                 ]
         return []
 
     def part(self, node, names):
         """Return a part of a text, or a placeholder where it is known only at run time."""
         value = node.value if isinstance(node, ast.FormattedValue) else node
-        texts = self.search_fields(value, names)
+        texts = self.texts(value, names)
         return texts[0] if len(texts) == 1 else "{…}"
 
 
