@@ -1,4 +1,4 @@
-"""My own account."""
+"""The account of the caller."""
 
 from .endpoints import account
 

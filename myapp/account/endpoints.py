@@ -1,4 +1,4 @@
-"""`{prefix}/account`: my own account."""
+"""`{prefix}/account`: the account of the caller."""
 
 from flask import g
 
@@ -18,10 +18,10 @@ from ..roles.models import last_admin_guard
 from ..users.models import User
 from .models import Account
 
-GONE = {404: "It was deleted less than a second ago."}
+GONE = {404: "The account was deleted less than a second ago."}
 REASONS = {**GONE, 409: "The username is taken."}
 
-account = FeatureApi("account", "My own account.")
+account = FeatureApi("account", "Your own account.")
 
 
 @account.route("/")
@@ -38,7 +38,7 @@ class MyAccount(Resource):
     @accepts(Account)
     @responds_with(Account)
     def put(self, body):
-        """Replace your account; a password that is left out stays."""
+        """Replace your account; without a password, yours is kept."""
         user = User.lock_or_404(g.caller.id, **User.not_deleted)
         check_preconditions(user, Account)
         return Account.change(user, **body)
@@ -48,13 +48,13 @@ class MyAccount(Resource):
     @accepts_patch(Account)
     @responds_with(Account)
     def patch(self, patch):
-        """Change your name or your password."""
+        """Change your username or your password."""
         user = User.lock_or_404(g.caller.id, **User.not_deleted)
         check_preconditions(user, Account)
         return Account.change(user, **apply_merge_patch(user, patch, Account))
 
     @requires()
-    @error_responses({**GONE, 409: "Nobody would be left who may do everything."})
+    @error_responses({**GONE, 409: "This is the last account with all permissions."})
     @responds_no_content
     def delete(self):
         """Delete your account."""

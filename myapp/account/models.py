@@ -1,4 +1,4 @@
-"""My own account: a user, seen by itself."""
+"""The representation of a user at `account`."""
 
 from ..core import (
     BodyValidator,
@@ -15,14 +15,14 @@ from ..users.models import PASSWORD, USERNAME, User
 
 
 class Account(SchemaModel):
-    """A user as it sees itself, at an address that needs no id."""
+    """The account of the caller, whose URL has no id."""
 
     write_schema = request_schema(
         "AccountWrite",
         username={**USERNAME, "examples": ["head.gardener"]},
         password=optional(PASSWORD),
         current_password=optional(
-            text(1, 1024, "Needed for a new password.", "correct horse battery")
+            text(1, 1024, "Required to change the password.", "correct horse battery")
         ),
     )
     read_schema = {**User.read_schema, "title": "Account"}
@@ -34,11 +34,11 @@ class Account(SchemaModel):
 
     @classmethod
     def change(cls, user, username, password, current_password):
-        """Change one's own name or password. Raises 422 where the current one is wrong."""
+        """Change username or password. Raises 422 if `current_password` is wrong."""
         if password and not authenticator().confirm_password(
             user, current_password or ""
         ):
-            error = fault("/current_password", "is not the current password")
+            error = fault("/current_password", "This is not the current password.")
             raise Invalid(errors=[error])
         return user.update(
             username, password=password, role=user.role, status=user.status

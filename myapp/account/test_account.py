@@ -16,20 +16,20 @@ def pointers(response):
 
 
 def status(client, username, password):
-    """What somebody with these credentials is answered."""
+    """Return the status of a request with these credentials."""
     headers = {"Authorization": basic(username, password)}
     return client.get(ACCOUNT, headers=headers).status_code
 
 
 @pytest.fixture
 def gardener(app):
-    """A client that is signed in as gardener with HTTP Basic."""
+    """Return a client that authenticates as gardener with HTTP Basic."""
     return signed_in_client(app, "gardener")
 
 
 @pytest.fixture
 def session_client(gardener):
-    """A client that is in a session of gardener's."""
+    """Return a client with a token of gardener."""
     body = {"username": "gardener", "password": SHARED_PASSWORD}
     token = gardener.post(LOGIN, json=body).json["access_token"]
     client = gardener.application.test_client()
@@ -51,7 +51,7 @@ def test_an_account_reads_itself(admin, gardener):
     assert {**seen, "url": answer.json["url"]} == answer.json
 
 
-def test_an_etag_spares_reading_twice(gardener):
+def test_a_known_etag_is_304(gardener):
     tag = gardener.get(ACCOUNT).headers["ETag"]
     assert gardener.get(ACCOUNT, headers={"If-None-Match": tag}).status_code == 304
 
@@ -75,7 +75,7 @@ def test_a_new_name_keeps_password_and_sessions(gardener, session_client, verb):
     assert status(session_client, "gardener", SHARED_PASSWORD) == 401
 
 
-def test_a_name_may_change_its_case(gardener):
+def test_a_username_can_change_its_case(gardener):
     assert gardener.patch(ACCOUNT, json={"username": "GARDENER"}).status_code == 200
     assert gardener.get(ACCOUNT).json["username"] == "GARDENER"
 
@@ -123,7 +123,7 @@ def test_a_current_password_alone_changes_nothing(gardener, session_client):
     assert session_client.get(ACCOUNT).status_code == 200
 
 
-# What does not fit
+# Invalid input
 
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
@@ -138,9 +138,7 @@ def test_a_current_password_alone_changes_nothing(gardener, session_client):
         ({"password": "a" * 129, "current_password": 1}, None),
     ],
 )
-def test_a_change_that_does_not_fit_is_422_with_every_fault(
-    gardener, verb, body, faults
-):
+def test_an_invalid_change_is_422_with_every_error(gardener, verb, body, faults):
     before = gardener.get(ACCOUNT).json
     body = {"username": "gardener", **body}
     refused = gardener.open(ACCOUNT, method=verb, json=body)
@@ -158,13 +156,11 @@ def test_a_patch_is_a_merge_patch(gardener):
     assert gardener.patch(ACCOUNT, **patch).json["username"] == "florist"
 
 
-# Somebody else was quicker
+# Concurrent changes
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
-def test_in_the_second_in_which_a_process_has_not_heard_of_it_nothing_is_left(
-    app, gardener, verb
-):
+def test_a_process_that_still_caches_a_deleted_account_answers_404(app, gardener, verb):
     gardener.get(ACCOUNT)
     heard = app.extensions["authenticator"].accounts
     before = dict(heard)
@@ -186,10 +182,10 @@ def test_a_stale_etag_changes_nothing(gardener, verb):
     assert now.status_code in (200, 204)
 
 
-# Leaving
+# Deletion
 
 
-def test_a_deleted_account_cannot_come_in_and_is_nowhere(
+def test_a_deleted_account_cannot_sign_in_and_is_hidden(
     admin, gardener, session_client
 ):
     url = f"/api/v1/users/{gardener.get(ACCOUNT).json['id']}"
@@ -200,18 +196,18 @@ def test_a_deleted_account_cannot_come_in_and_is_nowhere(
     assert_problem(admin.get(url), 404)
 
 
-def test_the_name_of_a_deleted_account_may_be_taken(gardener, engineer):
+def test_the_username_of_a_deleted_account_can_be_taken(gardener, engineer):
     gardener.delete(ACCOUNT)
     assert engineer.patch(ACCOUNT, json={"username": "gardener"}).status_code == 200
 
 
-def test_the_last_admin_cannot_leave(app, admin):
+def test_the_last_admin_cannot_delete_the_account(app, admin):
     assert_problem(admin.delete(ACCOUNT), 409)
     assert admin.get(ACCOUNT).status_code == 200
     signed_in_client(app, "deputy", "admin")
     assert admin.delete(ACCOUNT).status_code == 204
 
 
-def test_a_stranger_has_no_account(stranger):
+def test_a_client_without_credentials_has_no_account(stranger):
     for verb in ("GET", "PUT", "PATCH", "DELETE"):
         assert_problem(stranger.open(ACCOUNT, method=verb, json={}), 401)

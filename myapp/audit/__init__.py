@@ -1,4 +1,4 @@
-"""Who signed in, and who changed what others may do."""
+"""The audit trail: sign-ins, and changes of accounts and permissions."""
 
 from .endpoints import audit
 

@@ -1,9 +1,9 @@
-"""`{prefix}/audit/`: the audit trail, for those who may do everything with accounts."""
+"""`{prefix}/audit/`: the audit trail, for administrators of accounts and roles."""
 
 from ..core import FeatureApi, Resource, paginated, requires, responds_with
 from .models import AuditLine
 
-audit = FeatureApi("audit", "Who signed in, and who changed what others may do.")
+audit = FeatureApi("audit", "Sign-ins, and changes of accounts and permissions.")
 
 
 @audit.route("/")
@@ -11,7 +11,7 @@ class AuditTrail(Resource):
     @requires("users:write", "roles:write")
     @paginated(AuditLine)
     def get(self, page):
-        """List what happened to accounts."""
+        """List the audit trail."""
         return AuditLine.page(page)
 
 
@@ -20,5 +20,5 @@ class OneLine(Resource):
     @requires("users:write", "roles:write")
     @responds_with(AuditLine)
     def get(self, id):
-        """Read one line of the audit trail."""
+        """Read a line of the audit trail."""
         return AuditLine.get_or_404(id)

@@ -1,4 +1,4 @@
-"""Lines of the audit trail that are old enough to go."""
+"""The task that deletes old lines of the audit trail."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from .models import AuditLine
 
 @periodic_task(minutes=10)
 def purge():
-    """Forget what is older than AUDIT_DAYS."""
+    """Delete the lines that are older than AUDIT_DAYS."""
     days = current_app.config["AUDIT_DAYS"]
     if days:
         old = AuditLine.created_at < now() - timedelta(days=days)

@@ -21,19 +21,19 @@ NEW = "another one for it"
 
 @pytest.fixture
 def gardener(app):
-    """A client that is signed in as gardener with HTTP Basic."""
+    """Return a client that authenticates as gardener with HTTP Basic."""
     return signed_in_client(app, "gardener")
 
 
 @pytest.fixture
 def id(gardener):
-    """The id of gardener's account."""
+    """Return the id of the account gardener."""
     return gardener.get(ACCOUNT).json["id"]
 
 
 @pytest.fixture
 def new_events(admin):
-    """What the trail has to tell since the last time it was asked."""
+    """Return a function that returns the new lines since its last call."""
     seen = set()
 
     def read_new_events():
@@ -104,7 +104,7 @@ def ask_for_a_token(client, admin, id):
         (leave, "account deleted", "gardener", None),
     ],
 )
-def test_what_happens_to_an_account_is_written_down(
+def test_each_event_of_an_account_is_a_line(
     admin, gardener, id, new_events, deed, action, actor, details
 ):
     answer = deed(gardener, admin, id)
@@ -118,7 +118,7 @@ def test_what_happens_to_an_account_is_written_down(
     assert admin.get(line["url"]).json == line
 
 
-def test_a_change_of_several_things_is_several_lines(admin, id, new_events):
+def test_a_change_of_several_properties_is_several_lines(admin, id, new_events):
     body = {"role": "manager", "status": "blocked", "password": NEW}
     admin.patch(f"{USERS}{id}", json=body)
     lines = {line["action"] for line in new_events()}
@@ -127,7 +127,7 @@ def test_a_change_of_several_things_is_several_lines(admin, id, new_events):
     assert [line["action"] for line in new_events()] == ["unblocked"]
 
 
-def test_what_changes_nothing_is_not_written_down(admin, gardener, id, new_events):
+def test_a_request_that_changes_nothing_adds_no_line(admin, gardener, id, new_events):
     url = f"{USERS}{id}"
     admin.patch(url, json={"role": "USER", "status": "normal"})
     admin.put(url, json={"username": "gardener"})
@@ -135,9 +135,7 @@ def test_what_changes_nothing_is_not_written_down(admin, gardener, id, new_event
     assert new_events() == []
 
 
-def test_a_stolen_refresh_token_is_written_down_though_the_answer_is_401(
-    app, id, new_events
-):
+def test_a_reused_refresh_token_adds_a_line_despite_the_401(app, id, new_events):
     pair = sign_in(app.test_client()).json
     headers = {"Authorization": f"Bearer {pair['refresh_token']}"}
     for status in (200, 401):
@@ -151,7 +149,7 @@ def test_a_stolen_refresh_token_is_written_down_though_the_answer_is_401(
     assert theft["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_what_is_refused_is_not_written_down(admin, gardener, id, new_events):
+def test_a_refused_request_adds_no_line(admin, gardener, id, new_events):
     me = f"{USERS}{admin.get(ACCOUNT).json['id']}"
     assert_problem(admin.patch(me, json={"role": "user"}), 409)
     assert_problem(admin.patch(me, json={"status": "blocked"}), 409)
@@ -162,7 +160,7 @@ def test_what_is_refused_is_not_written_down(admin, gardener, id, new_events):
     assert new_events() == []
 
 
-def test_who_did_it_keeps_their_name_from_then(app, admin, id):
+def test_a_line_keeps_the_username_of_the_actor(app, admin, id):
     admin.patch(f"{USERS}{id}", json={"status": "blocked"})
     admin.patch(ACCOUNT, json={"username": "boss"})
     reader = signed_in_client(app, "reader", "admin")
@@ -175,7 +173,7 @@ def test_who_did_it_keeps_their_name_from_then(app, admin, id):
 # Reading
 
 
-def test_the_trail_comes_in_pages_that_can_be_filtered(admin, id):
+def test_the_audit_trail_has_pages_and_filters(admin, id):
     before = admin.get(AUDIT).json["meta"]["total"]
     for status in ("blocked", "normal") * 2:
         admin.patch(f"{USERS}{id}", json={"status": status})
@@ -191,7 +189,7 @@ def test_the_trail_comes_in_pages_that_can_be_filtered(admin, id):
 @pytest.mark.parametrize(
     "permissions", [[], ["users:read", "roles:read"], ["users:write"], ["roles:write"]]
 )
-def test_the_trail_is_for_admins(app, admin, permissions):
+def test_the_audit_trail_requires_permissions(app, admin, permissions):
     line = admin.get(AUDIT, query_string={"sort": "-id"}).json["items"][0]
     admin.post(ROLES, json={"title": "curious", "permissions": permissions})
     curious = signed_in_client(app, "curious", "curious")
@@ -201,17 +199,17 @@ def test_the_trail_is_for_admins(app, admin, permissions):
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE"])
-def test_the_trail_cannot_be_changed(admin, verb):
+def test_the_audit_trail_is_read_only(admin, verb):
     line = admin.get(AUDIT).json["items"][0]
     for address in (AUDIT, line["url"]):
         assert_problem(admin.open(address, method=verb, json={}), 405)
 
 
-def test_a_line_that_is_not_there_is_404(admin):
+def test_a_missing_line_is_404(admin):
     assert_problem(admin.get(f"{AUDIT}{2**62}"), 404)
 
 
-# What is old
+# Old lines
 
 
 def sweep(app):
@@ -220,13 +218,13 @@ def sweep(app):
 
 
 def age(app, id, **by):
-    """Let what is told of an account have happened so long ago."""
+    """Make the lines of an account this old."""
     with app.app_context(), unit_of_work():
         lines = sql.update(AuditLine).where(AuditLine.account_id == id)
         sql.session.execute(lines.values(created_at=now() - timedelta(**by)))
 
 
-def test_lines_go_after_a_year(app, admin, id, new_events):
+def test_lines_are_deleted_after_a_year(app, admin, id, new_events):
     admin.patch(f"{USERS}{id}", json={"role": "manager", "status": "blocked"})
     age(app, id, days=364, hours=23)
     assert not sweep(app)
@@ -244,7 +242,7 @@ def told_of_others(admin, id):
     return [line for line in lines if line["account_id"] != id]
 
 
-def test_how_long_a_line_stays_can_be_set(app, admin, id):
+def test_the_age_of_deleted_lines_is_a_setting(app, admin, id):
     admin.patch(f"{USERS}{id}", json={"role": "manager"})
     age(app, id, days=2000)
     app.config["AUDIT_DAYS"] = 0

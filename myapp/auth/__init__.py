@@ -1,4 +1,4 @@
-"""Signing in."""
+"""Sign-up, sign-in and sessions."""
 
 from .endpoints import auth
 

@@ -1,4 +1,4 @@
-"""`{prefix}/auth/`: signing up, in and out."""
+"""`{prefix}/auth/`: sign-up, sign-in, sign-out and sessions."""
 
 from flask import current_app, g
 
@@ -32,25 +32,30 @@ from .models import (
     token_pair,
 )
 
-auth = FeatureApi("auth", "Signing up, in and out.")
+auth = FeatureApi("auth", "Sign up, sign in and sign out.")
 
 
 @auth.route("/register")
 class Register(Resource):
-    @error_responses({403: "Sign-up is closed here.", 409: "The username is taken."})
+    @error_responses({403: "Sign-up is disabled.", 409: "The username is taken."})
     @idempotent
     @accepts(registration)
     @responds_with(User, 201)
     def post(self, body):
         """Sign up."""
         if not current_app.config["REGISTRATION_OPEN"]:
-            raise Forbidden("Sign-up is closed here.")
+            raise Forbidden("Sign-up is disabled.")
         return User.create(**body)
 
 
 @auth.route("/login")
 class Login(Resource):
-    @error_responses({401: "Wrong name or password.", 429: "Too many failures."})
+    @error_responses(
+        {
+            401: "The username or the password is wrong.",
+            429: "Too many failed login attempts.",
+        }
+    )
     @accepts(credentials)
     @responds_with(token_pair, headers=NO_STORE)
     def post(self, body):
@@ -68,7 +73,7 @@ class RequestToken(Resource):
     @requires(basic_only=True)
     @responds_with(token, headers=NO_STORE)
     def get(self):
-        """Get an access token for your name and password."""
+        """Get an access token for your username and password."""
         session = Session.start(g.caller, access_lifetime_seconds())
         signed, expires_in = Session.access_token(session)
         return {"token": signed, "expires_in": expires_in}
@@ -79,8 +84,9 @@ class Refresh(Resource):
     @requires_refresh_token
     @responds_with(token_pair, headers=NO_STORE)
     def post(self, claims):
-        """Get the next pair of tokens for a refresh token, which is spent by it."""
-        with unit_of_work():  # of its own, for a theft to end the session in spite of 401
+        """Exchange a refresh token for a new pair of tokens."""
+        # A separate transaction: a reused token ends its session despite the 401.
+        with unit_of_work():
             session = rotate_refresh_token(claims)
             pair = session and session.renew()
         if pair is None:
@@ -93,7 +99,7 @@ class Logout(Resource):
     @requires()
     @responds_no_content
     def post(self):
-        """Sign out: end the session that your token belongs to."""
+        """Sign out: end the session of your token."""
         if g.caller.session_id:
             Session.sign_out(g.caller.session_id)
 

@@ -1,4 +1,4 @@
-"""A session: a sign-in that lasts, until it is ended."""
+"""Sessions, and the schemas of sign-up and sign-in."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ from ..users.models import PASSWORD, USERNAME, User, active_accounts, to_account
 EXPIRES_IN = {
     "type": "integer",
     "minimum": 1,
-    "description": "Seconds that the access token lives.",
+    "description": "Seconds until the access token expires.",
     "examples": [900],
 }
 ACCESS_TOKEN = {
@@ -41,8 +41,8 @@ NEW_USERNAME = {**USERNAME, "examples": ["newcomer"]}
 registration = request_schema("Registration", username=NEW_USERNAME, password=PASSWORD)
 credentials = request_schema(
     "Credentials",
-    username=text(1, 64, "In any case.", "pythonista"),
-    password=text(1, 1024, "Goes in, never out.", "I<3testing"),
+    username=text(1, 64, "Upper and lower case are equal.", "pythonista"),
+    password=text(1, 1024, "Never shown.", "I<3testing"),
 )
 token = response_schema("Token", token=ACCESS_TOKEN, expires_in=EXPIRES_IN)
 token_pair = response_schema(
@@ -50,31 +50,34 @@ token_pair = response_schema(
     access_token=ACCESS_TOKEN,
     refresh_token={
         "type": "string",
-        "description": "Gets the next pair at `auth/refresh`, once.",
+        "description": "Exchange it at `auth/refresh` for a new pair; it can be used once.",
     },
     token_type={
         "type": "string",
         "enum": ["Bearer"],
-        "description": "How to send it.",
+        "description": "The authentication scheme.",
     },
     expires_in=EXPIRES_IN,
 )
 
 
 class Session(SqlModel):
-    """A sign-in. Its row is gone when it ends."""
+    """A session. Its row is deleted when it ends."""
 
     __tablename__ = "sessions"
     collection = "auth/sessions"
 
     write_schema = request_schema(
         "SessionWrite",
-        address=text(1, 45, "Where it began.", "192.0.2.17"),
-        agent=text(0, 200, "The client that began it.", "curl/8.5.0"),
+        address=text(1, 45, "The IP address that signed in.", "192.0.2.17"),
+        agent=text(0, 200, "The User-Agent that signed in.", "curl/8.5.0"),
     )
     read_only = {
-        "expires_at": date_time("When it ends by itself."),
-        "current": {"type": "boolean", "description": "Whether you are in it now."},
+        "expires_at": date_time("When the session expires."),
+        "current": {
+            "type": "boolean",
+            "description": "True if your request belongs to this session.",
+        },
     }
 
     computed = ("current",)
@@ -84,13 +87,13 @@ class Session(SqlModel):
     user_id = Column(
         BIGINT_ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False
     )
-    generation = Column(Integer, nullable=False)  # the account's, when this began
-    serial = Column(Integer, nullable=False, default=1)  # of its refresh token
+    generation = Column(Integer, nullable=False)  # that of the account at sign-in
+    serial = Column(Integer, nullable=False, default=1)  # of the valid refresh token
     expires_at = Column(TIMESTAMP, nullable=False, index=True)
 
     @classmethod
     def start(cls, account, lifetime):
-        """A new session of `account`, for `lifetime` seconds."""
+        """Create a session of `account` that expires after `lifetime` seconds."""
         cls.delete_expired(account)
         User.record_sign_in(account, request.remote_addr)
         authenticator().login_throttle.record_success(
@@ -112,12 +115,12 @@ class Session(SqlModel):
 
     @classmethod
     def own_scope(cls):
-        """The scope of the caller's own."""
+        """Return the conditions of the sessions of the caller."""
         return {"user_id": g.caller.id, "generation": g.caller.generation}
 
     @classmethod
     def delete_expired(cls, account):
-        """Be rid of what is left of the account's sessions that have ended."""
+        """Delete the sessions of the account that have ended."""
         over = (cls.expires_at < now()) | (cls.generation != account.generation)
         sql.session.execute(
             sql.delete(cls).where(cls.user_id == account.id, over),
@@ -125,7 +128,7 @@ class Session(SqlModel):
         )
 
     def renew(self):
-        """The next pair of tokens; the refresh token before it is spent."""
+        """Return a new pair of tokens, and invalidate the former refresh token."""
         self.serial += 1
         self.expires_at = now() + timedelta(seconds=REFRESH_TTL_SECONDS)
         sql.session.flush()
@@ -133,18 +136,18 @@ class Session(SqlModel):
 
     @classmethod
     def sign_out(cls, id):
-        """End the session of that id, if it has not ended yet."""
+        """End the session with this id, if it exists."""
         clear_account_cache()
         sql.session.execute(sql.delete(cls).where(cls.id == id))
 
     def end(self):
-        """Its tokens are worth nothing any more."""
+        """End the session, so that its tokens are invalid."""
         clear_account_cache()
         super().delete()
 
     @classmethod
     def issue_tokens(cls, record):
-        """The access and the refresh token, as `token_pair` has them."""
+        """Return an access token and a refresh token, as `token_pair` describes them."""
         access, expires_in = cls.access_token(record)
         return {
             "access_token": access,
@@ -161,20 +164,19 @@ class Session(SqlModel):
 
     @classmethod
     def access_token(cls, record):
-        """An access token, and the seconds that it lives."""
+        """Return an access token and the seconds until it expires."""
         lifetime = access_lifetime_seconds()
         issue = authenticator().tokens.issue
         return issue(ACCESS_TOKEN_TYPE, record.user_id, record.id, lifetime), lifetime
 
 
 def access_lifetime_seconds():
-    """Seconds that an access token lives."""
+    """Return the seconds until a new access token expires."""
     return current_app.config["JWT_TTL"] * 60
 
 
 def account_by_session(session_id):
-    """What the guard knows of the account whose live session this is, or None."""
-
+    """Return the active Account of a live session, or None."""
     return to_account(accounts_in_session(id=session_id, now=now()), session_id)
 
 
@@ -189,10 +191,10 @@ def accounts_in_session(id, now):
 
 
 def rotate_refresh_token(claims):
-    """The session whose refresh token this is, locked; None if it is worth nothing.
+    """Lock and return the session of a refresh token, or None if the token is invalid.
 
-    Of a token that was used before the whole session ends: either its owner or a thief
-    is late, and we cannot know who.
+    A token that is used twice ends its session, since a thief may have one of the two
+    uses (RFC 9700 §4.14.2).
     """
     session = sql.session.scalar(
         sql.select(Session).where(Session.id == claims["sid"]).with_for_update()

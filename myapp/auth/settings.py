@@ -1,3 +1,3 @@
 """Settings of sign-in and sign-up."""
 
-REGISTRATION_OPEN = True  # whether every client can sign up
+REGISTRATION_OPEN = True  # whether everybody can sign up

@@ -1,4 +1,4 @@
-"""Sessions that are over."""
+"""The task that deletes ended sessions."""
 
 from datetime import timedelta
 
@@ -11,9 +11,9 @@ RECENT = timedelta(days=1)
 
 @periodic_task(minutes=10)
 def purge():
-    """Forget the sessions that have expired, and those that their account has ended."""
-    # What ends all sessions of an account changes it. One that escapes, since no sweep
-    # came for a day, is of no use to anybody, and expires.
+    """Delete the sessions that have expired or that their account has ended."""
+    # Only recently changed accounts can have ended their sessions. Should no purge run for
+    # a day, the remaining rows are invalid anyway, and go when they expire.
     changed = sql.select(User.id).where(User.updated_at > now() - RECENT)
     current = sql.select(User.generation).where(User.id == Session.user_id)
     ended = Session.generation != current.scalar_subquery()

@@ -66,7 +66,7 @@ def refresh(client, token):
 
 
 def refusal(response):
-    """What a 401 says, without what differs from call to call."""
+    """Return the body of a 401, without the parts that differ for each request."""
     assert_problem(response, 401)
     challenges = response.headers["WWW-Authenticate"]
     assert "Basic realm=" in challenges and "Bearer realm=" in challenges
@@ -76,25 +76,25 @@ def refusal(response):
 
 @pytest.fixture
 def gardener(app):
-    """A client that is signed in as gardener with HTTP Basic."""
+    """Return a client that authenticates as gardener with HTTP Basic."""
     return signed_in_client(app, "gardener")
 
 
 @pytest.fixture
 def pair(gardener, stranger):
-    """The tokens of a session of gardener's."""
+    """Return the tokens of a session of gardener."""
     return sign_in(stranger).json
 
 
 @pytest.fixture
 def token(stranger):
-    """An access token of pythonista's."""
+    """Return an access token of pythonista."""
     return ask(stranger, TOKEN, RIGHT).json["token"]
 
 
 @pytest.fixture
 def verified_hashes(monkeypatch):
-    """The hashes that passwords are held against from now on."""
+    """Return the list of the hashes that passwords are verified against from now on."""
     seen = []
 
     class Watched(PasswordHasher):
@@ -108,27 +108,27 @@ def verified_hashes(monkeypatch):
 
 @pytest.fixture
 def cheap(app, monkeypatch):
-    """Real argon2 at its least cost, for tests that fail often."""
+    """Use argon2 at its lowest cost, for tests with many failures."""
     least = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr(passwords, "hasher", least)
     monkeypatch.setattr(
         app.extensions["authenticator"],
         "dummy_hash",
-        passwords.hash_password("nobody's"),
+        passwords.hash_password("unknown"),
     )
 
 
 @pytest.fixture
 def registered_client(cheap, stranger):
-    """The client of a stranger, when somebody has signed up as Gardener."""
+    """Return a client without credentials, after the sign-up of Gardener."""
     assert stranger.post(REGISTER, json=GARDENER).status_code == 201
     return stranger
 
 
-# Signing up
+# Sign-up
 
 
-def test_whoever_signs_up_can_sign_in(stranger):
+def test_a_new_account_can_sign_in(stranger):
     response = stranger.post(REGISTER, json=GARDENER)
     assert response.status_code == 201
     assert response.headers["Location"] == response.json["url"]
@@ -163,12 +163,12 @@ def test_a_name_that_is_taken_in_any_case_is_409(stranger, name):
         ({**GARDENER, "status": "normal", "id": 1}, ["/id", "/status"]),
     ],
 )
-def test_a_sign_up_that_does_not_fit_is_422_with_every_fault(stranger, body, faults):
+def test_an_invalid_sign_up_is_422_with_every_error(stranger, body, faults):
     refused = assert_problem(stranger.post(REGISTER, json=body), 422)
     assert sorted({error["pointer"] for error in refused["errors"]}) == faults
 
 
-def test_where_sign_up_is_closed_it_is_403(app, stranger):
+def test_a_disabled_sign_up_is_403(app, stranger):
     app.config["REGISTRATION_OPEN"] = False
     assert_problem(stranger.post(REGISTER, json=GARDENER), 403)
     app.config["REGISTRATION_OPEN"] = True
@@ -186,7 +186,7 @@ def test_the_name_of_a_deleted_account_is_free_again(gardener, stranger):
     assert sign_in(stranger, **GARDENER).status_code == 200
 
 
-def test_whoever_tried_to_sign_in_before_signing_up_can_at_once_after(
+def test_a_failed_sign_in_before_the_sign_up_is_not_cached(
     registered_client,
 ):
     newcomer = {"username": "newcomer", "password": "just arrived"}
@@ -195,7 +195,7 @@ def test_whoever_tried_to_sign_in_before_signing_up_can_at_once_after(
     assert sign_in(registered_client, **newcomer).status_code == 200
 
 
-# Signing in
+# Sign-in
 
 
 def test_signing_in_gets_a_pair_of_tokens(gardener, stranger):
@@ -214,7 +214,7 @@ def test_signing_in_gets_a_pair_of_tokens(gardener, stranger):
     assert account.json["username"] == "gardener"
 
 
-def test_signing_in_is_remembered_on_the_account(gardener, stranger):
+def test_a_sign_in_is_stored_on_the_account(gardener, stranger):
     assert gardener.get(ACCOUNT).json["last_login_at"] is None
     sign_in(stranger, address=ELSEWHERE)
     account = gardener.get(ACCOUNT).json
@@ -242,16 +242,16 @@ def test_a_name_signs_in_in_any_case(gardener, stranger, name):
         "kiosk ",
     ],
 )
-def test_a_name_that_only_looks_alike_is_401(app, cheap, stranger, name):
+def test_a_username_that_only_looks_alike_is_401(app, cheap, stranger, name):
     signed_in_client(app, "kiosk")
     assert sign_in(stranger, "KIOSK").status_code == 200
-    nobody = refusal(sign_in(stranger, "nobody"))
-    assert refusal(sign_in(stranger, name)) == nobody
-    assert refusal(ask(stranger, TOKEN, basic(name, SHARED_PASSWORD))) == nobody
+    unknown = refusal(sign_in(stranger, "unknown"))
+    assert refusal(sign_in(stranger, name)) == unknown
+    assert refusal(ask(stranger, TOKEN, basic(name, SHARED_PASSWORD))) == unknown
 
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
-def test_a_password_is_the_same_however_it_is_composed(cheap, stranger, forms):
+def test_a_password_is_equal_in_each_unicode_normalization(cheap, stranger, forms):
     first, second = (unicodedata.normalize(form, "crème brûlée") for form in forms)
     assert first != second
     stranger.post(REGISTER, json={**GARDENER, "password": first})
@@ -270,12 +270,12 @@ def test_a_password_is_the_same_however_it_is_composed(cheap, stranger, forms):
         ({**GARDENER, "remember": True}, ["/remember"]),
     ],
 )
-def test_a_sign_in_that_does_not_fit_is_422_with_every_fault(stranger, body, faults):
+def test_an_invalid_sign_in_is_422_with_every_error(stranger, body, faults):
     refused = assert_problem(stranger.post(LOGIN, json=body), 422)
     assert sorted({error["pointer"] for error in refused["errors"]}) == faults
 
 
-def test_whatever_is_wrong_signing_in_says_the_same_after_the_same_work(
+def test_each_failed_sign_in_has_the_same_answer_and_the_same_work(
     app, admin, stranger, verified_hashes
 ):
     for name in ("blocked", "deleted"):
@@ -285,18 +285,18 @@ def test_whatever_is_wrong_signing_in_says_the_same_after_the_same_work(
         else:
             assert admin.delete(url).status_code == 204
     verified_hashes.clear()
-    names = ("pythonista", "nobody", "blocked", "deleted")
+    names = ("pythonista", "unknown", "blocked", "deleted")
     answers = [refusal(sign_in(stranger, name)) for name in names]
     assert answers == [answers[0]] * 4
     work = [extract_parameters(hash) for hash in verified_hashes]
     assert work == [work[0]] * 4
 
 
-# Slowing down
+# Login throttle
 
 
 def guess(client, username="gardener", address=HERE, way=LOGIN):
-    """The status of an answer to a wrong password."""
+    """Send a wrong password, and return the status."""
     if way == LOGIN:
         response = sign_in(client, username, "a wrong password", address)
     else:
@@ -309,15 +309,15 @@ def guess(client, username="gardener", address=HERE, way=LOGIN):
 
 
 def assert_slowed_down(response, longest):
-    """That this says to come back within `longest` seconds."""
+    """Assert that a response is a 429 with a Retry-After of at most `longest` seconds."""
     assert_problem(response, 429)
     assert 1 <= int(response.headers["Retry-After"]) <= longest
     return True
 
 
 @pytest.mark.parametrize("way", [LOGIN, SESSIONS, TOKEN])
-@pytest.mark.parametrize("name", ["gardener", "GARDENER", "nobody"])
-def test_after_five_failures_nothing_is_tried_for_a_while(
+@pytest.mark.parametrize("name", ["gardener", "GARDENER", "unknown"])
+def test_after_five_failures_sign_in_is_throttled(
     registered_client, verified_hashes, name, way
 ):
     assert [guess(registered_client, name, way=way) for _ in range(5)] == [401] * 5
@@ -331,13 +331,13 @@ def test_after_five_failures_nothing_is_tried_for_a_while(
     assert verified_hashes == []
 
 
-def test_a_failure_is_a_failure_whatever_the_way(registered_client):
+def test_failures_of_basic_and_of_login_count_together(registered_client):
     ways = (LOGIN, SESSIONS, TOKEN, LOGIN, SESSIONS)
     assert [guess(registered_client, way=way) for way in ways] == [401] * 5
     assert guess(registered_client) == 429
 
 
-def test_failures_slow_down_nobody_else(registered_client):
+def test_failures_throttle_no_other_client(registered_client):
     other = {"username": "neighbour", "password": "next door"}
     registered_client.post(REGISTER, json=other)
     while guess(registered_client) != 429:
@@ -353,13 +353,15 @@ def test_signing_in_does_not_count_as_a_failure(registered_client):
     assert [guess(registered_client) for _ in range(2)] == [401, 429]
 
 
-def test_an_address_may_fail_thirty_times_whatever_the_names(registered_client):
+def test_an_address_is_throttled_after_thirty_failures_of_any_accounts(
+    registered_client,
+):
     assert {guess(registered_client, f"name-{n}") for n in range(30)} == {401}
     assert assert_slowed_down(sign_in(registered_client, **GARDENER), 60)
     assert sign_in(registered_client, **GARDENER, address=ELSEWHERE).status_code == 200
 
 
-def test_a_household_with_ipv6_is_one_address(registered_client):
+def test_an_ipv6_network_counts_as_one_address(registered_client):
     for n in range(5):
         assert guess(registered_client, address=f"2001:db8:0:1::{n}") == 401
     assert guess(registered_client, address="2001:db8:0:1:ffff::1") == 429
@@ -367,13 +369,13 @@ def test_a_household_with_ipv6_is_one_address(registered_client):
 
 
 @pytest.mark.parametrize("way", [LOGIN, SESSIONS, TOKEN])
-def test_failures_from_everywhere_do_not_lock_out_who_is_familiar(
+def test_failures_from_many_addresses_do_not_lock_out_a_known_address(
     app, registered_client, way
 ):
     def come_in(address):
         app.extensions[
             "authenticator"
-        ].passwords.clear()  # what was right is not remembered
+        ].passwords.clear()  # right passwords are not cached
         if way == LOGIN:
             return sign_in(registered_client, **GARDENER, address=address)
         return registered_client.get(
@@ -390,23 +392,23 @@ def test_failures_from_everywhere_do_not_lock_out_who_is_familiar(
     assert [guess(registered_client) for _ in range(6)] == [401] * 5 + [429]
 
 
-def test_without_redis_failures_count_all_the_same(make_app, monkeypatch, tmp_path):
-    app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
+def test_failures_count_without_redis(make_app, monkeypatch, tmp_path):
+    app = make_app(REDIS_URL=f"unix://{tmp_path}/missing.sock")
     stranger = app.test_client()
     least = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr(passwords, "hasher", least)
     monkeypatch.setattr(
         app.extensions["authenticator"],
         "dummy_hash",
-        passwords.hash_password("nobody's"),
+        passwords.hash_password("unknown"),
     )
-    assert [guess(stranger, "nobody") for _ in range(5)] == [401] * 5
-    assert assert_slowed_down(sign_in(stranger, "nobody"), 60)
-    assert guess(stranger, "somebody") == 401
-    assert guess(stranger, "nobody", address=ELSEWHERE) == 401
+    assert [guess(stranger, "unknown") for _ in range(5)] == [401] * 5
+    assert assert_slowed_down(sign_in(stranger, "unknown"), 60)
+    assert guess(stranger, "member") == 401
+    assert guess(stranger, "unknown", address=ELSEWHERE) == 401
 
 
-# The next pair
+# Refresh
 
 
 def test_a_refresh_token_gets_the_next_pair(stranger, pair):
@@ -422,28 +424,26 @@ def test_a_refresh_token_gets_the_next_pair(stranger, pair):
     )
 
 
-def test_the_next_pair_is_of_the_same_session(gardener, stranger, pair):
+def test_a_new_pair_belongs_to_the_same_session(gardener, stranger, pair):
     (before,) = gardener.get(SESSIONS).json["items"]
     refresh(stranger, pair["refresh_token"])
     (after,) = gardener.get(SESSIONS).json["items"]
     assert after["id"] == before["id"]
 
 
-def test_a_refresh_token_that_comes_twice_ends_the_whole_session(
-    gardener, stranger, pair
-):
+def test_a_reused_refresh_token_ends_the_session(gardener, stranger, pair):
     other = sign_in(stranger).json
     stolen = refresh(stranger, pair["refresh_token"]).json
     refusal(refresh(stranger, pair["refresh_token"]))
     for access in (pair["access_token"], stolen["access_token"]):
         refusal(ask(stranger, ACCOUNT, bearer(access)))
     refusal(refresh(stranger, stolen["refresh_token"]))
-    # That was committed, although the answer was 401; and it was that session alone.
+    # The end of that session alone was committed, although the answer was 401.
     assert gardener.get(SESSIONS).json["meta"]["total"] == 1
     assert ask(stranger, ACCOUNT, bearer(other["access_token"])).status_code == 200
 
 
-def test_each_token_is_for_its_own_purpose(stranger, pair):
+def test_a_token_of_one_type_is_not_accepted_as_another(stranger, pair):
     refusal(refresh(stranger, pair["access_token"]))
     refusal(ask(stranger, ACCOUNT, bearer(pair["refresh_token"])))
     refusal(ask(stranger, TOKEN, bearer(pair["refresh_token"])))
@@ -451,16 +451,16 @@ def test_each_token_is_for_its_own_purpose(stranger, pair):
     assert refresh(stranger, pair["refresh_token"]).status_code == 200
 
 
-def test_a_password_gets_no_pair_at_refresh(gardener, stranger):
+def test_refresh_does_not_accept_a_password(gardener, stranger):
     refusal(gardener.post(REFRESH))
     refusal(stranger.post(REFRESH))
     refusal(refresh(stranger, "a.b.c"))
 
 
-# Signing out
+# Sign-out
 
 
-def test_signing_out_ends_this_session_and_no_other(stranger, pair):
+def test_signing_out_ends_only_this_session(stranger, pair):
     other = sign_in(stranger).json
     out = stranger.post(LOGOUT, headers={"Authorization": bearer(pair["access_token"])})
     assert (out.status_code, out.data) == (204, b"")
@@ -470,18 +470,18 @@ def test_signing_out_ends_this_session_and_no_other(stranger, pair):
     assert refresh(stranger, other["refresh_token"]).status_code == 200
 
 
-def test_who_comes_with_a_password_has_no_session_to_end(gardener, stranger, pair):
+def test_signing_out_with_a_password_changes_nothing(gardener, stranger, pair):
     assert gardener.post(LOGOUT).status_code == 204
     assert gardener.get(ACCOUNT).status_code == 200
     assert ask(stranger, ACCOUNT, bearer(pair["access_token"])).status_code == 200
 
 
-# My sessions
+# Sessions of the caller
 
 
 @pytest.fixture
 def at_home(gardener, stranger):
-    """A client of gardener's that is in a session."""
+    """Return a client with a token of gardener."""
     return client_with_token(stranger, sign_in(stranger).json)
 
 
@@ -491,7 +491,7 @@ def client_with_token(client, pair):
     return client
 
 
-def test_a_session_says_where_it_began_and_whether_it_is_this_one(app, at_home):
+def test_a_session_shows_its_client_and_whether_it_is_the_current_one(app, at_home):
     phone = app.test_client()
     phone.environ_base["HTTP_USER_AGENT"] = "Phone/1.0 " + "x" * 300
     phone = client_with_token(phone, sign_in(phone, address=ELSEWHERE).json)
@@ -506,7 +506,7 @@ def test_a_session_says_where_it_began_and_whether_it_is_this_one(app, at_home):
     assert at_home.get(second["url"]).json == second
 
 
-def test_a_password_is_in_no_session(gardener, at_home):
+def test_a_request_with_a_password_has_no_current_session(gardener, at_home):
     assert [one["current"] for one in gardener.get(SESSIONS).json["items"]] == [False]
 
 
@@ -522,7 +522,7 @@ def test_a_session_can_be_ended_from_another(stranger, at_home):
     assert at_home.get(SESSIONS).json["meta"]["total"] == 1
 
 
-def test_a_session_of_somebody_else_is_not_there(admin, at_home):
+def test_a_session_of_another_account_is_404(admin, at_home):
     (session,) = at_home.get(SESSIONS).json["items"]
     assert admin.get(SESSIONS).json["items"] == []
     assert_problem(admin.get(session["url"]), 404)
@@ -530,7 +530,7 @@ def test_a_session_of_somebody_else_is_not_there(admin, at_home):
     assert at_home.get(session["url"]).json == session
 
 
-# A token for a password
+# Request a token
 
 
 def test_a_name_and_a_password_get_a_token(stranger):
@@ -541,7 +541,7 @@ def test_a_name_and_a_password_get_a_token(stranger):
     assert answer.json["expires_in"] == 15 * 60
 
 
-def test_a_token_says_whose_it_is_and_until_when_and_no_more(app, stranger):
+def test_a_token_holds_only_its_account_and_times(app, stranger):
     app.config["JWT_TTL"] = 2
     answer = ask(stranger, TOKEN, RIGHT).json
     key = OctKey.import_key(app.config["JWT_SECRET_KEY"])
@@ -556,7 +556,7 @@ def test_a_token_says_whose_it_is_and_until_when_and_no_more(app, stranger):
     assert claims["sid"] == session["id"]
 
 
-def test_a_token_opens_what_its_account_may_do(stranger, token):
+def test_a_token_has_the_permissions_of_its_account(stranger, token):
     stranger.environ_base["HTTP_AUTHORIZATION"] = bearer(token)
     response = stranger.post(GADGETS, json=LAMP)
     assert response.status_code == 201
@@ -565,17 +565,17 @@ def test_a_token_opens_what_its_account_may_do(stranger, token):
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_the_scheme_is_known_in_any_case(stranger, token, scheme):
+def test_the_authentication_scheme_is_case_insensitive(stranger, token, scheme):
     assert ask(stranger, SESSIONS, f"{scheme} {token}").status_code == 200
 
 
-def test_a_token_gets_no_other_token(stranger, token):
+def test_a_token_cannot_request_another_token(stranger, token):
     assert ask(stranger, SESSIONS, bearer(token)).status_code == 200
     refusal(ask(stranger, TOKEN, bearer(token)))
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE"])
-def test_a_token_is_only_to_be_read(client, verb):
+def test_request_token_is_read_only(client, verb):
     refused = client.open(TOKEN, method=verb)
     assert refused.status_code == 405
     assert set(refused.allow) == {"GET", "HEAD", "OPTIONS"}
@@ -588,14 +588,14 @@ def test_head_has_no_token(client):
     assert head.headers["Cache-Control"] == NEVER_STORED
 
 
-# Where Basic works
+# HTTP Basic
 
 
 def test_a_name_and_a_password_work_everywhere(stranger):
     assert ask(stranger, SESSIONS, RIGHT).status_code == 200
 
 
-def test_where_tokens_are_to_be_used_a_password_only_gets_one(app, stranger):
+def test_with_tokens_only_a_password_can_only_request_a_token(app, stranger):
     app.config["USE_TOKEN_AUTH"] = True
     refusal(ask(stranger, SESSIONS, RIGHT))
     token = ask(stranger, TOKEN, RIGHT).json["token"]
@@ -605,7 +605,7 @@ def test_where_tokens_are_to_be_used_a_password_only_gets_one(app, stranger):
     assert ask(stranger, SESSIONS, bearer(pair["access_token"])).status_code == 200
 
 
-def test_a_name_in_any_case_is_the_same_account(client, stranger, gadget):
+def test_a_username_is_case_insensitive(client, stranger, gadget):
     answer = ask(stranger, GADGETS, basic("PYTHONISTA", PASSWORDS["pythonista"]))
     assert answer.json["items"] == [gadget]
     assert gadget["owner"] == "pythonista"
@@ -619,7 +619,7 @@ def test_a_name_in_any_case_is_the_same_account(client, stranger, gadget):
     [
         "",
         basic("pythonista", "wrong password"),
-        basic("nobody", PASSWORDS["pythonista"]),
+        basic("unknown", PASSWORDS["pythonista"]),
         basic("pythonista", ""),
         basic("pythonista", PASSWORDS["pythonista"].swapcase()),
         basic("pythonista", PASSWORDS["pythonista"] + " "),
@@ -642,24 +642,24 @@ def test_a_name_in_any_case_is_the_same_account(client, stranger, gadget):
         RIGHT.replace("Basic", "Bearer"),
     ],
 )
-def test_whatever_is_wrong_the_answer_is_the_same(stranger, authorization):
+def test_all_wrong_credentials_have_the_same_answer(stranger, authorization):
     for address in (SESSIONS, TOKEN):
         nothing = refusal(ask(stranger, address, None))
         assert refusal(ask(stranger, address, authorization)) == nothing
 
 
-def test_a_right_password_does_not_let_a_wrong_one_in(stranger):
+def test_a_cached_password_does_not_accept_a_wrong_one(stranger):
     for _ in range(2):
         assert ask(stranger, SESSIONS, RIGHT).status_code == 200
         refusal(ask(stranger, SESSIONS, basic("pythonista", "wrong")))
         refusal(ask(stranger, SESSIONS, basic("engineer", PASSWORDS["pythonista"])))
 
 
-# What is left of them
+# Purge
 
 
 def sweep(app):
-    """How many sessions a sweep removes."""
+    """Return the number of sessions that a purge removes."""
     with app.app_context():
         result = schedule.periodic_tasks()["auth.purge"].run() or "0 sessions"
     return int(result.removesuffix(" sessions"))
@@ -671,7 +671,7 @@ def ids(app):
 
 
 def age(app, ids, **by):
-    """Let these sessions end so much earlier."""
+    """Make these sessions expire earlier."""
     with app.app_context(), unit_of_work():
         these = sql.update(Session).where(Session.id.in_(ids))
         sql.session.execute(these.values(expires_at=now() - timedelta(**by)))
@@ -690,9 +690,7 @@ def test_sessions_that_have_expired_are_removed(app, gardener, stranger, monkeyp
     assert refresh(stranger, pair["refresh_token"]).status_code == 200
 
 
-def test_sessions_that_their_account_has_ended_are_removed(
-    app, admin, gardener, stranger
-):
+def test_sessions_ended_by_their_account_are_removed(app, admin, gardener, stranger):
     ask(stranger, TOKEN, RIGHT)
     others = ids(app)
     sign_in(stranger)
@@ -704,7 +702,9 @@ def test_sessions_that_their_account_has_ended_are_removed(
     assert ids(app) == others
 
 
-def test_a_sweep_finds_ended_sessions_by_what_changed_lately(app, admin, gardener):
+def test_a_purge_finds_ended_sessions_of_recently_changed_accounts(
+    app, admin, gardener
+):
     sign_in(gardener)
     id = gardener.get(ACCOUNT).json["id"]
     admin.delete(f"{USERS}{id}")
@@ -716,7 +716,7 @@ def test_a_sweep_finds_ended_sessions_by_what_changed_lately(app, admin, gardene
     assert sweep(app) == 1
 
 
-def test_two_sweeps_at_once_remove_each_session_once(live_app, monkeypatch):
+def test_two_concurrent_purges_remove_each_session_once(live_app, monkeypatch):
     monkeypatch.setattr(batches, "DELETE_BATCH_ROWS", 2)
     client = live_app.test_client()
     for _ in range(9):

@@ -1,4 +1,4 @@
-"""`{prefix}/devices/`: the devices that I own."""
+"""`{prefix}/devices/`: the devices of the caller."""
 
 from flask import g
 
@@ -93,7 +93,7 @@ class OneDevice(Resource):
     @requires()
     @responds_no_content
     def delete(self, id):
-        """Forget a device."""
+        """Delete a device."""
         device = Device.lock_or_404(id, **Device.writable())
         check_preconditions(device)
         device.delete()

@@ -1,4 +1,4 @@
-"""A device: what it is, where it stands, whose it is."""
+"""Devices, and their counts."""
 
 import orjson
 from blinker import Signal
@@ -21,47 +21,52 @@ COUNTS_SCHEMA = {
 }
 summary = response_schema(
     "DeviceSummary",
-    total={"type": "integer", "minimum": 0, "description": "Devices in all."},
-    by_type={**COUNTS_SCHEMA, "description": "Devices of each type."},
-    by_location={**COUNTS_SCHEMA, "description": "Devices in each location."},
+    total={"type": "integer", "minimum": 0, "description": "The number of devices."},
+    by_type={**COUNTS_SCHEMA, "description": "The number of devices of each type."},
+    by_location={
+        **COUNTS_SCHEMA,
+        "description": "The number of devices in each location.",
+    },
     online={
         "type": ["integer", "null"],
         "minimum": 0,
-        "description": "Devices that are online; null where Redis is away.",
+        "description": "The number of online devices; null if Redis is unavailable.",
     },
 )
 
-# Who can tell how many devices of a scope are online connects here.
+# A feature that knows which devices are online connects to this signal.
 online_count_requested = Signal()
 
 
 def count_online(scope):
-    """How many devices of a scope are online; None where nobody can tell."""
+    """Return the number of online devices in a scope, or None if it is unknown."""
     replies = online_count_requested.send(scope=scope)
     return replies[0][1] if replies else None
 
 
 class Device(Owned, SqlModel):
-    """A smart device in somebody's home."""
+    """A smart device in a home."""
 
     __tablename__ = "devices"
 
     write_schema = request_schema(
         "DeviceWrite",
-        name=text(1, 64, "What its owner calls it.", "Kitchen Thermostat"),
-        location=text(1, 64, "Where it stands.", "Kitchen"),
-        type=text(1, 64, "What kind of thing it is.", "Thermostat"),
+        name=text(1, 64, "The name of the device.", "Kitchen Thermostat"),
+        location=text(1, 64, "The place of the device.", "Kitchen"),
+        type=text(1, 64, "The type of the device.", "Thermostat"),
         model=text(1, 64, "Vendor and model.", "Acova TAFFETAS2"),
-        serial_number=text(1, 64, "What the vendor calls it.", "ACOV-09494"),
+        serial_number=text(1, 64, "The serial number of the vendor.", "ACOV-09494"),
     )
     sortable = ("id", "name", "type", "location", "created_at", "updated_at")
 
-    last_seen_at = Column(TIMESTAMP)  # its last heartbeat that a sweep came upon
+    last_seen_at = Column(TIMESTAMP)  # the last heartbeat that has been written back
 
     @classmethod
     def record_heartbeats(cls, ids, seen_at):
-        """Remember a heartbeat of each of these, if it is the last one that is known;
-        returns of how many it is. That is not a change of the device."""
+        """Store the time of a heartbeat of each device, unless a later one is stored.
+
+        Return the number of updated devices; their `updated_at` stays.
+        """
         new = cls.last_seen_at.is_(None) | (cls.last_seen_at < seen_at)
         statement = sql.update(cls).where(cls.id.in_(ids), new)
         values = {"last_seen_at": seen_at, "updated_at": cls.updated_at}
@@ -69,8 +74,8 @@ class Device(Owned, SqlModel):
 
     @classmethod
     def report(cls, record):
-        """The device as text, a line for each property."""
-        shown = orjson.loads(dumps(cls.as_json(record)))  # times as everywhere
+        """Return the device as text, with a line for each property."""
+        shown = orjson.loads(dumps(cls.as_json(record)))  # formats times
         width = max(map(len, shown))
         return "".join(
             f"{name:<{width}}  {' '.join(str(value).splitlines())}\n"

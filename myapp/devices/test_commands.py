@@ -1,4 +1,4 @@
-"""`flask export-devices`, and that `flask import-devices` reads all that it writes."""
+"""`flask export-devices` and `flask import-devices`."""
 
 import pytest
 
@@ -40,7 +40,7 @@ WRITTEN = tuple(Device.write_schema["properties"])
 
 @pytest.fixture
 def flask(app, tmp_path):
-    """Run a command of `flask` that must succeed; returns what it says."""
+    """Return a function that runs a `flask` command and returns its output."""
     app.config["IMPORTS_FOLDER"] = str(tmp_path / "imports")
 
     def flask(*words):
@@ -52,16 +52,16 @@ def flask(app, tmp_path):
 
 
 def written_properties(client):
-    """What the account has written of each of its devices, the oldest first."""
+    """Return the written properties of each device of an account, oldest first."""
     items = client.get(f"{DEVICES}?per_page=100&sort=id").json["items"]
     return [{name: item[name] for name in WRITTEN} for item in items]
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_what_is_exported_is_imported_as_it_was(
+def test_an_export_can_be_imported_without_loss(
     app, client, engineer, flask, tmp_path, form
 ):
-    engineer.post(DEVICES, json=THERMOSTAT)  # which is no business of theirs
+    engineer.post(DEVICES, json=THERMOSTAT)  # which must not be exported
     for number, text in enumerate(NASTY):
         body = {**THERMOSTAT, WRITTEN[number % len(WRITTEN)]: text}
         assert client.post(DEVICES, json=body).status_code == 201, text
@@ -70,14 +70,14 @@ def test_what_is_exported_is_imported_as_it_was(
     file, heir = tmp_path / f"devices.{form}", signed_in_client(app, "heir")
 
     output = flask("export-devices", "--owner", "pythonista", file)
-    assert output.endswith(f"{len(NASTY) + 1} devices\n")
+    assert output.endswith(f"{len(NASTY) + 1} devices exported.\n")
     output = flask("import-devices", "--owner", "heir", file)
     assert output.endswith(f"{len(NASTY) + 1} registered, 0 rejected.\n")
     assert written_properties(heir) == written_properties(client)
     assert list((tmp_path / "imports").iterdir()) == []
 
 
-def test_the_demo_devices_come_with_the_first_account(make_app, empty_uri):
+def test_the_first_account_gets_the_demo_devices(make_app, empty_uri):
     app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri)
     result = app.test_cli_runner().invoke(args=["init-db"])
     assert "2 users\n4516 devices\n" in result.output

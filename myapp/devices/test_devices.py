@@ -33,7 +33,7 @@ def list_devices(client, **query):
 
 
 def problem(response, status):
-    """The problem that a response must be, without what differs from call to call."""
+    """Return the problem of a response, without the parts that differ for each request."""
     assert response.status_code == status
     assert response.mimetype == "application/problem+json"
     assert response.json["status"] == status
@@ -47,7 +47,7 @@ def pointers(response, status=422):
 
 @pytest.fixture
 def old_device(app, client, device):
-    """The device, as if it had come and last changed long ago."""
+    """Return a device that was created and last modified long ago."""
     moment = datetime.fromisoformat(LONG_AGO).replace(tzinfo=None)
     with app.app_context(), unit_of_work():
         sql.session.execute(
@@ -58,7 +58,7 @@ def old_device(app, client, device):
     return client.get(device["url"]).json
 
 
-# Registering, reading, forgetting
+# Register, read, delete
 
 
 def test_a_device_is_registered(client):
@@ -73,7 +73,7 @@ def test_a_device_is_registered(client):
     assert timedelta(0) <= age < timedelta(seconds=10)
 
 
-def test_a_device_is_read_as_it_was_registered(client):
+def test_a_registered_device_can_be_read(client):
     response = client.post(DEVICES, json=THERMOSTAT)
     read = client.get(response.headers["Location"])
     assert read.status_code == 200
@@ -86,7 +86,7 @@ def test_the_collection_lists_the_newest_device_last(client):
     assert list_devices(client) == results
 
 
-def test_a_forgotten_device_is_gone(client, device):
+def test_a_deleted_device_is_gone(client, device):
     forgotten = client.delete(device["url"])
     assert forgotten.status_code == 204
     assert forgotten.data == b""
@@ -96,17 +96,17 @@ def test_a_forgotten_device_is_gone(client, device):
     problem(client.delete(device["url"]), 404)
 
 
-def test_the_id_of_a_forgotten_device_never_comes_back(client, device):
+def test_the_id_of_a_deleted_device_is_never_used_again(client, device):
     client.delete(device["url"])
     assert client.post(DEVICES, json=THERMOSTAT).json["id"] > device["id"]
 
 
 @pytest.mark.parametrize("id", ["0", "-1", "1.5", "x", "9" * 19, "9" * 30, "%00"])
-def test_what_cannot_be_an_id_is_not_found(client, id):
+def test_an_impossible_id_is_404(client, id):
     problem(client.get(DEVICES + id), 404)
 
 
-def test_a_collection_answers_with_and_without_its_slash(client, device):
+def test_the_collection_has_a_url_without_and_one_with_a_slash(client, device):
     for address in (DEVICES, DEVICES.rstrip("/")):
         assert client.get(address).json["items"][0] == device
         assert client.post(address, json=THERMOSTAT).status_code == 201
@@ -132,7 +132,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("address", VERBS)
-def test_options_tells_the_verbs(stranger, address):
+def test_options_lists_the_verbs(stranger, address):
     response = stranger.options(address)
     assert response.status_code == 200
     assert set(response.allow) == VERBS[address]
@@ -147,13 +147,13 @@ def test_options_tells_the_verbs(stranger, address):
         if verb not in verbs
     ],
 )
-def test_a_wrong_verb_is_told_the_right_ones(client, verb, address):
+def test_a_wrong_verb_is_405_with_the_allowed_ones(client, verb, address):
     refused = client.open(address, method=verb, json=THERMOSTAT)
     problem(refused, 405)
     assert set(refused.allow) == VERBS[address]
 
 
-# Whose it is
+# Ownership
 
 EVERY_WAY = [
     ("GET", ""),
@@ -166,7 +166,7 @@ EVERY_WAY = [
 
 
 @pytest.mark.parametrize("verb, path", EVERY_WAY)
-def test_a_device_of_somebody_else_is_not_found(client, engineer, device, verb, path):
+def test_a_device_of_another_account_is_not_found(client, engineer, device, verb, path):
     theirs, nobodys = (
         engineer.open(address + path, method=verb, json=CAMERA)
         for address in (device["url"], f"{DEVICES}{2**62}")
@@ -178,7 +178,7 @@ def test_a_device_of_somebody_else_is_not_found(client, engineer, device, verb, 
 
 
 @pytest.mark.parametrize("query", [{}, {"owner": "pythonista"}, {"q": "Kitchen"}])
-def test_nobody_lists_the_devices_of_somebody_else(client, engineer, device, query):
+def test_the_list_holds_no_devices_of_other_accounts(client, engineer, device, query):
     assert list_devices(client, **query) == [device]
     theirs = engineer.get(DEVICES, query_string=query).json
     assert theirs["items"] == []
@@ -188,7 +188,7 @@ def test_nobody_lists_the_devices_of_somebody_else(client, engineer, device, que
 @pytest.mark.parametrize(
     "verb, path", [("GET", DEVICES), ("POST", DEVICES), *EVERY_WAY]
 )
-def test_a_stranger_gets_nowhere(client, stranger, device, verb, path):
+def test_without_credentials_every_request_is_401(client, stranger, device, verb, path):
     address = path if path == DEVICES else device["url"] + path
     refused = stranger.open(address, method=verb, json=CAMERA)
     assert refused.status_code == 401
@@ -215,7 +215,9 @@ def test_a_stranger_gets_nowhere(client, stranger, device, verb, path):
     ],
 )
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
-def test_a_body_is_told_every_fault_at_once(client, device, verb, change, faults):
+def test_an_invalid_body_is_answered_with_every_error(
+    client, device, verb, change, faults
+):
     address = DEVICES if verb == "POST" else device["url"]
     body = change if verb == "PATCH" else {**THERMOSTAT, **change}
     assert pointers(client.open(address, method=verb, json=body)) == faults
@@ -231,7 +233,7 @@ def test_every_property_is_required(client, device, verb):
 
 @pytest.mark.parametrize("body", ["[]", '"text"', "7", "true", "null", "[{}]"])
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
-def test_a_body_that_is_no_object_does_not_fit(client, device, verb, body):
+def test_a_body_that_is_not_an_object_is_invalid(client, device, verb, body):
     address = DEVICES if verb == "POST" else device["url"]
     refused = client.open(address, method=verb, data=body, content_type=JSON)
     assert pointers(refused) == [""]
@@ -245,7 +247,7 @@ def test_a_body_that_is_not_json_is_malformed(client, device, verb, body):
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
-def test_a_body_that_is_nested_without_end_is_refused(client, device, verb):
+def test_a_deeply_nested_body_is_refused(client, device, verb):
     address = DEVICES if verb == "POST" else device["url"]
     body = '{"name":' + '{"a":' * 1000 + "1" + "}" * 1001
     refused = client.open(address, method=verb, data=body, content_type=JSON)
@@ -278,14 +280,14 @@ def test_a_body_that_is_too_large_is_refused(app, client, device, verb):
 
 
 @pytest.mark.parametrize("text", ["x", "x" * 64, "🌡" * 64, " ", "a\nb", "<b>", "ü"])
-def test_a_text_of_1_to_64_characters_comes_back_as_it_was_sent(client, text):
+def test_a_text_of_1_to_64_characters_is_stored_unchanged(client, text):
     sent = dict.fromkeys(THERMOSTAT, text)
     response = client.post(DEVICES, json=sent)
     assert response.status_code == 201
     assert client.get(response.json["url"]).json.items() >= sent.items()
 
 
-# Changing
+# Changes
 
 
 def test_put_replaces_a_device(client, old_device):
@@ -299,16 +301,14 @@ def test_put_replaces_a_device(client, old_device):
 
 
 @pytest.mark.parametrize("verb, body", [("PUT", THERMOSTAT), ("PATCH", {})])
-def test_a_change_that_changes_nothing_leaves_the_times_alone(
-    client, old_device, verb, body
-):
+def test_a_change_without_a_difference_keeps_the_times(client, old_device, verb, body):
     sent = client.open(old_device["url"], method=verb, json=body)
     assert sent.status_code == 200
     assert sent.json == client.get(old_device["url"]).json == old_device
 
 
 @pytest.mark.parametrize("media_type", ["application/merge-patch+json", JSON])
-def test_a_patch_changes_what_it_names_and_nothing_else(client, old_device, media_type):
+def test_a_patch_changes_only_the_properties_in_it(client, old_device, media_type):
     body = dumps({"location": "Attic", "name": "Dachboden"})
     patched = client.patch(old_device["url"], data=body, content_type=media_type)
     assert patched.status_code == 200
@@ -319,7 +319,9 @@ def test_a_patch_changes_what_it_names_and_nothing_else(client, old_device, medi
 
 
 @pytest.mark.parametrize("media_type", ["application/json-patch+json", "text/plain"])
-def test_a_patch_of_another_kind_is_told_which_we_take(client, device, media_type):
+def test_a_patch_of_another_media_type_is_415_with_the_accepted_ones(
+    client, device, media_type
+):
     body = dumps([{"op": "remove", "path": "/name"}])
     refused = client.patch(device["url"], data=body, content_type=media_type)
     problem(refused, 415)
@@ -328,13 +330,13 @@ def test_a_patch_of_another_kind_is_told_which_we_take(client, device, media_typ
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_a_patch_cannot_take_away_what_is_required(client, device, name):
+def test_a_patch_cannot_remove_a_required_property(client, device, name):
     assert pointers(client.patch(device["url"], json={name: None})) == [f"/{name}"]
     assert client.get(device["url"]).json == device
 
 
 @pytest.mark.parametrize("value", ["red", None, {}])
-def test_a_patch_cannot_name_what_is_unknown(client, device, value):
+def test_a_patch_with_an_unknown_property_is_refused(client, device, value):
     patch = {"colour": value, "name": "Red"}
     assert pointers(client.patch(device["url"], json=patch)) == ["/colour"]
     assert client.get(device["url"]).json == device
@@ -345,45 +347,45 @@ def test_a_patch_cannot_name_what_is_unknown(client, device, value):
 
 @pytest.fixture
 def pair(app, client, old_device):
-    """Two devices that are alike in nothing but their owner."""
+    """Register two devices that differ in every property, and return them."""
     return old_device, client.post(DEVICES, json=CAMERA).json
 
 
 @pytest.mark.parametrize("field", [*WRITTEN, "id", "created_at", "updated_at"])
-def test_a_filter_finds_exactly_what_it_names(client, pair, field):
+def test_a_filter_matches_exactly(client, pair, field):
     for device in pair:
         assert list_devices(client, **{field: device[field]}) == [device]
 
 
-def test_the_owner_is_a_filter_too(client, pair):
+def test_the_owner_is_a_filter(client, pair):
     assert list_devices(client, owner="pythonista") == list(pair)
     assert list_devices(client, owner="engineer") == []
 
 
 @pytest.mark.parametrize("name", ["kitchen thermostat", "Kitchen", "Kitchen%", ""])
-def test_a_filter_does_not_find_what_is_only_similar(client, device, name):
+def test_a_filter_does_not_match_similar_values(client, device, name):
     assert list_devices(client, name=device["name"]) == [device]
     assert list_devices(client, name=name) == []
 
 
-def test_filters_hold_together(client, pair):
+def test_filters_are_combined_with_and(client, pair):
     thermostat, camera = pair
     query = {"type": "Camera", "location": "Front Door"}
     assert list_devices(client, **query) == [camera]
     assert list_devices(client, **query, name=thermostat["name"]) == []
 
 
-def test_a_time_is_found_in_any_zone(client, pair):
+def test_a_time_filter_accepts_any_time_zone(client, pair):
     assert list_devices(client, created_at="2020-02-29T13:00:00+01:00") == [pair[0]]
 
 
 @pytest.mark.parametrize("query", ["url=x", "colour=red", "view=items", "q="])
-def test_what_asks_for_nothing_leaves_everything_there(client, pair, query):
+def test_an_empty_filter_is_ignored(client, pair, query):
     assert client.get(f"{DEVICES}?{query}").json["items"] == list(pair)
 
 
 @pytest.mark.parametrize("field", WRITTEN)
-def test_a_search_looks_into_every_text(client, field):
+def test_a_search_covers_every_text_property(client, field):
     created = client.post(DEVICES, json={**THERMOSTAT, field: "A fine needle"}).json
     client.post(DEVICES, json=THERMOSTAT)
     assert list_devices(client, q="NEEDLE") == [created]
@@ -408,29 +410,29 @@ def test_a_search_looks_into_every_text(client, field):
         ("🌡 inside", "inside", "🌡"),
     ],
 )
-def test_a_search_takes_text_literally_and_case_lightly(client, name, decoy, words):
+def test_a_search_has_no_wildcards_and_ignores_case(client, name, decoy, words):
     created = client.post(DEVICES, json={**CAMERA, "name": name}).json
     client.post(DEVICES, json={**CAMERA, "name": decoy})
     assert list_devices(client, q=words) == [created]
 
 
-def test_a_search_that_is_made_anew_looks_into_what_is_there(app, client, device):
+def test_rebuild_search_indexes_existing_devices(app, client, device):
     with app.app_context(), unit_of_work():
         sql.session.execute(sql.text("UPDATE devices SET search = 'green'"))
     assert list_devices(client, q="green") == [device]
-    result = app.test_cli_runner().invoke(args=["search-anew"])
+    result = app.test_cli_runner().invoke(args=["rebuild-search"])
     assert "1 devices\n" in result.output
     assert list_devices(client, q="green") == []
     assert list_devices(client, q="kitchen") == [device]
 
 
-def test_a_search_follows_a_change(client, device):
+def test_a_search_finds_a_changed_device(client, device):
     client.patch(device["url"], json={"name": "Oven"})
     assert list_devices(client, name="Oven", q="oven")
     assert list_devices(client, name="Oven", q="kitchen thermostat") == []
 
 
-@pytest.mark.parametrize("words", ["x", "ﷺ"])  # one of them grows when it is folded
+@pytest.mark.parametrize("words", ["x", "ﷺ"])  # case folding makes one of them longer
 def test_a_search_for_too_long_a_text_is_refused(client, device, words):
     assert list_devices(client, q=words * 250) == []
     refused = client.get(DEVICES, query_string={"q": words * 251})
@@ -442,7 +444,7 @@ def test_a_search_for_too_long_a_text_is_refused(client, device, words):
 
 @pytest.fixture
 def house(client):
-    """Three devices of two types in two locations."""
+    """Register three devices of two types in two locations."""
     for type, location in ("Lamp", "Hall"), ("Lamp", "Attic"), ("lamp", "Hall"):
         client.post(DEVICES, json={**CAMERA, "type": type, "location": location})
 
@@ -456,12 +458,12 @@ def test_a_summary_counts_by_type_and_location(client, house):
     }
 
 
-def test_a_summary_of_nothing_is_zero(client):
+def test_a_summary_without_devices_is_zero(client):
     empty = {"total": 0, "by_type": {}, "by_location": {}, "online": 0}
     assert client.get(SUMMARY).json == empty
 
 
-def test_a_summary_tells_who_is_online(client, house, device):
+def test_a_summary_counts_online_devices(client, house, device):
     address = device["url"].replace("/devices/", "/presence/")
     client.put(address, json={})
     assert client.get(SUMMARY).json["online"] == 1
@@ -469,7 +471,9 @@ def test_a_summary_tells_who_is_online(client, house, device):
     assert client.get(SUMMARY).json["online"] == 0
 
 
-def test_everybody_counts_what_they_may_read(app, client, engineer, house):
+def test_a_summary_counts_the_devices_that_the_caller_can_read(
+    app, client, engineer, house
+):
     created = engineer.post(DEVICES, json=CAMERA).json
     engineer.put(created["url"].replace("/devices/", "/presence/"), json={})
     body = client.get(SUMMARY).json
@@ -481,15 +485,15 @@ def test_everybody_counts_what_they_may_read(app, client, engineer, house):
     assert (body["total"], body["online"]) == (4, 1)
 
 
-def test_without_redis_nobody_knows_who_is_online(make_app, tmp_path):
-    app = make_app(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
+def test_without_redis_the_number_of_online_devices_is_null(make_app, tmp_path):
+    app = make_app(REDIS_URL=f"unix://{tmp_path}/missing.sock")
     response = as_account(app, "pythonista").get(SUMMARY)
     assert response.status_code == 200
     assert response.json["online"] is None
     assert response.json["total"] == 0
 
 
-def test_a_summary_is_not_sent_twice(client, house):
+def test_a_known_summary_is_304(client, house):
     headers = {"If-None-Match": client.get(SUMMARY).headers["ETag"]}
     assert client.get(SUMMARY, headers=headers).status_code == 304
     client.post(DEVICES, json=CAMERA)
@@ -510,14 +514,16 @@ def test_a_summary_takes_a_query_for_each_count(app, client, house):
 
 
 def report_names(client, name):
-    """What the report of a device of that name is called: by who reads RFC 6266 to the
-    end, and by who does not know `filename*`."""
+    """Return the file names of the report of a device with this name.
+
+    The first is for clients that know `filename*` (RFC 6266), the second for others.
+    """
     response = client.post(DEVICES, json={**THERMOSTAT, "name": name})
     report = client.get(response.json["url"] + "/report")
     header = report.headers["Content-Disposition"]
     assert header.isascii() and header.isprintable()
     kind, options = parse_options_header(header)
-    message = EmailMessage()  # takes the first of two names, which is the plain one
+    message = EmailMessage()  # takes the first of two names, which is `filename`
     message["Content-Disposition"] = header
     assert kind == message.get_content_disposition() == "attachment"
     assert options.keys() == {"filename"}
@@ -525,12 +531,14 @@ def report_names(client, name):
 
 
 def is_dangerous(character):
-    """Whether a file's name had better not hold it: controls, format and bidi
-    characters, and what means something to a file system or a browser."""
+    """Return whether a character is dangerous in a file name.
+
+    These are control, format and bidi characters, and those with a meaning to a file
+    system or a browser."""
     return unicodedata.category(character)[0] == "C" or character in '/\\:*?"<>|'
 
 
-def test_a_report_tells_everything_about_a_device(client, device):
+def test_a_report_has_every_property_of_a_device(client, device):
     report = client.get(device["url"] + "/report")
     assert report.status_code == 200
     assert report.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -558,7 +566,7 @@ def test_a_name_cannot_forge_a_line_of_its_report(client, end):
         ("setup.exe", "setup.exe.txt"),
     ],
 )
-def test_a_harmless_name_is_the_name_of_its_report(client, name, plain):
+def test_a_harmless_device_name_is_the_file_name_of_its_report(client, name, plain):
     assert report_names(client, name) == (f"{name}.txt", plain)
 
 
@@ -581,7 +589,7 @@ def test_a_harmless_name_is_the_name_of_its_report(client, name, plain):
         ("nul.tar", "_nul.tar.txt"),
     ],
 )
-def test_a_dangerous_name_is_made_harmless(client, name, safe):
+def test_dangerous_characters_are_removed_from_the_file_name(client, name, safe):
     assert report_names(client, name) == (safe, safe)
 
 
@@ -591,16 +599,16 @@ def test_a_dangerous_name_is_made_harmless(client, name, safe):
     deadline=None,
 )
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=64))
-def test_whatever_its_name_a_report_can_be_saved(client, name):
+def test_the_file_name_of_a_report_can_always_be_saved(client, name):
     name = name or "x"
     real, plain = report_names(client, name)
     assert not [c for c in real + plain if is_dangerous(c)]
     assert real.endswith(".txt") and plain.endswith(".txt")
-    stem = real.removesuffix(".txt")[-len(name) :]  # CON has got a character more
+    stem = real.removesuffix(".txt")[-len(name) :]  # CON is one character longer
     assert all(kept in (sent, "_") for kept, sent in zip(stem, name))
 
 
-def test_the_name_of_a_report_is_no_longer_than_a_file_may_have_it(client):
+def test_the_file_name_of_a_report_is_not_too_long(client):
     real, plain = report_names(client, "🌡" * 64)
     assert real == "🌡" * 62 + ".txt"
     assert plain == "_" * 62 + ".txt"

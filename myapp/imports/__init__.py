@@ -1,4 +1,4 @@
-"""Bulk registration of devices, in the background."""
+"""Bulk registration of devices from a file, in the background."""
 
 from .endpoints import imports
 

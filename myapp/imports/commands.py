@@ -1,4 +1,4 @@
-"""`flask import-devices`: devices from a file, with a progress bar."""
+"""`flask import-devices`: register devices from a file, with a progress bar."""
 
 import signal
 import sys
@@ -23,25 +23,29 @@ from .endpoints import imports
 from .models import DONE, FORMS, UNFINISHED, Import
 from .tasks import steps
 
-POLL_SECONDS = 0.5  # seconds between two looks
+POLL_SECONDS = 0.5  # between two queries of the state
 
 
 @imports.cli.command("import-devices")
 @click.argument("file", type=click.File("rb"))
-@click.option("--owner", required=True, help="The account that they are to belong to.")
+@click.option(
+    "--owner", required=True, help="The username of the account that will own them."
+)
 @click.option("--format", "form", type=click.Choice(list(FORMS.values())))
-@click.option("--dry-run", is_flag=True, help="Check every row, and register none.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check every row, but register no device."
+)
 def import_devices(file, owner, form, dry_run):
     """Register devices from a file: CSV with a header, or NDJSON.
 
-    Which of them its name says, or --format. Broken off by force, a worker goes on with
-    it, as with any import; Ctrl-C cancels it.
+    The format follows from the name, or from --format. Ctrl-C cancels the import. If the
+    command is killed, a worker continues the import.
     """
     account = require_account(owner)
     name = f"file.{form}" if form else file.name
     media_type = detect_media_type(FORMS, None, name)
     if media_type is None:
-        raise click.UsageError("Is it csv or ndjson? Say so with --format.")
+        raise click.UsageError("The format is unknown. Set --format to csv or ndjson.")
     upload = Upload(current_app.config["IMPORTS_FOLDER"])
     upload.name, upload.media_type = Path(file.name).name, media_type
     copyfileobj(file, upload)
@@ -60,13 +64,17 @@ def import_devices(file, owner, form, dry_run):
             record = Import.lock(id)
             if record:
                 record.delete()
-        raise click.ClickException("Cancelled; what was registered stays.") from None
+        raise click.ClickException(
+            "Cancelled. The devices that are registered are kept."
+        ) from None
     if record is None:
-        raise click.ClickException("It was cancelled; what was registered stays.")
+        raise click.ClickException(
+            "Another client cancelled the import. The devices that are registered are kept."
+        )
     for error in record.errors:
         where = error["pointer"][1:] and f"{error['pointer'][1:]} "
         click.echo(f"row {error['row']}: {where}{error['detail']}", err=True)
-    done = "would fit" if dry_run else "registered"
+    done = "accepted" if dry_run else "registered"
     fitting = record.processed - record.rejected
     click.echo(f"{fitting} {done}, {record.rejected} rejected.")
     if record.status != DONE or record.rejected:
@@ -74,9 +82,9 @@ def import_devices(file, owner, form, dry_run):
 
 
 def watch(id):
-    """Take an import on to its end, and show how far it is; returns it, or None.
+    """Process an import and show its progress. Return it, or None if it was deleted.
 
-    Raises KeyboardInterrupt after Ctrl-C, between two steps.
+    Raises KeyboardInterrupt between two steps, after Ctrl-C.
     """
     worker, bar = str(uuid4()), None
     with ExitStack() as stack:
@@ -95,14 +103,16 @@ def watch(id):
                 return record
             if interrupted:
                 raise KeyboardInterrupt
-            # an older import of the same account is not done yet
+            # An older import of the same account is still running.
             time.sleep(POLL_SECONDS)
 
 
 @contextmanager
 def catch_interrupts():
-    """The Ctrl-C that come while the block lasts, in a list: one in the middle of a
-    statement would cost the connection."""
+    """Yield a list that collects each Ctrl-C of the block.
+
+    KeyboardInterrupt in the middle of a statement would break the connection.
+    """
     interrupted = []
     before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
     try:

@@ -1,4 +1,4 @@
-"""`{prefix}/imports/`: devices registered from a file, in the background."""
+"""`{prefix}/imports/`: register devices from a file, in the background."""
 
 from flask import g
 
@@ -20,7 +20,7 @@ from ..core import (
 from .models import FORMS, SAMPLES, Fault, Import
 from .tasks import advance
 
-imports = FeatureApi("imports", "Devices registered from a file, in the background.")
+imports = FeatureApi("imports", "Register devices from a file, in the background.")
 
 
 @imports.route("/")
@@ -32,15 +32,17 @@ class Imports(Resource):
         return Import.page(page, **Import.readable())
 
     @requires()
-    @query_params(dry_run=boolean("Check every row, and register none.", default=False))
+    @query_params(
+        dry_run=boolean("Check every row, but register no device.", default=False)
+    )
     @accepts_upload(FORMS, SAMPLES, folder="IMPORTS_FOLDER", limit="MAX_IMPORT_BYTES")
     @idempotent
     @responds_with(Import, 202)
     def post(self, upload, dry_run):
         """Register devices from a file.
 
-        CSV with a header, or a JSON object on each line; what only an export holds, as
-        `id`, is left out. Ask at the `Location` how far it is.
+        CSV with a header, or a JSON object on each line. Columns that only an export has,
+        such as `id`, are ignored. `Location` is the address of the import and its progress.
         """
         record = Import.create(upload, g.caller.id, dry_run)
         enqueue(advance, record.id)
@@ -52,15 +54,15 @@ class OneImport(Resource):
     @requires()
     @responds_with(Import)
     def get(self, id):
-        """Read how far an import is."""
+        """Read an import and its progress."""
         return Import.get_or_404(id, **Import.readable())
 
     @requires()
     @responds_no_content
     def delete(self, id):
-        """Cancel an import, and forget it.
+        """Cancel and delete an import.
 
-        What it has registered stays.
+        Devices that it has registered are kept.
         """
         record = Import.lock_or_404(id, **Import.writable())
         check_preconditions(record)
@@ -72,5 +74,5 @@ class Errors(Resource):
     @requires()
     @responds_csv("errors", Fault.COLUMNS)
     def get(self, id):
-        """Download all faults of an import."""
+        """Download all errors of an import."""
         return Fault.stream(Import.get_or_404(id, **Import.readable()).id)

@@ -1,7 +1,7 @@
-"""An import: a file of devices, how far it is, and what was wrong in it.
+"""Imports: a file of devices, its progress and its errors.
 
-What a worker needs to go on stands here, and is committed together with the devices: so
-whoever comes next goes on just where the last one stopped, however that one ended.
+The progress is committed together with the devices, so another worker can continue exactly
+where one has stopped, for whatever reason.
 """
 
 from collections import Counter
@@ -36,54 +36,57 @@ FORMS = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
 SAMPLES = {form: example_file(form, Device) for form in FORMS.values()}
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 UNFINISHED = QUEUED, RUNNING
-MAX_SHOWN_FAULTS = 100  # faults that an import shows itself
-LEASE = timedelta(seconds=10)  # a worker that is silent for as long has lost it
-REQUEUE_AFTER = timedelta(seconds=30)  # for a worker to come; then another is called
-BATCH_ROWS = 500  # of a download that are in memory
-MAX_POINTER_CHARACTERS = 255  # characters of a pointer that are kept
-RETENTION = timedelta(days=30)  # after its end, for the account to look at
-MAX_TRIES = 5  # without one row of progress
-MAX_WAITING = 100  # imports of an account
-ROW = integer(1, MAX_INT64, "Which row, the header not counted.", 2)
+MAX_SHOWN_FAULTS = 100  # in the representation of an import
+LEASE = timedelta(seconds=10)  # of a worker; renewed with each batch
+REQUEUE_AFTER = timedelta(seconds=30)  # until another worker is called
+BATCH_ROWS = 500  # of a download, in memory
+MAX_POINTER_CHARACTERS = 255  # longer ones are cut off
+RETENTION = timedelta(days=30)  # after the end of an import
+MAX_TRIES = 5  # without progress
+MAX_WAITING = 100  # unfinished imports of an account
+ROW = integer(1, MAX_INT64, "The number of the row, without the header.", 2)
 
 
 def count(description, example):
+    """Return the schema of a number of rows or devices."""
     return integer(0, MAX_INT64, description, example)
 
 
 class Import(Owned, SqlModel):
-    """A file of devices that is being registered."""
+    """A file whose devices are registered in the background."""
 
     __tablename__ = "imports"
     permission_prefix = "devices"
 
     write_schema = request_schema(
         "ImportWrite",
-        name=optional(text(1, 255, "What the file is called.", "devices.csv")),
+        name=optional(text(1, 255, "The name of the file.", "devices.csv")),
         media_type={
             "type": "string",
             "enum": list(FORMS),
             "maxLength": 32,
-            "description": "What the file holds.",
+            "description": "The media type of the file.",
             "examples": ["text/csv"],
         },
-        dry_run=boolean("Whether nothing is to be registered.", default=False),
+        dry_run=boolean("Check every row, but register no device.", default=False),
         status={
             "type": "string",
             "enum": [QUEUED, RUNNING, DONE, FAILED],
             "maxLength": 8,
-            "description": "How it is: `failed` is one that could not go on.",
+            "description": "The state; `failed`: stopped before the end of the file.",
             "examples": [DONE],
         },
-        processed=count("Rows that are done with.", 3),
-        total=optional(count("Rows in the file; null until they are counted.", 3)),
-        created=count("Devices registered.", 2),
-        rejected=count("Rows that do not fit.", 1),
+        processed=count("The number of rows processed so far.", 3),
+        total=optional(
+            count("The number of rows in the file; null until they are counted.", 3)
+        ),
+        created=count("The number of devices registered.", 2),
+        rejected=count("The number of invalid rows.", 1),
         errors={
             "type": "array",
             "maxItems": MAX_SHOWN_FAULTS,
             "examples": [[]],
-            "description": f"The first {MAX_SHOWN_FAULTS} faults; all are at `…/errors`.",
+            "description": f"The first {MAX_SHOWN_FAULTS} errors; `…/errors` has all.",
             "items": {
                 "title": "ImportFault",
                 "type": "object",
@@ -91,13 +94,13 @@ class Import(Owned, SqlModel):
                     "row": ROW,
                     "pointer": {
                         "type": "string",
-                        "description": "Where in the row (RFC 6901).",
+                        "description": "The column, as a JSON pointer (RFC 6901).",
                         "examples": ["/name"],
                     },
                     "detail": {
                         "type": "string",
-                        "description": "What is wrong there.",
-                        "examples": ["is required"],
+                        "description": "The reason.",
+                        "examples": ["This property is required."],
                     },
                 },
                 "required": ["row", "pointer", "detail"],
@@ -106,21 +109,23 @@ class Import(Owned, SqlModel):
         },
     )
     search_fields = ("name",)
-    unfilterable = ("total",)  # that asks how to count a page
+    unfilterable = ("total",)  # the query parameter `total` selects how a page counts
     sortable = ("id", "created_at", "updated_at")
 
     file = Column(String(32), index=True)
-    position = Column(BigInteger, nullable=False, default=0)  # bytes done with
-    worker = Column(String(36))  # the task that is at it
-    # When to look at it again: its worker may have died, or it is to be forgotten.
+    position = Column(
+        BigInteger, nullable=False, default=0
+    )  # in bytes, of the next row
+    worker = Column(String(36))  # the id of the task that holds the lease
+    # The end of the lease, of the wait for a worker or, after the end, of the retention.
     due_at = Column(TIMESTAMP, nullable=False, default=now, index=True)
     tries = Column(Integer, nullable=False, default=0)
 
     @classmethod
     def create(cls, upload, owner_id, dry_run):
-        """A new import of an upload, which it keeps.
+        """Create an import of an upload, whose file it keeps.
 
-        Raises 409 where too many wait, and 400 or 422 where the header does not fit.
+        Raises 409 if too many imports wait, and 400 or 422 if the header is invalid.
         """
         with open(upload.path, "rb") as file:
             row_reader(file, FORMS[upload.media_type], Device)
@@ -128,7 +133,7 @@ class Import(Owned, SqlModel):
             cls.owner_id == owner_id, cls.status.in_(UNFINISHED)
         )
         if sql.session.scalar(waiting) >= MAX_WAITING:
-            raise Conflict("Too many imports of yours are waiting already.")
+            raise Conflict("You have too many unfinished imports.")
         return super().create(
             owner_id=owner_id,
             file=upload.keep(),
@@ -145,24 +150,27 @@ class Import(Owned, SqlModel):
         )
 
     def rows(self, file):
-        """What is left of the rows in its file."""
+        """Return the reader of the remaining rows of the file."""
         return row_reader(file, FORMS[self.media_type], Device, self.position)
 
     @property
     def path(self):
-        """Where its file is, until it has ended."""
+        """Return the path of the file, which exists until the end of the import."""
         return Path(current_app.config["IMPORTS_FOLDER"]) / self.file
 
     @classmethod
     def lock(cls, id):
-        """The import as it is now, or None; nobody changes it in between."""
+        """Lock and return the import with this id, or None."""
         statement = sql.select(cls).where(cls.id == id).with_for_update(of=cls)
         fresh = {"populate_existing": True}
         return sql.session.scalar(statement, execution_options=fresh)
 
     def can_claim(self, worker):
-        """Whether that worker may be at it: it has not ended, nobody else is at it, and no
-        older one of the same account is there."""
+        """Return whether a worker may process the import.
+
+        It must be unfinished, leased to no other worker, and the oldest unfinished import
+        of its account.
+        """
         taken = self.worker not in (None, worker) and self.due_at >= now()
         if taken or self.status not in UNFINISHED:
             return False
@@ -172,18 +180,18 @@ class Import(Owned, SqlModel):
         return sql.session.scalar(first) is None
 
     def claim(self, worker):
-        """Let that worker be at it."""
+        """Lease the import to a worker. After too many tries, the import fails."""
         self.tries += 1
         self.update(status=RUNNING, worker=worker, due_at=now() + LEASE)
         if self.tries > MAX_TRIES:
-            self.end(FAILED, "It was tried again and again, and never got further.")
+            self.end(FAILED, f"The import made no progress in {MAX_TRIES} tries.")
 
     def release(self):
-        """Leave it to whoever is called next."""
+        """End the lease, so that another worker can continue."""
         self.update(worker=None, due_at=now() + REQUEUE_AFTER)
 
     def end(self, status, why=None):
-        """It is over; `why`: what kept it from going on."""
+        """End the import; `why`: the reason of a failure, a sentence."""
         errors = self.errors
         if why:
             fault = {"row": self.processed + 1, "pointer": "", "detail": why}
@@ -191,7 +199,10 @@ class Import(Owned, SqlModel):
         self.update(status=status, errors=errors, worker=None, due_at=now() + RETENTION)
 
     def register(self, bodies, faults, rejected, position):
-        """Be done with a batch of rows, which ends at that position."""
+        """Register the valid rows of a batch, and store the progress and the errors.
+
+        `position`: the offset of the next row in the file, in bytes.
+        """
         if not self.dry_run:
             Device.create_many(bodies, owner_id=self.owner_id)
             self.created += len(bodies)
@@ -208,20 +219,20 @@ class Import(Owned, SqlModel):
     def delete(self):
         self.drop_file()
         super().delete()
-        # The next one's call may have come and gone while it waited for this one.
+        # The task of the next import may have run while this one was in its way.
         cls = type(self)
         mine = cls.owner_id == self.owner_id, cls.status.in_(UNFINISHED)
         waiting = sql.update(cls).where(*mine, cls.worker.is_(None))
         sql.session.execute(waiting.values(due_at=now()))
 
     def drop_file(self):
-        """Be rid of the file, which nobody reads any more."""
+        """Delete the file."""
         if self.file:
             self.path.unlink(missing_ok=True)
 
 
 class Fault(sql.Model):
-    """Something that is wrong in a row of an import."""
+    """An error in a row of an import."""
 
     __tablename__ = "import_faults"
     __table_args__ = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_nopad_bin"}
@@ -237,7 +248,7 @@ class Fault(sql.Model):
 
     @classmethod
     def add(cls, import_id, faults):
-        """Keep faults, each as an import shows it."""
+        """Store errors; each is a dict of row, pointer and detail."""
         numbers, rows = Counter(), []
         for fault in faults:
             numbers[fault["row"]] += 1
@@ -247,7 +258,7 @@ class Fault(sql.Model):
 
     @classmethod
     def stream(cls, import_id):
-        """All faults of an import, in batches of rows."""
+        """Yield all errors of an import, in batches of rows."""
         statement = sql.select(cls.row, cls.pointer, cls.detail)
         statement = statement.where(cls.import_id == import_id)
         return in_batches(statement.order_by(cls.row, cls.number), BATCH_ROWS)

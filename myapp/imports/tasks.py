@@ -1,4 +1,4 @@
-"""Registering the devices of an import, and what is left of imports that have ended."""
+"""The tasks that process imports, and delete old ones."""
 
 import time
 from contextlib import suppress
@@ -22,18 +22,20 @@ from ..core import (
 from ..devices.models import Device
 from .models import DONE, FAILED, MAX_POINTER_CHARACTERS, RUNNING, UNFINISHED, Import
 
-TIME_SLICE_SECONDS = 15  # seconds; then others have their turn
-TRANSACTION_ROWS = 2000  # rows in a transaction; a writer beside it waits for no more
-MAX_FAULTS_PER_ROW = 20  # of a row
-MAX_REJECTED_ROWS = 1_000_000  # rows; whose file has more means another file
-# seconds without a write, until a file that belongs to nothing goes
+TIME_SLICE_SECONDS = 15  # then another task may run
+TRANSACTION_ROWS = 2000  # a concurrent writer waits for one transaction at most
+MAX_FAULTS_PER_ROW = 20
+MAX_REJECTED_ROWS = 1_000_000  # a file with more is probably not meant for us
+# The age at which a file without an import is deleted.
 ABANDONED_SECONDS = 3600
 
 
 @task
 def advance(id):
-    """Take an import on, for a turn; what is left is for the next one."""
-    if not exists(id) and advance.request.retries < 3:  # sent just before its commit
+    """Process an import for TIME_SLICE_SECONDS; the next task continues."""
+    if (
+        not exists(id) and advance.request.retries < 3
+    ):  # the request has not committed yet
         raise advance.retry(countdown=0.5)
     until = time.monotonic() + TIME_SLICE_SECONDS
     record = None
@@ -49,7 +51,7 @@ def advance(id):
 
 @periodic_task(seconds=5)
 def call_workers():
-    """Call a worker for each import that waits for none: its own may have died."""
+    """Enqueue each import that no worker holds: its worker may have died."""
     with unit_of_work():
         due = Import.due_at < now()
         waiting = sql.select(Import).where(Import.status.in_(UNFINISHED), due)
@@ -64,12 +66,12 @@ def call_workers():
 
 @periodic_task(minutes=10)
 def tidy():
-    """Forget imports that ended long ago, and files that nobody will read any more."""
+    """Delete old imports, and files without an import."""
     ended = Import.status.not_in(UNFINISHED), Import.due_at < now()
     count = delete_in_batches(Import.__table__, *ended)
     abandoned = {}
     for file in Path(current_app.config["IMPORTS_FOLDER"]).glob("*"):
-        with suppress(FileNotFoundError):  # somebody else is tidying, too
+        with suppress(FileNotFoundError):  # another process has deleted it
             if file.stat().st_mtime < time.time() - ABANDONED_SECONDS:
                 abandoned[file.name] = file
     if abandoned:
@@ -82,14 +84,15 @@ def tidy():
 
 
 def exists(id):
+    """Return whether the import is there; wait if it is locked."""
     with unit_of_work():
         return Import.lock(id) is not None
 
 
 def steps(id, worker):
-    """Take an import on as that worker, a batch at a time.
+    """Process an import as `worker`, a batch at a time.
 
-    Yields it after each, and None if it is another worker's by then, or nobody's.
+    Yield the import after each batch, or None if the worker has lost the lease.
     """
     with unit_of_work():
         record = Import.lock(id)
@@ -109,14 +112,16 @@ def steps(id, worker):
                 record = change_if_held(record, next_step(record, rows))
                 yield record
     except FileNotFoundError:
-        yield change_if_held(record, lambda it: it.end(FAILED, "Its file is not here."))
+        yield change_if_held(
+            record, lambda it: it.end(FAILED, "The file of the import is missing.")
+        )
     except ServiceError as error:
         why = error.detail
         yield change_if_held(record, lambda it: it.end(FAILED, why))
 
 
 def next_step(record, rows):
-    """What the next rows of its file ask to be done with an import: a function of it."""
+    """Read the next batch, and return the function that applies it to the import."""
     batch = rows.read_batch(TRANSACTION_ROWS)
     bodies, faults = [], []
     for number, row in enumerate(batch, record.processed + 1):
@@ -137,26 +142,26 @@ def next_step(record, rows):
     if not batch:
         return lambda it: it.end(DONE)
     if not is_owner_active(record):
-        return lambda it: it.end(FAILED, "Its account may not come in any more.")
+        return lambda it: it.end(FAILED, "The account is blocked or deleted.")
     if record.rejected > MAX_REJECTED_ROWS:
         return lambda it: it.end(
-            FAILED, f"More than {MAX_REJECTED_ROWS:,} rows do not fit."
+            FAILED, f"More than {MAX_REJECTED_ROWS:,} rows are invalid."
         )
     rejected = len(batch) - len(bodies)
     return lambda it: it.register(bodies, faults, rejected, rows.position)
 
 
 def is_owner_active(record):
-    """Whether the account of an import may still do so; as old as a second."""
+    """Return whether the owner of an import is active; may be a second old."""
     owner = sql.select(Import.owner).where(Import.id == record.id)
-    with unit_of_work(writes=False):  # not what was read before: names change
+    with unit_of_work(writes=False):  # usernames change, so read the current one
         name = sql.session.scalar(owner)
     account = authenticator().account(username=name or "")
     return account is not None and account.id == record.owner_id
 
 
 def change_if_held(record, change):
-    """The import, changed; None, and nothing is, if it is another worker's by now."""
+    """Apply `change` to the import and return it, or None if the lease is lost."""
     state = record.worker, record.position
     with unit_of_work():
         record = Import.lock(record.id)
@@ -170,12 +175,12 @@ def change_if_held(record, change):
 
 
 def enqueue_next(owner_id):
-    """Call a worker for the account's next import, if there is one."""
+    """Enqueue the next import of the account, if there is one."""
     oldest = sql.select(Import.id).where(
         Import.owner_id == owner_id, Import.status.in_(UNFINISHED)
     )
     with unit_of_work(writes=False):
         id = sql.session.scalar(oldest.order_by(Import.id).limit(1))
     if id:
-        with suppress(Problem):  # call_workers does it, when it can
+        with suppress(Problem):  # call_workers enqueues it later
             enqueue(advance, id)

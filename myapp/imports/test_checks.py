@@ -1,4 +1,4 @@
-"""What `flask doctor` says of imports."""
+"""The check of imports in `flask doctor`."""
 
 import os
 
@@ -8,7 +8,7 @@ from myapp.core.observability import checks
 from support.doctor import finding, findings
 
 
-def test_the_doctor_says_where_files_are_kept(app):
+def test_the_doctor_reports_the_folder_of_files(app):
     folder = app.config["IMPORTS_FOLDER"]
     message = f"files of up to 268,435,456 bytes, in {folder}"
     assert finding(app, "imports") == ("ok", message, "")
@@ -27,7 +27,7 @@ def test_the_doctor_says_where_files_are_kept(app):
         (0, "wrong", " is 0, so every body is refused", "unset MYAPP_MAX_IMPORT_BYTES"),
     ],
 )
-def test_a_limit_that_the_servers_in_front_do_not_share_is_reported(
+def test_a_limit_that_differs_from_nginx_or_uwsgi_is_reported(
     app, size, level, message, hint
 ):
     app.config["MAX_IMPORT_BYTES"] = size
@@ -43,21 +43,21 @@ def test_the_hint_names_the_configuration_of_the_feature(app):
     assert "in myapp/imports/nginx.conf; then run deploy/setup" in hint
 
 
-def test_a_file_that_the_disk_cannot_take_is_reported(app):
+def test_too_little_disk_space_is_reported(app):
     app.config["MAX_IMPORT_BYTES"] = 2**60
     *_, disk = findings(app, "imports")
-    assert disk[0] == "advice" and disk[1].endswith("; an import may be more")
-    assert disk[2] == "make room there, or lower MYAPP_MAX_IMPORT_BYTES"
+    assert disk[0] == "advice" and disk[1].endswith("; an import can be larger")
+    assert disk[2] == "free disk space, or lower MYAPP_MAX_IMPORT_BYTES"
 
 
-def test_a_disk_that_is_nearly_full_is_wrong(app, monkeypatch):
+def test_a_nearly_full_disk_is_an_error(app, monkeypatch):
     monkeypatch.setattr(checks, "LOW_DISK_BYTES", 2**60)
     reported = finding(app, "imports")
     assert reported[::2] == ("wrong", "free some disk space")
     assert reported[1].endswith(f"on the disk of {app.config['IMPORTS_FOLDER']}")
 
 
-def test_a_folder_that_cannot_be_written_to_is_wrong(app, tmp_path):
+def test_a_folder_that_is_not_writable_is_an_error(app, tmp_path):
     (tmp_path / "file").touch(mode=0o777)
     app.config["IMPORTS_FOLDER"] = folder = os.path.join(tmp_path, "file", "imports")
     level, message, hint = finding(app, "imports")

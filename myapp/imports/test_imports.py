@@ -29,7 +29,7 @@ LAMP = {**THERMOSTAT, "name": "Lamp", "type": "Light"}
 
 
 def table(*rows):
-    """Rows, each a dict or a list of cells, as CSV below a header."""
+    """Return a CSV file of rows; each is a dict or a list of cells."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(NAMES)
@@ -39,7 +39,7 @@ def table(*rows):
 
 
 def lines(*rows):
-    """Rows as NDJSON."""
+    """Return an NDJSON file of rows."""
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
@@ -49,7 +49,7 @@ def next_of(waiting):
 
 
 def work(app):
-    """Be the worker: take what waits at the broker, and do it, until nothing waits."""
+    """Run the tasks that wait at the broker, as a worker, until none waits."""
     celery, done = app.extensions["celery"], 0
     with celery.connection_for_read() as connection:
         waiting = connection.SimpleQueue("celery")
@@ -67,13 +67,13 @@ def work(app):
 
 @pytest.fixture(autouse=True)
 def folder(app, tmp_path):
-    """A folder of the test's own, where files wait."""
+    """Return the folder of files, which is new for each test."""
     app.config["IMPORTS_FOLDER"] = str(tmp_path / "imports")
 
 
 @pytest.fixture
 def send(app, client):
-    """Import a file, to its end; returns what the import shows then."""
+    """Return a function that imports a file to its end and returns the import."""
 
     def send(data, media_type=CSV, query="", client=client):
         sent = client.post(f"{IMPORTS}{query}", data=data, content_type=media_type)
@@ -85,7 +85,7 @@ def send(app, client):
 
 
 def devices(client):
-    """What the devices of an account hold, oldest first."""
+    """Return the written properties of the devices of an account, oldest first."""
     listed = client.get(f"{DEVICES}?per_page=100").json["items"]
     return [{name: device[name] for name in NAMES} for device in listed]
 
@@ -95,7 +95,7 @@ def faults(shown):
 
 
 def files(app):
-    """What lies in the folder of files that wait."""
+    """Return the names of the files in the folder."""
     folder = app.config["IMPORTS_FOLDER"]
     return os.listdir(folder) if os.path.isdir(folder) else []
 
@@ -105,7 +105,7 @@ def pointers(response, status):
     return [error["pointer"] for error in response.json["errors"]]
 
 
-# Good rows
+# Valid rows
 
 
 @pytest.mark.parametrize("data, media_type", [(table, CSV), (lines, NDJSON)])
@@ -146,7 +146,7 @@ def test_a_file_is_registered_in_the_background(app, client, data, media_type):
         ("Küche 🌡.csv", "text/csv", CSV),
     ],
 )
-def test_a_file_may_come_in_a_form(app, client, name, kind, expected):
+def test_a_file_can_be_sent_in_a_multipart_form(app, client, name, kind, expected):
     data = (table if expected == CSV else lines)(THERMOSTAT).encode()
     sent = client.post(IMPORTS, data={"file": (io.BytesIO(data), name, kind)})
     assert sent.status_code == 202
@@ -155,7 +155,7 @@ def test_a_file_may_come_in_a_form(app, client, name, kind, expected):
     assert devices(client) == [THERMOSTAT]
 
 
-def test_lines_of_json_may_begin_with_a_mark(client, send):
+def test_ndjson_can_begin_with_a_byte_order_mark(client, send):
     assert send(lines(THERMOSTAT).encode("utf-8-sig"), NDJSON)["created"] == 1
     assert devices(client) == [THERMOSTAT]
 
@@ -188,19 +188,19 @@ def test_lines_of_json_may_begin_with_a_mark(client, send):
         "spaces",
     ],
 )
-def test_a_csv_may_look_as_spreadsheets_write_it(client, send, data):
+def test_the_csv_dialects_of_spreadsheets_are_accepted(client, send, data):
     assert send(data)["created"] == 1
     assert devices(client) == [THERMOSTAT]
 
 
-def test_the_columns_may_stand_in_any_order(client, send):
+def test_columns_can_have_any_order(client, send):
     send("type,name,serial_number,model,location\nT,N,S,M,L\n")
     (device,) = devices(client)
     assert device == dict(zip(NAMES, "NLTMS"))
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_the_import_of_an_export_gives_the_same_devices(client, engineer, send, form):
+def test_an_exported_file_can_be_imported(client, engineer, send, form):
     nasty = ["=1+1", "'=1", "'", "a\r\nb", 'say "x"', "a,b;c\td", "🌡", " ", "-1", "＝1"]
     for text in nasty:
         client.post(DEVICES, json=dict.fromkeys(NAMES, text))
@@ -219,12 +219,12 @@ def test_a_dry_run_changes_nothing(app, client, send):
     assert devices(client) == []
 
 
-def test_an_import_of_nothing_is_done_at_once(client, send):
+def test_an_import_without_rows_is_done_at_once(client, send):
     assert send(HEADER)["total"] == 0
     assert send("", NDJSON).items() >= {"status": "done", "total": 0}.items()
 
 
-def test_more_rows_than_a_batch_holds_are_all_there_in_order(client, send):
+def test_rows_of_several_batches_are_registered_in_order(client, send):
     rows = [
         {**THERMOSTAT, "serial_number": f"{n}"}
         for n in range(2 * tasks.TRANSACTION_ROWS + 1)
@@ -235,10 +235,10 @@ def test_more_rows_than_a_batch_holds_are_all_there_in_order(client, send):
     assert numbers == [row["serial_number"] for row in rows]
 
 
-# Bad rows
+# Invalid rows
 
 
-def test_a_bad_row_is_told_of_and_the_others_are_registered(client, send):
+def test_an_invalid_row_is_reported_and_the_others_are_registered(client, send):
     shown = send(table(THERMOSTAT, {**LAMP, "name": ""}, LAMP))
     counts = {"status": "done", "processed": 3, "created": 2, "rejected": 1}
     assert shown.items() >= counts.items()
@@ -263,7 +263,7 @@ def test_a_bad_row_is_told_of_and_the_others_are_registered(client, send):
     ],
     ids="few many open quoted bytes long longer nul empty".split(),
 )
-def test_a_row_that_is_none_does_not_spoil_the_next(client, send, row, expected):
+def test_a_malformed_row_does_not_affect_the_next(client, send, row, expected):
     data = (
         f"{HEADER}{row}\n".encode("latin-1") + table(LAMP).partition("\n")[2].encode()
     )
@@ -288,7 +288,7 @@ def test_a_row_that_is_none_does_not_spoil_the_next(client, send, row, expected)
     ],
     ids="half list null long bytes deep number unknown empty".split(),
 )
-def test_a_line_that_is_no_device_does_not_spoil_the_next(client, send, line, expected):
+def test_an_invalid_line_does_not_affect_the_next(client, send, line, expected):
     data = f"{line}\n".encode("latin-1") + lines(LAMP).encode()
     shown = send(data, NDJSON)
     assert faults(shown) == [(1, pointer) for pointer in expected]
@@ -296,14 +296,14 @@ def test_a_line_that_is_no_device_does_not_spoil_the_next(client, send, line, ex
     assert devices(client) == [LAMP]
 
 
-def test_a_quote_that_is_never_closed_spoils_its_row_alone(client, send):
+def test_an_unclosed_quote_affects_only_its_row(client, send):
     rows = table(LAMP, THERMOSTAT).partition("\n")[2]
     shown = send(HEADER + 'a,b,c,d,"e\n' + rows)
     assert faults(shown) == [(1, "")]
     assert devices(client) == [LAMP, THERMOSTAT]
 
 
-def test_what_only_reading_shows_is_left_out(client, send):
+def test_read_only_properties_are_ignored(client, send):
     row = {**LAMP, "id": 1, "url": "x", "owner": "engineer", "created_at": "never"}
     assert send(lines(row), NDJSON)["created"] == 1
     (device,) = client.get(DEVICES).json["items"]
@@ -316,17 +316,17 @@ def test_what_only_reading_shows_is_left_out(client, send):
     deadline=None,
 )
 @given(data=st.binary(max_size=200), form=st.sampled_from([CSV, NDJSON]))
-def test_whatever_comes_is_judged_row_by_row(send, data, form):
+def test_any_input_is_accepted_or_rejected_row_by_row(send, data, form):
     shown = send(HEADER.encode() + data if form == CSV else data, form)
     assert shown["status"] == "done"
     assert shown["processed"] == shown["total"]
     assert shown["created"] + shown["rejected"] == shown["total"]
 
 
-# All faults
+# Download of errors
 
 
-def test_an_import_shows_the_first_faults_and_all_can_be_downloaded(client, send):
+def test_an_import_shows_the_first_errors_and_all_can_be_downloaded(client, send):
     rows = [{**LAMP, "name": ""} for _ in range(MAX_SHOWN_FAULTS + 20)]
     shown = send(table(*rows))
     assert [row for row, _ in faults(shown)] == list(range(1, MAX_SHOWN_FAULTS + 1))
@@ -343,25 +343,25 @@ def test_an_import_shows_the_first_faults_and_all_can_be_downloaded(client, send
     }
 
 
-def test_the_faults_of_a_row_are_limited(client, send):
+def test_the_number_of_errors_of_a_row_is_limited(client, send):
     shown = send(lines({f"x{n}": 1 for n in range(100)}), NDJSON)
     assert len(shown["errors"]) == tasks.MAX_FAULTS_PER_ROW
 
 
-def test_a_fault_that_a_spreadsheet_would_run_is_made_harmless(client, send):
+def test_formulas_in_downloaded_errors_are_escaped(client, send):
     shown = send(lines({**LAMP, "=1": 1}), NDJSON)
     assert faults(shown) == [(1, "/=1")]
     shown = send(lines({**LAMP, "x" * 300: 1}), NDJSON)
     assert client.get(shown["url"] + "/errors", buffered=True).status_code == 200
 
 
-def test_an_import_without_faults_has_an_empty_list_of_them(client, send):
+def test_an_import_without_errors_has_an_empty_list_of_errors(client, send):
     shown = send(table(LAMP))
     response = client.get(shown["url"] + "/errors", buffered=True)
     assert response.text == "row,pointer,detail\r\n"
 
 
-# What is refused at once
+# Refused requests
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_an_import_without_faults_has_an_empty_list_of_them(client, send):
         ("a b c", ["/a b c", *(f"/{name}" for name in NAMES)]),
     ],
 )
-def test_a_header_that_does_not_fit_is_refused(app, client, header, expected):
+def test_an_invalid_header_is_refused(app, client, header, expected):
     refused = client.post(IMPORTS, data=header + "\n", content_type=CSV)
     assert pointers(refused, 422) == expected
     assert client.get(IMPORTS).json["items"] == []
@@ -384,7 +384,7 @@ def test_a_header_that_does_not_fit_is_refused(app, client, header, expected):
 @pytest.mark.parametrize(
     "data", [b"\xff\xfen\0a\0m\0e\0", b'"name', b"x" * (MAX_LINE_BYTES + 1)]
 )
-def test_a_header_that_cannot_be_read_is_malformed(app, client, data):
+def test_an_unreadable_header_is_malformed(app, client, data):
     assert pointers(client.post(IMPORTS, data=data, content_type=CSV), 400) == [""]
     assert files(app) == []
 
@@ -399,7 +399,7 @@ def test_a_header_that_cannot_be_read_is_malformed(app, client, data):
         {"Content-Type": "application/vnd.ms-excel"},
     ],
 )
-def test_a_file_of_another_kind_is_refused(app, client, headers):
+def test_a_file_of_another_media_type_is_refused(app, client, headers):
     refused = client.post(IMPORTS, data=table(LAMP), headers=headers)
     assert refused.status_code == 415
     assert refused.headers["Accept"].startswith("text/csv, application/x-ndjson")
@@ -418,7 +418,7 @@ def test_a_file_of_another_kind_is_refused(app, client, headers):
     ],
     ids="nothing text another more two kind".split(),
 )
-def test_a_form_that_does_not_fit_is_refused(app, client, form, status):
+def test_an_invalid_form_is_refused(app, client, form, status):
     kind = "multipart/form-data"
     refused = client.post(IMPORTS, data=form, content_type=kind)
     assert refused.status_code == status
@@ -435,7 +435,7 @@ def test_a_form_that_does_not_fit_is_refused(app, client, form, status):
         (b"--x\r\n\r\n\r\n--x--", "multipart/form-data; boundary=x"),
     ],
 )
-def test_a_form_that_makes_no_sense_is_refused(app, client, data, kind):
+def test_a_malformed_form_is_refused(app, client, data, kind):
     refused = client.post(IMPORTS, data=data, content_type=kind)
     assert refused.status_code in (400, 422)
     assert files(app) == []
@@ -455,7 +455,7 @@ def test_a_file_that_is_too_large_is_refused(app, client):
     assert len(files(app)) == 2
 
 
-def test_a_file_may_be_larger_than_other_bodies(app, client):
+def test_a_file_can_be_larger_than_other_bodies(app, client):
     app.config["MAX_CONTENT_LENGTH"] = 10
     sent = client.post(IMPORTS, data=table(LAMP), content_type=CSV)
     assert sent.status_code == 202
@@ -469,7 +469,7 @@ def test_a_dry_run_is_true_or_false(client, value):
     assert pointers(refused, 400) == ["/dry_run"]
 
 
-def test_an_account_has_so_many_imports_waiting_and_no_more(
+def test_the_number_of_unfinished_imports_of_an_account_is_limited(
     app, client, engineer, monkeypatch
 ):
     monkeypatch.setattr(models, "MAX_WAITING", 5)
@@ -482,7 +482,7 @@ def test_an_account_has_so_many_imports_waiting_and_no_more(
     assert client.post(IMPORTS, **body).status_code == 202
 
 
-def test_where_there_is_no_room_it_is_said(app, client, tmp_path):
+def test_a_folder_that_cannot_be_used_is_503(app, client, tmp_path):
     (tmp_path / "file").touch()
     app.config["IMPORTS_FOLDER"] = str(tmp_path / "file" / "folder")
     refused = client.post(IMPORTS, data=table(LAMP), content_type=CSV)
@@ -490,7 +490,7 @@ def test_where_there_is_no_room_it_is_said(app, client, tmp_path):
     assert str(tmp_path) not in refused.text
 
 
-# Once
+# Exactly once
 
 
 def test_an_idempotency_key_imports_once(app, client):
@@ -507,7 +507,7 @@ def test_an_idempotency_key_imports_once(app, client):
     assert devices(client) == [LAMP]
 
 
-def test_a_form_that_is_sent_again_is_the_same_whatever_its_boundary(app, client):
+def test_a_retried_form_is_the_same_request_with_another_boundary(app, client):
     def post(boundary):
         data = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
@@ -520,7 +520,7 @@ def test_a_form_that_is_sent_again_is_the_same_whatever_its_boundary(app, client
     assert post("one").json == post("two").json
 
 
-def test_a_message_that_comes_twice_registers_once(app, client):
+def test_a_repeated_task_message_registers_once(app, client):
     id = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json["id"]
     with app.app_context():
         advance = app.extensions["celery"].tasks["imports.advance"]
@@ -530,8 +530,8 @@ def test_a_message_that_comes_twice_registers_once(app, client):
     assert devices(client) == [LAMP]
 
 
-def test_who_has_lost_an_import_registers_nothing_more(app, client):
-    """Another worker has taken over while this one was silent."""
+def test_a_worker_that_lost_its_lease_registers_nothing(app, client):
+    """Another worker has taken over after the lease expired."""
     rows = [{**LAMP, "name": f"{n}"} for n in range(tasks.TRANSACTION_ROWS + 1)]
     id = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json["id"]
     with app.app_context():
@@ -544,7 +544,7 @@ def test_who_has_lost_an_import_registers_nothing_more(app, client):
     assert client.get(f"{DEVICES}?total=exact").json["meta"]["total"] == len(rows)
 
 
-def test_while_a_worker_is_at_it_no_other_is(app, client):
+def test_an_import_has_one_worker_at_a_time(app, client):
     rows = [{**LAMP, "name": f"{n}"} for n in range(tasks.TRANSACTION_ROWS + 1)]
     id = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json["id"]
     with app.app_context():
@@ -569,7 +569,7 @@ def test_imports_of_an_account_run_one_after_another(app, client, engineer):
     assert [device["name"] for device in devices(client)] == ["first", "second"]
 
 
-def test_when_an_import_has_ended_a_worker_is_called_for_the_next(app, client):
+def test_the_end_of_an_import_enqueues_the_next(app, client):
     body = {"data": table(LAMP), "content_type": CSV}
     first, second = (client.post(IMPORTS, **body).json for _ in range(2))
     with app.app_context():
@@ -580,7 +580,7 @@ def test_when_an_import_has_ended_a_worker_is_called_for_the_next(app, client):
     assert client.get(second["url"]).json["status"] == "done"
 
 
-# What does not go on by itself
+# Stalled imports
 
 
 def sweep(app, name):
@@ -588,7 +588,7 @@ def sweep(app, name):
         periodic_tasks()[name].run()
 
 
-def test_an_import_that_nobody_came_for_is_called_for_again(app, client):
+def test_an_import_without_a_worker_is_enqueued_again(app, client):
     created = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     with app.app_context():
         with app.extensions["celery"].connection_for_read() as connection:
@@ -607,18 +607,18 @@ def late(app, id, **values):
         Import.lock(id).update(due_at=now() - timedelta(seconds=1), **values)
 
 
-def test_one_that_never_gets_further_fails(app, client):
+def test_an_import_without_progress_fails(app, client):
     created = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     late(app, created["id"], tries=MAX_TRIES)
     work(app)
     shown = client.get(created["url"]).json
     assert shown["status"] == "failed"
-    assert "again and again" in shown["errors"][0]["detail"]
+    assert "made no progress" in shown["errors"][0]["detail"]
     assert devices(client) == []
     assert files(app) == []
 
 
-def test_one_of_too_many_bad_rows_fails(app, client, monkeypatch):
+def test_an_import_with_too_many_invalid_rows_fails(app, client, monkeypatch):
     monkeypatch.setattr(tasks, "MAX_REJECTED_ROWS", tasks.TRANSACTION_ROWS)
     bad = lines(*[{}] * (2 * tasks.TRANSACTION_ROWS + 1))
     created = client.post(IMPORTS, data=bad, content_type=NDJSON).json
@@ -630,7 +630,7 @@ def test_one_of_too_many_bad_rows_fails(app, client, monkeypatch):
     )
 
 
-def test_one_whose_file_is_gone_fails(app, client):
+def test_an_import_without_its_file_fails(app, client):
     created = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     for name in files(app):
         os.remove(os.path.join(app.config["IMPORTS_FOLDER"], name))
@@ -641,9 +641,7 @@ def test_one_whose_file_is_gone_fails(app, client):
 
 
 @pytest.mark.parametrize("change", ["block", "delete"])
-def test_the_import_of_an_account_that_may_not_come_in_stops(
-    app, admin, client, change
-):
+def test_the_import_of_an_inactive_account_fails(app, admin, client, change):
     created = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     url = f"/api/v1/users/{client.get('/api/v1/account').json['id']}"
     if change == "delete":
@@ -653,11 +651,11 @@ def test_the_import_of_an_account_that_may_not_come_in_stops(
     work(app)
     shown = admin.get(created["url"]).json
     assert shown["status"] == "failed"
-    assert "may not come in" in shown["errors"][0]["detail"]
+    assert "blocked or deleted" in shown["errors"][0]["detail"]
     assert devices(admin) == []
 
 
-# Looking, cancelling
+# Read, cancel
 
 
 def test_imports_are_listed_and_filtered(client, send):
@@ -670,7 +668,7 @@ def test_imports_are_listed_and_filtered(client, send):
     assert newest["meta"]["total"] == 2
 
 
-def test_an_import_has_another_etag_when_it_is_further(app, client):
+def test_progress_changes_the_etag_of_an_import(app, client):
     url = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json["url"]
     before = client.get(url).headers["ETag"]
     assert client.get(url).headers["ETag"] == before
@@ -680,7 +678,7 @@ def test_an_import_has_another_etag_when_it_is_further(app, client):
     assert client.get(url, headers=known).status_code == 200
 
 
-def test_an_import_that_is_cancelled_does_not_begin(app, client):
+def test_a_cancelled_import_does_not_begin(app, client):
     url = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json["url"]
     assert client.delete(url).status_code == 204
     assert client.get(url).status_code == 404
@@ -689,7 +687,7 @@ def test_an_import_that_is_cancelled_does_not_begin(app, client):
     assert devices(client) == []
 
 
-def test_an_import_that_is_cancelled_goes_no_further(app, client):
+def test_a_cancelled_import_does_not_continue(app, client):
     rows = [{**LAMP, "name": f"{n}"} for n in range(3 * tasks.TRANSACTION_ROWS)]
     created = client.post(IMPORTS, data=lines(*rows), content_type=NDJSON).json
     with app.app_context():
@@ -707,16 +705,16 @@ def test_an_import_that_is_cancelled_goes_no_further(app, client):
     assert files(app) == []
 
 
-def test_when_one_is_forgotten_its_devices_stay(client, send):
+def test_a_deleted_import_keeps_its_devices(client, send):
     done = send(table(LAMP))
     assert client.delete(done["url"]).status_code == 204
     assert devices(client) == [LAMP]
 
 
-# Tidying
+# Cleanup
 
 
-def test_imports_that_ended_long_ago_are_forgotten(app, client, send):
+def test_old_imports_are_deleted(app, client, send):
     old, new = send(table([""] * 5)), send(table(LAMP))
     waiting = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     for created in (old, waiting):
@@ -726,7 +724,7 @@ def test_imports_that_ended_long_ago_are_forgotten(app, client, send):
     assert left == [new["id"], waiting["id"]]
 
 
-def test_a_file_that_belongs_to_nothing_goes_after_a_while(app, client):
+def test_a_file_without_an_import_is_deleted_later(app, client):
     waiting = client.post(IMPORTS, data=table(LAMP), content_type=CSV).json
     (kept,) = files(app)
     folder = app.config["IMPORTS_FOLDER"]

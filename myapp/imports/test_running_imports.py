@@ -1,4 +1,4 @@
-"""What becomes of an import at which a worker is, when it or its account changes."""
+"""Changes of an import or its account while a worker processes it."""
 
 from io import BytesIO
 
@@ -16,7 +16,7 @@ from myapp.users.models import User
 
 @pytest.fixture
 def import_steps(live_app, tmp_path, monkeypatch):
-    """The steps of an import of two rows, one of which is registered."""
+    """Return the steps of an import of two rows after the first one."""
     live_app.config["IMPORTS_FOLDER"] = str(tmp_path)
     with live_app.app_context():
         monkeypatch.setattr(tasks, "TRANSACTION_ROWS", 1)
@@ -32,7 +32,7 @@ def import_steps(live_app, tmp_path, monkeypatch):
         yield steps
 
 
-def test_a_batch_of_long_lines_is_a_short_one():
+def test_a_batch_of_long_lines_has_fewer_rows():
     file = BytesIO(b'{"name": "%s"}\n' % (b"x" * (MAX_LINE_BYTES // 2)) * 5)
     rows = row_reader(file, "ndjson", Device)
     assert [len(rows.read_batch(100)) for _ in range(4)] == [2, 2, 1, 0]
@@ -47,22 +47,22 @@ def run(statement):
         sql.session.execute(statement)
 
 
-def test_a_worker_leaves_an_import_that_is_cancelled(import_steps):
+def test_a_worker_leaves_a_cancelled_import(import_steps):
     run(sql.delete(Import))
     assert list(import_steps) == [None]
 
 
-def test_a_worker_leaves_an_import_whose_account_is_gone(import_steps):
+def test_a_worker_leaves_an_import_whose_account_is_deleted(import_steps):
     run(sql.delete(User).where(User.username == "pythonista"))
     assert list(import_steps) == [None]
 
 
-def test_an_import_goes_on_when_its_account_has_another_name(import_steps):
+def test_an_import_continues_after_its_account_is_renamed(import_steps):
     change(username="herpetologist", name_key="herpetologist")
     assert [result.status for result in import_steps] == ["running", "done"]
 
 
 def test_an_import_of_a_blocked_account_fails(import_steps, live_app):
     change(status="blocked")
-    live_app.extensions["authenticator"].accounts.clear()  # as a second later
+    live_app.extensions["authenticator"].accounts.clear()  # as if a second had passed
     assert [result.status for result in import_steps] == ["failed"]

@@ -1,4 +1,4 @@
-"""Where imports keep their files."""
+"""The setting of the folder of files."""
 
 import os
 

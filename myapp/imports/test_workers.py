@@ -1,4 +1,4 @@
-"""Workers register each row of an import once, whichever process ends, and how."""
+"""Workers register each row once, even if processes end or are killed."""
 
 import os
 import signal
@@ -28,16 +28,16 @@ from support.workers import TIMEOUT_SECONDS, temporary_app, wait_until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 IMPORTS = "/api/v1/imports/"
 NDJSON = "application/x-ndjson"
-FEW, MANY = 10, 5_000  # rows: nothing to a worker, and twenty batches of its time
+FEW, MANY = 10, 5_000  # rows: little work, but twenty batches
 LONG, ENDLESS = 2 * MANY, 5 * MANY
 
 
 class Account:
-    """Somebody new who has devices registered."""
+    """A new account that imports devices."""
 
     def __init__(self, app):
         self.app = app
-        self.name = f"somebody-{uuid4().hex[:8]}"
+        self.name = f"member-{uuid4().hex[:8]}"
         self.client = signed_in_client(app, self.name)
         with app.app_context(), unit_of_work(writes=False):
             self.id = sql.session.scalar(
@@ -45,13 +45,13 @@ class Account:
             )
 
     def post(self, rows, **headers):
-        """The answer to a file of so many devices, and the serial numbers in it."""
+        """Import a file of devices; return the response and their serial numbers."""
         serials = [f"{rows}-{n}-{uuid4().hex[:4]}" for n in range(rows)]
         headers = {"Content-Type": NDJSON, **headers}
         return self.client.post(IMPORTS, data=ndjson(serials), headers=headers), serials
 
     def begin(self, rows, **headers):
-        """The address of a new import of so many devices, and their serial numbers."""
+        """Begin an import of `number` devices; return its URL and their serial numbers."""
         answer, serials = self.post(rows, **headers)
         assert answer.status_code == 202, answer.text
         return answer.json["url"], serials
@@ -60,19 +60,19 @@ class Account:
         return self.client.get(url).json
 
     def wait_for(self, url, rows):
-        """Return when so many rows of an import are done with; it goes on."""
+        """Wait until this many rows of an import are processed."""
         wait_until(lambda: self.read(url)["processed"] >= rows)
         assert self.read(url)["status"] == "running"
 
     def done(self, *urls):
-        """How imports are once they have ended."""
+        """Wait for the end of imports, and return them."""
         wait_until(
             lambda: all(self.read(u)["status"] in ("done", "failed") for u in urls)
         )
         return [self.read(url) for url in urls]
 
     def devices(self, column=Device.serial_number):
-        """What stands in this column of the account's devices, the oldest first."""
+        """Return the values of a column of the devices of the account, oldest first."""
         query = sql.select(column).filter_by(owner_id=self.id).order_by(Device.id)
         with self.app.app_context(), unit_of_work(writes=False):
             return sql.session.scalars(query).all()
@@ -80,12 +80,12 @@ class Account:
 
 def ndjson(serials):
     row = '{"name":"n","location":"l","type":"t","model":"m","serial_number":"%s"}'
-    # A batch is a mebibyte at most: of long lines a few hundred.
+    # A batch has at most one MiB, which is a few hundred long lines.
     return "".join(f"{row % serial:4096}\n" for serial in serials)
 
 
 def number(url):
-    """The id of an import that stands there."""
+    """Return the id of the import with this URL."""
     return int(url.rpartition("/")[2])
 
 
@@ -94,19 +94,19 @@ def files(app):
 
 
 def folder_of(app):
-    """The setting that lets another process find the files."""
+    """Return the environment with the folder of files for another process."""
     return {"MYAPP_IMPORTS_FOLDER": app.config["IMPORTS_FOLDER"]}
 
 
 def sweep(app):
-    """Do what the clock does every five seconds."""
+    """Run the task that the scheduler sends every five seconds."""
     with app.app_context():
         enqueue(call_workers)
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    """An application on stores that the workers here share."""
+    """Return an application on the stores that the workers of this module share."""
     folder = tmp_path_factory.mktemp("jobs")
     with start_redis() as (_, url):
         with temporary_app(folder, url, IMPORTS_FOLDER=str(folder / "imports")) as app:
@@ -115,7 +115,7 @@ def stores(tmp_path_factory):
 
 @pytest.fixture
 def service(stores):
-    """The same; each test may make the Redis client look elsewhere."""
+    """Return the application of the module, and restore its Redis client after the test."""
     redis_store.init_app(stores)
     return stores
 
@@ -136,7 +136,7 @@ def crew(service, shared_worker):
 
 @pytest.fixture
 def at_work(crew):
-    """A worker with two processes."""
+    """Start a worker with two processes."""
     return crew.get_worker()
 
 
@@ -150,10 +150,10 @@ def other(service):
     return Account(service)
 
 
-# Each row, once
+# Each row once
 
 
-def test_a_pool_that_is_killed_again_and_again_registers_each_row_once(at_work, me):
+def test_a_repeatedly_killed_pool_registers_each_row_once(at_work, me):
     url, serials = me.begin(MANY)
     for rows in (1, MANY // 3, MANY // 3 * 2):
         me.wait_for(url, rows)
@@ -164,10 +164,10 @@ def test_a_pool_that_is_killed_again_and_again_registers_each_row_once(at_work, 
     assert me.devices() == serials
 
 
-def test_however_a_worker_is_lost_another_goes_on_where_it_was(
+def test_another_worker_continues_where_a_lost_one_stopped(
     service, crew, at_work, tmp_path, me, other
 ):
-    """One is killed, one was a command, one stands still and comes back; two clocks."""
+    """One worker is killed, one is a command, one is suspended and resumed."""
     third, still = Account(service), Account(service)
     with ExitStack() as stack:
 
@@ -180,7 +180,7 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
         me.wait_for(imports[0][1], 1)
         at_work.send(signal.SIGKILL)
         at_work.exit_code()
-        later = now() + 6 * LEASE  # however long the rest takes to start
+        later = now() + 6 * LEASE  # independent of the start of the other processes
         set_leases(service, later)
         one = worker(service, tmp_path, "--concurrency", "1", **folder_of(service))
         stopped = stack.enter_context(one)
@@ -223,7 +223,7 @@ def test_however_a_worker_is_lost_another_goes_on_where_it_was(
 
 
 def lease_of(app, url):
-    """Until when nobody else may be at an import."""
+    """Return the end of the lease of an import."""
     with app.app_context(), unit_of_work(writes=False):
         return sql.session.scalar(sql.select(Import.due_at).filter_by(id=number(url)))
 
@@ -234,7 +234,7 @@ def set_leases(app, due_at):
 
 
 def stop_between_writes(command, app):
-    """Have a command stand still, and nobody wait for what it holds."""
+    """Suspend a command at a moment in which it holds no lock."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         command.send(signal.SIGSTOP)
@@ -246,7 +246,7 @@ def stop_between_writes(command, app):
 
 
 def holds_a_lock(app):
-    """Whether somebody else is changing an import."""
+    """Return whether another transaction holds a lock on an import."""
     with app.app_context():
         engine = sql.create_engine(app.config["SQLALCHEMY_DATABASE_URI"])
         try:
@@ -264,10 +264,10 @@ def holds_a_lock(app):
     return False
 
 
-def test_a_worker_that_is_asked_to_end_does_its_turn_and_no_more(
+def test_a_worker_that_is_told_to_stop_finishes_its_time_slice(
     crew, at_work, me, other
 ):
-    """What it has begun, it ends; what it has not is there for the next one."""
+    """It commits its current batch; the next worker continues."""
     url, serials = me.begin(MANY)
     me.wait_for(url, 1)
     at_work.signal_parent(signal.SIGTERM)
@@ -284,10 +284,10 @@ def test_a_worker_that_is_asked_to_end_does_its_turn_and_no_more(
     assert other.devices() == others
 
 
-# One after another
+# Order
 
 
-def test_the_imports_of_an_account_take_turns_and_hold_up_nobody_else(
+def test_imports_of_an_account_run_in_order_and_block_no_other_account(
     at_work, me, other
 ):
     with at_work.paused():
@@ -300,7 +300,7 @@ def test_the_imports_of_an_account_take_turns_and_hold_up_nobody_else(
     assert other.devices(Device.id)[-1] < me.devices(Device.id)[-1]
 
 
-def test_what_is_cancelled_stops_and_the_next_begins(service, at_work, me):
+def test_a_cancelled_import_stops_and_the_next_begins(service, at_work, me):
     start = len(at_work.output)
     url, _ = me.begin(ENDLESS)
     following, serials = me.begin(FEW)
@@ -319,13 +319,13 @@ def test_what_is_cancelled_stops_and_the_next_begins(service, at_work, me):
     wait_until(lambda: nothing in at_work.output[start:])
     result = at_work.output[
         start:
-    ].splitlines()  # perhaps of a pool that was killed before, too
+    ].splitlines()  # perhaps also of a pool that was killed before
     assert [
         line for line in result if "trace" in line and "WorkerLost" not in line
     ] == []
 
 
-def test_what_is_cancelled_before_it_began_is_nothing_to_a_worker(at_work, me):
+def test_a_worker_ignores_an_import_cancelled_before_it_began(at_work, me):
     before = len(at_work.output)
     with at_work.paused():
         url, _ = me.begin(FEW)
@@ -338,9 +338,7 @@ def test_what_is_cancelled_before_it_began_is_nothing_to_a_worker(at_work, me):
     assert "trace" not in at_work.output[before:]
 
 
-def test_an_import_that_never_gets_further_fails_and_the_next_begins(
-    service, at_work, me
-):
+def test_an_import_without_progress_fails_and_the_next_begins(service, at_work, me):
     with at_work.paused():
         (url, _), (following, serials) = me.begin(FEW), me.begin(FEW)
         with service.app_context(), unit_of_work():
@@ -349,7 +347,7 @@ def test_an_import_that_never_gets_further_fails_and_the_next_begins(
         kept = files(service)
     failed, done = me.done(url, following)
     assert (failed["status"], failed["processed"]) == ("failed", 0)
-    assert "again and again" in failed["errors"][0]["detail"]
+    assert "made no progress" in failed["errors"][0]["detail"]
     assert done["status"] == "done"
     assert me.devices() == serials
     wait_until(lambda: len(kept - files(service)) == 2)
@@ -358,7 +356,7 @@ def test_an_import_that_never_gets_further_fails_and_the_next_begins(
 # The command
 
 
-def test_ctrl_c_cancels_what_the_command_imports(service, tmp_path, me):
+def test_ctrl_c_cancels_the_import_of_the_command(service, tmp_path, me):
     file = tmp_path / "rows.ndjson"
     file.write_text(ndjson(range(ENDLESS)))
     kept = files(service)

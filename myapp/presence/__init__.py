@@ -1,4 +1,4 @@
-"""Which devices are online now."""
+"""Heartbeats of devices."""
 
 from .endpoints import presence
 

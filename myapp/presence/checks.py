@@ -1,4 +1,4 @@
-"""What `flask doctor` checks of heartbeats."""
+"""The check of heartbeats for `flask doctor`."""
 
 from ..core import check, error
 from .settings import PRESENCE_TTL
@@ -10,5 +10,5 @@ def presence(config):
     seconds = config["PRESENCE_TTL"]
     if seconds == 0:
         hint = f"MYAPP_PRESENCE_TTL={PRESENCE_TTL}"
-        yield error("PRESENCE_TTL 0: no heartbeat can be taken", hint)
-    return f"a device is away after {seconds:,} s without a heartbeat"
+        yield error("PRESENCE_TTL is 0, so that each heartbeat expires at once", hint)
+    return f"a device is offline after {seconds:,} s without a heartbeat"

@@ -1,4 +1,4 @@
-"""`{prefix}/presence/`: which of my devices are online."""
+"""`{prefix}/presence/`: the online devices of the caller."""
 
 from ..core import (
     FeatureApi,
@@ -27,7 +27,7 @@ class Heartbeats(Resource):
 
 @presence.route("/<int:device_id>")
 class OneHeartbeat(Resource):
-    writes = False  # to the SQL database: it is asked whose the device is, and no more
+    writes = False  # to the SQL database, which only tells the owner of the device
 
     @requires()
     @responds_with(Presence)
@@ -51,7 +51,7 @@ class OneHeartbeat(Resource):
     @requires()
     @responds_no_content
     def delete(self, device_id):
-        """Sign a device off."""
+        """Report that a device goes offline."""
         device = Device.get_or_404(device_id, **Device.writable())
         heartbeat = Presence.lock_or_404(device.id)
         check_preconditions(heartbeat)

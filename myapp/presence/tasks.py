@@ -1,4 +1,4 @@
-"""What Redis knows for a while, written back to where it stays."""
+"""The task that writes the times of heartbeats to the SQL database."""
 
 import time
 from datetime import UTC, datetime
@@ -9,17 +9,17 @@ from ..core import periodic_task, unit_of_work
 from ..devices.models import Device
 from .models import Presence
 
-BATCH_ROWS = 1000  # in one unit of work
+BATCH_ROWS = 1000  # in a transaction
 
 silent_counter = Counter(
     "devices_fell_silent_total",
-    "Devices whose next heartbeat did not come, and that had not signed off.",
+    "Heartbeats that expired, without those of devices that went offline.",
 )
 
 
 @periodic_task(minutes=1)
 def write_back():
-    """Remember when each device was last seen; count those that fell silent."""
+    """Store when each device was last seen, and count expired heartbeats."""
     now, ttl, seen = int(time.time()), Presence.ttl(), 0
     for second, ids in Presence.expiring(Presence.swept_until(), now + ttl):
         seen_at = datetime.fromtimestamp(second - ttl, UTC).replace(tzinfo=None)

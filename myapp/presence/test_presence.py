@@ -44,7 +44,7 @@ def pointers(response):
 
 
 def seconds(beat):
-    """For how long a heartbeat counts."""
+    """Return the lifetime of a heartbeat in seconds."""
     ends, starts = (
         datetime.fromisoformat(beat[name]) for name in ("expires_at", "last_seen")
     )
@@ -53,13 +53,13 @@ def seconds(beat):
 
 @pytest.fixture
 def address(device):
-    """Where the heartbeats of the device go."""
+    """Return the URL of the heartbeat of a device."""
     return f"{PRESENCE}{device['id']}"
 
 
 @pytest.fixture
 def beats(client):
-    """The heartbeats of 7 devices."""
+    """Send heartbeats of 7 devices, and return them."""
     results = [client.post(DEVICES, json=THERMOSTAT).json for _ in range(7)]
     return [
         client.put(f"{PRESENCE}{device['id']}", json={"battery": n}).json
@@ -86,9 +86,7 @@ def test_the_first_heartbeat_creates_and_the_next_one_replaces(client, address, 
     assert list_heartbeats(client) == [second.json]
 
 
-def test_a_heartbeat_moves_when_it_was_seen_and_not_when_it_came(
-    client, address, monkeypatch
-):
+def test_a_heartbeat_changes_last_seen_and_not_created_at(client, address, monkeypatch):
     first = client.put(address, json={}).json
     later = columns.now() + timedelta(minutes=1)
     monkeypatch.setattr(redis_model, "now", lambda: later)
@@ -99,13 +97,13 @@ def test_a_heartbeat_moves_when_it_was_seen_and_not_when_it_came(
     assert second["expires_at"] > first["expires_at"]
 
 
-def test_a_heartbeat_counts_for_as_long_as_is_set(app, client, address):
+def test_the_lifetime_of_a_heartbeat_is_a_setting(app, client, address):
     assert seconds(client.put(address, json={}).json) == 300
     app.config["PRESENCE_TTL"] = 7
     assert seconds(client.put(address, json={}).json) == 7
 
 
-def test_when_no_more_heartbeats_come_a_device_is_offline(app, client, address, beats):
+def test_a_device_without_heartbeats_is_offline(app, client, address, beats):
     client.put(address, json={})
     assert len(list_heartbeats(client)) == len(beats) + 1
     app.config["PRESENCE_TTL"] = 1
@@ -126,7 +124,7 @@ def test_a_device_that_signs_off_is_offline(client, address):
     assert list_heartbeats(client) == []
 
 
-def test_a_device_that_is_forgotten_is_not_online(client, device, address):
+def test_a_deleted_device_is_not_online(client, device, address):
     client.put(address, json=READING)
     client.delete(device["url"])
     assert list_heartbeats(client) == []
@@ -142,7 +140,7 @@ def test_a_device_that_was_never_seen_is_not_online(client, address):
 
 @pytest.mark.parametrize("id", [2**62, 0, "x"])
 @pytest.mark.parametrize("verb", ["GET", "PUT", "DELETE"])
-def test_what_is_no_device_has_no_heartbeat(client, verb, id):
+def test_an_id_without_a_device_is_404(client, verb, id):
     assert client.open(f"{PRESENCE}{id}", method=verb, json={}).status_code == 404
 
 
@@ -154,7 +152,7 @@ def test_what_is_no_device_has_no_heartbeat(client, verb, id):
     ],
 )
 @pytest.mark.parametrize("verb", ["POST", "PATCH"])
-def test_a_wrong_verb_is_told_the_right_ones(client, verb, path, allowed):
+def test_a_wrong_verb_is_405_with_the_allowed_ones(client, verb, path, allowed):
     refused = client.open(PRESENCE + path, method=verb, json={})
     assert refused.status_code == 405
     assert set(refused.allow) == set(client.options(PRESENCE + path).allow) == allowed
@@ -171,24 +169,24 @@ def test_head_has_the_headers_of_get(client, address):
         assert head.headers == get.headers
 
 
-def test_the_collection_answers_with_and_without_its_slash(client, beats):
+def test_the_collection_has_two_urls_with_and_without_a_slash(client, beats):
     for path in (PRESENCE, PRESENCE.rstrip("/")):
         assert client.get(path).json["items"] == beats
 
 
-# Whose it is
+# Ownership
 
 
 @pytest.mark.parametrize("verb", ["GET", "HEAD", "PUT", "DELETE"])
-def test_a_device_of_somebody_else_is_not_found(client, engineer, address, verb):
+def test_a_device_of_another_account_is_not_found(client, engineer, address, verb):
     assert engineer.open(address, method=verb, json={}).status_code == 404
-    assert list_heartbeats(client) == []  # not even online by now
+    assert list_heartbeats(client) == []  # and it is not online either
     beat = client.put(address, json=READING).json
     assert engineer.open(address, method=verb, json={}).status_code == 404
     assert client.get(address).json == beat
 
 
-def test_nobody_lists_the_devices_of_somebody_else(client, engineer, beats):
+def test_the_list_holds_no_devices_of_other_accounts(client, engineer, beats):
     theirs = engineer.get(PRESENCE).json
     assert (theirs["items"], theirs["meta"]["total"]) == ([], 0)
     own = engineer.post(DEVICES, json=THERMOSTAT).json
@@ -198,7 +196,7 @@ def test_nobody_lists_the_devices_of_somebody_else(client, engineer, beats):
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "DELETE"])
-def test_a_stranger_gets_nowhere(client, stranger, address, verb):
+def test_without_credentials_every_request_is_401(client, stranger, address, verb):
     assert stranger.get(PRESENCE).status_code == 401
     assert stranger.open(address, method=verb, json={}).status_code == 401
     assert list_heartbeats(client) == []
@@ -254,24 +252,24 @@ def test_a_reading_within_its_range_comes_back(client, address, reading):
     + [(name, 1) for name in ("id", "url", "created_at", "updated_at", "colour")]
     + [(name, None) for name in ("device_id", "online", "last_seen", "expires_at")],
 )
-def test_what_is_no_reading_is_refused(client, address, name, value):
+def test_an_invalid_reading_is_refused(client, address, name, value):
     assert pointers(client.put(address, json={name: value})) == [f"/{name}"]
     assert list_heartbeats(client) == []
 
 
-def test_a_reading_is_told_every_fault_at_once(client, address):
+def test_an_invalid_reading_is_answered_with_every_error(client, address):
     faulty = {"battery": 101, "signal": 1, "firmware": "", "address": "", "x": 1}
     assert pointers(client.put(address, json=faulty)) == sorted(f"/{n}" for n in faulty)
 
 
 @pytest.mark.parametrize("body", [{}, dict.fromkeys(READING)])
-def test_what_is_left_out_or_null_is_not_known(client, address, body):
+def test_a_missing_or_null_reading_is_null(client, address, body):
     client.put(address, json=READING)
     assert client.put(address, json=body).status_code == 200
     assert client.get(address).json.items() >= dict.fromkeys(READING).items()
 
 
-def test_a_whole_number_may_be_written_with_a_point(client, address):
+def test_an_integer_may_have_a_decimal_point(client, address):
     sent = client.put(address, data='{"battery": 5e1}', content_type="application/json")
     assert '"battery":50,' in sent.text
 
@@ -287,7 +285,9 @@ def test_a_whole_number_may_be_written_with_a_point(client, address):
         ("battery=5", "application/x-www-form-urlencoded", 415),
     ],
 )
-def test_what_is_no_json_object_is_refused(client, address, body, media_type, status):
+def test_a_body_that_is_not_a_json_object_is_refused(
+    client, address, body, media_type, status
+):
     refused = client.put(address, data=body, content_type=media_type)
     assert refused.status_code == status
     assert list_heartbeats(client) == []
@@ -298,7 +298,7 @@ def test_what_is_no_json_object_is_refused(client, address, body, media_type, st
 
 @pytest.fixture
 def pair(client, address, monkeypatch):
-    """Two heartbeats that are alike in nothing but being online."""
+    """Send two heartbeats with different values, and return them."""
     one = client.put(address, json=READING).json
     later = columns.now() + timedelta(minutes=1)
     monkeypatch.setattr(redis_model, "now", lambda: later)
@@ -318,33 +318,33 @@ def pair(client, address, monkeypatch):
         "updated_at",
     ],
 )
-def test_a_filter_finds_exactly_what_it_names(client, pair, field):
+def test_a_filter_matches_exactly(client, pair, field):
     for beat in pair:
         assert list_heartbeats(client, **{field: beat[field]}) == [beat]
 
 
-def test_what_is_not_online_is_not_here(client, pair):
+def test_an_offline_device_is_not_listed(client, pair):
     assert list_heartbeats(client, online="true") == list(pair)
     assert list_heartbeats(client, online="false") == []
 
 
-def test_filters_hold_together(client, pair):
+def test_filters_are_combined_with_and(client, pair):
     assert list_heartbeats(client, battery=87, signal=-61) == [pair[0]]
     assert list_heartbeats(client, battery=87, signal=-100) == []
 
 
 @pytest.mark.parametrize("words", ["RC1", "rc1", "DB8::17"])
-def test_a_search_looks_into_every_text(client, pair, words):
+def test_a_search_covers_every_text_property(client, pair, words):
     assert list_heartbeats(client, q=words) == [pair[1]]
 
 
 @pytest.mark.parametrize("words", ["%", "r_1", "nothing"])
-def test_a_search_takes_text_literally(client, pair, words):
+def test_a_search_has_no_wildcards(client, pair, words):
     assert list_heartbeats(client, q=words) == []
 
 
 @pytest.mark.parametrize("name", ["battery", "online", "last_seen", "sort"])
-def test_a_bad_value_is_told_with_its_place(client, name):
+def test_an_invalid_value_is_answered_with_its_location(client, name):
     refused = client.get(PRESENCE, query_string={name: "nonsense"})
     assert refused.status_code == 400
     assert [error["pointer"] for error in refused.json["errors"]] == [f"/{name}"]
@@ -375,7 +375,7 @@ def test_links_lead_through_all_heartbeats_and_back(client, beats, sort):
         assert items == [*expected, []][number - 1]
 
 
-def test_a_heartbeat_that_ends_during_a_walk_leaves_the_others_there(client, beats):
+def test_a_heartbeat_that_expires_between_two_pages_hides_no_other(client, beats):
     page = client.get(f"{PRESENCE}?per_page=3").json
     for beat in (beats[0], beats[2], beats[4]):
         client.delete(beat["url"])
@@ -383,18 +383,18 @@ def test_a_heartbeat_that_ends_during_a_walk_leaves_the_others_there(client, bea
     assert rest["items"] == [beats[3], beats[5], beats[6]]
 
 
-def test_a_view_shows_only_where_the_heartbeats_are(client, beats):
+def test_the_view_urls_lists_only_urls(client, beats):
     assert client.get(f"{PRESENCE}?view=urls").json["urls"] == [
         beat["url"] for beat in beats
     ]
 
 
-# Two at once
+# Concurrency
 
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """Have something happen between the reading and the writing of a heartbeat."""
+    """Return a function that arranges a call between read and write of a heartbeat."""
 
     def arrange(happen):
         swap, pending = Presence._compare_and_set, [happen]
@@ -409,7 +409,7 @@ def meanwhile(monkeypatch):
     return arrange
 
 
-def test_a_heartbeat_that_was_overtaken_still_counts(client, address, meanwhile):
+def test_a_heartbeat_that_was_overtaken_is_stored(client, address, meanwhile):
     client.put(address, json=READING)
     meanwhile(lambda: client.put(address, json={"battery": 1}))
     late = client.put(address, json=OTHER_READING)
@@ -432,7 +432,9 @@ def test_a_heartbeat_that_was_overtaken_by_the_end_is_the_first(
 
 
 @pytest.mark.parametrize("verb", ["PUT", "DELETE"])
-def test_a_change_that_was_overtaken_minds_its_etag(client, address, meanwhile, verb):
+def test_a_change_that_was_overtaken_fails_its_precondition(
+    client, address, meanwhile, verb
+):
     tag = client.put(address, json=READING).headers["ETag"]
     meanwhile(lambda: client.put(address, json={"battery": 1}))
     headers = {"If-Match": tag}
@@ -441,12 +443,12 @@ def test_a_change_that_was_overtaken_minds_its_etag(client, address, meanwhile, 
     assert client.get(address).json["battery"] == 1
 
 
-# What is written back
+# Write-back
 
 
 @pytest.fixture
 def ago(monkeypatch):
-    """Do something so many minutes ago."""
+    """Return a function that calls another one with an earlier time."""
 
     def ago(minutes, deed, *args, **kwargs):
         then = columns.now() - timedelta(minutes=minutes)
@@ -458,7 +460,7 @@ def ago(monkeypatch):
 
 
 def sweep(app):
-    """What the sweep has to tell: how many devices were seen, how many fell silent."""
+    """Run the task, and return how many devices it has seen and how many have expired."""
     with app.app_context():
         result = schedule.periodic_tasks()["presence.write_back"].run()
     seen, _, _, silent, *_ = (result or "0 devices seen, 0 fell silent").split()
@@ -466,7 +468,7 @@ def sweep(app):
 
 
 def last_seen(app):
-    """When each device that ever was seen was seen last, by its id."""
+    """Return when each device was last seen, by its id, without devices never seen."""
     columns = Device.id, Device.last_seen_at
     seen = sql.select(*columns).where(Device.last_seen_at.is_not(None))
     with app.app_context(), unit_of_work(writes=False):
@@ -475,7 +477,7 @@ def last_seen(app):
 
 
 def test_the_last_heartbeat_of_each_device_is_written_back(app, client, beats, ago):
-    client.post(DEVICES, json=THERMOSTAT)  # which nobody ever heard of
+    client.post(DEVICES, json=THERMOSTAT)  # without any heartbeat
     assert last_seen(app) == {}
     assert sweep(app) == (7, 0)
     assert last_seen(app) == {beat["id"]: beat["last_seen"] for beat in beats}
@@ -489,7 +491,7 @@ def test_the_last_heartbeat_of_each_device_is_written_back(app, client, beats, a
     assert last_seen(app)[beats[1]["id"]] == beats[1]["last_seen"]
 
 
-def test_to_be_seen_is_no_change_of_a_device(app, client, device, address):
+def test_write_back_does_not_modify_the_device(app, client, device, address):
     with app.app_context(), unit_of_work():
         long_ago = {"updated_at": columns.now() - timedelta(minutes=10)}
         sql.session.execute(sql.update(Device).values(long_ago))
@@ -503,7 +505,7 @@ def test_to_be_seen_is_no_change_of_a_device(app, client, device, address):
     assert changed.status_code == 200
 
 
-def test_a_device_that_falls_silent_is_counted_once(
+def test_an_expired_heartbeat_is_counted_once(
     app, client, beats, ago, monkeypatch, metric_increase  # noqa: F811
 ):
     silent = ago(10, client.put, beats[3]["url"], json={}).json
@@ -517,8 +519,8 @@ def test_a_device_that_falls_silent_is_counted_once(
     assert metric_increase("devices_fell_silent_total") == 1
 
 
-def test_a_device_that_signs_off_has_not_fallen_silent(app, client, beats, ago):
-    ago(4, client.put, beats[3]["url"], json={})  # and would by now
+def test_a_device_that_signs_off_is_not_counted(app, client, beats, ago):
+    ago(4, client.put, beats[3]["url"], json={})  # and would have expired by now
     client.delete(beats[3]["url"])
     app.config["PRESENCE_TTL"] = 60
     assert sweep(app) == (0, 0)
@@ -526,16 +528,14 @@ def test_a_device_that_signs_off_has_not_fallen_silent(app, client, beats, ago):
     assert sweep(app) == (6, 0)
 
 
-def test_a_sweep_that_is_late_loses_nothing(app, client, beats, ago):
+def test_a_late_write_back_loses_nothing(app, client, beats, ago):
     for beat in beats[:3]:
         ago(60, client.put, beat["url"], json={})
-    client.put(beats[4]["url"], json={})  # a change drops what is too old
+    client.put(beats[4]["url"], json={})  # a change drops old heartbeats
     assert sweep(app) == (7, 3)
 
 
-def test_what_expired_long_ago_is_dropped_by_the_next_heartbeat(
-    app, client, beats, ago
-):
+def test_the_next_heartbeat_drops_those_that_expired_long_ago(app, client, beats, ago):
     for beat in beats[:3]:
         ago(66, client.put, beat["url"], json={})
     client.put(beats[4]["url"], json={})
@@ -551,7 +551,7 @@ def test_a_second_with_many_heartbeats_is_written_in_parts(app, beats, monkeypat
     assert len(last_seen(app)) == 7
 
 
-def test_a_sweep_that_is_broken_off_has_told_nothing_and_the_next_one_does(
+def test_an_interrupted_write_back_counts_nothing_and_the_next_one_does(
     app, client, beats, ago, monkeypatch, metric_increase  # noqa: F811
 ):
     ago(10, client.put, beats[3]["url"], json={})
@@ -563,7 +563,7 @@ def test_a_sweep_that_is_broken_off_has_told_nothing_and_the_next_one_does(
     assert sweep(app) == (7, 1)
 
 
-def test_of_two_sweeps_at_once_one_counts_who_fell_silent(live_app, ago):
+def test_two_concurrent_write_backs_count_a_heartbeat_once(live_app, ago):
     client = as_account(live_app, "pythonista")
     results = [client.post(DEVICES, json=THERMOSTAT).json for _ in range(8)]
     for device in results:
@@ -577,7 +577,7 @@ def test_of_two_sweeps_at_once_one_counts_who_fell_silent(live_app, ago):
 # Without Redis
 
 
-def test_without_redis_there_is_no_presence_but_devices_go_on(make_app, empty_uri):
+def test_without_redis_presence_is_503_and_devices_work(make_app, empty_uri):
     app = make_app(REDIS_URL="redis://127.0.0.1:1/0", SQLALCHEMY_DATABASE_URI=empty_uri)
     create_tables_and_accounts(app)
     client = as_account(app, "pythonista")
@@ -605,10 +605,10 @@ def test_without_redis_there_is_no_presence_but_devices_go_on(make_app, empty_ur
     assert client.get(response.json["url"]).status_code == 404
 
 
-# Ids that Redis gives
+# Ids from Redis
 
 
-def test_a_retry_puts_what_a_request_that_died_had_made_in_its_place(app, client):
+def test_a_retry_replaces_the_heartbeat_of_a_request_that_died(app, client):
     owner_id = client.get("/api/v1/account").json["id"]
     results = []
     for once in ("a key", "a key", "another key", None, None):

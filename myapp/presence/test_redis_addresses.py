@@ -1,4 +1,4 @@
-"""Heartbeats are swept and counted in a Cluster, and where Sentinels watch."""
+"""Heartbeats in a Redis Cluster and behind Sentinels."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def address(request, tmp_path):
             yield address
 
 
-def test_devices_that_are_online_are_swept_and_counted(
+def test_online_devices_are_written_back_and_counted(
     make_app, empty_uri, redis_url, address
 ):
     uris = {"SQLALCHEMY_DATABASE_URI": empty_uri, "BROKER_URL": redis_url}

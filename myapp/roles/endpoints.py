@@ -21,8 +21,8 @@ from ..core import (
 from .models import Role, last_admin_guard, require_own_permissions
 
 REASONS = {
-    403: "It takes permissions that you do not have yourself.",
-    409: "The title is taken, somebody has the role, or somebody must have it.",
+    403: "You can only grant or change permissions that you have.",
+    409: "The title is taken, the role is in use, or it is required.",
 }
 
 roles = FeatureApi(
@@ -48,7 +48,7 @@ class Roles(Resource):
     def post(self, body):
         """Add a role."""
         require_own_permissions(g.caller, body["permissions"])
-        with last_admin_guard():  # of two new defaults one is the later
+        with last_admin_guard():  # also serializes two new default roles
             emit_security_event("role added", g.caller.id, role=body["title"])
             return Role.create(**body)
 
@@ -81,7 +81,7 @@ class OneRole(Resource):
     @error_responses(REASONS)
     @responds_no_content
     def delete(self, id):
-        """Remove a role that nobody has."""
+        """Delete a role that no account has."""
         with last_admin_guard():
             role = Role.lock_or_404(id)
             check_preconditions(role)
@@ -91,7 +91,7 @@ class OneRole(Resource):
 
 
 def change(id, body_for):
-    """Give the role the body that `body_for` makes of it, if the caller may."""
+    """Update a role with the body that `body_for(role)` returns, if the caller may."""
     with last_admin_guard():
         role = Role.lock_or_404(id)
         check_preconditions(role)

@@ -1,4 +1,4 @@
-"""A role: a title, and what those who have it may do."""
+"""Roles: a title and permissions."""
 
 from contextlib import contextmanager
 from itertools import chain
@@ -18,7 +18,7 @@ from ..core import (
 
 
 def builtin_roles():
-    """The permissions of each built-in role, by its title."""
+    """Return the permissions of each built-in role, by its title."""
     return {
         "user": [],
         "manager": [name for name in PERMISSIONS if name.endswith(":read_all")],
@@ -34,7 +34,10 @@ class Role(SqlModel):
     write_schema = request_schema(
         "RoleWrite",
         title=text(1, 64, "Unique without regard to case.", "auditor"),
-        default=boolean("Whether newcomers get it; one role is it.", default=False),
+        default=boolean(
+            "True for the role of new accounts; exactly one role is the default.",
+            default=False,
+        ),
         permissions={
             "type": "array",
             "items": {
@@ -43,13 +46,13 @@ class Role(SqlModel):
                 "enum": PERMISSIONS,
             },
             "uniqueItems": True,
-            "description": "What those who have it may do.",
+            "description": "The permissions of the accounts with this role.",
             "examples": [["users:read"]],
         },
     )
     sortable = ("id", "title")
 
-    # Folding makes up to three characters of one.
+    # Case folding makes up to three characters of one.
     title_key = Column(String(192), nullable=False, unique=True)
 
     @classmethod
@@ -64,14 +67,14 @@ class Role(SqlModel):
     def delete(self):
         if self.default:
             raise Conflict("This is the default role.")
-        super().delete()  # the database refuses where somebody has it
+        super().delete()  # the database refuses if an account has it
 
     @classmethod
     def _checked_values(cls, values, current):
         key = values["title"].casefold()
         taken = cls.by_title(values["title"])
         if taken and taken is not current:
-            raise Conflict("There is a role of that title.")
+            raise Conflict("The title is taken.")
         if values.get("default"):
             for role in sql.session.scalars(sql.select(cls).where(cls.default)):
                 role.default = role is current
@@ -80,23 +83,22 @@ class Role(SqlModel):
 
     @classmethod
     def by_title(cls, title):
-        """The role of that title in any case, or None."""
+        """Return the role with this title in any case, or None."""
         return sql.session.scalar(
             sql.select(cls).where(cls.title_key == title.casefold())
         )
 
     @classmethod
     def default_role(cls):
-        """The role that a new account gets."""
+        """Return the role that a new account gets."""
         return sql.session.scalars(sql.select(cls).where(cls.default)).one()
 
     @classmethod
     def ensure_builtin_roles(cls):
-        """See to it that the three roles are there which everything relies on.
+        """Create the built-in roles, and update the permissions of all roles.
 
-        A slice brings new permissions. `admin` holds all that there were, so what it lacks
-        is new; each of the three gets of it what would be built in. A permission that no
-        feature declares any more is removed from every role.
+        A permission that `admin` lacks is new, and each built-in role that it belongs to
+        gets it. A permission that no feature declares any more is removed from all roles.
         """
         for each in sql.session.scalars(sql.select(cls)):
             known = [name for name in each.permissions if name in PERMISSIONS]
@@ -114,13 +116,15 @@ class Role(SqlModel):
 
 
 def require_own_permissions(caller, *bundles):
-    """Go on only if the caller has every permission in these bundles: nobody gives what
-    they lack, nor touches who may do more than they. Raises 403."""
+    """Raise 403 unless the caller has every permission in these bundles.
+
+    An account can grant only its own permissions, and change only accounts with no more.
+    """
     if not caller.permissions.issuperset(chain(*bundles)):
-        raise Forbidden("This takes permissions that you do not have yourself.")
+        raise Forbidden("You can only grant or change permissions that you have.")
 
 
-# What this needs to know of the accounts, whose slice knows this one.
+# The feature `users` imports this one, so its table is described here.
 accounts = sql.table(
     "users", sql.column("role_id"), sql.column("status"), sql.column("deleted_at")
 )
@@ -128,21 +132,21 @@ accounts = sql.table(
 
 @contextmanager
 def last_admin_guard():
-    """Change who may do what inside; whoever else does so waits. Raises 409 where nobody
-    would be left who may do everything.
+    """Raise 409 if no account has all permissions after the changes inside.
 
-    It comes first in its transaction, so that two admins cannot each rely on the other.
+    Concurrent changes wait. It must come first in its transaction, so that two admins
+    cannot remove each other.
     """
     sql.session.execute(sql.select(Role.id).order_by(Role.id).with_for_update())
     before = has_admin()
     yield
     sql.session.flush()
     if before and not has_admin():
-        raise Conflict("Somebody must be left who may do everything.")
+        raise Conflict("At least one account must have all permissions.")
 
 
 def has_admin():
-    """Whether there is an account that may come in and do everything."""
+    """Return whether an active account has all permissions."""
     rows = sql.session.execute(sql.select(Role.id, Role.permissions))
     full = [id for id, permissions in rows if set(permissions) >= set(PERMISSIONS)]
     admins = sql.select(accounts.c.role_id).where(

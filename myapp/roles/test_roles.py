@@ -25,20 +25,20 @@ def pointers(response):
 
 
 def role_by_title(client, title):
-    """The role of that title."""
+    """Return the role with this title."""
     (role,) = client.get(ROLES, query_string={"title": title}).json["items"]
     return role
 
 
 @pytest.fixture
 def auditor(admin):
-    """A role that admin has added."""
+    """Add a role as admin, and return it."""
     return admin.post(ROLES, json=AUDITOR).json
 
 
 @pytest.fixture
 def keeper(app, admin):
-    """A client that may change roles, and not much else."""
+    """Return a client with the permissions to change roles."""
     body = {"title": "keeper", "permissions": ["roles:read", "roles:write"]}
     assert admin.post(ROLES, json=body).status_code == 201
     return signed_in_client(app, "rolf", "keeper")
@@ -56,11 +56,11 @@ def test_three_roles_are_built_in(admin):
     ]
 
 
-def test_what_a_new_slice_permits_comes_to_the_built_in_roles(app, admin):
+def test_permissions_of_a_new_feature_are_added_to_the_built_in_roles(app, admin):
     new = PERMISSIONS[0]
     with app.app_context(), unit_of_work():
         Role.by_title("admin").permissions = list(PERMISSIONS[1:])
-        Role.by_title("manager").permissions = ["roles:read"]  # as somebody wants it
+        Role.by_title("manager").permissions = ["roles:read"]  # on purpose
         Role.ensure_builtin_roles()
     assert set(role_by_title(admin, "admin")["permissions"]) == set(PERMISSIONS)
     theirs = ["roles:read", *({new} & set(builtin_roles()["manager"]))]
@@ -128,25 +128,25 @@ def test_a_stale_etag_changes_nothing(admin, auditor, verb):
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
-def test_a_role_that_is_not_there_is_404(admin, verb):
+def test_a_missing_role_is_404(admin, verb):
     body = {"json": AUDITOR} if verb in ("PUT", "PATCH") else {}
     assert_problem(admin.open(f"{ROLES}4711", method=verb, **body), 404)
 
 
 @pytest.mark.parametrize("role", ["user", "manager"])
 @pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-def test_roles_are_for_those_permitted(app, admin, auditor, role, verb):
-    somebody = signed_in_client(app, "somebody", role)
+def test_roles_require_permissions(app, admin, auditor, role, verb):
+    member = signed_in_client(app, "member", role)
     addresses = [ROLES] if verb == "POST" else [auditor["url"]]
     if verb == "GET":
         addresses.append(ROLES)
     for address in addresses:
         body = {} if verb == "GET" else {"json": AUDITOR}
-        assert_problem(somebody.open(address, method=verb, **body), 403)
+        assert_problem(member.open(address, method=verb, **body), 403)
     assert admin.get(auditor["url"]).json == auditor
 
 
-# What does not fit
+# Invalid input
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_roles_are_for_those_permitted(app, admin, auditor, role, verb):
         ({**AUDITOR, "default": "yes", "id": 7}, ["/default", "/id"]),
     ],
 )
-def test_a_role_that_does_not_fit_is_422_with_every_fault(admin, body, faults):
+def test_an_invalid_role_is_422_with_every_error(admin, body, faults):
     before = titles(admin)
     assert pointers(admin.post(ROLES, json=body)) == faults
     assert titles(admin) == before
@@ -176,7 +176,7 @@ def test_a_title_that_is_taken_in_any_case_is_409(admin, auditor, title):
     assert admin.patch(auditor["url"], json={"title": title}).status_code == 200
 
 
-def test_a_title_may_be_as_long_as_it_says_in_any_script(admin):
+def test_a_title_has_the_same_maximum_length_in_every_script(admin):
     for letter in ("a", "\N{LATIN SMALL LETTER SHARP S}", "\N{GREEK SMALL LETTER PSI}"):
         response = admin.post(ROLES, json={**AUDITOR, "title": letter * 64})
         assert response.status_code == 201
@@ -190,7 +190,7 @@ def defaults(client):
     return [r["title"] for r in client.get(ROLES).json["items"] if r["default"]]
 
 
-def test_another_default_takes_the_place_of_the_one_before(admin, stranger, auditor):
+def test_a_new_default_replaces_the_former_one(admin, stranger, auditor):
     assert defaults(admin) == ["user"]
     response = admin.post(ROLES, json={**AUDITOR, "title": "guest", "default": True})
     assert response.json["default"] is True
@@ -211,7 +211,7 @@ def test_there_is_always_a_default(admin):
     assert admin.put(user["url"], json={**body, "default": True}).status_code == 200
 
 
-def test_of_two_defaults_that_come_at_once_one_stays(live_app):
+def test_of_two_concurrent_new_defaults_one_remains(live_app):
     signed_in_client(live_app, "chief", "admin")
 
     def add(title):
@@ -224,38 +224,38 @@ def test_of_two_defaults_that_come_at_once_one_stays(live_app):
     assert len(defaults(signed_in_client(live_app, "reader", "admin"))) == 1
 
 
-# Who has a role
+# Accounts with a role
 
 
-def test_a_role_that_somebody_has_cannot_be_removed(app, admin, auditor):
-    somebody = signed_in_client(app, "somebody", "Auditor")
+def test_a_role_that_is_in_use_cannot_be_removed(app, admin, auditor):
+    member = signed_in_client(app, "member", "Auditor")
     assert_problem(admin.delete(auditor["url"]), 409)
-    assert somebody.get(ACCOUNT).json["role"] == "Auditor"
-    url = f"{USERS}{somebody.get(ACCOUNT).json['id']}"
+    assert member.get(ACCOUNT).json["role"] == "Auditor"
+    url = f"{USERS}{member.get(ACCOUNT).json['id']}"
     admin.patch(url, json={"role": "user"})
     assert admin.delete(auditor["url"]).status_code == 204
 
 
-def test_who_has_a_role_feels_its_change(app, admin, auditor):
-    somebody = signed_in_client(app, "somebody", "Auditor")
-    assert somebody.get(USERS).status_code == 200
+def test_a_changed_role_affects_its_accounts(app, admin, auditor):
+    member = signed_in_client(app, "member", "Auditor")
+    assert member.get(USERS).status_code == 200
     admin.patch(auditor["url"], json={"permissions": ["roles:read"]})
-    assert_problem(somebody.get(USERS), 403)
-    assert somebody.get(ROLES).status_code == 200
+    assert_problem(member.get(USERS), 403)
+    assert member.get(ROLES).status_code == 200
     admin.put(auditor["url"], json=AUDITOR)
-    assert somebody.get(USERS).status_code == 200
+    assert member.get(USERS).status_code == 200
 
 
-def test_who_has_a_role_is_shown_its_new_title(app, admin, auditor):
-    somebody = signed_in_client(app, "somebody", "Auditor")
+def test_an_account_shows_the_new_title_of_its_role(app, admin, auditor):
+    member = signed_in_client(app, "member", "Auditor")
     admin.patch(auditor["url"], json={"title": "Inspector"})
-    assert somebody.get(ACCOUNT).json["role"] == "Inspector"
+    assert member.get(ACCOUNT).json["role"] == "Inspector"
 
 
-# Nobody gives what they lack
+# Escalation of privileges
 
 
-def test_a_role_can_be_given_no_permission_that_one_lacks(admin, keeper):
+def test_a_caller_cannot_grant_a_permission_that_it_lacks(admin, keeper):
     less = {"title": "less", "permissions": ["roles:read"]}
     response = keeper.post(ROLES, json=less)
     assert response.status_code == 201
@@ -268,7 +268,9 @@ def test_a_role_can_be_given_no_permission_that_one_lacks(admin, keeper):
 
 
 @pytest.mark.parametrize("title", ["Auditor", "admin"])
-def test_a_role_with_more_than_one_has_cannot_be_touched(admin, keeper, auditor, title):
+def test_a_caller_cannot_change_a_role_with_more_permissions(
+    admin, keeper, auditor, title
+):
     role = role_by_title(admin, title)
     body = {"title": title, "permissions": []}
     assert_problem(keeper.put(role["url"], json=body), 403)
@@ -278,7 +280,7 @@ def test_a_role_with_more_than_one_has_cannot_be_touched(admin, keeper, auditor,
     assert admin.get(role["url"]).json == role
 
 
-def test_nobody_helps_themselves_to_more(admin, keeper):
+def test_a_caller_cannot_raise_its_own_permissions(admin, keeper):
     own = role_by_title(admin, "keeper")
     everything = {"permissions": list(PERMISSIONS)}
     assert_problem(keeper.patch(own["url"], json=everything), 403)
@@ -299,10 +301,10 @@ def test_the_role_of_the_last_admin_keeps_its_permissions(admin):
     assert renamed.status_code == 200
 
 
-def test_the_admin_role_may_lose_something_while_another_has_everything(app, admin):
+def test_the_admin_role_can_lose_a_permission_if_another_role_has_all(app, admin):
     everything = {"title": "owner", "permissions": list(PERMISSIONS)}
     assert admin.post(ROLES, json=everything).status_code == 201
     url, less = role_by_title(admin, "admin")["url"], {"permissions": ["roles:read"]}
-    assert_problem(admin.patch(url, json=less), 409)  # nobody has the other yet
+    assert_problem(admin.patch(url, json=less), 409)  # no account has the other one yet
     signed_in_client(app, "owner", "owner")
     assert admin.patch(url, json=less).status_code == 200

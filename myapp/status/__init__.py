@@ -1,4 +1,4 @@
-"""Is the service there, and can it work?"""
+"""Liveness and readiness of the service."""
 
 from .endpoints import status
 

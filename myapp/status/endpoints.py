@@ -1,4 +1,4 @@
-"""`/status/`: open to all, and cheap."""
+"""`/status/`: liveness and readiness, without authentication."""
 
 import time
 
@@ -17,14 +17,14 @@ from .models import liveness, readiness
 
 STARTED = time.monotonic()
 
-status = FeatureApi("status", "Is the service there, and can it work?", at_root=True)
+status = FeatureApi("status", "Liveness and readiness.", at_root=True)
 
 
 @status.route("/")
 class Liveness(Resource):
     @responds_with(liveness, headers=NO_STORE)
     def get(self):
-        """Tell that the service is there."""
+        """Report that the service is running."""
         uptime = round(time.monotonic() - STARTED, 3)
         return {"online": True, "uptime": uptime, "version": __version__}
 
@@ -33,12 +33,12 @@ class Liveness(Resource):
 class Readiness(Resource):
     @responds_with(readiness, 200, 503, headers=NO_STORE)
     def get(self):
-        """Tell whether each part that the service needs does its work."""
+        """Report the state of each dependency."""
         parts = {
             "database": check_database(),
             "migrations": check_migrations(),
             "redis": check_redis(),
         }
         ready = set(parts.values()) == {"ok"}
-        # Without a worker its tasks wait, and all else goes on: no reason to be shut out.
+        # Without a worker only tasks wait, so the service is ready nevertheless.
         return {**parts, "worker": check_worker()}, 200 if ready else 503

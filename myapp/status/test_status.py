@@ -14,8 +14,7 @@ NO_REDIS = "redis://127.0.0.1:1/0"
 
 
 def problems_of(answer):
-    """The names of the parts that do not work, by a readiness answer; the worker, whom
-    nothing waits for, aside."""
+    """Return the names of the dependencies that fail, without the optional worker."""
     assert answer.headers["Cache-Control"] == NO_STORE
     assert answer.json.keys() == {"database", "migrations", "redis", "worker"}
     return {
@@ -25,7 +24,7 @@ def problems_of(answer):
     }
 
 
-def test_the_service_is_there_for_all_to_see(stranger):
+def test_liveness_needs_no_credentials(stranger):
     alive = stranger.get(LIVE)
     assert alive.status_code == 200
     assert alive.headers["Cache-Control"] == NO_STORE
@@ -41,13 +40,13 @@ def test_uptime_grows(stranger, monkeypatch):
     assert 59 < stranger.get(LIVE).json["uptime"] - before < 70
 
 
-def test_the_service_is_ready_when_all_its_parts_are(stranger):
+def test_the_service_is_ready_when_all_dependencies_are(stranger):
     ready = stranger.get(READY)
     assert ready.status_code == 200
     assert problems_of(ready) == set()
 
 
-def test_a_worker_that_is_not_there_is_told_of(stranger):
+def test_a_missing_worker_is_reported(stranger):
     ready = stranger.get(READY)
     assert ready.status_code == 200
     assert ready.json["worker"] == "does not answer"
@@ -102,9 +101,7 @@ def test_without_its_tables_the_service_is_not_ready(make_app, empty_uri):
         ),
     ],
 )
-def test_without_a_store_the_service_is_there_but_not_ready(
-    make_app, settings, missing
-):
+def test_without_a_store_the_service_is_live_but_not_ready(make_app, settings, missing):
     client = make_app(**settings).test_client()
     ready = client.get(READY)
     assert ready.status_code == 503
@@ -114,13 +111,13 @@ def test_without_a_store_the_service_is_there_but_not_ready(
 
 
 @pytest.mark.parametrize("address", [LIVE, READY])
-def test_a_status_answers_with_and_without_its_slash(stranger, address):
+def test_a_status_has_two_urls_with_and_without_a_slash(stranger, address):
     for path in (address.rstrip("/"), address.rstrip("/") + "/"):
         assert stranger.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("address", [LIVE, READY])
-def test_a_status_is_only_to_be_read(stranger, address):
+def test_a_status_is_read_only(stranger, address):
     allowed = {"GET", "HEAD", "OPTIONS"}
     response = stranger.options(address)
     assert (response.status_code, set(response.allow)) == (200, allowed)

@@ -1,4 +1,4 @@
-"""Household to-dos."""
+"""To-dos of a household."""
 
 from .endpoints import todos
 

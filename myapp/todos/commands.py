@@ -13,7 +13,7 @@ DEMO = Path(__file__).parent.parent.parent / "data" / "todos.json"
 
 @todos.demo(Todo)
 def fill(owner_id):
-    """Each with the serial number of its device, if it is about one."""
+    """Create the demo to-dos; some name a device by its serial number."""
     for body in json.loads(DEMO.read_text(encoding="utf-8")):
         its = Device.serial_number == body.pop("device", None)
         device = sql.session.scalar(sql.select(Device.id).where(its))

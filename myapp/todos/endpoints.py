@@ -1,4 +1,4 @@
-"""`{prefix}/todos/`: household to-dos."""
+"""`{prefix}/todos/`: the to-dos of the caller."""
 
 from flask import g
 
@@ -17,7 +17,9 @@ from ..core import (
 )
 from .models import Todo
 
-todos = FeatureApi("todos", "Household to-dos, optionally about a device.", owned=True)
+todos = FeatureApi(
+    "todos", "To-dos of a household, optionally about a device.", owned=True
+)
 
 
 @todos.route("/")
@@ -33,7 +35,7 @@ class Todos(Resource):
     @accepts(Todo)
     @responds_with(Todo, 201)
     def post(self, body):
-        """Note a to-do."""
+        """Add a to-do."""
         return Todo.create(owner_id=g.caller.id, **body)
 
 
@@ -66,7 +68,7 @@ class OneTodo(Resource):
     @requires()
     @responds_no_content
     def delete(self, id):
-        """Remove a to-do."""
+        """Delete a to-do."""
         todo = Todo.lock_or_404(id, **Todo.writable())
         check_preconditions(todo)
         todo.delete()

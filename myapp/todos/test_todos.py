@@ -19,7 +19,7 @@ DESCALE = {"name": "Descale the kettle", "task": "Half vinegar, half water."}
 WASH = {"name": "Wash the car", "task": "By hand."}
 DEFAULTS = {"done": False, "due_at": None, "device": None}
 LONG_AGO = datetime(2020, 2, 29, 12)
-# By when they are due, ties by id; some are due at once, some have no time.
+# Sorted by `due_at`, then by id; some have the same time, some have none.
 SHELF = [
     ("2026-01-01T00:00:00Z", "a"),
     ("2026-01-01T00:00:00.000001Z", "b"),
@@ -37,7 +37,7 @@ def list_todos(client, **query):
 
 
 def problem(response, status):
-    """The problem that a response must be, without what differs from call to call."""
+    """Return the problem of a response, without the parts that differ for each request."""
     assert response.status_code == status
     assert response.mimetype == "application/problem+json"
     return {k: v for k, v in response.json.items() if k != "request_id"}
@@ -49,7 +49,7 @@ def pointers(response, status=422):
 
 @pytest.fixture
 def note(client):
-    """Note a to-do of pythonista's; returns it as the service shows it."""
+    """Return a function that adds a to-do of pythonista and returns its representation."""
 
     def note(**values):
         response = client.post(TODOS, json={**DESCALE, **values})
@@ -61,27 +61,27 @@ def note(client):
 
 @pytest.fixture
 def todo(note, device):
-    """A to-do about pythonista's device."""
+    """Add a to-do about a device of pythonista, and return it."""
     return note(device=device["id"], due_at="2026-11-21T07:40:00Z", done=True)
 
 
 @pytest.fixture
 def theirs(engineer):
-    """A device of engineer's."""
+    """Return the id of a device of engineer."""
     return engineer.post(DEVICES, json=THERMOSTAT).json
 
 
 def grow_old(app, todo):
-    """Have it last changed long ago."""
+    """Make the last change of a to-do old."""
     with app.app_context(), unit_of_work():
         old = sql.update(Todo).where(Todo.id == todo["id"])
         sql.session.execute(old.values(updated_at=LONG_AGO))
 
 
-# Noting, reading, removing
+# Add, read, delete
 
 
-def test_a_todo_is_noted_with_a_name_and_a_task(client):
+def test_a_todo_needs_a_name_and_a_task(client):
     response = client.post(TODOS, json=DESCALE)
     assert response.status_code == 201
     assert response.headers["Location"] == response.json["url"]
@@ -93,7 +93,7 @@ def test_a_todo_is_noted_with_a_name_and_a_task(client):
     assert list_todos(client) == [response.json]
 
 
-def test_a_todo_is_noted_with_everything(client, device):
+def test_a_todo_can_have_every_property(client, device):
     body = {**DESCALE, "done": True, "due_at": "2026-11-21T07:40:00Z"}
     response = client.post(TODOS, json={**body, "device": device["id"]})
     assert response.status_code == 201
@@ -103,7 +103,7 @@ def test_a_todo_is_noted_with_everything(client, device):
     assert read.headers["ETag"] == response.headers["ETag"]
 
 
-def test_a_removed_todo_is_gone_and_its_device_is_not(client, todo, device):
+def test_deleting_a_todo_keeps_its_device(client, todo, device):
     removed = client.delete(todo["url"])
     assert (removed.status_code, removed.data) == (204, b"")
     problem(client.get(todo["url"]), 404)
@@ -118,7 +118,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("address", VERBS)
-def test_a_wrong_verb_is_told_the_right_ones(client, address):
+def test_a_wrong_verb_is_405_with_the_allowed_ones(client, address):
     assert set(client.options(address).allow) == VERBS[address]
     for verb in {"PUT", "PATCH", "DELETE", "POST"} - VERBS[address]:
         refused = client.open(address, method=verb, json=DESCALE)
@@ -126,11 +126,11 @@ def test_a_wrong_verb_is_told_the_right_ones(client, address):
         assert set(refused.allow) == VERBS[address]
 
 
-# Whose it is
+# Ownership
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
-def test_a_todo_of_somebody_else_is_not_found(client, engineer, todo, verb):
+def test_a_todo_of_another_account_is_not_found(client, engineer, todo, verb):
     refused, nobodys = (
         engineer.open(address, method=verb, json=WASH)
         for address in (todo["url"], f"{TODOS}{2**62}")
@@ -141,12 +141,12 @@ def test_a_todo_of_somebody_else_is_not_found(client, engineer, todo, verb):
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "PATCH", "DELETE"])
-def test_a_stranger_gets_nowhere(stranger, todo, verb):
+def test_without_credentials_every_request_is_401(stranger, todo, verb):
     problem(stranger.open(todo["url"], method=verb, json=WASH), 401)
     problem(stranger.open(TODOS, method="POST", json=WASH), 401)
 
 
-def test_a_todo_that_somebody_else_changes_stays_its_owners(client, admin, todo):
+def test_a_todo_that_another_account_changes_keeps_its_owner(client, admin, todo):
     changed = admin.put(todo["url"], json={**WASH, "device": todo["device"]})
     assert changed.status_code == 200
     assert changed.json["owner"] == "pythonista"
@@ -157,9 +157,9 @@ def test_a_todo_that_somebody_else_changes_stays_its_owners(client, admin, todo)
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
-@pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
+@pytest.mark.parametrize("whose", ["another account", "missing"])
 def test_a_todo_is_about_a_device_of_its_owners(client, theirs, todo, verb, whose):
-    id = theirs["id"] if whose == "somebody else's" else 2**62
+    id = theirs["id"] if whose == "another account" else 2**62
     address = TODOS if verb == "POST" else todo["url"]
     refused = client.open(address, method=verb, json={**WASH, "device": id})
     assert problem(refused, 422)["errors"] == [
@@ -169,7 +169,7 @@ def test_a_todo_is_about_a_device_of_its_owners(client, theirs, todo, verb, whos
 
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
-def test_not_even_who_may_change_everything_brings_in_another_device(
+def test_even_an_admin_cannot_refer_to_a_device_of_another_account(
     admin, engineer, note, device, theirs, verb
 ):
     todo = note()
@@ -183,7 +183,7 @@ def test_not_even_who_may_change_everything_brings_in_another_device(
     assert (changed.status_code, changed.json["device"]) == (200, device["id"])
 
 
-def test_losing_its_device_changes_a_todo_and_no_other(app, client, note, todo, device):
+def test_deleting_a_device_changes_only_its_todos(app, client, note, todo, device):
     other = note()
     for each in (todo, other):
         grow_old(app, each)
@@ -202,7 +202,7 @@ def test_losing_its_device_changes_a_todo_and_no_other(app, client, note, todo, 
         assert still.headers[name] == untouched.headers[name]
 
 
-def test_a_device_that_stays_keeps_its_todos_as_they_are(client, todo, device):
+def test_a_device_that_is_not_deleted_keeps_its_todos(client, todo, device):
     before = client.get(todo["url"])
     etag = client.get(device["url"]).headers["ETag"]
     client.patch(device["url"], json={"name": "Oven"})
@@ -210,7 +210,7 @@ def test_a_device_that_stays_keeps_its_todos_as_they_are(client, todo, device):
     assert client.get(todo["url"]).headers["ETag"] == before.headers["ETag"]
 
 
-def test_even_devices_that_go_in_bulk_leave_their_todos(app, client, todo, device):
+def test_deleting_devices_in_bulk_keeps_their_todos(app, client, todo, device):
     before = client.get(todo["url"])
     with app.app_context(), unit_of_work():
         sql.session.execute(sql.delete(Device))
@@ -232,8 +232,8 @@ def test_a_todo_of_a_deleted_account_is_kept_like_its_devices(app, admin):
 
 @pytest.fixture
 def while_its_device_goes(make_app):
-    """Send a to-do, or a change of one, while its device goes; returns the answer."""
-    app = make_app()  # whose transactions are real ones
+    """Return a function that sends a to-do while its device is being deleted."""
+    app = make_app()  # with real transactions
     client = as_account(app, "pythonista")
     device = client.post(DEVICES, json=THERMOSTAT).json
     about = {**DESCALE, "device": device["id"]}
@@ -261,11 +261,13 @@ def while_its_device_goes(make_app):
     client.delete(todo["url"])
 
 
-def test_no_todo_comes_for_a_device_that_is_just_going(while_its_device_goes):
+def test_a_todo_cannot_be_added_to_a_device_that_is_being_deleted(
+    while_its_device_goes,
+):
     assert pointers(while_its_device_goes("POST")) == ["/device"]
 
 
-def test_a_todo_can_be_changed_while_its_device_goes(while_its_device_goes):
+def test_a_todo_can_be_changed_while_its_device_is_being_deleted(while_its_device_goes):
     changed = while_its_device_goes("PATCH")
     assert changed.status_code == 200
 
@@ -288,7 +290,7 @@ def test_a_todo_can_be_changed_while_its_device_goes(while_its_device_goes):
         ({"due_at": "2026-11-21T07:40:00"}, ["/due_at"]),
         ({"due_at": "2026-02-30T07:40:00Z"}, ["/due_at"]),
         ({"due_at": "0001-01-01T00:00:00+14:00"}, ["/due_at"]),
-        ({"due_at": "9999-12-31T23:59:59.999999Z"}, ["/due_at"]),  # stands for none
+        ({"due_at": "9999-12-31T23:59:59.999999Z"}, ["/due_at"]),  # means none
         ({"device": "7"}, ["/device"]),
         ({"device": 0}, ["/device"]),
         ({"device": 1.5}, ["/device"]),
@@ -298,14 +300,16 @@ def test_a_todo_can_be_changed_while_its_device_goes(while_its_device_goes):
     ],
 )
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
-def test_a_body_is_told_every_fault_at_once(client, todo, verb, change, faults):
+def test_an_invalid_body_is_answered_with_every_error(
+    client, todo, verb, change, faults
+):
     address = TODOS if verb == "POST" else todo["url"]
     body = change if verb == "PATCH" else {**DESCALE, **change}
     assert pointers(client.open(address, method=verb, json=body)) == faults
     assert list_todos(client) == [todo]
 
 
-def test_done_cannot_be_null_in_what_is_whole(client, todo):
+def test_done_cannot_be_null_in_a_complete_representation(client, todo):
     for verb, address in (("POST", TODOS), ("PUT", todo["url"])):
         body = {**DESCALE, "done": None}
         assert pointers(client.open(address, method=verb, json=body)) == ["/done"]
@@ -346,10 +350,10 @@ def test_a_time_is_kept_to_the_microsecond_in_utc(client, sent, shown):
     assert read.headers["ETag"] == response.headers["ETag"]
 
 
-# Changing
+# Changes
 
 
-def test_put_puts_what_it_leaves_out_back(client, todo):
+def test_put_resets_missing_properties(client, todo):
     put = client.put(todo["url"], json=WASH)
     assert put.status_code == 200
     assert put.json == {
@@ -372,7 +376,7 @@ def test_put_puts_what_it_leaves_out_back(client, todo):
     ],
 )
 @pytest.mark.parametrize("media_type", ["application/merge-patch+json", JSON])
-def test_a_patch_changes_what_it_names_and_nothing_else(
+def test_a_patch_changes_only_the_properties_in_it(
     app, client, todo, change, media_type
 ):
     grow_old(app, todo)
@@ -383,11 +387,11 @@ def test_a_patch_changes_what_it_names_and_nothing_else(
     assert client.get(todo["url"]).json == patched.json == expected
 
 
-def test_a_patch_with_null_puts_done_back(client, todo):
+def test_a_patch_with_null_resets_done(client, todo):
     assert client.patch(todo["url"], json={"done": None}).json["done"] is False
 
 
-def test_the_document_knows_what_null_takes_away_in_a_patch(client):
+def test_the_document_says_which_properties_a_patch_can_remove(client):
     schema = client.get("/openapi.json").json["components"]["schemas"]["TodoPatch"]
     nullable = {
         name
@@ -398,11 +402,11 @@ def test_the_document_knows_what_null_takes_away_in_a_patch(client):
 
 
 @pytest.mark.parametrize("name", ["name", "task"])
-def test_a_patch_cannot_take_away_what_is_required(client, todo, name):
+def test_a_patch_cannot_remove_a_required_property(client, todo, name):
     assert pointers(client.patch(todo["url"], json={name: None})) == [f"/{name}"]
 
 
-def test_a_device_is_given_to_a_todo_by_a_patch(client, note, device):
+def test_a_patch_can_set_the_device_of_a_todo(client, note, device):
     patched = client.patch(note()["url"], json={"device": device["id"]})
     assert (patched.status_code, patched.json["device"]) == (200, device["id"])
 
@@ -422,7 +426,7 @@ def test_a_change_that_changes_nothing_keeps_the_etag(client, todo, verb, body):
 
 @pytest.fixture
 def shelf(note):
-    """The to-dos of SHELF, noted in another order; every second one is done."""
+    """Add the to-dos of SHELF in another order; every second one is done."""
     for number in (5, 2, 0, 6, 4, 3, 1, 7):
         due_at, name = SHELF[number]
         note(due_at=due_at, name=name, done=number % 2 == 0)
@@ -433,7 +437,7 @@ def names_of(items):
 
 
 def walk(client, address, rel):
-    """The names on each page from `address` on, as `rel` leads; 10 of them at most."""
+    """Return the names on each page from `address`, along `rel`; 10 pages at most."""
     pages = []
     while address and len(pages) < 10:
         page = client.get(address).json
@@ -454,7 +458,7 @@ WALKS = {
 
 
 @pytest.mark.parametrize("sort", WALKS)
-def test_what_has_no_time_is_due_last_however_one_pages(client, shelf, sort):
+def test_todos_without_a_time_come_last_in_every_page_direction(client, shelf, sort):
     start = f"{TODOS}?sort={sort}&per_page=2"
     assert walk(client, start, "next") == WALKS[sort]
     last = client.get(start).json["meta"]["last"]
@@ -476,13 +480,13 @@ def test_what_has_no_time_is_due_last_however_one_pages(client, shelf, sort):
         ("q=kettle", ""),
     ],
 )
-def test_a_filter_finds_exactly_what_it_names(client, shelf, query, names):
+def test_a_filter_matches_exactly(client, shelf, query, names):
     body = client.get(f"{TODOS}?sort=due_at&{query}").json
     assert names_of(body["items"]) == names
     assert body["meta"]["total"] == len(names)
 
 
-def test_todos_are_found_by_their_device(client, note, todo, device):
+def test_todos_can_be_filtered_by_device(client, note, todo, device):
     note()
     assert list_todos(client, device=device["id"]) == [todo]
 
@@ -500,7 +504,7 @@ def test_todos_are_found_by_their_device(client, note, todo, device):
         "sort=device",
     ],
 )
-def test_a_query_that_makes_no_sense_is_refused(client, query):
+def test_an_invalid_query_is_refused(client, query):
     refused = client.get(f"{TODOS}?{query}")
     assert pointers(refused, 400) == [f"/{query.partition('=')[0]}"]
 

@@ -1,4 +1,4 @@
-"""What `flask doctor` checks of accounts."""
+"""The checks of accounts for `flask doctor`."""
 
 from default_config import DevelopmentConfig
 
@@ -27,14 +27,16 @@ def accounts(config):
         number = sql.session.scalar(users.statistics["accounts"])
         names = list(names_with_known_password()) if is_production(config) else []
     if not has_roles:
-        yield error("the built-in roles are not there", "flask deploy")
+        yield error("the built-in roles are missing", "flask deploy")
     elif not number:
-        yield error_in_production(config, "there are none", hint)
+        yield error_in_production(config, "there is no account", hint)
     elif is_production(config) and not admin:
-        yield warning("nobody may do everything", hint)
+        yield warning("no account has all permissions", hint)
     for name in names:
-        yield error(f"everybody knows the password of {name}", f"flask passwd {name}")
-    return f"{number}, {'an admin is' if admin else 'no admin'} among them"
+        yield error(
+            f"{name} has the password of a demo account", f"flask passwd {name}"
+        )
+    return f"{number}, {'with' if admin else 'without'} an admin"
 
 
 def names_with_known_password():

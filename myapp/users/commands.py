@@ -19,7 +19,7 @@ account_body = BodyValidator(
 
 
 def read_password():
-    """A password: the first line of standard input, or asked for twice on a terminal."""
+    """Prompt for the password on a terminal, or else read a line of standard input."""
     if sys.stdin.isatty():
         return click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return sys.stdin.readline().rstrip("\r\n")
@@ -27,15 +27,15 @@ def read_password():
 
 @users.cli.command("adduser")
 @click.argument("name")
-@click.option("--role", help="A role's title; by default that of newcomers.")
+@click.option("--role", help="The title of a role; by default the default role.")
 def add_user(name, role):
-    """Add an account; asks for its password, or reads it from standard input.
+    """Add an account; its password is prompted for, or read from standard input.
 
-    Where the account is there already, it gets the role, and keeps its password.
+    An existing account gets the role and keeps its password.
     """
     with click_service_errors(), unit_of_work(), last_admin_guard():
         user = User.find(name)
-        verb = "was there already" if user else "is there now"
+        verb = "exists already" if user else "was added"
         if user is None:
             body = account_body.validate(
                 {"username": name, "password": read_password()}
@@ -49,7 +49,7 @@ def add_user(name, role):
 @users.cli.command("passwd")
 @click.argument("name")
 def set_password(name):
-    """Give an account a new password, which ends its sessions."""
+    """Set the password of an account, and end its sessions."""
     with click_service_errors(), unit_of_work():
         user = require_user(name)
         body = account_body.validate(
@@ -61,9 +61,9 @@ def set_password(name):
 
 @users.cli.command("block")
 @click.argument("name")
-@click.option("--undo", is_flag=True, help="Let it in again.")
+@click.option("--undo", is_flag=True, help="Unblock it.")
 def block(name, undo):
-    """Keep an account out, at once."""
+    """Block an account at once."""
     with click_service_errors(), unit_of_work(), last_admin_guard():
         user = require_user(name)
         user.update(user.username, status="normal" if undo else "blocked")
@@ -94,7 +94,7 @@ def demo_accounts(config):
 
 
 def require_user(name):
-    """The account of that name; a clear error where there is none."""
+    """Return the account with this name. Raises ClickException if there is none."""
     user = User.find(name)
     if user is None:
         raise click.ClickException(f"There is no account {name}.")
@@ -103,7 +103,7 @@ def require_user(name):
 
 @contextmanager
 def click_service_errors():
-    """Say what an HTTP client would be told."""
+    """Report a ServiceError with the details that an HTTP client would get."""
     try:
         yield
     except ServiceError as error:

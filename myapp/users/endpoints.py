@@ -1,4 +1,4 @@
-"""`{prefix}/users/`: accounts, for those permitted."""
+"""`{prefix}/users/`: accounts, for administrators."""
 
 from flask import g
 
@@ -21,13 +21,13 @@ from ..roles.models import Role, last_admin_guard, require_own_permissions
 from .models import PASSWORD, User, require_role
 
 REASONS = {
-    403: "It takes permissions that you do not have yourself.",
-    409: "The username is taken, or nobody would be left who may do everything.",
+    403: "You can only grant or change permissions that you have.",
+    409: "The username is taken, or this is the last account with all permissions.",
 }
 
 users = FeatureApi(
     "users",
-    "Accounts, for those who look after them.",
+    "Accounts, for administrators.",
     permissions=("users:read", "users:write"),
 )
 
@@ -37,7 +37,7 @@ new_user = request_schema(
         **User.write_schema["properties"],
         "role": {
             **User.write_schema["properties"]["role"],
-            "description": "A role's title; left out, the default.",
+            "description": "The title of a role; by default the default role.",
         },
         "password": PASSWORD,
     },
@@ -77,7 +77,7 @@ class OneUser(Resource):
     @accepts(User)
     @responds_with(User)
     def put(self, id, body):
-        """Replace an account; a password or a role that is left out stays."""
+        """Replace an account; without a password or a role, they are kept."""
         return change(id, lambda user: body)
 
     @requires("users:write")
@@ -85,7 +85,7 @@ class OneUser(Resource):
     @accepts_patch(User)
     @responds_with(User)
     def patch(self, id, patch):
-        """Change some properties of an account: block it, give it a role."""
+        """Change some properties of an account, for example block it."""
         return change(id, lambda user: apply_merge_patch(user, patch))
 
     @requires("users:write")
@@ -101,7 +101,7 @@ class OneUser(Resource):
 
 
 def change(id, body_for):
-    """Give the account the body that `body_for` makes of it, if the caller may."""
+    """Update an account with the body that `body_for(user)` returns, if the caller may."""
     with last_admin_guard():
         user = User.lock_or_404(id, **User.not_deleted)
         check_preconditions(user)

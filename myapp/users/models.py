@@ -1,4 +1,4 @@
-"""An account: a name, the hash of a password, a role."""
+"""Accounts: a username, the hash of a password, a role."""
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import column_property
@@ -32,13 +32,13 @@ USERNAME = {
     "description": "Unique without regard to case.",
     "examples": ["gardener"],
 }
-PASSWORD = text(8, 128, "Goes in, never out.", "correct horse battery")
+PASSWORD = text(8, 128, "Never shown.", "correct horse battery")
 
 
 class User(SqlModel):
     """An account.
 
-    A deleted one is kept, out of sight; its name is free again.
+    A deleted account is hidden and later purged; its username is free at once.
     """
 
     __tablename__ = "users"
@@ -46,30 +46,36 @@ class User(SqlModel):
     write_schema = request_schema(
         "UserWrite",
         username=USERNAME,
-        role=optional(text(1, 64, "A role's title; left out, it stays.", "user")),
+        role=optional(
+            text(1, 64, "The title of a role; if missing, it is kept.", "user")
+        ),
         status={
             "type": "string",
             "enum": ["normal", "blocked"],
             "maxLength": 16,
             "default": "normal",
-            "description": "Who is blocked cannot sign in.",
+            "description": "A blocked account cannot sign in.",
             "examples": ["normal"],
         },
         password=optional(PASSWORD),
     )
     write_only = ("password",)
     read_only = {
-        "last_login_at": optional(date_time("When it last signed in.")),
-        "last_login_ip": optional(text(1, 45, "From where.", "192.0.2.17")),
+        "last_login_at": optional(date_time("When the account last signed in.")),
+        "last_login_ip": optional(
+            text(1, 45, "The IP address of that sign-in.", "192.0.2.17")
+        ),
     }
     search_fields = ("username",)
     sortable = ("id", "username", "created_at", "updated_at")
-    not_deleted = {"deleted_at": None}  # the scope of those that are not deleted
+    not_deleted = {
+        "deleted_at": None
+    }  # the conditions of accounts that are not deleted
 
-    # What makes a name unique: the name in lower case, or NULL once it is free again.
+    # The username in lower case, for uniqueness; NULL once the account is deleted.
     name_key = Column(String(64), unique=True)
     password_hash = Column(String(255), nullable=False)
-    # Goes up with whatever ends every session: a new password, a block.
+    # Incremented to end all sessions: by a new password, a block, a deletion.
     generation = Column(Integer, nullable=False, default=1)
     role_id = Column(BIGINT_ID, ForeignKey("roles.id"), nullable=False, index=True)
     role = column_property(
@@ -81,7 +87,7 @@ class User(SqlModel):
 
     @classmethod
     def create(cls, username, password, role=None, status="normal"):
-        """A new account; without a role, it gets the one of newcomers."""
+        """Create an account; without a role, it gets the default one."""
         password_hash = hash_password(password)
         role = require_role(role) if role else Role.default_role()
         cls.require_free_name(username)
@@ -94,11 +100,11 @@ class User(SqlModel):
             status=status,
         )
         emit_security_event("account created", record.id, role=role.title)
-        clear_account_cache()  # somebody may have asked for that name just now
+        clear_account_cache()  # it may hold that this name does not exist
         return record
 
     def update(self, username, password=None, role=None, status="normal"):
-        """Change it; without a password or a role, these stay."""
+        """Change the account; without a password or a role, they are kept."""
         if username.lower() != self.name_key:
             self.require_free_name(username)
         if username != self.username:
@@ -122,7 +128,7 @@ class User(SqlModel):
         return self
 
     def delete(self):
-        """Put it out of sight, end its sessions, free its name."""
+        """Hide the account, end its sessions and free its username."""
         emit_security_event("account deleted", self.id)
         clear_account_cache()
         self.generation += 1
@@ -130,42 +136,45 @@ class User(SqlModel):
 
     @classmethod
     def find(cls, username):
-        """The account of that name in any case, or None."""
+        """Return the account with this name in any case, or None."""
         return sql.session.scalar(
             sql.select(cls).where(cls.name_key == username.lower())
         )
 
     @classmethod
     def require_free_name(cls, username):
-        """Go on only if nobody has the name. Raises 409."""
+        """Raise 409 if an account has this name."""
         if cls.find(username):
             raise Conflict("The username is taken.")
 
     @classmethod
     def record_sign_in(cls, account, address):
-        """Remember a sign-in. That is not a change of the account."""
+        """Store the time and the address of a sign-in, without changing `updated_at`."""
         values = {"last_login_at": now(), "last_login_ip": address}
         statement = sql.update(cls).where(cls.id == account.id)
         sql.session.execute(statement.values(**values, updated_at=cls.updated_at))
         emit_security_event("signed in", account.id, actor=account.username)
 
 
-# Of few accounts: an index of all would be taken for one that finds who is not deleted.
+# A partial index: with a full one, databases would choose it to find accounts that are
+# not deleted.
 is_deleted = User.deleted_at.is_not(None)
 Index(None, User.deleted_at, postgresql_where=is_deleted, sqlite_where=is_deleted)
 
 
 def require_role(title):
-    """The role of that title. Raises 422."""
+    """Return the role with this title. Raises 422."""
     role = Role.by_title(title)
     if role is None:
-        raise Invalid(errors=[fault("/role", "there is no role of that title")])
+        raise Invalid(errors=[fault("/role", "There is no role with this title.")])
     return role
 
 
 def save_rehashed(id, before, password_hash):
-    """Keep another hash of the password that `before` is one of, if it is still the
-    account's; that is not a change of the account."""
+    """Replace the password hash `before` by a stronger one of the same password.
+
+    `updated_at` stays. Nothing happens if the password has been changed meanwhile.
+    """
     statement = sql.update(User).where(User.id == id, User.password_hash == before)
     sql.session.execute(
         statement.values(password_hash=password_hash, updated_at=User.updated_at)
@@ -182,7 +191,7 @@ ACCOUNT_COLUMNS = (
 
 
 def active_accounts():
-    """The statement that finds accounts that may, with what the guard wants to know."""
+    """Return the SELECT of the active accounts, with the columns of ACCOUNT_COLUMNS."""
     return (
         sql.select(*ACCOUNT_COLUMNS)
         .join(Role, Role.id == User.role_id)
@@ -191,9 +200,10 @@ def active_accounts():
 
 
 def account_by_username(username):
-    """What the guard knows of the account of that name, in any case; None if none may
-    come in by it."""
-    if not username.isascii() or "\0" in username:  # a Kelvin sign in lower case is a k
+    """Return the active Account with this name in any case, or None."""
+    if (
+        not username.isascii() or "\0" in username
+    ):  # the Kelvin sign in lower case is a k
         return None
 
     return to_account(accounts_named(name=username.lower()))
@@ -205,6 +215,6 @@ def accounts_named(name):
 
 
 def to_account(rows, session_id=None):
-    """What `active_accounts` has found, as the guard's Account; None for nothing."""
+    """Return the Account of the first row of `active_accounts`, or None."""
     for *who, permissions in rows:
         return Account(*who, frozenset(permissions), session_id)

@@ -1,4 +1,4 @@
-"""Accounts that were deleted long ago."""
+"""The task that purges deleted accounts."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ RETENTION = timedelta(days=30)
 
 @periodic_task(minutes=10)
 def purge():
-    """Remove them for good, with all that is theirs; what the audit trail tells stays."""
+    """Purge accounts deleted over 30 days ago, with all they own; the audit trail stays."""
     old = User.deleted_at < now() - RETENTION
     count = delete_in_batches(User.__table__, old)
     return count and f"{count} accounts"

@@ -1,4 +1,4 @@
-"""What `flask doctor` says of the accounts."""
+"""The checks of accounts in `flask doctor`."""
 
 import pytest
 from flask_migrate import upgrade
@@ -12,7 +12,7 @@ HIRE = "flask adduser NAME --role admin"
 
 @pytest.fixture
 def empty_app(make_app, empty_uri):
-    """An application whose tables are empty."""
+    """Return an application with empty tables."""
     app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri)
     with app.app_context():
         upgrade()
@@ -21,21 +21,21 @@ def empty_app(make_app, empty_uri):
 
 
 def test_accounts_need_the_built_in_roles(empty_app):
-    wanted = ("wrong", "the built-in roles are not there", "flask deploy")
+    wanted = ("wrong", "the built-in roles are missing", "flask deploy")
     assert finding(empty_app, "accounts") == wanted
 
 
-def test_a_service_without_accounts_is_wrong_in_production(empty_app):
+def test_production_without_accounts_is_an_error(empty_app):
     empty_app.test_cli_runner().invoke(args=["deploy"])
-    assert finding(empty_app, "accounts") == ("advice", "there are none", HIRE)
+    assert finding(empty_app, "accounts") == ("advice", "there is no account", HIRE)
     empty_app.config["CONFIG_NAME"] = "production"
-    assert finding(empty_app, "accounts") == ("wrong", "there are none", HIRE)
+    assert finding(empty_app, "accounts") == ("wrong", "there is no account", HIRE)
 
 
 def test_accounts_are_counted_without_the_deleted_ones(live_app):
-    assert finding(live_app, "accounts") == ("ok", "2, no admin among them", "")
+    assert finding(live_app, "accounts") == ("ok", "2, without an admin", "")
     signed_in_client(live_app, "chief", "admin").delete("/api/v1/users/1")
-    assert finding(live_app, "accounts") == ("ok", "2, an admin is among them", "")
+    assert finding(live_app, "accounts") == ("ok", "2, with an admin", "")
 
 
 def test_production_needs_an_admin_who_can_sign_in(live_app):
@@ -43,14 +43,14 @@ def test_production_needs_an_admin_who_can_sign_in(live_app):
     change(live_app, "UPDATE users SET status = 'blocked'")
     live_app.config["CONFIG_NAME"] = "production"
     admin, *_ = findings(live_app, "accounts")
-    assert admin == ("advice", "nobody may do everything", HIRE)
+    assert admin == ("advice", "no account has all permissions", HIRE)
 
 
 def test_production_has_no_account_with_a_password_of_development(live_app):
     signed_in_client(live_app, "chief", "admin")
     live_app.config["CONFIG_NAME"] = "production"
     first, second = findings(live_app, "accounts")
-    message = "everybody knows the password of pythonista"
+    message = "pythonista has the password of a demo account"
     assert first == ("wrong", message, "flask passwd pythonista")
     assert second[::2] == ("wrong", "flask passwd engineer")
 

@@ -9,11 +9,11 @@ USERS = "/api/v1/users/"
 ROLES = "/api/v1/roles/"
 AUDIT = "/api/v1/audit/"
 NEW = "green fingers"
-LAST = "Error: Somebody must be left who may do everything.\n"
+LAST = "Error: At least one account must have all permissions.\n"
 
 
 def account(app, username, password):
-    """The account that these credentials open, or None."""
+    """Return the account of these credentials, or None."""
     headers = {"Authorization": basic(username, password)}
     answer = app.test_client().get(ACCOUNT, headers=headers)
     return answer.json if answer.status_code == 200 else None
@@ -21,7 +21,7 @@ def account(app, username, password):
 
 @pytest.fixture
 def flask(app):
-    """Run a command of `flask`, with `input` as its standard input."""
+    """Return a function that runs a `flask` command with a standard input."""
 
     def flask(*words, input=None, of=app):
         return of.test_cli_runner().invoke(args=words, input=input)
@@ -30,7 +30,7 @@ def flask(app):
 
 
 def output_of(result, code=0):
-    """What a command that ended with this code had to say."""
+    """Return the output of a command, which must end with this code."""
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result.output
@@ -41,12 +41,12 @@ def output_of(result, code=0):
 
 def test_an_account_is_added_with_a_password_from_standard_input(app, flask):
     output = output_of(flask("adduser", "Gardener", input=f"{NEW}\n"))
-    assert output == "Gardener is there now, as user.\n"
+    assert output == "Gardener was added, as user.\n"
     assert account(app, "gardener", NEW)["role"] == "user"
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\nand more\n"])
-def test_a_password_is_the_first_line_and_whole(app, flask, end):
+def test_a_password_is_the_whole_first_line(app, flask, end):
     output_of(flask("adduser", "gardener", input=f"  {NEW}  {end}"))
     assert account(app, "gardener", f"  {NEW}  ")
     assert account(app, "gardener", NEW) is None
@@ -54,22 +54,22 @@ def test_a_password_is_the_first_line_and_whole(app, flask, end):
 
 def test_an_account_is_added_with_a_role_in_any_case(app, flask):
     output = output_of(flask("adduser", "gardener", "--role", "ADMIN", input=NEW))
-    assert output == "gardener is there now, as admin.\n"
+    assert output == "gardener was added, as admin.\n"
     assert account(app, "gardener", NEW)["role"] == "admin"
 
 
-def test_adding_it_twice_keeps_it_as_it_is(app, flask):
+def test_adding_an_existing_account_changes_nothing(app, flask):
     output_of(flask("adduser", "gardener", "--role", "manager", input=NEW))
     before = account(app, "gardener", NEW)
     output = output_of(flask("adduser", "GARDENER", input="another password"))
-    assert output == "gardener was there already, as manager.\n"
+    assert output == "gardener exists already, as manager.\n"
     assert account(app, "gardener", NEW) == before
 
 
-def test_adding_it_again_with_a_role_gives_it_the_role(app, flask):
+def test_adding_an_existing_account_with_a_role_sets_the_role(app, flask):
     signed_in_client(app, "gardener")
     output = output_of(flask("adduser", "gardener", "--role", "admin", input=""))
-    assert output == "gardener was there already, as admin.\n"
+    assert output == "gardener exists already, as admin.\n"
     assert account(app, "gardener", SHARED_PASSWORD)["role"] == "admin"
 
 
@@ -86,7 +86,7 @@ def test_adding_it_again_with_a_role_gives_it_the_role(app, flask):
         ("a b", "secret1", ["password", "username"]),
     ],
 )
-def test_what_makes_no_account_is_said_and_nothing_is_done(
+def test_an_invalid_account_is_reported_and_not_added(
     flask, admin, name, password, faults
 ):
     before = admin.get(USERS).json["meta"]["total"]
@@ -99,15 +99,15 @@ def test_what_makes_no_account_is_said_and_nothing_is_done(
 
 
 @pytest.mark.parametrize("name", ["newcomer", "gardener"])
-def test_a_role_that_there_is_not_is_said(app, flask, name):
+def test_a_missing_role_is_reported(app, flask, name):
     signed_in_client(app, "gardener")
     output = output_of(flask("adduser", name, "--role", "duke", input=NEW), 1)
-    assert output == "Error: role: there is no role of that title\n"
+    assert output == "Error: role: There is no role with this title.\n"
     assert account(app, "gardener", SHARED_PASSWORD)["role"] == "user"
     assert account(app, "newcomer", NEW) is None
 
 
-def test_the_last_admin_cannot_be_given_less(app, flask, admin):
+def test_the_last_admin_cannot_get_another_role(app, flask, admin):
     assert output_of(flask("adduser", "chief", "--role", "user"), 1) == LAST
     assert admin.get(USERS).status_code == 200
 
@@ -115,7 +115,7 @@ def test_the_last_admin_cannot_be_given_less(app, flask, admin):
 # passwd
 
 
-def test_a_new_password_counts_and_ends_the_sessions(app, flask):
+def test_a_new_password_is_valid_and_ends_the_sessions(app, flask):
     client = signed_in_client(app, "gardener")
     body = {"username": "gardener", "password": SHARED_PASSWORD}
     token = client.post("/api/v1/auth/login", json=body).json["access_token"]
@@ -128,7 +128,7 @@ def test_a_new_password_counts_and_ends_the_sessions(app, flask):
     assert client.get(ACCOUNT, headers=headers).status_code == 401
 
 
-def test_a_new_password_leaves_a_block_and_a_role_alone(app, flask, admin):
+def test_a_new_password_keeps_a_block_and_a_role(app, flask, admin):
     signed_in_client(app, "gardener", "manager")
     output_of(flask("block", "gardener"))
     output_of(flask("passwd", "gardener", input=NEW))
@@ -136,7 +136,7 @@ def test_a_new_password_leaves_a_block_and_a_role_alone(app, flask, admin):
     assert (items["role"], items["status"]) == ("manager", "blocked")
 
 
-def test_a_password_that_does_not_fit_is_said_and_the_old_one_stays(app, flask):
+def test_an_invalid_password_is_reported_and_the_old_one_stays(app, flask):
     signed_in_client(app, "gardener")
     output = output_of(flask("passwd", "gardener", input="secret1"), 1)
     assert output.startswith("Error: password: ")
@@ -147,7 +147,7 @@ def test_a_password_that_does_not_fit_is_said_and_the_old_one_stays(app, flask):
 # block
 
 
-def test_who_is_blocked_stays_out_until_it_is_undone(app, flask):
+def test_a_blocked_account_cannot_sign_in_until_it_is_unblocked(app, flask):
     signed_in_client(app, "gardener")
     assert account(app, "gardener", SHARED_PASSWORD)
     assert output_of(flask("block", "Gardener")) == "gardener is blocked now.\n"
@@ -167,9 +167,9 @@ def test_the_last_admin_cannot_be_blocked(app, flask, admin):
 
 
 @pytest.mark.parametrize("command", ["passwd", "block"])
-def test_an_account_that_there_is_not_is_said(app, flask, command):
+def test_a_missing_account_is_reported(app, flask, command):
     signed_in_client(app, "gone").delete(ACCOUNT)
-    for name in ("nobody", "gone"):
+    for name in ("unknown", "gone"):
         output = output_of(flask(command, name, input=NEW), 1)
         assert output == f"Error: There is no account {name}.\n"
 
@@ -177,7 +177,7 @@ def test_an_account_that_there_is_not_is_said(app, flask, command):
 # users
 
 
-def test_accounts_are_listed_without_those_that_are_gone(app, flask):
+def test_accounts_are_listed_without_deleted_ones(app, flask):
     signed_in_client(app, "gone").delete(ACCOUNT)
     signed_in_client(app, "gardener", "manager")
     output_of(flask("block", "gardener"))
@@ -190,7 +190,7 @@ def test_accounts_are_listed_without_those_that_are_gone(app, flask):
     assert rows[1][0] == str(account(app, "engineer", PASSWORDS["engineer"])["id"])
 
 
-def test_what_is_done_here_is_written_down(app, flask, admin):
+def test_the_commands_are_audited(app, flask, admin):
     output_of(flask("adduser", "gardener", input=NEW))
     output_of(flask("block", "gardener"))
     query = {"sort": "-id", "per_page": 2}
@@ -206,11 +206,11 @@ def test_what_is_done_here_is_written_down(app, flask, admin):
 
 @pytest.fixture
 def bare(make_app, empty_uri):
-    """Make an application on a database that holds nothing yet."""
+    """Return an application with an empty database."""
     return partial(make_app, SQLALCHEMY_DATABASE_URI=empty_uri)
 
 
-def test_a_database_is_brought_up_to_date_with_a_first_admin_once(bare, flask):
+def test_deploy_creates_the_first_admin_once(bare, flask):
     password = "quite its own"
     app = bare(AUTH_USERNAME1="chief", AUTH_PASSWORD1=password)
     output = output_of(flask("deploy", of=app))
@@ -225,13 +225,13 @@ def test_a_database_is_brought_up_to_date_with_a_first_admin_once(bare, flask):
     assert account(app, "chief", password) == first
 
 
-def test_nobody_whose_password_everybody_knows_becomes_admin(bare, flask):
+def test_a_demo_account_does_not_become_admin(bare, flask):
     app = bare(AUTH_USERNAME1="pythonista", AUTH_PASSWORD1=PASSWORDS["pythonista"])
     assert "Ready, without an admin" in output_of(flask("deploy", of=app))
     assert output_of(flask("users", of=app)) == ""
 
 
-def test_an_account_that_is_there_becomes_the_first_admin_as_it_is(bare, flask):
+def test_an_existing_account_becomes_the_first_admin_unchanged(bare, flask):
     app = bare(AUTH_USERNAME1=None, AUTH_USERNAME2=None)
     output = output_of(flask("deploy", of=app))
     assert output.endswith("Ready, without an admin: flask adduser NAME --role admin\n")

@@ -24,12 +24,12 @@ HELPDESK = {"title": "helpdesk", "permissions": ["users:read", "users:write"]}
 
 
 def address_of(client):
-    """Where whoever this client is stands among the users."""
+    """Return the URL of the account of a client."""
     return f"{USERS}{client.get(ACCOUNT).json['id']}"
 
 
 def status(client, username, password):
-    """What somebody with these credentials is answered."""
+    """Return the status of a request with these credentials."""
     headers = {"Authorization": basic(username, password)}
     return client.get(ACCOUNT, headers=headers).status_code
 
@@ -47,19 +47,19 @@ def pointers(response):
 
 @pytest.fixture
 def gardener(app):
-    """A client that is signed in as gardener, an ordinary account."""
+    """Return a client of gardener, an ordinary account."""
     return signed_in_client(app, "gardener")
 
 
 @pytest.fixture
 def url(gardener):
-    """Where gardener stands among the users."""
+    """Return the URL of the account gardener."""
     return address_of(gardener)
 
 
 @pytest.fixture
 def helpdesk(app, admin):
-    """A client that may look after accounts, and nothing else."""
+    """Return a client with only the permissions to change accounts."""
     assert admin.post(ROLES, json=HELPDESK).status_code == 201
     return signed_in_client(app, "heidi", "helpdesk")
 
@@ -67,7 +67,7 @@ def helpdesk(app, admin):
 # Adding and reading
 
 
-def test_an_account_is_added_and_can_come_in(admin, stranger):
+def test_a_new_account_can_be_read_and_signs_in(admin, stranger):
     response = admin.post(USERS, json={**GARDENER, "role": "Manager"})
     assert response.status_code == 201
     assert response.headers["Location"] == response.json["url"]
@@ -79,13 +79,13 @@ def test_an_account_is_added_and_can_come_in(admin, stranger):
     assert status(stranger, *GARDENER.values()) == 200
 
 
-def test_an_account_without_a_role_gets_that_of_newcomers(admin):
+def test_an_account_without_a_role_gets_the_default_role(admin):
     assert admin.post(USERS, json=GARDENER).json["role"] == "user"
     body = {**GARDENER, "username": "florist", "role": None}
     assert admin.post(USERS, json=body).json["role"] == "user"
 
 
-def test_an_account_may_begin_blocked(admin, stranger):
+def test_a_new_account_can_be_blocked(admin, stranger):
     response = admin.post(USERS, json={**GARDENER, "status": "blocked"})
     assert response.json["status"] == "blocked"
     assert status(stranger, *GARDENER.values()) == 401
@@ -119,7 +119,9 @@ def test_no_answer_holds_a_password(admin, gardener, url):
 def test_a_password_cannot_be_filtered_or_sorted_by(admin):
     everybody = names(admin)
     for name in ("password", "password_hash", "name_key", "generation"):
-        assert names(admin, **{name: "x"}) == everybody  # unknown, so ignored
+        assert (
+            names(admin, **{name: "x"}) == everybody
+        )  # unknown parameters are ignored
         assert_problem(admin.get(USERS, query_string={"sort": name}), 400)
 
 
@@ -127,18 +129,18 @@ def test_a_password_cannot_be_filtered_or_sorted_by(admin):
 
 
 @pytest.mark.parametrize("role", ["user", "manager"])
-def test_accounts_are_for_those_permitted(app, admin, url, role):
+def test_accounts_require_permissions(app, admin, url, role):
     before = admin.get(url).json
-    somebody = signed_in_client(app, "somebody", role)
+    member = signed_in_client(app, "member", role)
     calls = [("GET", USERS), ("POST", USERS)]
     calls += [(verb, url) for verb in ("GET", "PUT", "PATCH", "DELETE")]
     for verb, address in calls:
         body = {} if verb == "GET" else {"json": {"username": "x"}}
-        assert_problem(somebody.open(address, method=verb, **body), 403)
+        assert_problem(member.open(address, method=verb, **body), 403)
     assert admin.get(url).json == before
 
 
-def test_who_may_read_accounts_may_not_change_them(app, admin, url):
+def test_the_permission_to_read_accounts_does_not_allow_changes(app, admin, url):
     admin.post(ROLES, json={"title": "reader", "permissions": ["users:read"]})
     reader = signed_in_client(app, "reader", "reader")
     assert reader.get(url).json == admin.get(url).json
@@ -149,7 +151,7 @@ def test_who_may_read_accounts_may_not_change_them(app, admin, url):
 # Changing
 
 
-def test_an_account_is_replaced_and_keeps_what_is_left_out(admin, stranger, url):
+def test_a_replaced_account_keeps_its_password_and_role(admin, stranger, url):
     admin.patch(url, json={"role": "manager"})
     changed = admin.put(url, json={"username": "Florist"})
     assert changed.status_code == 200
@@ -169,21 +171,21 @@ def test_an_account_is_changed_in_part(admin, stranger, url):
     assert status(stranger, "florist", SHARED_PASSWORD) == 200
 
 
-def test_a_put_without_a_status_lets_in_again(admin, gardener, url):
+def test_a_put_without_a_status_unblocks(admin, gardener, url):
     admin.patch(url, json={"status": "blocked"})
     assert admin.put(url, json={"username": "gardener"}).json["status"] == "normal"
     assert gardener.get(ACCOUNT).status_code == 200
 
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
-def test_a_new_password_is_the_one_that_counts(admin, gardener, stranger, url, verb):
+def test_only_the_new_password_is_valid(admin, gardener, stranger, url, verb):
     body = {"username": "gardener", "password": NEW}
     assert admin.open(url, method=verb, json=body).status_code == 200
     assert status(stranger, "gardener", NEW) == 200
     assert gardener.get(ACCOUNT).status_code == 401
 
 
-def test_who_is_blocked_stays_out_until_unblocked(admin, gardener, url):
+def test_a_blocked_account_is_401_until_it_is_unblocked(admin, gardener, url):
     assert gardener.get(ACCOUNT).status_code == 200
     changed = admin.patch(url, json={"status": "blocked"})
     assert changed.json["status"] == "blocked"
@@ -207,7 +209,7 @@ def test_a_stale_etag_changes_nothing(admin, url, verb):
     assert now.status_code in (200, 204)
 
 
-# What does not fit
+# Invalid input
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_a_stale_etag_changes_nothing(admin, url, verb):
         ({**GARDENER, "id": 7, "last_login_at": None}, ["/id", "/last_login_at"]),
     ],
 )
-def test_an_account_that_does_not_fit_is_422_with_every_fault(admin, body, faults):
+def test_an_invalid_account_is_422_with_every_error(admin, body, faults):
     before = names(admin)
     assert pointers(admin.post(USERS, json=body)) == faults
     assert names(admin) == before
@@ -237,9 +239,7 @@ def test_an_account_that_does_not_fit_is_422_with_every_fault(admin, body, fault
         ({"deleted_at": None, "generation": 1}, ["/deleted_at", "/generation"]),
     ],
 )
-def test_a_change_that_does_not_fit_is_422_with_every_fault(
-    admin, url, verb, body, faults
-):
+def test_an_invalid_change_is_422_with_every_error(admin, url, verb, body, faults):
     before = admin.get(url).json
     body = {"username": "gardener", **body}
     assert pointers(admin.open(url, method=verb, json=body)) == faults
@@ -254,7 +254,7 @@ def test_a_name_that_is_taken_in_any_case_is_409(admin, url, name):
     assert admin.get(url).json["username"] == "gardener"
 
 
-# Removing
+# Deletion
 
 
 def test_a_deleted_account_is_hidden_and_its_name_free(admin, gardener, url):
@@ -272,10 +272,12 @@ def test_a_deleted_account_is_hidden_and_its_name_free(admin, gardener, url):
     assert response.json["id"] > id
 
 
-# Nobody gives what they lack
+# Escalation of privileges
 
 
-def test_a_helpdesk_looks_after_ordinary_accounts(helpdesk, gardener, stranger, url):
+def test_a_caller_can_change_accounts_with_no_more_permissions(
+    helpdesk, gardener, stranger, url
+):
     response = helpdesk.post(USERS, json={**GARDENER, "username": "florist"})
     assert response.status_code == 201
     assert helpdesk.patch(url, json={"role": "helpdesk"}).status_code == 200
@@ -285,7 +287,7 @@ def test_a_helpdesk_looks_after_ordinary_accounts(helpdesk, gardener, stranger, 
 
 
 @pytest.mark.parametrize("role", ["admin", "ADMIN", "manager"])
-def test_nobody_gives_a_role_that_holds_more_than_theirs(
+def test_a_caller_cannot_grant_a_role_with_more_permissions(
     admin, helpdesk, gardener, url, role
 ):
     before = admin.get(url).json
@@ -300,9 +302,7 @@ def test_nobody_gives_a_role_that_holds_more_than_theirs(
     assert "florist" not in names(admin)
 
 
-def test_nobody_gives_the_newcomers_role_where_it_holds_more_than_theirs(
-    admin, helpdesk
-):
+def test_a_caller_cannot_grant_a_default_role_with_more_permissions(admin, helpdesk):
     (highest,) = admin.get(f"{ROLES}?title=admin").json["items"]
     admin.patch(highest["url"], json={"default": True})
     assert_problem(helpdesk.post(USERS, json=GARDENER), 403)
@@ -315,12 +315,14 @@ def test_nobody_gives_the_newcomers_role_where_it_holds_more_than_theirs(
     [
         {"password": NEW},
         {"status": "blocked"},
-        {"username": "nobody"},
+        {"username": "unknown"},
         {"role": "user"},
         {},
     ],
 )
-def test_nobody_touches_who_may_do_more_than_they(app, admin, helpdesk, role, body):
+def test_a_caller_cannot_change_an_account_with_more_permissions(
+    app, admin, helpdesk, role, body
+):
     boss = signed_in_client(app, "boss", role)
     url = address_of(boss)
     before = admin.get(url).json
@@ -344,11 +346,13 @@ LEAVING = [
 
 
 @pytest.mark.parametrize("verb, body", LEAVING)
-def test_the_last_admin_stays(app, admin, verb, body):
+def test_the_last_admin_cannot_be_removed(app, admin, verb, body):
     url = address_of(admin)
     signed_in_client(app, "locked", "admin")
     locked = admin.get(USERS, query_string={"username": "locked"}).json["items"][0]
-    admin.patch(locked["url"], json={"status": "blocked"})  # one who does not count
+    admin.patch(
+        locked["url"], json={"status": "blocked"}
+    )  # a blocked admin does not count
     before = admin.get(url).json
     assert_problem(admin.open(url, method=verb, json=body), 409)
     assert admin.get(url).json == before
@@ -356,18 +360,20 @@ def test_the_last_admin_stays(app, admin, verb, body):
     assert admin.open(url, method=verb, json=body).status_code in (200, 204)
 
 
-def test_the_last_admin_may_change_in_other_ways(admin):
+def test_the_last_admin_can_change_other_properties(admin):
     url = address_of(admin)
     assert admin.patch(url, json={"role": "admin"}).status_code == 200
     assert admin.patch(url, json={"username": "boss"}).status_code == 200
 
 
 @pytest.mark.parametrize("verb, body", LEAVING[:2] + LEAVING[-1:])
-def test_of_two_admins_who_remove_each_other_at_once_one_stays(live_app, verb, body):
+def test_of_two_admins_who_delete_each_other_concurrently_one_remains(
+    live_app, verb, body
+):
     ada, bob = signed_in_client(live_app, "ada", "admin"), signed_in_client(
         live_app, "bob", "admin"
     )
-    targets = {ada: address_of(bob), bob: address_of(ada)}  # and both are known now
+    targets = {ada: address_of(bob), bob: address_of(ada)}  # and both are cached now
 
     def remove(client):
         return client.open(targets[client], method=verb, json=body).status_code
@@ -381,21 +387,21 @@ def test_of_two_admins_who_remove_each_other_at_once_one_stays(live_app, verb, b
     assert len(left) == 1
 
 
-# Removing for good
+# Purge
 
 GADGETS = "/api/v1/sample_gadgets/"
 CHORE = {"name": "Descale the kettle", "task": "Half vinegar, half water."}
 
 
 def sweep(app):
-    """How many accounts a sweep removes."""
+    """Return the number of accounts that a purge deletes."""
     with app.app_context():
         result = schedule.periodic_tasks()["users.purge"].run() or "0 accounts"
     return int(result.removesuffix(" accounts"))
 
 
 def create_dependents(client, number=7):
-    """Give an account a session, gadgets, and a chore about each."""
+    """Create a session, gadgets and a chore about each gadget for an account."""
     client.get("/api/v1/auth/request-token")
     for _ in range(number):
         gadget = client.post(GADGETS, json=LAMP).json
@@ -403,7 +409,7 @@ def create_dependents(client, number=7):
 
 
 def rows(app):
-    """How many rows each table has, but for the audit trail."""
+    """Return the number of rows of each table except the audit trail."""
     with app.app_context(), unit_of_work(writes=False):
         return {
             table.name: sql.session.scalar(
@@ -415,7 +421,7 @@ def rows(app):
 
 
 def leave(app, client, **ago):
-    """Have an account be deleted, so long ago."""
+    """Delete an account, this long ago."""
     id = client.get(ACCOUNT).json["id"]
     assert client.delete(ACCOUNT).status_code == 204
     with app.app_context(), unit_of_work():
@@ -426,11 +432,11 @@ def leave(app, client, **ago):
 
 @pytest.fixture
 def in_parts(monkeypatch):
-    """Of each table two rows are removed at once."""
+    """Delete two rows of each table in a batch."""
     monkeypatch.setattr(batches, "DELETE_BATCH_ROWS", 2)
 
 
-def test_a_deleted_account_goes_for_good_with_all_that_it_owns(app, admin, in_parts):
+def test_a_purge_deletes_an_account_with_all_that_it_owns(app, admin, in_parts):
     create_dependents(admin)
     before = rows(app)
     create_dependents(gardener := signed_in_client(app, "gardener"))
@@ -452,7 +458,7 @@ def test_a_deleted_account_goes_for_good_with_all_that_it_owns(app, admin, in_pa
     assert {line["action"] for line in items} == {"signed in", "account deleted"}
 
 
-def test_a_sweep_that_was_broken_off_is_gone_on_with(live_app, in_parts):
+def test_an_interrupted_purge_is_continued(live_app, in_parts):
     before = rows(live_app)
     create_dependents(gardener := signed_in_client(live_app, "gardener"))
     leave(live_app, gardener, days=31)
@@ -476,7 +482,7 @@ def test_a_sweep_that_was_broken_off_is_gone_on_with(live_app, in_parts):
     assert rows(live_app) == before
 
 
-def test_two_sweeps_at_once_remove_an_account_once(live_app, in_parts):
+def test_two_concurrent_purges_delete_an_account_once(live_app, in_parts):
     before = rows(live_app)
     create_dependents(gardener := signed_in_client(live_app, "gardener"))
     leave(live_app, gardener, days=31)

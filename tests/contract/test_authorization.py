@@ -760,5 +760,5 @@ def test_the_command_line_cannot_remove_the_last_admin(world_for, command):
     world = world_for(next(row for row in TABLED if row.case == "last admin"))
     result = world.app.test_cli_runner().invoke(args=command.split())
     assert result.exit_code == 1
-    assert "may do everything" in result.output
+    assert "all permissions" in result.output
     assert world.outcomes("GET", "users/", world.people["admin"]) == "200 all"

@@ -215,7 +215,7 @@ def permissions(context, response, case):
         return
     if ADMINISTERED & set(case.operation.tags):
         if ADMIN:
-            assert response.status_code != 403, "An admin may do everything."
+            assert response.status_code != 403, "An admin has all permissions."
         else:
             assert response.status_code >= 400, "That takes a permission."
 

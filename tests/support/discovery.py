@@ -362,7 +362,10 @@ OPEN_PATHS = re.compile(
     rf"|{API}/auth/(register|login)|{API}/[a-z0-9_]+/(docs|swagger\.json)"
 )
 # Values that fit the schema and are refused because of existing records.
-RULE_DETAILS = {"there is no role of that title", "is not the current password"}
+RULE_DETAILS = {
+    "There is no role with this title.",
+    "This is not the current password.",
+}
 
 
 def fits_schema(response):
