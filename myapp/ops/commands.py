@@ -37,7 +37,7 @@ from .openapi_diff import verdict
 
 
 def init_app(app):
-    """Give `app` its commands, and `flask shell` its names."""
+    """Add the commands to `app`, and the models to `flask shell`."""
     app.cli.add_command(init_db)
     app.cli.add_command(deploy)
     app.cli.add_command(purge)
@@ -56,7 +56,7 @@ def init_app(app):
 
 
 def load_tools(app):
-    """Add the commands for developers, which a server does not have."""
+    """Add the commands for developers, if they are installed."""
     root = Path(app.root_path).parent
     if app.config["CONFIG_NAME"] != "production" and (root / "tools").is_dir():
         import_module("tools").init_app(app)
@@ -65,7 +65,7 @@ def load_tools(app):
 @click.command("init-db")
 @with_appcontext
 def init_db():
-    """Create the tables; fill empty ones with the demo data."""
+    """Create the tables, and add the demo data to an empty database."""
     run_migrations()
     demos = {}
     for feature in current_app.extensions["features"]:
@@ -85,12 +85,11 @@ def init_db():
 @click.command()
 @with_appcontext
 def deploy():
-    """Bring the database up to date: migrations, built-in roles, the first admin.
+    """Update the database: migrations, built-in roles, the first admin.
 
-    The first admin is AUTH_USERNAME1 with AUTH_PASSWORD1, where the settings name them
-    and nobody is there yet who may do everything. In development they name an account
-    whose password everybody knows: that one is none. What a newer release has migrated
-    stays as it is.
+    If no account has all permissions, AUTH_USERNAME1 with AUTH_PASSWORD1 becomes the first
+    admin, except with the demo password. If a newer release has migrated the database, it
+    is left unchanged.
     """
     if not run_migrations():
         return
@@ -116,7 +115,7 @@ def deploy():
 @click.command()
 @with_appcontext
 def purge():
-    """Run every sweep once, here and now; where no worker runs, from cron."""
+    """Run every periodic task once, for example from cron if no worker runs."""
     has_failed = False
     for name, sweep in schedule.periodic_tasks().items():
         try:
@@ -129,12 +128,12 @@ def purge():
         raise SystemExit(1)
 
 
-@click.command("search-anew")
+@click.command("rebuild-search")
 @with_appcontext
 def rebuild_search():
-    """Let `q` look through what the models say now.
+    """Rebuild the text that the query parameter `q` searches.
 
-    For when a property has come or gone that is text. It may run while the service does.
+    Run it after a text property was added or removed. The service can run meanwhile.
     """
     for mapper in sql.Model.registry.mappers:
         if issubclass(mapper.class_, SqlModel):
@@ -147,19 +146,21 @@ def rebuild_search():
 @click.option(
     "--against",
     type=click.File("rb"),
-    help="A former document, - for standard input: tell what breaks its clients.",
+    help="A former document, or - for standard input: report what breaks its clients.",
 )
 @with_appcontext
 def print_openapi(against):
-    """Print what the service says of itself, as OpenAPI 3.1.
+    """Print the OpenAPI 3.1 document of the service.
 
-    Compared with a former document, it prints on standard error alone; 1 is the exit code
-    where something breaks and the version does not allow it.
+    With --against, report breaking changes on standard error instead. The exit code is 1 if
+    the version does not allow them.
     """
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     current = orjson.dumps(openapi(current_app), option=options)
     if against is None:
-        click.echo(current, nl=False)  # bytes: UTF-8 whatever the machine speaks
+        click.echo(
+            current, nl=False
+        )  # bytes, because the encoding of the terminal may not be UTF-8
         return
     try:
         former = verdict.read_document(against.read())
@@ -172,19 +173,21 @@ def print_openapi(against):
 
 
 def run_migrations():
-    """Run the migrations; False where a newer release has run its own already. Raises
-    ClickException where these leave no room for ours."""
+    """Run the migrations. Return False if a newer release has migrated the database.
+
+    Raises ClickException if this release cannot work with that database.
+    """
     with click_database_errors():
         ahead = unknown_revisions(current_revisions())
         if ahead and (missing := missing_objects()):
             raise click.ClickException(
                 f"The database is at {', '.join(ahead)}, which this release does not know, "
-                f"and lacks {', '.join(missing)}. What mends it: {FOREIGN_SCHEMA_HINT}."
+                f"and lacks {', '.join(missing)}. To fix it: {FOREIGN_SCHEMA_HINT}."
             )
         if ahead:
             click.echo(
                 f"The database is at {', '.join(ahead)}, which this release does not know: "
-                "a newer one has migrated it. It stays as it is."
+                "a newer release has migrated it. It is left unchanged."
             )
         else:
             upgrade()
@@ -193,7 +196,7 @@ def run_migrations():
 
 @contextmanager
 def click_database_errors():
-    """Say what a database has to say, without a trace."""
+    """Report the message of a database error, without a traceback."""
     try:
         yield
     except SQLAlchemyError as error:

@@ -1,8 +1,8 @@
-"""`flask move-db`: everything from one database to another, whichever two they are.
+"""`flask move-db`: copy everything to another database of any supported kind.
 
-Nobody can write to the source meanwhile. Rows go over in batches, in the order of their
-keys. Each is committed together with how far it got, in a table of its own on the target,
-so that whoever is broken off goes on from there; that table goes once all is compared.
+The source is locked against writes. Rows are copied in batches, in the order of their keys.
+Each batch is committed together with the progress, in a table of the target, so that an
+interrupted copy can be resumed. The table is dropped after the comparison.
 """
 
 from contextlib import contextmanager
@@ -45,13 +45,13 @@ from ..core.data.session import sql, unit_of_work
 from ..core.observability.health import check_migrations
 from ..core.settings import database_uri
 
-COPY_BATCH_ROWS = 1000  # rows in memory, and at most lost when it is broken off
+COPY_BATCH_ROWS = 1000  # in memory, and in a transaction
 DRIVERS = {"sqlite", "postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql"}
-INVALID_TARGET = "--to makes no sense."
-RESUME_HINT = "The same command goes on from here."
-RESTART_HINT = "Make the target anew, empty, and start again."
+INVALID_TARGET = "--to is not a valid database URL."
+RESUME_HINT = "Run the same command again to resume."
+RESTART_HINT = "Create an empty target, and start again."
 
-# What the target is a copy of, and the last key of each table that has come over.
+# The location of the source, and the last copied key of each table.
 PROGRESS_TABLE = Table(
     "move_db",
     MetaData(),
@@ -67,80 +67,83 @@ PROGRESS_TABLE = Table(
     required=True,
     envvar="MOVE_DB_TO",
     metavar="URI",
-    help="The other database, as DATABASE_URL names one; it must be there, and empty. "
-    "MOVE_DB_TO says it, too, and shows its password in no list of processes.",
+    help="The URL of the other database, which must exist and be empty. The environment "
+    "variable MOVE_DB_TO hides its password from the list of processes.",
 )
 @with_appcontext
 def move_db(uri):
-    """Copy everything into another database, and compare.
+    """Copy everything to another database, and compare the two.
 
-    Stop the service first. Broken off, the same command goes on where it was.
+    Stop the service first. If interrupted, run the same command again to resume.
     """
     uri = parse_target_url(uri)
     try:
         if unknown_revisions(current_revisions()):
-            raise click.ClickException(
-                "The source is of a newer release: it knows more."
-            )
+            raise click.ClickException("A newer release has migrated the source.")
         if check_migrations() != "ok":
-            raise click.ClickException(f"The source's tables: {check_migrations()}.")
+            raise click.ClickException(
+                f"The migrations of the source: {check_migrations()}."
+            )
         with unit_of_work(writes=False):
             if inspect(sql.session.connection()).has_table(PROGRESS_TABLE.name):
-                raise click.ClickException("The source is an unfinished copy itself.")
+                raise click.ClickException("The source is itself an unfinished copy.")
         engine, origin = sql.engine, database_location(sql.engine)
         with open_target(uri) as target:
             destination = database_location(target)
             if destination == "sqlite:///":
-                raise click.ClickException("--to names no file.")
+                raise click.ClickException("--to contains no path of a file.")
             if destination == origin:
                 raise click.ClickException("The target is the source.")
             with lock_source(engine) as source:
                 copy_all(source, target, origin)
     except KeyboardInterrupt:
-        raise click.ClickException(f"Broken off. {RESUME_HINT}") from None
+        raise click.ClickException(f"Interrupted. {RESUME_HINT}") from None
     except SQLAlchemyError as error:
         raise click.ClickException(f"{error_message(error)}\n{RESUME_HINT}") from None
-    click.echo("Done. Let DATABASE_URL name the target now, and start the service.")
+    click.echo("Done. Set DATABASE_URL to the target, and start the service.")
 
 
 def parse_target_url(uri):
-    """`uri` with its driver named. Raises ClickException, which holds no password."""
+    """Return `uri` with the name of its driver.
+
+    Raises ClickException, whose message contains no password.
+    """
     try:
         uri = database_uri(uri)
         url = make_url(uri)
     except (ArgumentError, ValueError):
         raise click.ClickException(INVALID_TARGET) from None
     location = f"{url.host}{url.database if url.get_backend_name() != 'sqlite' else ''}"
-    if "@" in location:  # the end of a password, if we named the host
+    if "@" in location:  # a message with this host would show the end of a password
         raise click.ClickException(
-            "--to has two @; in a password, @ is written %40, and / %2F."
+            "--to contains two @. In a password, write @ as %40 and / as %2F."
         )
     if url.drivername not in DRIVERS:
         raise click.ClickException(
             "--to must begin with sqlite:///, postgresql://, mysql:// or mariadb://."
         )
     if not url.database:
-        raise click.ClickException("--to names no database.")
+        raise click.ClickException("--to contains no name of a database.")
     return uri
 
 
 @contextmanager
 def lock_source(engine):
-    """A connection to a database that nobody can write to meanwhile."""
+    """Yield a connection to a database that is locked against writes."""
     names = ", ".join(table.name for table in sql.metadata.sorted_tables)
     with without_timeouts(engine), engine.connect() as connection:
-        connection.detach()  # closed at the end, as MariaDB keeps the locks until then
+        connection.detach()  # MariaDB keeps the locks until the connection is closed
         try:
             if engine.dialect.name == "postgresql":
                 connection.execute(text(f"LOCK TABLE {names} IN SHARE MODE"))
             elif engine.dialect.name == "sqlite":
-                connection.begin()  # as a writer, of whom there is only one
+                connection.begin()  # as the only writer
             else:
                 names = names.replace(",", " READ,")
                 connection.execute(text(f"LOCK TABLES {names} READ"))
         except DBAPIError as error:
             raise click.ClickException(
-                "The source cannot be locked; is the service stopped? "
+                "The source cannot be locked. Stop the service first. "
                 f"{error_message(error)}"
             ) from None
         yield connection
@@ -148,9 +151,9 @@ def lock_source(engine):
 
 @contextmanager
 def open_target(uri):
-    """The engine of another database, as the service itself would have it.
+    """Yield the engine of another database, configured as that of the service.
 
-    Raises ClickException where there is none, without the password.
+    Raises ClickException if it cannot connect; the message contains no password.
     """
     app = Flask("move_db", instance_path=current_app.instance_path)
     app.config["SQLALCHEMY_DATABASE_URI"] = uri
@@ -161,8 +164,10 @@ def open_target(uri):
         with app.app_context():
             sql.engine.connect().close()
     except DBAPIError as error:
-        raise click.ClickException(f"No target there: {error_message(error)}") from None
-    except Exception:  # a driver's own, which may tell the option that it chokes on
+        raise click.ClickException(
+            f"The target does not answer: {error_message(error)}"
+        ) from None
+    except Exception:  # an error of the driver, which may contain the password
         raise click.ClickException(INVALID_TARGET) from None
     with app.app_context():
         with without_timeouts(sql.engine):
@@ -170,9 +175,9 @@ def open_target(uri):
 
 
 def copy_all(source, target, origin):
-    """Copy from a connection to an engine, and compare.
+    """Copy all tables from a connection to an engine, and compare them.
 
-    `origin`: the place of the source. Raises ClickException.
+    `origin`: the location of the source. Raises ClickException.
     """
     tables = sql.metadata.sorted_tables
     checkpoint = prepare_target(target, origin)
@@ -189,16 +194,16 @@ def copy_all(source, target, origin):
     unlike = [t.name for t, (there, here) in zip(tables, results) if there != here]
     if unlike:
         raise click.ClickException(
-            f"Not alike, the source above the target: {', '.join(unlike)}. One of them "
-            f"was written to since this began. {RESTART_HINT}"
+            f"These tables differ, the source is above the target: {', '.join(unlike)}. "
+            f"One database has been written to meanwhile. {RESTART_HINT}"
         )
     PROGRESS_TABLE.drop(target)
 
 
 def prepare_target(target, origin):
-    """Give the target its tables; returns the last key of each that has come over.
+    """Create the tables of the target, and return the last copied key of each.
 
-    Raises ClickException for a target that holds anything but a part of `origin`.
+    Raises ClickException if the target holds anything but a partial copy of `origin`.
     """
     tables = {table.name: table for table in sql.metadata.sorted_tables}
     with target.begin() as connection:
@@ -229,16 +234,17 @@ def prepare_target(target, origin):
         upgrade()
     except SQLAlchemyError as error:
         raise click.ClickException(
-            f"The target cannot have its tables: {error_message(error)}\n{RESTART_HINT}"
+            f"The tables of the target cannot be created: {error_message(error)}\n"
+            f"{RESTART_HINT}"
         ) from None
     return progress_row.reached if progress_row else {}
 
 
 def database_location(engine):
-    """Where a database is, without who goes there and how."""
+    """Return the location of a database, without the account and the driver."""
     url = engine.url
     kind = url.get_backend_name().replace("mysql", "mariadb")
-    if kind == "sqlite":  # a name has many forms, and the file one
+    if kind == "sqlite":  # ask for the file, since its name can be written in many ways
         with unit_of_work(writes=False), engine.connect() as connection:
             main = connection.execute(text("PRAGMA database_list")).first()
         return f"sqlite:///{main.file}"
@@ -248,7 +254,7 @@ def database_location(engine):
 
 
 def copy_table(source, target, table, checkpoint):
-    """Bring over what is beyond the last key in `checkpoint`, and note it there."""
+    """Copy the rows after the last key in `checkpoint`, and update it."""
     last = checkpoint.get(table.name)
     key = [column.name for column in table.primary_key]
     left = select(func.count()).select_from(table).where(*after_key(table, last))
@@ -266,13 +272,13 @@ def copy_table(source, target, table, checkpoint):
                 first = ", ".join(str(values[0][name]) for name in key)
                 raise click.ClickException(
                     f"The target refuses rows of {table.name} from {first} on: "
-                    f"{error_message(error)}\nMend them in the source. {RESUME_HINT}"
+                    f"{error_message(error)}\nCorrect them in the source. {RESUME_HINT}"
                 ) from None
             bar.update(len(rows))
 
 
 def iter_batches(connection, table, last=None):
-    """The rows of a table beyond a key, in its order, in lists."""
+    """Yield lists of the rows of a table after a key, in the order of the key."""
     key = table.primary_key.columns
     statement = select(table).order_by(*key).limit(COPY_BATCH_ROWS)
     while rows := connection.execute(statement.where(*after_key(table, last))).all():
@@ -281,9 +287,9 @@ def iter_batches(connection, table, last=None):
 
 
 def after_key(table, last):
-    """The conditions that a key comes after `last`; none without one.
+    """Return the conditions that a key comes after `last`, which may be None.
 
-    A comparison of rows would read as well, but MariaDB finds no place in an index by it.
+    A row comparison would be shorter, but MariaDB does not use an index for it.
     """
     if last is None:
         return []
@@ -295,15 +301,17 @@ def after_key(table, last):
 
 
 def compare_table(source, target, table):
-    """(rows, checksum) of a table in the source, and in the target."""
+    """Return (rows, checksum) of a table in the source, and in the target."""
     length = source.scalar(select(func.count()).select_from(table))
     with progress_bar("compare", table, 2 * length) as bar, target.connect() as copied:
         return table_checksum(source, table, bar), table_checksum(copied, table, bar)
 
 
 def table_checksum(connection, table, bar):
-    """How many rows there are, and what all their values come to, as 32 hex digits: in
-    whatever order, on whatever database."""
+    """Return the number of rows, and a checksum of all values as 32 hex digits.
+
+    The checksum depends neither on the order of the rows nor on the kind of database.
+    """
     count = total = 0
     for rows in iter_batches(connection, table):
         for row in rows:
@@ -317,8 +325,7 @@ def table_checksum(connection, table, bar):
 
 
 def next_id(connection, table):
-    """The id that the next row of a table gets: one that was never given, even where
-    the rows that had the last ones are gone."""
+    """Return the id of the next row of a table, which no deleted row has had either."""
     name = {"name": table.name}
     if connection.dialect.name == "postgresql":
         counter = connection.scalar(
@@ -338,7 +345,7 @@ def next_id(connection, table):
 
 
 def set_next_id(connection, table, upcoming):
-    """Let the next row of a table get the id `upcoming`."""
+    """Set the id of the next row of a table to `upcoming`."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.setval(sequence_name(table), upcoming, False)))
     elif connection.dialect.name == "sqlite":
@@ -356,17 +363,17 @@ def set_next_id(connection, table, upcoming):
 
 
 def sequence_name(table):
-    """What PostgreSQL calls the counter of a table."""
+    """Return the name of the PostgreSQL sequence of the ids of a table."""
     return f"{table.name}_{table.autoincrement_column.name}_seq"
 
 
 def progress_bar(verb, table, length):
-    """A bar on a terminal; elsewhere a line."""
+    """Return a progress bar, which is a line if the output is no terminal."""
     return click.progressbar(
         length=length, label=f"{verb:<8} {table.name:<12}", show_pos=True
     )
 
 
 def error_message(error):
-    """What a database has to say, without the statement and its values."""
+    """Return the message of a database error, without the statement and its values."""
     return str(getattr(error, "orig", None) or error).strip()

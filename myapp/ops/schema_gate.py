@@ -1,9 +1,8 @@
-"""The migrations gate: tables that the running release could not live with are refused.
+"""The migrations gate: refuse tables that the running release cannot work with.
 
-While a release is deployed, and after it was taken back, the one before works on the new
-tables. `flask gate`, which the new release runs, builds them in a scratch database, and
-`flask works-with`, which the running one runs, looks at them there: it alone knows what it
-reads and writes. Both see SQLite, so that its own types compare with its own.
+During a deployment, and after a rollback, the former release works on the new tables.
+`flask gate` of the new release creates them in a scratch SQLite database, and `flask
+works-with` of the running release, which knows what it reads and writes, checks them.
 """
 
 import os
@@ -45,11 +44,11 @@ from ..core.data.migrations import current_revisions, head_revisions, unknown_re
 from ..core.data.session import sql
 from .copy_database import error_message, open_target
 
-# Sentences of `works-with` that no longer hold for this release: it was changed to live
-# with what they tell of, so that the next one may migrate.
+# Sentences of `works-with` that do not apply: this release was changed to work with such
+# tables, so that the next one can migrate.
 ACCEPTED_BREAKS = frozenset()
 
-# The first that fits. A CHAR comes back with blanks behind it.
+# The first match counts. A CHAR is padded with blanks.
 TYPE_FAMILIES = (
     *(Boolean, Integer, Float, Numeric, DateTime, Date, Time, JSON, LargeBinary),
     *(CHAR, String),
@@ -63,9 +62,9 @@ TOKEN = re.compile(COMMENT.pattern + r"""|'(?:[^']|'')*'|"[^"]*"|`[^`]*`|\w+|\S"
 @click.argument("running", type=click.Path(path_type=Path))
 @with_appcontext
 def gate(running):
-    """Refuse migrations that the running release could not live with.
+    """Refuse migrations that the running release cannot work with.
 
-    RUNNING is its folder, with its environment in .venv. The database is only looked at.
+    RUNNING is the folder of that release, with .venv. The database is only read.
     """
     with click_migration_errors():
         current, heads = current_revisions(), head_revisions()
@@ -76,7 +75,7 @@ def gate(running):
             click.echo(
                 f"The database is at {', '.join(unknown_revisions(current))}, which "
                 "this release does not "
-                "know: a newer one has migrated it. Nothing is refused."
+                "know: a newer release has migrated it. Nothing is refused."
             )
             return
     with tempfile.TemporaryDirectory(prefix="gate-") as folder:
@@ -88,10 +87,10 @@ def gate(running):
 
 @contextmanager
 def click_migration_errors():
-    """Say which migration failed, and why, without a trace."""
+    """Report which migration failed, and why, without a traceback."""
     try:
         yield
-    except Exception as error:  # whatever somebody wrote in a migration
+    except Exception as error:  # a migration can raise anything
         why = f"{type(error).__name__}: {error_message(error)}"
         steps = traceback.extract_tb(error.__traceback__)
         within = [
@@ -103,15 +102,15 @@ def click_migration_errors():
 
 
 def ask_release(running, file):
-    """Let the release in that folder judge the tables in the file, and tell what it says.
+    """Let the release in the folder `running` check the tables in a file.
 
-    Raises ClickException where it refuses. One that cannot judge refuses nothing.
+    Raises ClickException if it refuses them. A release without the command refuses nothing.
     """
     python = running / ".venv/bin/python"
     if not python.exists():
-        click.echo(f"No release runs in {running}: there is nobody to ask.")
+        click.echo(f"No release runs in {running}, so nothing is checked.")
         return
-    # It needs no setting of this machine, and ours may name some that it lacks.
+    # It needs no settings of this machine, which may name some that it does not have.
     settings = {"FLASK_APP": "myapp", "FLASK_CONFIG": "testing"}
     result = subprocess.run(
         [python, "-m", "flask", "works-with", file],
@@ -124,25 +123,27 @@ def ask_release(running, file):
     is_unknown_command = "No such command 'works-with'" in result.stderr
     # its application was found
     if is_unknown_command and result.stderr.startswith("Usage:"):
-        click.echo(f"The release in {running} is too old to be asked.")
+        click.echo(f"The release in {running} is too old for this check.")
         return
     click.echo(result.stdout, nl=False)
     if result.returncode and not result.stdout:
         last = result.stderr.strip().rpartition("\n")[2]
-        raise click.ClickException(f"The release in {running} cannot judge: {last}")
+        raise click.ClickException(
+            f"The release in {running} cannot check the tables: {last}"
+        )
     if result.returncode:
         raise click.ClickException(
-            "The running release could not live with these migrations. Add first, and take "
-            "away in a later release: docs/adr/0022-migrations-gate.md"
+            "The running release cannot work with these migrations. Add first, and remove "
+            "in a later release (see docs/adr/0022-migrations-gate.md)."
         )
 
 
 @click.command("works-with")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 def works_with(file):
-    """Tell whether this release can work with the tables in FILE, of SQLite.
+    """Check whether this release can work with the tables in the SQLite FILE.
 
-    A line for each thing that it could not live with, and 1 as the exit code.
+    Print a line for each incompatibility. The exit code is 1 if there is one.
     """
     with connect_sqlite("") as ours, connect_sqlite(file) as theirs:
         sql.metadata.create_all(ours)
@@ -163,7 +164,7 @@ def works_with(file):
 
 @contextmanager
 def connect_sqlite(file):
-    """A connection to an SQLite database; without a file, to one in memory."""
+    """Yield a connection to an SQLite database; without a file, to one in memory."""
     engine = create_engine(f"sqlite:///{file}")
     with engine.connect() as connection:
         yield connection
@@ -171,8 +172,10 @@ def connect_sqlite(file):
 
 
 def find_breaks(ours, theirs):
-    """What a release whose tables are `ours` could not live with if they were `theirs`, a
-    sentence each. Both are connections to SQLite."""
+    """Yield a sentence for each reason why this release cannot work with other tables.
+
+    `ours`, `theirs`: connections to SQLite, with the tables of this release and the others.
+    """
     before, after = Table.read_all(ours), Table.read_all(theirs)
     for name, known in before.items():
         if name not in after:
@@ -201,19 +204,20 @@ class Table(NamedTuple):
     """A table as SQLite describes it."""
 
     columns: dict  # by name, as SQLAlchemy reflects them
-    key: frozenset  # the names of its primary key's columns
-    unique: dict  # (names, the rest of its definition) of what is unique, as text
-    references: dict  # (names, table, on deletion) of each foreign key, as text
-    checks: dict  # the words of each check, as it was written
+    key: frozenset  # the names of the columns of the primary key
+    unique: dict  # text by (names, rest of the definition) of each constraint
+    references: dict  # text by (names, table, action on deletion) of each foreign key
+    checks: dict  # text by the tokens of each check
 
     @classmethod
     def read_all(cls, connection):
-        """Every table of a database, by name."""
+        """Return the tables of a database by name."""
         names = sorted(inspect(connection).get_table_names())
         return {name: cls.read(connection, name) for name in names}
 
     @classmethod
     def read(cls, connection, name):
+        """Return a table of a database."""
         inspector = inspect(connection)
         columns = {column["name"]: column for column in inspector.get_columns(name)}
         key = frozenset(inspector.get_pk_constraint(name)["constrained_columns"])
@@ -224,8 +228,8 @@ class Table(NamedTuple):
         return cls(columns, key, read_uniques(connection, name), references, checks)
 
     def never_written(self, names, new):
-        """Whether whoever knows this table writes to none of these columns of the new one,
-        and leaves one of them NULL. A name is None where there is an expression."""
+        """Return whether a release with this table writes none of these new columns, and
+        leaves one of them NULL. An expression has the name None."""
         columns = [new.columns.get(name) for name in names]
         blank = [c for c in columns if c and c["nullable"] and default_sql(c) is None]
         return bool(blank) and None not in columns and not names & self.columns.keys()
@@ -279,7 +283,7 @@ def key_breaks(known, new):
 
 def check_breaks(known, new, theirs):
     for tokens, check in items_not_in(new.checks, known.checks):
-        # Of columns that we do not know, it sees the defaults.
+        # Unknown columns have their defaults.
         row = ", ".join(
             f'{default_sql(column) or "NULL"} AS "{name}"'
             for name, column in new.columns.items()
@@ -294,7 +298,7 @@ def check_breaks(known, new, theirs):
 
 
 def items_not_in(some, others):
-    """What is in one dictionary and not in the other, as items."""
+    """Return the items of one dictionary whose keys are not in the other."""
     return [(key, value) for key, value in some.items() if key not in others]
 
 
@@ -303,7 +307,7 @@ def name_list(names):
 
 
 def default_sql(column):
-    """What a column holds where nothing is said, as SQL; None for NULL."""
+    """Return the default of a column as SQL; None for NULL."""
     if "computed" in column:
         return column["computed"]["sqltext"]
     written = column["default"]
@@ -311,7 +315,7 @@ def default_sql(column):
 
 
 def is_narrower(there, here):
-    """Whether a type does not hold all that the other one does, or is of another kind."""
+    """Return whether a type holds fewer values than the other, or is of another family."""
     if type_family(there) is not type_family(here):
         return True
     return any(
@@ -320,12 +324,13 @@ def is_narrower(there, here):
 
 
 def type_family(type_):
+    """Return the first of TYPE_FAMILIES that a type belongs to, or its class."""
     kinds = (family for family in TYPE_FAMILIES if isinstance(type_, family))
     return next(kinds, type(type_))
 
 
 def type_widths(type_):
-    """How much a type holds, in whatever its kind counts."""
+    """Return the sizes of a type, in the unit of its family."""
     if isinstance(type_, Integer):
         small, big = isinstance(type_, SmallInteger), isinstance(type_, BigInteger)
         return [big - small]
@@ -337,7 +342,7 @@ def type_widths(type_):
 
 
 def read_references(connection, table):
-    """Table.references; SQLAlchemy misses what some of them do on deletion."""
+    """Return Table.references; SQLAlchemy does not reflect all actions on deletion."""
     rows = connection.execute(text(f'PRAGMA foreign_key_list("{table}")')).mappings()
     result = {}
     for _, (first, *more) in groupby(rows, itemgetter("id")):
@@ -350,8 +355,7 @@ def read_references(connection, table):
 
 
 def read_uniques(connection, table):
-    """Table.unique: of constraints and of indexes, alike; SQLAlchemy leaves out those over
-    expressions."""
+    """Return Table.unique; SQLAlchemy does not reflect indexes with expressions."""
     result = {}
     for index in connection.execute(text(f'PRAGMA index_list("{table}")')):
         if not index.unique or index.origin == "pk":
@@ -370,7 +374,7 @@ def read_uniques(connection, table):
 
 
 def read_checks(connection, table):
-    """Each CHECK of a table, with its brackets, as it was written."""
+    """Yield the text of each CHECK of a table, with its parentheses."""
     written = definition_sql(connection, table)
     tokens = list(TOKEN.finditer(written))
     for place, token in enumerate(tokens, 1):
@@ -384,8 +388,7 @@ def read_checks(connection, table):
 
 
 def definition_sql(connection, name):
-    """The SQL that a table or an index was made with, in one line and without comments;
-    "" where a constraint made it."""
+    """Return the SQL of a table or an index on one line; "" for that of a constraint."""
     statement = text("SELECT sql FROM sqlite_master WHERE name = :name")
     written = connection.scalar(statement, {"name": name}) or ""
     bare = TOKEN.sub(lambda word: " " if COMMENT.match(word[0]) else word[0], written)
@@ -393,5 +396,5 @@ def definition_sql(connection, name):
 
 
 def sql_tokens(written):
-    """What SQL consists of, without regard to case and quotes."""
+    """Return the tokens of SQL, in lower case and without quotes."""
     return [word.strip('"`').lower() for word in TOKEN.findall(written)]

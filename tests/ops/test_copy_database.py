@@ -416,7 +416,7 @@ def test_a_copy_that_is_interrupted_repeatedly_is_completed(source, target, on_t
     batches = sum(math.ceil(len(rows) / 3) for rows in before.values())
     for _ in range(batches - 1):
         with interrupted(2):
-            broken_off = "Error: Broken off. The same command goes on from here.\n"
+            broken_off = "Error: Interrupted. Run the same command again to resume.\n"
             assert move(source, target, 1).endswith(broken_off)
     with interrupted(2):
         move(source, target)
@@ -475,12 +475,14 @@ def test_a_killed_copy_loses_at_most_a_batch_and_resumes(source, target, on_targ
 )
 def test_a_change_of_the_source_in_between_is_detected(source, target, change):
     with interrupted(amid_gadgets(source)):
-        assert "Broken off." in move(source, target, 1)
+        assert "Interrupted." in move(source, target, 1)
     assert run(target, "SELECT count(*) FROM sample_gadgets") > 3
     run(address(source), change)
     output = move(source, target, 1)
-    assert "Not alike, the source above the target: sample_gadgets." in output
-    assert output.endswith("Make the target anew, empty, and start again.\n")
+    assert (
+        "These tables differ, the source is above the target: sample_gadgets." in output
+    )
+    assert output.endswith("Create an empty target, and start again.\n")
     assert len(re.findall(r"\nsample_gadgets +\d+ ", output)) == 2
     assert is_unfinished(target)
 
@@ -605,8 +607,8 @@ def test_a_target_with_empty_tables_is_accepted(source, target, on_target):
 def test_a_target_that_cannot_have_our_tables_is_refused(source, target):
     run(target, "CREATE TABLE users (id INTEGER)")
     output = move(source, target, 1)
-    assert output.startswith("Error: The target cannot have its tables: ")
-    assert output.endswith("Make the target anew, empty, and start again.\n")
+    assert output.startswith("Error: The tables of the target cannot be created: ")
+    assert output.endswith("Create an empty target, and start again.\n")
 
 
 def test_the_unfinished_copy_of_another_source_is_refused(
@@ -625,14 +627,14 @@ def test_the_unfinished_copy_of_another_source_is_refused(
 def test_an_unfinished_copy_is_no_source(source, target, on_target, tmp_path):
     with interrupted(9):
         move(source, target, 1)
-    refused = "Error: The source is an unfinished copy itself.\n"
+    refused = "Error: The source is itself an unfinished copy.\n"
     assert move(on_target, file_uri(tmp_path / "third.sqlite3"), 1) == refused
 
 
 def test_a_source_that_is_not_up_to_date_is_refused(source, target):
     with source.app_context():
         downgrade()
-    refused = "Error: The source's tables: pending: run `flask deploy`.\n"
+    refused = "Error: The migrations of the source: pending: run `flask deploy`.\n"
     assert move(source, target, 1) == refused
 
 
@@ -643,7 +645,7 @@ def test_a_source_with_an_open_write_is_refused(source, target, monkeypatch):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         refused = move(source, target, 1)
         connection.exec_driver_sql("ROLLBACK")
-    assert refused.startswith("Error: The source cannot be locked; is the service")
+    assert refused.startswith("Error: The source cannot be locked. Stop the service")
     writer.dispose()
 
 
@@ -669,31 +671,37 @@ def test_a_text_that_postgresql_cannot_hold_is_refused(source, target):
 @pytest.mark.parametrize(
     "uri, why",
     [
-        ("postgresql://me:hunter2@host:port/x", "--to makes no sense."),
-        ("hunter2", "--to makes no sense."),
-        ("", "--to makes no sense."),
-        ("mysql://me:hunter2中@127.0.0.1/x", "--to makes no sense."),
-        ("mysql://127.0.0.1/x?connect_timeout=hunter2", "--to makes no sense."),
-        ("mysql://127.0.0.1/x?hunter2=1", "--to makes no sense."),
-        ("sqlite:///x?timeout=hunter2", "--to makes no sense."),
-        ("mysql://me:my@hunter2@127.0.0.1/x", "--to has two @"),
-        ("postgresql://me:my@hunter2/is@127.0.0.1/x", "--to has two @"),
+        ("postgresql://me:hunter2@host:port/x", "--to is not a valid database URL."),
+        ("hunter2", "--to is not a valid database URL."),
+        ("", "--to is not a valid database URL."),
+        ("mysql://me:hunter2中@127.0.0.1/x", "--to is not a valid database URL."),
+        (
+            "mysql://127.0.0.1/x?connect_timeout=hunter2",
+            "--to is not a valid database URL.",
+        ),
+        ("mysql://127.0.0.1/x?hunter2=1", "--to is not a valid database URL."),
+        ("sqlite:///x?timeout=hunter2", "--to is not a valid database URL."),
+        ("mysql://me:my@hunter2@127.0.0.1/x", "--to contains two @"),
+        ("postgresql://me:my@hunter2/is@127.0.0.1/x", "--to contains two @"),
         ("oracle://me:hunter2@host/x", "--to must begin with "),
         ("postgresql+asyncpg://me:hunter2@host/x", "--to must begin with "),
-        ("mysql://me:hunter2@127.0.0.1", "--to names no database."),
-        ("sqlite://", "--to names no database."),
-        ("sqlite:///:memory:", "--to names no file."),
+        ("mysql://me:hunter2@127.0.0.1", "--to contains no name of a database."),
+        ("sqlite://", "--to contains no name of a database."),
+        ("sqlite:///:memory:", "--to contains no path of a file."),
         (
             "sqlite:////nowhere/hunter2.sqlite3",
-            "No target there: unable to open database file",
+            "The target does not answer: unable to open database file",
         ),
-        ("postgres://me:hunter2@127.0.0.1:1/x", "No target there: connection failed"),
+        (
+            "postgres://me:hunter2@127.0.0.1:1/x",
+            "The target does not answer: connection failed",
+        ),
         (
             "postgresql://127.0.0.1:1/x?user=me&password=hunter2",
-            "No target there: connection failed",
+            "The target does not answer: connection failed",
         ),
-        ("mysql://me:hunter2@127.0.0.1:1/x", "No target there: (2003, "),
-        ("mariadb://me:hunter2@127.0.0.1:1/x", "No target there: (2003, "),
+        ("mysql://me:hunter2@127.0.0.1:1/x", "The target does not answer: (2003, "),
+        ("mariadb://me:hunter2@127.0.0.1:1/x", "The target does not answer: (2003, "),
     ],
 )
 def test_an_unreachable_address_is_refused_without_its_password(source, uri, why):

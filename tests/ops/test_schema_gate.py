@@ -512,8 +512,10 @@ def test_compatible_migrations_are_accepted(
 
 
 def test_a_failing_release_is_reported_without_its_traceback(run_gate, make_release):
-    folder = make_release(f"{JUDGE}    raise ValueError('whatever')")
-    expected = f"Error: The release in {folder} cannot judge: ValueError: whatever\n"
+    folder = make_release(f"{JUDGE}    raise ValueError('any')")
+    expected = (
+        f"Error: The release in {folder} cannot check the tables: ValueError: any\n"
+    )
     assert output_of(run_gate(folder), 1) == expected
 
 
@@ -521,18 +523,18 @@ def test_a_release_that_cannot_be_loaded_is_not_taken_for_an_old_one(
     run_gate, make_release
 ):
     folder = make_release("import nothing_of_that_name")
-    assert "cannot judge" in output_of(run_gate(folder), 1)
+    assert "cannot check the tables" in output_of(run_gate(folder), 1)
 
 
 def test_an_older_release_without_the_command_refuses_nothing(run_gate, make_release):
     folder = make_release(BARE)
-    expected = f"The release in {folder} is too old to be asked.\n"
+    expected = f"The release in {folder} is too old for this check.\n"
     assert output_of(run_gate(folder)) == expected
 
 
 def test_where_no_release_runs_nothing_is_refused(run_gate, tmp_path):
     folder = tmp_path / "nowhere"
-    expected = f"No release runs in {folder}: there is nobody to ask.\n"
+    expected = f"No release runs in {folder}, so nothing is checked.\n"
     assert output_of(run_gate(folder)) == expected
 
 

@@ -1,8 +1,8 @@
-"""`flask backup` and `flask restore`: all of the database in one file, and back.
+"""`flask backup` and `flask restore`: the whole database in one file, and back.
 
-The file holds what the database's own tool writes, or SQLite's file, packed with zstd; the
-checksum that ends it tells a whole file from half of one. The tools learn where to go, and
-the password, from the environment, and from options only what is no secret.
+The file holds the output of the database's own tool, or the file of SQLite, compressed with
+zstd; its checksum detects a truncated file. Passwords are passed to the tools in the
+environment, never as options.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from .sqlite import dump_sqlite, load_sqlite
 from .tools import CHUNK_BYTES, VERSION_TABLE, click_errors, pack, table_names, zstd
 
 BACKUP_NAME = re.compile(r"myapp-\d{8}T\d{6}Z\.(sqlite3|dump|sql)\.zst")
-WORK_FOLDER = ".myapp-unfinished"  # within the folder of backups: what is not whole
+WORK_FOLDER = ".myapp-unfinished"  # in the folder of backups: incomplete files
 
 
 @click.command()
@@ -38,13 +38,13 @@ WORK_FOLDER = ".myapp-unfinished"  # within the folder of backups: what is not w
     type=click.IntRange(min=1),
     default=14,
     show_default=True,
-    help="How many backups FOLDER holds in the end.",
+    help="The number of backups to keep in FOLDER.",
 )
 @with_appcontext
 def backup(folder, keep):
-    """Write all of the database into one file in FOLDER; old ones there go.
+    """Back up the database to a file in FOLDER, and delete old backups there.
 
-    The service goes on meanwhile.
+    The service can run meanwhile.
     """
     began = time.monotonic()
     with click_errors():
@@ -66,13 +66,14 @@ def backup(folder, keep):
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--replace", is_flag=True, help="Whatever the database holds goes.")
+@click.option("--replace", is_flag=True, help="Replace the content of the database.")
 @with_appcontext
 def restore(file, replace):
-    """Read a backup, FILE, into the database: an empty one, but for --replace.
+    """Restore the database from the backup FILE.
 
-    All or nothing. MariaDB cannot promise that: there the tables come one by one, stop the
-    service before. If one cannot come, what was there is put back from a copy.
+    The database must be empty, unless --replace is given. The restore is one transaction,
+    except on MariaDB: stop the service before; if the restore fails, the former content is
+    restored from a copy.
     """
     with click_errors():
         verify(file)
@@ -80,7 +81,7 @@ def restore(file, replace):
         if existing and not replace:
             raise click.ClickException(
                 f"The database is not empty: {', '.join(existing)}. "
-                "--replace gives it up for what the backup holds."
+                "Use --replace to replace its content."
             )
         with zstd.open(file) as packed:
             backend().load(packed, existing)
@@ -99,7 +100,7 @@ def restore(file, replace):
 
 @contextmanager
 def open_folder(folder):
-    """The descriptor of a folder."""
+    """Yield the file descriptor of a folder."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor
@@ -109,9 +110,9 @@ def open_folder(folder):
 
 @contextmanager
 def exclusive_tempdir(folder):
-    """A folder within `folder` for what is not whole yet; it is gone afterwards.
+    """Yield a temporary folder inside `folder`, and delete it afterwards.
 
-    Raises ClickException where another backup is at work.
+    Raises ClickException if another backup is running.
     """
     with open_folder(folder) as descriptor:
         try:
@@ -121,7 +122,7 @@ def exclusive_tempdir(folder):
                 f"{folder}: another backup is at work."
             ) from None
         unfinished = folder / WORK_FOLDER
-        shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed backup
         unfinished.mkdir(mode=0o700)
         try:
             yield unfinished
@@ -131,8 +132,10 @@ def exclusive_tempdir(folder):
 
 
 def verify(path):
-    """Read a backup to its end. Raises ClickException if it is damaged, or another
-    database's."""
+    """Read a backup to its end.
+
+    Raises ClickException if it is damaged, or of another kind of database.
+    """
     try:
         with zstd.open(path) as packed:
             last = first = packed.read(CHUNK_BYTES)
@@ -152,16 +155,16 @@ def verify(path):
 
 
 def backend():
-    """What kind of database ours is."""
+    """Return the Backend of the configured database."""
     return BACKENDS[sql.engine.dialect.name]
 
 
 class Backend(NamedTuple):
-    """How a kind of database is written to a file, and read from it.
+    """How one kind of database is dumped to a file and loaded from it.
 
-    `header_pattern`, `end_pattern`: what a file is known by. `dump(packed, folder)` writes
-    to a file, and may use the folder; `load(packed, tables)` puts what it reads in the
-    place of `table_names`.
+    `header_pattern`, `end_pattern`: identify a complete file. `dump(packed, folder)` writes
+    to a file and may use the folder; `load(packed, tables)` replaces the tables by the
+    content of a file.
     """
 
     name: str

@@ -25,12 +25,14 @@ from .tools import (
 
 
 def dump_mariadb(packed, _folder):
+    """Write the tables to a file, as SQL."""
     options = ["--single-transaction", "--quick", "--skip-add-locks"]
     with run_mariadb("mariadb-dump", *options, stdout=PIPE) as process:
         shutil.copyfileobj(process.stdout, packed, CHUNK_BYTES)
 
 
 def load_mariadb(packed, tables):
+    """Replace the tables by those in a file; on failure, restore the former ones."""
     folder = Path(tempfile.mkdtemp(prefix="myapp-restore-"))
     before = folder / "before.sql.zst"
     with ExitStack() as stack:
@@ -46,21 +48,20 @@ def load_mariadb(packed, tables):
                 with zstd.open(before) if tables else nullcontext() as former:
                     replace_tables(former)
             except Exception:
-                stack.pop_all()  # the copy stays
+                stack.pop_all()  # keep the copy
                 raise click.ClickException(
-                    f"{on_one_line(error_message(error))} It could not be put back "
-                    "either: what was "
-                    f"there is in {before}."
+                    f"{on_one_line(error_message(error))} The former content could not be "
+                    f"restored either; it is in {before}."
                 ) from None
             raise
 
 
 def replace_tables(packed):
-    """Drop all tables; make those of a dump, unless it is None."""
+    """Drop all tables, and create those of a dump, unless it is None."""
     quoted = sql.engine.dialect.identifier_preparer.quote_identifier
     if names := ", ".join(map(quoted, table_names())):
         with sql.engine.connect() as connection:
-            connection.detach()  # nobody else gets it with these settings
+            connection.detach()  # so that it is not reused with these settings
             setting = (
                 f"SET SESSION lock_wait_timeout = {LOCK_TIMEOUT_SECONDS}, "
                 "foreign_key_checks = 0"
@@ -73,9 +74,9 @@ def replace_tables(packed):
 
 
 def run_mariadb(program, *options, **pipes):
-    """One of MariaDB's tools on our database, as `run_tool` yields it.
+    """Run a MariaDB tool on the database, as `run_tool` does.
 
-    What the driver checks of a certificate they check wholly or not at all.
+    The tools verify the certificate of the server completely or not at all.
     """
     params = connect_params()
     tls = {n.removeprefix("ssl_"): v for n, v in params.items() if n.startswith("ssl_")}

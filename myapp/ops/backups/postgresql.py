@@ -11,6 +11,7 @@ from .tools import CHUNK_BYTES, VERSION_TABLE, connect_params, run_tool
 
 
 def dump_postgresql(packed, _folder):
+    """Write the schema of the service to a file, in the custom format of pg_dump."""
     schema = f'--schema="{schema_name()}"'
     command = ["pg_dump", "--format=custom", "--compress=0", "--no-password", schema]
     with run_tool(command, libpq_environment(), stdout=PIPE) as process:
@@ -18,6 +19,7 @@ def dump_postgresql(packed, _folder):
 
 
 def load_postgresql(packed, tables):
+    """Replace the tables by those in a file, in one transaction."""
     schema = schema_name()
     quoted = sql.engine.dialect.identifier_preparer.quote_identifier
     own = quoted(schema)
@@ -36,18 +38,19 @@ def load_postgresql(packed, tables):
         pg_restore = ["pg_restore", *restore_options, "--file=-"]
         with run_tool(pg_restore, {}, stdin=PIPE, stdout=target.stdin) as script:
             shutil.copyfileobj(packed, script.stdin, CHUNK_BYTES)
-        # Only now: without it, psql goes and leaves everything as it was.
+        # Commit only after pg_restore has succeeded; without it, psql rolls back.
         end = f"SELECT version_num FROM {own}.{VERSION_TABLE};\nCOMMIT;\n"
         target.stdin.write(end.encode())
 
 
 def schema_name():
+    """Return the name of the schema that holds the tables."""
     with unit_of_work(writes=False):
         return sql.session.scalar(select(func.current_schema()))
 
 
 def libpq_environment():
-    """What PostgreSQL's tools are to connect with, as environment."""
+    """Return the environment variables that tell libpq how to connect."""
     params = connect_params()
     return {
         option.envvar.decode(): str(params[option.keyword.decode()])

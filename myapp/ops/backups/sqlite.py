@@ -14,6 +14,7 @@ from .tools import CHUNK_BYTES, VERSION_TABLE
 
 
 def dump_sqlite(packed, folder):
+    """Copy the database to a file."""
     copy = folder / "copy.sqlite3"
     with closing(sqlite3.connect(copy)) as target, live_sqlite() as live:
         live.backup(target, progress=fail_if_locked)
@@ -22,6 +23,7 @@ def dump_sqlite(packed, folder):
 
 
 def load_sqlite(packed, _tables):
+    """Replace the database by a file."""
     with live_sqlite() as live:
         file = live.execute("PRAGMA database_list").fetchone()[2]
         beside = {"dir": os.path.dirname(file) or None, "prefix": ".myapp-restore-"}
@@ -35,7 +37,7 @@ def load_sqlite(packed, _tables):
 
 
 def check_sqlite(connection):
-    """Raises ClickException for a file that is damaged, or not this service's."""
+    """Raise an error if a file is damaged or holds no database of the service."""
     try:
         is_valid = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
     except sqlite3.DatabaseError:
@@ -47,13 +49,15 @@ def check_sqlite(connection):
 
 @contextmanager
 def live_sqlite():
-    """The driver's connection to our own database."""
+    """Yield the connection of the driver to the configured database."""
     with closing(sql.engine.raw_connection()) as connection:
         yield connection.driver_connection
 
 
 def fail_if_locked(status, _left, _pages):
-    # All pages go in one step: what is copied in several begins anew whenever somebody
-    # writes. A step that finds the database locked has waited already.
+    """Raise ClickException if a step of the copy has found the database locked.
+
+    The copy is one step, because several steps would start over after each write.
+    """
     if status != sqlite3.SQLITE_DONE:
         raise click.ClickException("The database is locked; is the service stopped?")

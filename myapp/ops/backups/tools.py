@@ -1,4 +1,4 @@
-"""What the backups of all databases share: their tools, their errors, the packed file."""
+"""Helpers for the backups of all databases: tools, errors, compressed files."""
 
 import os
 import sqlite3
@@ -22,13 +22,13 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-VERSION_TABLE = "alembic_version"  # the table that says: a database of this service
-CHUNK_BYTES = 2**20  # bytes in memory
+VERSION_TABLE = "alembic_version"  # identifies a database of this service
+CHUNK_BYTES = 2**20  # in memory
 
 
 @contextmanager
 def click_errors():
-    """Say in one line what went wrong, without a trace."""
+    """Report an error in one line, without a traceback."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, RetryTransaction) as error:
@@ -42,11 +42,12 @@ def click_errors():
 
 
 def on_one_line(text):
+    """Return a text with each run of white space replaced by a space."""
     return " ".join(text.split())
 
 
 def connect_params():
-    """What the driver connects with, but for the limits of a statement's time."""
+    """Return the connection parameters of the driver, without statement timeouts."""
     dialect, ours = sql.engine.dialect, current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
     _, address = dialect.create_connect_args(sql.engine.url)
     unlimited = engine_options(dialect.name, {}, statement_timeout=0)["connect_args"]
@@ -55,9 +56,9 @@ def connect_params():
 
 @contextmanager
 def run_tool(command, environment, **pipes):
-    """A program that runs while the block lasts, and is waited for.
+    """Run a program during the block, and wait for its end.
 
-    Raises ClickException with its own words if it fails.
+    Raises ClickException with its error output if it fails.
     """
     with tempfile.TemporaryFile() as stderr:
         try:
@@ -72,7 +73,7 @@ def run_tool(command, environment, **pipes):
         try:
             yield process
         except (BrokenPipeError, click.ClickException) as error:
-            block_error = error  # it may know better why
+            block_error = error  # the error output of the tool may explain it
         except BaseException:
             process.kill()
             raise
@@ -90,13 +91,13 @@ def run_tool(command, environment, **pipes):
 
 
 def table_names():
-    """The names of the database's tables."""
+    """Return the names of the tables of the database."""
     with unit_of_work(writes=False):
         return sorted(inspect(sql.session.connection()).get_table_names())
 
 
 def pack(path, dump):
-    """Write a new file with what `dump` writes, that nobody else can read."""
+    """Create a compressed file, readable only by its owner, from the output of `dump`."""
     options = {zstd.CompressionParameter.checksum_flag: 1}
     with open(path, "xb", opener=partial(os.open, mode=0o600)) as file:
         with zstd.ZstdFile(file, "w", options=options) as packed:

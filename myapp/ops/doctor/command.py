@@ -31,13 +31,13 @@ def init_app(app, features, error=None):
 
 
 @click.command()
-@click.option("--strict", is_flag=True, help="Let advice fail it, too.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--strict", is_flag=True, help="Fail on advice, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
 def doctor(strict, as_json):
-    """Look at the service and its machine; say what is wrong, and what mends it.
+    """Check the service and its machine, and print what is wrong and how to fix it.
 
-    1 is the exit code where something is wrong. Nothing is changed, and no secret shown.
+    The exit code is 1 if something is wrong. It changes nothing, and shows no secret.
     """
     features, _ = current_app.extensions["doctor"]
     findings, left_out = run_checks(registered_checks(features))
@@ -65,12 +65,14 @@ def run_checks(checks):
             continue
         try:
             facts[name], results = run_check(function)
-        except Exception as exception:  # the other checks still have something to say
+        except Exception as exception:  # the other checks still run
             message = (
-                f"cannot be looked at: {type(exception).__name__}: "
+                f"the check failed: {type(exception).__name__}: "
                 f"{redacted_message(exception)}"
             )
-            results = [error(message, "mend what else is wrong, and look again")]
+            results = [
+                error(message, "fix the other faults, and run the command again")
+            ]
         if facts.get(name) and not results:
             results = [(OK, facts[name], "")]
         findings += [CheckMessage(name, *result) for result in results]

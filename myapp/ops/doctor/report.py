@@ -13,10 +13,10 @@ COLOURS = {OK: "green", WARNING: "yellow", ERROR: "red"}
 
 
 class CheckMessage(NamedTuple):
-    """What a check has to say; the names are those of the JSON.
+    """A result of a check; the names are those of the JSON.
 
     `level`: ok, advice or wrong; `message`: the fact or the fault; `hint`: a command or a
-    setting that mends the fault.
+    setting that fixes the fault.
     """
 
     check: str
@@ -41,9 +41,9 @@ def print_report(findings, left_out, as_json):
             click.echo(f"{'':<21}{hint}")
     click.echo()
     if left_out:
-        click.echo(f"Not looked at until that is mended: {', '.join(left_out)}.")
+        click.echo(f"Not checked until that is fixed: {', '.join(left_out)}.")
     levels = [finding.level for finding in findings]
     faults = f"{levels.count(ERROR)} wrong" if ERROR in levels else "nothing is wrong"
-    hints = f", {levels.count(WARNING)} to think about" if WARNING in levels else ""
-    things = len({finding.check for finding in findings})
-    click.echo(f"{things} things looked at: {faults}{hints}.")
+    hints = f", {levels.count(WARNING)} advice" if WARNING in levels else ""
+    number = len({finding.check for finding in findings})
+    click.echo(f"{number} checks: {faults}{hints}.")

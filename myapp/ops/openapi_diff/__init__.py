@@ -4,5 +4,5 @@ The service must still accept what clients send (parameters, bodies): a schema o
 become wider. Clients must still understand what they get (bodies, headers, statuses): a
 schema of these may become narrower. Clients ignore properties, headers and errors that they
 do not know, so new ones break nothing. A change that cannot be judged counts as a break: a
-false alarm costs a look.
+false alarm only costs a review.
 """

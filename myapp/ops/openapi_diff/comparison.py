@@ -26,7 +26,7 @@ TYPE_NAMES = {
     dict: "object",
     list: "array",
 }
-# By keyword: the kinds of values that it is about, and what it is where it is not there.
+# By keyword: the types that it applies to, and its default.
 UPPER_BOUNDS = {
     "maxLength": ({"string"}, inf),
     "maximum": (NUMBER_TYPES, inf),
@@ -48,7 +48,7 @@ COMPARED_KEYWORDS = {
 
 
 class Comparison:
-    """Of two documents. The methods yield pairs: a place, and what is wrong there."""
+    """The comparison of two documents. The methods yield pairs: a place and a break."""
 
     def __init__(self, old, new):
         self.old, self.new = old, new
@@ -153,12 +153,12 @@ class Comparison:
                     for where, what in self.described(header, sent[name], False):
                         yield f"{here}{where}", what
         for status in new:
-            # 304 comes to those who ask for it with a precondition.
+            # Only clients that send a precondition get a 304.
             if status not in old and status[0] not in "45" and status != "304":
                 yield f", answer {status}", "is new, and no error"
 
     def contents(self, old, new, sent):
-        """Of a body: by media type."""
+        """Compare the media types of a body."""
         was, now = old.get("content", {}), new.get("content", {})
         for media in was:
             if media not in now:
@@ -172,7 +172,7 @@ class Comparison:
                     yield f" ({media})", "is new, and clients may not read it"
 
     def described(self, old, new, sent, given=False):
-        """Of what has a schema: a parameter, a header, a body of one media type."""
+        """Compare two objects with a schema: parameters, headers, or bodies."""
         differences = self.schemas(
             old.get("schema", True), new.get("schema", True), sent, given
         )
@@ -182,14 +182,14 @@ class Comparison:
             yield "", what
 
     def schemas(self, old, new, sent, given=True):
-        """[(where below, what)] of two schemas, the documents' own objects.
+        """Return [(path inside, break)] of two schemas.
 
-        `sent`: whether clients send what they describe; else they get it.
-        `given`: whether they have always sent it, so that its default means nothing.
+        `sent`: true if clients send the value, false if they receive it.
+        `given`: true if they must send it, so that its default does not matter.
         """
         key = id(old), id(new), sent, given
         if key not in self._known:
-            self._known[key] = []  # for where they come back to themselves
+            self._known[key] = []  # for recursive schemas
             self._known[key] = list(self._schemas(old, new, sent, given))
         return self._known[key]
 
@@ -240,7 +240,7 @@ class Comparison:
             for name in was | now
         ]
         for name, before, after in (*both, ("*", rest_was, rest_is)):
-            # Where there could be none, a new one is harmless.
+            # If the property was not allowed before, a new one is harmless.
             if name not in gone and before is not False:
                 for where, what in self.schemas(before, after, sent, name in needed):
                     yield f"/{name}{where}", what
@@ -248,7 +248,7 @@ class Comparison:
             yield "", "other properties beside its patternProperties, which is not judged"
 
     def others(self, old, new, known):
-        """What is to be said of everything that is not known, and has changed."""
+        """Yield a break for each changed part that the comparison does not know."""
         for name in old | new:
             if name not in known | ANNOTATIONS and not name.startswith("x-"):
                 pair = [
@@ -260,7 +260,7 @@ class Comparison:
 
 
 def narrowed_keywords(wide, narrow):
-    """The keywords of `narrow` that a value which fits `wide` may not fit."""
+    """Yield the keywords of `narrow` that can reject a value that `wide` accepts."""
     kinds = accepted_types(wide)
     if not kinds <= accepted_types(narrow):
         yield "type"
@@ -290,7 +290,7 @@ def narrowed_keywords(wide, narrow):
 
 
 def accepted_types(schema):
-    """The kinds of values that fit a schema, as a set; "number": those with a fraction."""
+    """Return the set of types that a schema accepts; "number" means with a fraction."""
     if "enum" in schema:
         kinds = {TYPE_NAMES[type(value)] for value in schema["enum"]}
     else:

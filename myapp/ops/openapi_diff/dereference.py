@@ -8,18 +8,18 @@ ANNOTATIONS = {
     *("title", "description", "summary", "example", "examples", "default"),
     *("deprecated", "externalDocs", "$comment", "$defs"),
 }
-# Below these are names in place of keywords.
+# The members of these are names, not keywords.
 NAME_MAP_KEYWORDS = {
     *("properties", "patternProperties", "dependentSchemas"),
     *("headers", "content", "responses", "callbacks"),
 }
-VALUE_KEYWORDS = {"const", "enum"}  # below these are values that clients send or get
+VALUE_KEYWORDS = {"const", "enum"}  # the members of these are values
 VERBS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 VARIABLE = re.compile(r"{([^{}]*)}")
 
 
 def operations(document):
-    """{(path without names, verb): (path, its item, verb)} of each operation."""
+    """Return {(path without names, verb): (path, its item, verb)} of each operation."""
     result = {}
     for path, item in document.get("paths", {}).items():
         item = resolve_reference(document, item)
@@ -30,7 +30,7 @@ def operations(document):
 
 
 def parameters(document, path, item, operation):
-    """Of an operation, by where they stand and their name; in the path, by their place."""
+    """Return the parameters of an operation, by location and name (path: position)."""
     places = {name: place for place, name in enumerate(VARIABLE.findall(path))}
     result = {}
     for each in (*item.get("parameters", ()), *operation.get("parameters", ())):
@@ -45,7 +45,7 @@ def parameters(document, path, item, operation):
 
 
 def headers(document, response):
-    """Of a response, by their names in small letters."""
+    """Return the headers of a response by their names in lower case."""
     documented = response.get("headers", {}).items()
     return {
         name.lower(): resolve_reference(document, header) for name, header in documented
@@ -53,7 +53,7 @@ def headers(document, response):
 
 
 def servers(document, item, operation):
-    """The addresses below which an operation stands."""
+    """Return the URLs of the servers of an operation."""
     for part in (operation, item, document):
         if part.get("servers"):
             return [canonical_json(server["url"]) for server in part["servers"]]
@@ -61,7 +61,7 @@ def servers(document, item, operation):
 
 
 def security_alternatives(document, operation):
-    """Each way to sign in that is enough: (what it takes, as a set; its name)."""
+    """Return the alternatives of security: (set of requirements, name) of each."""
     schemes = document.get("components", {}).get("securitySchemes", {})
     alternatives = []
     for way in operation.get("security", document.get("security")) or [{}]:
@@ -76,7 +76,7 @@ def security_alternatives(document, operation):
 
 
 def resolve_reference(document, part):
-    """A part of a document, or what its $ref leads to, with the annotations beside it."""
+    """Return a part of a document with its $ref resolved, and its own annotations."""
     if isinstance(part, bool):
         return {} if part else {"not": {}}
     visited = []
@@ -92,7 +92,7 @@ def resolve_reference(document, part):
 
 
 def reference_target(document, reference):
-    """What stands where a $ref leads: a JSON Pointer (RFC 6901) in a fragment."""
+    """Return the target of a $ref, a JSON pointer (RFC 6901) in a fragment."""
     if not reference.startswith("#/"):
         raise ValueError(f"is not sound: {reference} leads out of it.")
     try:
@@ -105,8 +105,10 @@ def reference_target(document, reference):
 
 
 def dereference(document, part, above=()):
-    """A part without its annotations, and with what each $ref leads to in its place; a
-    number for one that leads back: how deep it began."""
+    """Return a part without annotations, and with all references resolved.
+
+    A recursive reference is replaced by its depth, a number.
+    """
     if isinstance(part, list):
         return [dereference(document, each, above) for each in part]
     if not isinstance(part, dict):
@@ -128,12 +130,12 @@ def dereference(document, part, above=()):
 
 
 def keyword_differs(one, other, keyword):
-    """Whether a keyword stands in one schema alone, or says something else in the other."""
+    """Return whether a keyword is in one schema only, or has different values."""
     return canonical_json(one.get(keyword, {})) != canonical_json(
         other.get(keyword, {})
     )
 
 
 def canonical_json(value):
-    """A value as text, by which it compares: 1 is not true, and not 1.0."""
+    """Return a value as text for comparison: 1 differs from true and from 1.0."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Decide whether a document may replace a former one: what it breaks, and its version."""
+"""Decide whether a document may replace a former one."""
 
 import re
 
@@ -8,7 +8,7 @@ from .comparison import Comparison
 from .dereference import canonical_json
 
 VERSION_PATTERN = re.compile(r"(\d+)\.(\d+)\.\d+([-+].*)?")
-# What comes of a document whose parts are not what they should be.
+# The errors of a comparison with a malformed document.
 MALFORMED_ERRORS = (
     LookupError,
     TypeError,
@@ -19,7 +19,7 @@ MALFORMED_ERRORS = (
 
 
 def read_document(data):
-    """A document from its bytes. Raises ValueError, whose message goes on after a name."""
+    """Parse a document. Raises ValueError, whose message continues after its name."""
     if not data.strip():
         raise ValueError("is empty: a shell empties the file that `>` names at once.")
     try:
@@ -38,8 +38,10 @@ def read_document(data):
 
 
 def judge(old, new):
-    """What there is to say of a document and its successor, as lines, and whether the
-    successor will do. Raises ValueError as `breaking_changes` does."""
+    """Return a report as lines, and whether `new` may replace `old`.
+
+    Raises ValueError as `breaking_changes` does.
+    """
     breaks = breaking_changes(old, new)
     was, now = old["info"]["version"], new["info"]["version"]
     if not breaks:
@@ -52,11 +54,10 @@ def judge(old, new):
 
 
 def may_break(old, new):
-    """Whether the version of a document has moved so far that it may break the old one.
+    """Return whether the version of `new` allows breaking changes.
 
-    The major number must have moved on. While it is 0, the minor number counts in its
-    place: anything may change then (semver.org §4), and who builds on 0.3 wants to know
-    that 0.3.1 is safe, which is how Cargo reads it.
+    The major number must be higher, or while it is 0, the minor number: semver.org §4 then
+    allows any change, but Cargo also treats 0.3.1 as compatible with 0.3.0.
     """
     return compatibility_version(new["info"]["version"]) > compatibility_version(
         old["info"]["version"]
@@ -64,17 +65,16 @@ def may_break(old, new):
 
 
 def compatibility_version(version):
-    """(major, minor) as far as they may not stand still where something breaks."""
+    """Return the part of a version that a breaking change must raise: (major, minor)."""
     major, minor, _ = VERSION_PATTERN.fullmatch(version).groups()
     return int(major), 0 if int(major) else int(minor)
 
 
 def breaking_changes(old, new):
-    """What breaks clients of the document `old` where `new` takes its place: sentences,
-    each with its place; none where nothing does.
+    """Return the changes from `old` to `new` that break clients, as sentences.
 
-    Raises ValueError where one of them is no sound document: a `$ref` that leads nowhere
-    or out of it, a list where an object should be.
+    Raises ValueError if a document is malformed: a `$ref` without a target or to another
+    document, or a list instead of an object.
     """
     try:
         differences = list(Comparison(old, new).documents())

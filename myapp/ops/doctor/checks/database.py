@@ -49,16 +49,16 @@ def database(config):
     url, file = make_url(config["SQLALCHEMY_DATABASE_URI"]), sqlite_file(config)
     label = LABELS[url.get_backend_name()]
     if file and not os.path.exists(file):  # connecting would create it
-        message = f"{file} is not there yet"
+        message = f"{file} does not exist yet"
         if not os.path.isdir(os.path.dirname(file)):
             hint = f"mkdir -p {os.path.dirname(file)}"
-            yield error(f"{message}, nor is its folder", hint)
+            yield error(f"{message}, and its folder is missing", hint)
         else:
             hint = first_steps(config)
             if others := sorted(Path(file).parent.glob("*.sqlite3")):
-                message += f", but {others[0]} is"
+                message += f", but {others[0]} does"
                 move = f"move {others[0].name}* to the new name"
-                hint = f"if that is yours, {move}; else {hint}"
+                hint = f"if that is the right one, {move}; otherwise {hint}"
             yield error_in_production(config, message, hint)
         return
     place = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host
@@ -66,14 +66,14 @@ def database(config):
     try:
         _, ms = query_database("SELECT 1")
     except SQLAlchemyError as exception:
-        hint = f"start it, or set {variable_name('SQLALCHEMY_DATABASE_URI')} right"
+        hint = f"start it, or correct {variable_name('SQLALCHEMY_DATABASE_URI')}"
         if file:
-            hint = f"give this account leave to read and write {file}"
+            hint = f"allow this account to read and write {file}"
         if file and is_corrupt(file, exception):
             hint = "move it away; then flask restore with a backup of it, or "
             hint += first_steps(config)
         yield error(
-            f"{label} at {where} does not let us in: {redacted_message(exception)}",
+            f"{label} at {where} refuses access: {redacted_message(exception)}",
             hint,
         )
         return
@@ -102,9 +102,11 @@ def migrations(config):
     if ahead := unknown_revisions(current):
         if missing_objects():
             return f"at {', '.join(ahead)}, which this release does not know"
-        return f"at {', '.join(ahead)}, of a newer release; we can work with it"
+        return (
+            f"at {', '.join(ahead)}, of a newer release; this release can work with it"
+        )
     if check_migrations() == "ok":
-        return f"{len(known)}, all of them have run"
+        return f"{len(known)}, all have run"
     with unit_of_work(writes=False):
         tables = set(inspect(sql.session.connection()).get_table_names())
     if current:
@@ -112,10 +114,8 @@ def migrations(config):
         waiting = sum(1 for _ in scripts.iterate_revisions("heads", current))
         yield error(f"{waiting} of {len(known)} have not run yet", "flask deploy")
     elif tables & sql.metadata.tables.keys():
-        message = "tables are there, but not which migrations have made them"
-        yield error(
-            message, "flask db stamp and the one that they are at; flask deploy"
-        )
+        message = "the tables do not tell which migrations have created them"
+        yield error(message, "flask db stamp REVISION, then flask deploy")
     else:
         yield error("the database is empty", first_steps(config))
 
@@ -126,7 +126,7 @@ def models(_config):
     if unknown_revisions(current_revisions()):
         if missing := missing_objects():
             yield error(
-                f"no migration has made {', '.join(missing)}", FOREIGN_SCHEMA_HINT
+                f"no migration has created {', '.join(missing)}", FOREIGN_SCHEMA_HINT
             )
         return
     with unit_of_work(writes=False):
@@ -140,12 +140,12 @@ def models(_config):
     for names in (new, leaving):  # leave out the indexes of a table that is named
         names -= {name for name in names if name.partition(" of ")[2] in names}
     if new:
-        message = f"no migration has made {', '.join(sorted(new))}"
+        message = f"no migration has created {', '.join(sorted(new))}"
         yield error(message, 'flask db migrate -m "what is new", then flask deploy')
     if leaving:
-        message = f"no model names {', '.join(sorted(leaving))}"
+        message = f"no model has {', '.join(sorted(leaving))}"
         yield warning(message, 'flask db migrate -m "what goes", a release later')
-    return f"{len(sql.metadata.tables)} tables, as they say"
+    return f"{len(sql.metadata.tables)} tables match the models"
 
 
 def changed_object(verb, what):
@@ -174,7 +174,7 @@ def connections(config):
     # write.
     web = int(os.environ.get("WEB_CONCURRENCY", cores + 1))
     wanted = 2 * (web + cores)
-    message = f"this host may want {wanted}, {label} has {most}"
+    message = f"this host may open {wanted}, {label} allows {most}"
     if wanted > most:
         hint = f"max_connections = {2 * wanted}"
         yield error_in_production(config, message, hint)
@@ -186,16 +186,16 @@ def replicas(_config):
     """Check that each replica follows the primary; they are numbered as in the setting."""
     known = current_app.extensions["replicas"]
     for number, replica in enumerate(known.all if known else (), 1):
-        hint = f"start it, or take it out of {PREFIX}SQLALCHEMY_REPLICA_URIS"
+        hint = f"start it, or remove it from {PREFIX}SQLALCHEMY_REPLICA_URIS"
         try:
             with replica.engine.connect() as connection:
                 position = connection.scalar(text(REPLAYED_POSITION))
         except SQLAlchemyError as exception:
             yield error(
-                f"number {number} does not let us in: {redacted_message(exception)}",
+                f"number {number} refuses access: {redacted_message(exception)}",
                 hint,
             )
         else:
             if position is None:
-                yield error(f"number {number} is no replica of anything", hint)
-    return known and f"{len(known.all)}, all of them follow"
+                yield error(f"number {number} is not a replica", hint)
+    return known and f"{len(known.all)}, all follow"

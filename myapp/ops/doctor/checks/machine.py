@@ -43,7 +43,7 @@ def port(config):
     if status not in (200, 503):
         message = f"another program listens on {number}"
         if error.errno != errno.EADDRINUSE:
-            message = f"nobody may listen on {number} here: {error.strerror}"
+            message = f"this process must not listen on {number}: {error.strerror}"
         other = number + 1 if 1024 <= number < MAX_PORT else 5001
         yield warning(message, f"PORT={other} make run")
     return f"the service listens on {number}"

@@ -41,7 +41,7 @@ def redis(config):
         if is_production(config):
             yield error("there is none", "REDIS_URL=redis://…")
         else:
-            message = "the embedded one runs only as long as make run does"
+            message = "the embedded one runs only during make run"
             yield warning(message, "make run")
         return
     return (yield from check_server(redis_store, "REDIS_URL"))
@@ -71,8 +71,8 @@ def check_server(client, setting):
         ms = (time.perf_counter() - began) * 1000
         info = client.info()
     except RedisError as exception:
-        hint = f"start it, or set {variable_name(setting)} right"
-        yield error(f"{where} does not let us in: {redacted_message(exception)}", hint)
+        hint = f"start it, or correct {variable_name(setting)}"
+        yield error(f"{where} refuses access: {redacted_message(exception)}", hint)
         return
     version, label = info["redis_version"], "Redis"
     if tuple(map(int, version.split(".")[:2])) < MIN_VERSIONS["Redis"]:
@@ -84,8 +84,8 @@ def check_server(client, setting):
         SENTINEL_SCHEME,
         CLUSTER_SCHEME,
     ):
-        hint = f"{variable_name(setting)}: that one's address"
-        yield error(f"{where} only repeats another one", hint)
+        hint = f"set {variable_name(setting)} to its primary"
+        yield error(f"{where} is a replica", hint)
     yield from check_persistence(client, info)
     return f"{label} {version} at {where}, {ms:.1f} ms"
 
@@ -98,17 +98,19 @@ def check_persistence(client, info):
         saves = None
     if not info["aof_enabled"]:
         level = error if saves == "" else warning
-        lost = "all" if saves == "" else "what has changed since it last saved"
-        yield level(f"when it ends badly, it forgets {lost}", "appendonly yes")
+        lost = "all" if saves == "" else "all changes since its last save"
+        yield level(f"after a crash, it loses {lost}", "appendonly yes")
     if (policy := info["maxmemory_policy"]) != "noeviction":
         level = error if info["maxmemory"] else warning
-        message = f"when its memory is full, it forgets: {policy}"
+        message = f"when its memory is full, it deletes keys: {policy}"
         yield level(message, "maxmemory-policy noeviction")
     elif 0 < info["maxmemory"] < info["used_memory"] * 1.1:
         yield warning("its memory is nearly full", "a higher maxmemory")
     for name in ("aof_last_write_status", "rdb_last_bgsave_status"):
         if info[name] != "ok":
-            yield error(f"it cannot save: {name} {info[name]}", "make room on its disk")
+            yield error(
+                f"it cannot save: {name} {info[name]}", "free space on its disk"
+            )
 
 
 @check(after="redis")
@@ -124,7 +126,7 @@ def worker(config):
 def beat(config):
     """Check that the scheduler of periodic tasks runs."""
     if check_beat() != "ok":
-        message = "none ticks, so nothing that is due is done"
+        message = "none runs, so periodic tasks do not run"
         yield error_in_production(config, message, start_command(config, "beat"))
     return "ticks"
 

@@ -35,7 +35,7 @@ def open_files(_config):
         return
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= most < MIN_OPEN_FILES:  # -1: any number
-        message = f"a process may have {most} open, and each connection is one"
+        message = f"a process may open {most} files, and each connection is one"
         hint = f"ulimit -n {4 * MIN_OPEN_FILES}, or LimitNOFILE= in its unit"
         yield warning(message, hint)
     return "any number" if most < 0 else f"{most:,} at once"

@@ -66,7 +66,7 @@ def settings(config):
         (DEFAULTS.keys() - UNPREFIXED_VARIABLES.keys()) & os.environ.keys()
     ):
         if PREFIX + name not in os.environ:
-            message = f"{name} in the environment, or in .env, goes unheard"
+            message = f"{name} in the environment or in .env is ignored"
             yield warning(message, f"{PREFIX}{name}")
     if is_production(config) and current_app.debug:
         yield error("the debugger is on", "unset FLASK_DEBUG")
@@ -82,7 +82,7 @@ def settings(config):
 def setting_errors(config, exception):
     """Yield all that is wrong with the settings; `exception` is the first of it."""
     if isinstance(exception, OSError):
-        hint = "give it to the account that runs this, or name another: INSTANCE_PATH"
+        hint = "make it readable for this account, or set INSTANCE_PATH"
         at = exception.filename
         yield error(
             f"{at}: {exception.strerror}" if at else redacted_message(exception), hint
@@ -90,9 +90,9 @@ def setting_errors(config, exception):
         return
     if not isinstance(exception, SettingError):  # its message may hold a secret
         message = (
-            f"they end with {type(exception).__name__} in {error_location(exception)}"
+            f"they fail with {type(exception).__name__} in {error_location(exception)}"
         )
-        yield error(message, "mend instance/config.py")
+        yield error(message, "correct instance/config.py")
         return
     messages = {}  # in order, each once
     # `exception` says it, if there is no such file
@@ -127,8 +127,8 @@ def dotenv(_config):
         lines = list(parse_stream(StringIO(file.read_text("utf-8"))))
     except UnicodeDecodeError as exception:
         number = exception.object.count(b"\n", 0, exception.start) + 1
-        message = f"line {number} of {file} is no UTF-8: commands end there"
-        yield error(message, "write it anew, or take it out")
+        message = f"line {number} of {file} is not UTF-8, so commands fail"
+        yield error(message, "rewrite or remove it")
         return
     for line in lines:
         whole = line.original.string  # it begins with the empty lines above it
@@ -137,9 +137,9 @@ def dotenv(_config):
         if line.error or line.key and line.value is None:
             yield error(f"{at} has no name and value", "write it as NAME=value")
         elif name := misnamed_setting(line.key or ""):
-            message = f"{line.key} goes unheard, in {at}"
-            yield warning(message, f"{PREFIX}{name}, if it is meant for us")
-    return f"{sum(bool(line.key) for line in lines)} lines in {file}, each can be read"
+            message = f"{line.key} is ignored, in {at}"
+            yield warning(message, f"{PREFIX}{name}, if it is meant for this service")
+    return f"{sum(bool(line.key) for line in lines)} valid lines in {file}"
 
 
 def misnamed_setting(key):
@@ -169,17 +169,17 @@ def readers(config):
     there = [file for file in files if file.exists()]
     for file in there:
         if file.stat().st_mode & 0o004:
-            message = f"every account of this machine may read {file}"
+            message = f"every account of this machine can read {file}"
             yield error_in_production(config, message, f"chmod o-rwx {file}")
     names = " and ".join(file.name for file in there)
-    return f"{names}: not for everybody" if there else "no .env, no instance/config.py"
+    return f"{names}: private" if there else "no .env, no instance/config.py"
 
 
 @check()
 def secrets(config):
     """Check that production has good secrets of its own."""
     if not is_production(config):
-        return "development's, known to everybody; production takes none of them"
+        return "those of development, which are public; production refuses them"
     if config["SECRET_KEY"] == config["JWT_SECRET_KEY"]:
         message = "SECRET_KEY and JWT_SECRET_KEY are the same"
         yield error(message, secret_hint("JWT_SECRET_KEY"))
@@ -192,11 +192,13 @@ def secrets(config):
         message = (
             f"one of JWT_FORMER_SECRET_KEYS has less than {MIN_SECRET_BYTES} bytes"
         )
-        yield error(message, "take it out: whoever guesses it makes tokens")
+        yield error(
+            message, "remove it: with a guessed secret, anyone can issue tokens"
+        )
     known = default_config.DevelopmentConfig
     for name in ("AUTH_PASSWORD1", "AUTH_PASSWORD2"):
         if config[name] in (known.AUTH_PASSWORD1, known.AUTH_PASSWORD2):
-            yield error(f"{name} is one that everybody knows", f"unset {PREFIX}{name}")
+            yield error(f"{name} is a public demo password", f"unset {PREFIX}{name}")
     return "long enough, and different"
 
 
@@ -211,24 +213,24 @@ def limits(config):
     yield from check_body_limit(config, "MAX_CONTENT_LENGTH", "deploy/nginx.conf")
     if not config["JWT_TTL"]:
         hint = f"{PREFIX}JWT_TTL={default_config.Config.JWT_TTL}"
-        yield error("JWT_TTL 0: a token is over when it comes", hint)
+        yield error("JWT_TTL is 0, so that each token expires at once", hint)
     if config["JWT_TTL"] > LONG_TTL_MINUTES:
-        message = f"a token that is stolen is good for {config['JWT_TTL']:,} minutes"
+        message = f"a stolen token is valid for {config['JWT_TTL']:,} minutes"
         yield warning(message, f"{PREFIX}JWT_TTL=15; refresh tokens last for the rest")
     if config["SQLALCHEMY_REPLICA_URIS"] and config["REPLICA_MAX_LAG"] < 3:
         message = "REPLICA_MAX_LAG is below 3 seconds: no replica is ever fresh enough"
         yield error(message, f"{PREFIX}REPLICA_MAX_LAG=5")
     if is_production(config):
         yield from check_exposure(config)
-    return "none fights another"
+    return "no contradictions"
 
 
 def check_exposure(config):
     """Check settings that let in more than production should."""
     if not config["USE_RATE_LIMITS"]:
-        yield warning("calls are not counted", f"{PREFIX}USE_RATE_LIMITS=true")
+        yield warning("requests are not limited", f"{PREFIX}USE_RATE_LIMITS=true")
     if "*" in config["CORS_ORIGINS"]:
-        message = "CORS_ORIGINS is *: any page may call from a browser"
+        message = "CORS_ORIGINS is *: any web page can call the service"
         yield warning(message, f"{PREFIX}CORS_ORIGINS=https://app.example.com")
     # Behind uwsgi_pass, 0 is right; a host that sets PORT speaks HTTP to us.
     if os.environ.get("PORT") and not config["TRUSTED_PROXIES"]:
