@@ -13,17 +13,17 @@ from sqlalchemy.orm import configure_mappers
 
 load_dotenv()
 
-# Workers that are forked from here count together; one that is not needs to be told
-# where the others do. The library looks once, when it is imported.
+# Forked workers share their metrics in this folder; other processes must be told its path.
+# The library reads the variable once, when it is imported.
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     folder, loader = tempfile.mkdtemp(prefix="myapp-metrics-"), os.getpid()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
     atexit.register(lambda: os.getpid() == loader and shutil.rmtree(folder, True))
 
-# A uWSGI worker that loads this for itself goes on with the counts of the one that it has
-# replaced; else each that is recycled would leave files of its own behind.
+# A uWSGI worker continues the counts of the worker that it replaces. Otherwise each
+# recycled worker would leave its files behind.
 with suppress(ImportError):
-    from uwsgi import worker_id  # only uWSGI has it
+    from uwsgi import worker_id  # exists only in uWSGI
 
     if worker_id():
         from prometheus_client import values
@@ -38,9 +38,9 @@ from myapp import create_app  # noqa: E402
 
 app = create_app(os.environ.get("FLASK_CONFIG", "production"))
 
-configure_mappers()  # at the first query, each worker would do it for itself
+configure_mappers()  # once here, instead of in each worker at its first query
 
-# What is here now stays. A collection that looked through it would write to all of it, and
-# each forked worker would get a copy of its own.
+# Exclude all present objects from garbage collection, which would write to them, so that
+# each forked worker would copy their memory.
 gc.collect()
 gc.freeze()

@@ -1,4 +1,4 @@
-"""Ask the web service over its own socket, as nginx does; and uWSGI about its workers.
+"""Send a request to the web service over its socket, as nginx does.
 
 python3 deploy/health_probe.py /run/myapp/web.sock /status/ready
 """
@@ -9,9 +9,9 @@ import sys
 
 
 def send_request(path, address, seconds=10):
-    """The status and the body of the answer to GET `address` on the Unix socket `path`.
+    """Send GET `address` to the Unix socket `path`; return the status and the body.
 
-    Raises OSError where nobody answers within so many seconds, or not to the end.
+    Raises OSError without a complete answer within `seconds`.
     """
     variables = {
         "REQUEST_METHOD": "GET",
@@ -26,7 +26,7 @@ def send_request(path, address, seconds=10):
     }
     words = (word.encode() for pair in variables.items() for word in pair)
     payload = b"".join(len(word).to_bytes(2, "little") + word for word in words)
-    # The uwsgi protocol: a packet's kind, the length of what follows, and one more byte.
+    # The header of the uwsgi protocol: type, length of the payload, one more byte.
     packet = b"\0" + len(payload).to_bytes(2, "little") + b"\0" + payload
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)
@@ -35,13 +35,15 @@ def send_request(path, address, seconds=10):
         with connection.makefile("rb") as answer:
             head, _, body = answer.read().partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/"):
-        raise OSError("the answer broke off")
+        raise OSError("the answer is incomplete")
     return int(head.split()[1]), body.decode()
 
 
 def workers(path):
-    """uWSGI's workers by process id, and whether they take calls, as the statistics on the
-    Unix socket `path` tell; {} where it is not there."""
+    """Return {process id: accepts requests} of the uWSGI workers; {} without uWSGI.
+
+    `path`: the Unix socket of the statistics of uWSGI.
+    """
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(3)

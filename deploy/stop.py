@@ -1,8 +1,8 @@
-"""Ask uWSGI to end when it has answered what it is at; what is at nothing ends now.
+"""Stop uWSGI gracefully: requests are answered first, and loading workers are killed.
 
     python3 stop.py <its process id> /run/myapp/stats.sock
 
-A worker that is still loading does not hear uWSGI, and uWSGI would wait for it for ever.
+A worker that is still loading ignores uWSGI, which would wait for it without an end.
 """
 
 import os
@@ -16,8 +16,8 @@ from health_probe import workers
 main, stats = sys.argv[1:]
 there = workers(stats)
 os.kill(int(main), signal.SIGTERM)
-time.sleep(0.2)  # from now on it starts no other
+time.sleep(0.2)  # from now on uWSGI starts no worker
 for pid, takes_calls in there.items():
     if not takes_calls:
-        with suppress(ProcessLookupError):  # it has ended already
+        with suppress(ProcessLookupError):  # it has ended
             os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""What a uWSGI worker loads: the application, all of it from one release.
+"""The application of a uWSGI worker, loaded from one release.
 
-`current` may come to name another release while a worker is loading. So the worker looks
-once where it leads, and takes everything from there: its own code, and the libraries.
+The link `current` can change while a worker is loading. Therefore the worker resolves it
+once, and loads the code and the libraries from there.
 """
 
 import os
@@ -24,8 +24,8 @@ sys.path.insert(0, RELEASE)
 try:
     from wsgi import app as application  # noqa: E402, F401
 except BaseException:
-    # uWSGI itself would end all workers, in the middle of what they are at. So this one
-    # just ends, and is started again: the release is about to be taken back.
+    # uWSGI would end all workers at once. Instead, only this one ends and is restarted,
+    # until the release is rolled back.
     traceback.print_exc()
     time.sleep(1)
     os._exit(1)

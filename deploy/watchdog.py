@@ -1,7 +1,7 @@
-"""Tell systemd, again and again, that the web service answers; silence has it restarted.
+"""Notify systemd while the web service answers; otherwise systemd restarts it.
 
-uWSGI starts this beside its workers. It asks as nginx does, so that workers which hang, a
-master that is gone, and a socket that nobody listens to all count.
+uWSGI starts this process beside its workers. It sends requests as nginx does, so that it
+also detects workers that hang, a missing master and a socket without a listener.
 """
 
 import os
@@ -13,7 +13,7 @@ from health_probe import send_request
 
 notify, period = os.environ.get("NOTIFY_SOCKET"), os.environ.get("WATCHDOG_USEC")
 if not (notify and period):
-    sys.exit("systemd does not ask for a sign of life: see WatchdogSec= in its unit.")
+    sys.exit("systemd expects no notifications: see WatchdogSec= in the unit.")
 pause = int(period) / 1_000_000 / 4  # seconds
 
 while True:

@@ -1,4 +1,4 @@
-"""How Alembic meets our database: the application's engine, its models' tables."""
+"""The environment of Alembic: the engine and the models of the application."""
 
 import time
 from contextlib import contextmanager
@@ -27,9 +27,10 @@ from myapp.core.data.session import sql
 
 
 def patiently(change):
-    """Do it; again and again where somebody else holds a table for too long.
+    """Call `change`, and retry it while another transaction locks a table for too long.
 
-    Whoever waits for a table keeps all who come later waiting, so we never wait for long.
+    A migration that waits for a lock blocks all later transactions, so it waits only for a
+    short time.
     """
     for tries_left in reversed(range(MIGRATION_ATTEMPTS)):
         try:
@@ -39,27 +40,29 @@ def patiently(change):
                 raise
             if not tries_left:
                 raise CommandError(
-                    "Somebody has held a table that this changes for "
-                    f"{MIGRATION_ATTEMPTS} times "
-                    f"{LOCK_TIMEOUT_SECONDS} seconds: a long transaction? Try again "
+                    "Another transaction has locked a table of this migration for "
+                    f"{MIGRATION_ATTEMPTS} times {LOCK_TIMEOUT_SECONDS} seconds. Try again "
                     "when it has ended."
                 ) from None
         click.echo(
-            f"Somebody holds a table; again in {MIGRATION_PAUSE_SECONDS} seconds.",
+            f"A table is locked. Next attempt in {MIGRATION_PAUSE_SECONDS} seconds.",
             err=True,
         )
         time.sleep(MIGRATION_PAUSE_SECONDS)
 
 
 def migrate():
+    """Run the migrations in a transaction."""
     with context.begin_transaction():
         context.run_migrations()
 
 
 @contextmanager
 def statement_by_statement(engine):
-    """Be patient with each statement where it stays done whatever becomes of the next one,
-    as on MariaDB: a migration that began anew would find its own first half."""
+    """On MariaDB, retry single statements instead of the whole migration.
+
+    MariaDB commits each statement, so a repeated migration would meet its own changes.
+    """
 
     def execute(cursor, statement, parameters, _context):
         patiently(lambda: cursor.execute(statement, parameters))
@@ -98,6 +101,6 @@ with (
         if ahead:
             raise CommandError(
                 f"The database is at {', '.join(ahead)}, which this release does not "
-                "know: a newer one has migrated it. Its tables stay as they are."
+                "know: a newer release has migrated it. It is left unchanged."
             ) from None
         raise

@@ -14,14 +14,14 @@ MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
 def text(length):
-    """Compared by its characters, whatever the server's locale."""
+    """Return a text type that compares characters, independent of the locale."""
     return sa.String(length).with_variant(
         sa.String(length, collation="C"), "postgresql"
     )
 
 
 def create_table(name, *columns):
-    """A table with what every model has, and these columns."""
+    """Create a table with the columns of every model, and these."""
     op.create_table(
         name,
         sa.Column("id", KEY, nullable=False),

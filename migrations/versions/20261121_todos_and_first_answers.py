@@ -15,7 +15,7 @@ OPTIONS = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_nopad_bin"}
 
 
 def text(length):
-    """Compared by its characters, whatever the server's locale."""
+    """Return a text type that compares characters, independent of the locale."""
     return sa.String(length).with_variant(
         sa.String(length, collation="C"), "postgresql"
     )

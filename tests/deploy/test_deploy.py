@@ -58,7 +58,7 @@ def migration(revision, change, before=HEAD):
     return {f"migrations/versions/{revision}.py": text}
 
 
-REFUSED = "Refused; what runs goes on running"
+REFUSED = "Refused. The running release is unchanged"
 BAD = {
     "it does not import": (
         {VERSION: ("__version__", "import no_such_library\n\n__version__")},
@@ -77,7 +77,7 @@ BAD = {
         migration("bad1", 'op.execute("SELECT 1 / (1 - 1)")'),
         REFUSED,
     ),
-    "the running one could not live with its migration": (
+    "the running one cannot work with its migration": (
         migration("bad2", 'op.execute("ALTER TABLE devices RENAME location TO place")'),
         "devices.location",
     ),
@@ -88,7 +88,7 @@ BAD = {
                 f"redis_store.ping()\n{RED}",
             )
         },
-        "Taken back: it says that it is not ready",
+        "Rolled back: it is not ready",
     ),
     "it does not import, once it is in service": (
         {
@@ -97,7 +97,7 @@ BAD = {
                 "import gc, os\n\nassert 'RELEASE' not in os.environ\n",
             )
         },
-        "Taken back: myapp-web does not start",
+        "Rolled back: myapp-web does not start",
     ),
     "its worker does not start": (
         {
@@ -106,7 +106,7 @@ BAD = {
                 '    exit(1)\n    run(context, "worker"',
             )
         },
-        "Taken back: myapp-worker does not start",
+        "Rolled back: myapp-worker does not start",
     ),
 }
 if DEPLOYS <= 2:  # the short form
@@ -140,7 +140,11 @@ def test_no_call_fails_during_releases(server, load):
         code, output = server.push(kept)
         print(f"{kept[VERSION][1]}: {time.monotonic() - began:.0f} s")
         assert code == 0, output
-        way = "All anew" if number % 4 == 2 else "One worker after another"
+        way = (
+            "Restart everything"
+            if number % 4 == 2
+            else "Replace one worker after another"
+        )
         assert way in output
         assert versions(server) == {f"0.1.{number}"}
         assert load.failed() == []
@@ -152,7 +156,7 @@ def test_no_call_fails_during_releases(server, load):
         code, output = server.push(kept | release)
         assert code == 1 and result in output, f"{why}: {output}"
         assert (newest(server), versions(server)) == before, why
-        if result.startswith("Taken back"):
+        if result.startswith("Rolled back"):
             assert (
                 float(re.search(r"after ([0-9.]+) s", output)[1]) < BACK
             ), f"{why}: {output}"
