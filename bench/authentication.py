@@ -1,10 +1,10 @@
-"""What the guard adds to a request: CPU microseconds, a few seconds in all.
+"""Measure the CPU time that authentication adds to a request; it takes some seconds.
 
     python bench/authentication.py
 
-Each line is measured around a request context of its own, in turns with an unguarded one,
-whose cost is taken off; the best of several rounds counts. The ratio is to a whole request
-for an unguarded view that answers at once.
+Each line is measured in a new request context, alternating with one without authentication,
+whose cost is subtracted; the best of several rounds counts. The ratio is to a whole request
+for a view without authentication that answers at once.
 """
 
 import sys
@@ -15,20 +15,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from flask import request  # noqa: E402
-from flask_migrate import upgrade  # noqa: E402
-from werkzeug.test import EnvironBuilder  # noqa: E402
+from flask import request
+from flask_migrate import upgrade
+from werkzeug.test import EnvironBuilder
 
-from myapp import create_app  # noqa: E402
-from myapp.core.data.session import sql, unit_of_work  # noqa: E402
-from myapp.core.security import authentication  # noqa: E402
-from myapp.core.security.tokens import ACCESS_TOKEN_TYPE  # noqa: E402
-from myapp.roles.models import Role  # noqa: E402
-from myapp.users.models import User  # noqa: E402
+from myapp import create_app
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.security import authentication
+from myapp.core.security.tokens import ACCESS_TOKEN_TYPE
+from myapp.roles.models import Role
+from myapp.users.models import User
 
 NAME, PASSWORD = "gardener", "green fingers"
 ROUNDS = 5
-CALLS = 500  # in a round; fewer where a call is slow on purpose
+CALLS = 500  # in a round; fewer of calls that are slow on purpose
 
 
 def main():
@@ -89,7 +89,7 @@ def report(app):
 
 
 def credentials(app):
-    """What Authorization says, as Bearer and as Basic."""
+    """Return two Authorization headers: Bearer and Basic."""
     basic = "Basic " + b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
     body = {"username": NAME, "password": PASSWORD}
     pair = app.test_client().post("/api/v1/auth/login", json=body).json
@@ -100,7 +100,7 @@ def credentials(app):
 
 
 def cpu(call, calls=CALLS, minus=None):
-    """CPU microseconds of one call, less those of `minus`; the best of the rounds."""
+    """Return the CPU microseconds of a call, minus those of `minus`; the best round."""
 
     def once(function):
         start = time.process_time()

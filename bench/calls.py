@@ -1,4 +1,4 @@
-"""The calls. Each takes a Server and a number, and returns so many requests."""
+"""The calls: functions that return `number` requests for a Server."""
 
 import random
 from base64 import b64encode
@@ -84,7 +84,7 @@ def password(server, number):
         server.ask("GET", f"{DEVICES}{id}", Authorization=as_user("reader"))
         for id in random.choices(READ, k=number)
     ]
-    drive(server.host, requests[:20])  # by now each worker has seen it
+    drive(server.host, requests[:20])  # each worker has now served it
     return requests
 
 
@@ -107,10 +107,10 @@ def nothing(server, number):
 
 
 class Call(NamedTuple):
-    """What is measured.
+    """A kind of request that is measured.
 
-    `requests`: makes so many, for a Server. `status`: of each answer. `holds`: whether the
-    JSON of an answer, to this Contender, is as it must be.
+    `requests`: creates requests for a Server. `status`: the expected status. `holds`:
+    returns whether the JSON of a response of a Contender is correct.
     """
 
     title: str
@@ -129,7 +129,7 @@ def is_page(answer, contender):
     )
 
 
-# Everybody answers these three.
+# All contenders answer these three.
 SHARED = {
     "get": Call("GET one", one_device, 200, is_device),
     "page": Call("a page of 50, with its total", first_page, 200, is_page),
@@ -152,7 +152,7 @@ CALLS = SHARED | {
     "openapi": Call("/openapi.json", documents, 200, lambda answer, _: answer["paths"]),
     "nothing": Call("an empty view", nothing, 200),
 }
-# What we hold ourselves to: one cost in relation to another.
+# The limits of the project: the cost of one call relative to another.
 RATIOS = {
     "304 to 200": (("ours", "known"), ("ours", "get")),
     "a heartbeat to GET one": (("ours", "heartbeat"), ("ours", "get")),

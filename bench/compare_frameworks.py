@@ -1,22 +1,23 @@
-"""The service beside its peers: what one request costs each of them, call by call.
+"""Compare the service with other frameworks: the CPU time of each kind of request.
 
     make bench                                   everything: a quarter of an hour
     python bench/compare_frameworks.py --only ours,limit --calls get,page --rounds 3
-    python bench/compare_frameworks.py --smoke      does it still run? A few seconds
+    python bench/compare_frameworks.py --smoke      a test run of some seconds
 
     --only      contenders, see CONTENDERS      --databases  sqlite,postgresql
     --calls     calls, see CALLS                --rounds, --requests   how many
-    --beside    a commit of the service, or a folder with one: what did a change bring?
-    --soak      so many requests to us alone, to see whether memory grows
-    --profile   one call to us alone, whose flame graph is then in profile.svg
+    --beside    another commit of the service, or a folder with one, to measure a change
+    --soak      this many requests to the service alone, to measure the growth of its memory
+    --profile   one call to the service alone; writes a flame graph to profile.svg
 
 Each contender is a server of two processes behind the same nginx, on a copy of the same
-database of 100,000 devices, with one line of log a request. What we add in production is
-on. They take turns of 50 requests over four connections, in random order, so that noise
-hits all alike; a round is some hundred requests of each kind to each. What counts is CPU:
-user and system time of the server's process tree, without nginx, the database and whoever
-asks. Given are the median of the rounds and, behind it, its quartiles; a ratio is the
-median of the rounds' ratios. The tables are Markdown; progress goes to stderr.
+database of 100,000 devices, with one log line per request. The features of production are
+enabled. They take turns of 50 requests over four connections, in random order, so that
+noise affects all equally; a round is some hundred requests of each kind to each. The result
+is the CPU time: user and system time of the process tree of the server, without nginx, the
+database and the client. The tables show the median of the rounds and its quartiles; a ratio
+is the median of the ratios of the rounds. The tables are Markdown; progress is printed to
+stderr.
 """
 
 import argparse
@@ -30,14 +31,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from calls import CALLS  # noqa: E402
-from contenders import CONTENDERS  # noqa: E402
-from dataset import DATABASES  # noqa: E402
-from report import report, row  # noqa: E402
-from rounds import NGINX_PATH, measure, play, stage  # noqa: E402
-from support.databases import install  # noqa: E402
+from calls import CALLS
+from contenders import CONTENDERS
+from dataset import DATABASES
+from report import report, row
+from rounds import NGINX_PATH, measure, play, stage
+from support.databases import install
 
-PROFILED = 10  # seconds
+PROFILE_SECONDS = 10
 
 
 def soak(database, calls, number, total):
@@ -56,7 +57,7 @@ def soak(database, calls, number, total):
 
 
 def profile(database, call, number):
-    """Write profile.svg: a flame graph of what our workers do for one call."""
+    """Write profile.svg: a flame graph of the workers of the service during one call."""
     with stage(database, ["ours"], 0) as ((server,), front):
         play(server, call, call.requests(server, number), front)
         command = [
@@ -66,7 +67,7 @@ def profile(database, call, number):
                 "--subprocesses",
             ),
             *("--pid", str(server.process.pid), "--output", "profile.svg"),
-            *("--rate", "200", "--duration", str(PROFILED)),
+            *("--rate", "200", "--duration", str(PROFILE_SECONDS)),
         ]
         recorder = subprocess.Popen(command)
         while recorder.poll() is None:
@@ -108,7 +109,7 @@ def main():
         if wanted.profile:
             profile(database, CALLS[wanted.profile], wanted.requests)
         elif wanted.soak:
-            calls.pop("first-basic", None)  # there are not so many guests
+            calls.pop("first-basic", None)  # the number of guests is limited
             soak(database, calls, wanted.requests, wanted.soak)
         else:
             plan = wanted.only, calls, wanted.rounds, wanted.requests
@@ -116,7 +117,7 @@ def main():
 
 
 def checkout(revision):
-    """Return the folder of that commit's files; a path is such a folder itself."""
+    """Return the folder with the files of a commit; a path is such a folder itself."""
     if Path(revision).is_dir():
         return Path(revision).resolve()
     folder = tempfile.TemporaryDirectory(prefix="bench-beside-")
@@ -129,7 +130,7 @@ def checkout(revision):
 
 
 def names_in(known):
-    """A parser of names with commas between."""
+    """Return a parser of comma-separated names."""
 
     def parse(text):
         names = text.split(",")

@@ -20,15 +20,15 @@ ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 
 WORKERS = 2
-PATIENCE = 30  # seconds to start, and to end
+TIMEOUT_SECONDS = 30  # of a start and a stop
 
 
 class Contender(NamedTuple):
-    """Who takes part.
+    """A framework or a version of the service to measure.
 
-    `module`: its application. `asgi`: whether it speaks that. `page`: the query for 50
-    items. `items`: where they stand in the answer. `total`: finds their number in it.
-    `settings`: what it finds in its environment. `root`: where it looks for `module`.
+    `module`: its application. `asgi`: whether that is an ASGI application. `page`: the
+    query for 50 items. `items`: their key in the response. `total`: returns their number
+    from it. `settings`: its environment. `root`: the folder of `module`.
     """
 
     title: str
@@ -108,8 +108,7 @@ def uvicorn(module, path):
 
 
 class Server:
-    """A contender that runs on a database of its own; `first` is the seconds that each
-    start took until the first answer."""
+    """A running contender with its own database; `first`: seconds to the first response."""
 
     def __init__(self, name, url, redis_url, folder, tokens, guests):
         self.name, self.contender = name, CONTENDERS[name]
@@ -130,18 +129,18 @@ class Server:
             "SECRET_KEY": SECRET,
             **self.contender.settings,
         }
-        if name in OURS:  # where its workers count together
+        if name in OURS:  # the folder of the shared metrics
             counts = self.folder / "metrics"
             self.environment["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
             counts.mkdir()
 
     def start(self):
-        """Return when it answers."""
+        """Wait for the first response."""
         command = (uvicorn if self.contender.asgi else uwsgi)(
             self.contender.module, self.socket
         )
         if self.name in OURS:
-            command.append("--disable-logging")  # it writes a line itself
+            command.append("--disable-logging")  # nginx writes a line
         began = time.perf_counter()
         with open(self.folder / "log", "ab") as log:
             self.process = spawn(
@@ -152,7 +151,7 @@ class Server:
                 stderr=log,
             )
         while drive(self.host, [self.ask("GET", f"{DEVICES}1")]).statuses != {200}:
-            late = time.perf_counter() - began > PATIENCE
+            late = time.perf_counter() - began > TIMEOUT_SECONDS
             if late or self.process.poll() is not None:
                 sys.exit(f"{self.name} does not start:\n{self.log_text()}")
             time.sleep(0.005)
@@ -161,18 +160,18 @@ class Server:
     def stop(self):
         self.process.terminate()
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         Path(self.socket).unlink(missing_ok=True)
 
     def log_text(self):
-        """The end of its log."""
+        """Return the end of the log."""
         return (self.folder / "log").read_text()[-5000:]
 
     def ask(self, verb, path, body=None, account="reader", **headers):
-        """A request as it goes over the wire, signed in as `account`."""
+        """Return a request as bytes, with the credentials of `account`."""
         headers = {name.replace("_", "-"): result for name, result in headers.items()}
         if account:
             headers.setdefault("Authorization", f"Bearer {self.tokens[account]}")
@@ -180,8 +179,10 @@ class Server:
         return request(verb, path, self.host, {"Origin": ORIGIN, **headers}, data)
 
     def memory(self):
-        """Private megabytes of a worker: the mean of those that answer, which are the
-        ones without children, and without what multiprocessing keeps beside them."""
+        """Return the mean private memory of a worker in megabytes.
+
+        Workers are the processes without children, except helpers of multiprocessing.
+        """
         workers = [
             pid
             for pid in tree(self.process.pid)

@@ -1,9 +1,9 @@
-"""What `flask move-db` costs with many devices, from SQLite.
+"""Measure `flask move-db` with many devices, from SQLite.
 
     python bench/copy_database.py [sqlite|postgresql|mariadb] [rows]
 
-The command runs as an operator runs it, in a process of its own, whose peak memory this is;
-the seconds take in its start, the copy, and the comparison of both sides.
+The command runs in its own process, whose peak memory is printed. The seconds include its
+start, the copy and the comparison.
 """
 
 import os
@@ -32,7 +32,7 @@ def main(server="postgresql", rows="1000000"):
 
 
 def report(server, size, source, target):
-    """Move, and print what it took."""
+    """Copy the database, and print the time and the memory."""
     flask = os.path.join(os.path.dirname(sys.executable), "flask")
     environment = {**os.environ, "DATABASE_URL": source, "MOVE_DB_TO": target}
     start = compared = time.perf_counter()

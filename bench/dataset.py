@@ -35,15 +35,15 @@ ORIGIN = "https://app.example.org"
 PASSWORD = "green fingers"
 DEVICES = "/api/v1/devices/"
 
-# Who owns how many devices. The ids of the first one's are 1 to 1,000.
+# The number of devices of each owner. The first one's have the ids 1 to 1,000.
 OWNERS = {"reader": 1_000, "collector": 60_000, "neighbour": 39_000, "writer": 0}
 READ = range(1, OWNERS["reader"] + 1)
 NOT_MINE = range(OWNERS["reader"] + 1, OWNERS["collector"])
-GUESTS = 8  # accounts in a round that come for the first time
+GUESTS = 8  # accounts in a round that send their first request
 
 
 def fill(url, guests):
-    """Fill an empty database; returns the tokens of its accounts, for us."""
+    """Fill an empty database, and return the tokens of its accounts for the service."""
     uri = database_uri(url)
     app = create_app("testing", SQLALCHEMY_DATABASE_URI=uri, REDIS_URL="unix:///no")
     logging.getLogger("myapp").setLevel(logging.WARNING)
@@ -72,7 +72,7 @@ def fill(url, guests):
 
 
 def tokens_of(account, issuer):
-    """What an account signs in with: here, at a peer, and at the limit."""
+    """Return the tokens of an account: for the service, a peer and the limit."""
     session = Session.create(
         user_id=account.id,
         generation=account.generation,
@@ -86,8 +86,8 @@ def tokens_of(account, issuer):
         "iat": began,
         "exp": began + DAY,
         "jti": uuid4().hex,
-        "type": "access",  # Flask-JWT-Extended wants to know
-        "token_type": "access",  # Simple JWT does
+        "type": "access",  # required by Flask-JWT-Extended
+        "token_type": "access",  # required by Simple JWT
     }
     return {
         "ours": issuer.issue(ACCESS_TOKEN_TYPE, account.id, session.id, DAY),
@@ -105,7 +105,7 @@ DATABASES = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 def copy_database(url, name):
-    """A copy of the database that nobody uses now; returns its address."""
+    """Copy a database without connections, and return the URL of the copy."""
     copy = f"{url.rpartition('/')[0]}/{name}"
     if url.startswith("sqlite:"):
         shutil.copyfile(
@@ -113,7 +113,7 @@ def copy_database(url, name):
         )
     else:
         template = url.rpartition("/")[2]
-        # One cannot copy the database that one is in.
+        # A connection cannot copy its own database.
         elsewhere = f"{url.rpartition('/')[0]}/template1"
         engine = create_engine(database_uri(elsewhere), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:

@@ -1,11 +1,11 @@
-"""What an export costs: speed, and the server's memory, however many rows there are.
+"""Measure exports: speed and memory of the server, by the number of rows.
 
     python bench/export.py [sqlite|postgresql|mariadb] [rows …]
 
-An account for each number of rows owns as many devices. Each download comes from a server
-of its own, over a socket, to a client that reads piece by piece and keeps nothing. CPU and
-peak memory are the server process's; `grown` is how far the download raised the peak.
-`bare` is the same query on the driver alone, with csv.writer.
+For each number of rows, an account owns as many devices. Each download comes from a new
+server, over a socket, to a client that reads in pieces and keeps nothing. CPU time and peak
+memory are those of the server; `grown` is the growth of the peak during the download.
+`bare` is the same query with only the driver and csv.writer.
 """
 
 import csv
@@ -24,20 +24,20 @@ from urllib.request import Request, urlopen
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from flask_migrate import upgrade  # noqa: E402
-from pymysql.cursors import SSCursor  # noqa: E402
-from werkzeug.serving import make_server  # noqa: E402
+from flask_migrate import upgrade
+from pymysql.cursors import SSCursor
+from werkzeug.serving import make_server
 
-from myapp import create_app  # noqa: E402
-from myapp.core.data.models.pages import Page  # noqa: E402
-from myapp.core.data.session import sql, unit_of_work  # noqa: E402
-from myapp.devices.models import Device  # noqa: E402
-from myapp.roles.models import Role  # noqa: E402
-from myapp.users.models import User  # noqa: E402
-from support.databases import SERVERS  # noqa: E402
+from myapp import create_app
+from myapp.core.data.models.pages import Page
+from myapp.core.data.session import sql, unit_of_work
+from myapp.devices.models import Device
+from myapp.roles.models import Role
+from myapp.users.models import User
+from support.databases import SERVERS
 
 ROWS = (1_000, 100_000, 1_000_000)
-BATCH_ROWS = 500  # that the driver hands over at once, as in an export
+BATCH_ROWS = 500  # rows that the driver returns at once, as in an export
 PASSWORD = "green fingers"
 TICKS = os.sysconf("SC_CLK_TCK")
 STREAMING = {
@@ -97,7 +97,7 @@ def line(number, form, size, seconds, peak, grown):
 
 
 def fill(number):
-    """An account that owns as many devices."""
+    """Create an account with this many devices, and return its token."""
     with unit_of_work():
         owner = User.create(f"owner-of-{number}", PASSWORD).id
     for start in range(0, number, 10_000):
@@ -119,7 +119,7 @@ def fill(number):
 
 @contextmanager
 def server(uri):
-    """The address and the process of a service on this database."""
+    """Yield the address and the process of a service on this database."""
     process = subprocess.Popen(
         [sys.executable, __file__, "serve", uri],
         stdout=subprocess.PIPE,
@@ -134,15 +134,15 @@ def server(uri):
 
 
 def serve(uri):
-    """Serve until the end, and print the port first."""
+    """Print the port, and serve until the process ends."""
     result = make_server("127.0.0.1", 0, application(uri), threaded=True)
     print(result.port, flush=True)
     result.serve_forever()
 
 
 def download(app, address, process, number, form):
-    """Bytes, the server's CPU seconds, its peak memory, and the growth, in MB."""
-    # A token, since hashing a password takes more memory than all else.
+    """Return bytes, CPU seconds of the server, its peak memory and its growth in MB."""
+    # A token, since hashing a password takes more memory than everything else.
     body = {"username": f"owner-of-{number}", "password": PASSWORD}
     token = app.test_client().post("/api/v1/auth/login", json=body).json["access_token"]
 
@@ -151,7 +151,7 @@ def download(app, address, process, number, form):
         return urlopen(Request(address + path, headers=headers))
 
     get("/devices/?per_page=1").read()
-    Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # reset the peak
     seconds, idle = process_usage(process.pid)
     size = lines = 0
     with get(f"/devices/export?format={form}") as response:
@@ -164,7 +164,7 @@ def download(app, address, process, number, form):
 
 
 def process_usage(pid):
-    """CPU seconds and the most memory in MB that a process has used."""
+    """Return the CPU seconds and the peak memory in MB of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     status = Path(f"/proc/{pid}/status").read_text()
     peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
@@ -172,7 +172,7 @@ def process_usage(pid):
 
 
 def bare(number):
-    """Bytes and CPU seconds of the driver and csv.writer alone."""
+    """Return bytes and CPU seconds of only the driver and csv.writer."""
     owner = User.find(f"owner-of-{number}").id
     page = Page(1, 0, (("id", False),), {}, "", "none", None)
     statement = Device._sorted_select(page).where(Device.owner_id == owner)

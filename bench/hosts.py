@@ -36,7 +36,7 @@ HOSTS = {
     "db2": f"{NET}.22",
 }
 CLIENTS = 8
-PATIENCE = 30  # seconds to start
+TIMEOUT_SECONDS = 30  # of a start and a stop
 PASSWORD = "correct horse battery"
 SECRETS = {"MYAPP_SECRET_KEY": uuid4().hex, "MYAPP_JWT_SECRET_KEY": uuid4().hex}
 NGINX = """
@@ -89,7 +89,7 @@ def ip(*words):
 
 @contextmanager
 def network():
-    """The bridge and a namespace for each host; gone afterwards, whatever happens."""
+    """Create the bridge and a namespace for each host, and delete them afterwards."""
     remove_network()
     try:
         ip("link", "add", "scaling", "type", "bridge")
@@ -110,7 +110,7 @@ def network():
 
 
 def remove_network():
-    """Delete what a run that was killed may have left, too."""
+    """Delete the bridge and the namespaces, also those of a killed run."""
     quietly = {"stderr": subprocess.DEVNULL}
     for name in HOSTS:
         kill(name)
@@ -120,7 +120,7 @@ def remove_network():
 
 
 def kill(name):
-    """End all that runs on a host, at once."""
+    """Kill all processes of a host."""
     result = subprocess.run(
         ["ip", "netns", "pids", f"scaling-{name}"], capture_output=True, text=True
     )
@@ -138,7 +138,7 @@ def connect(name):
 
 
 class Trial:
-    """The hosts of one round, while they run."""
+    """The running hosts of one round."""
 
     def __init__(self, stack, synchronous):
         self.stack = stack
@@ -152,7 +152,7 @@ class Trial:
         self.web()
 
     def start(self, command, log, host=None, user=None, **options):
-        """A process on a host, as a user; killed when the round is over."""
+        """Start a process on a host, as a user; it is killed at the end of the round."""
         if user:
             identity = f"--reuid={user} --regid={user} --clear-groups"
             command = ["setpriv", *identity.split(), *command]
@@ -165,10 +165,10 @@ class Trial:
 
     def postgres(self, name, **settings):
         settings |= {"listen_addresses": "*", "unix_socket_directories": ""}
-        # Or connections of a host that was cut off would stay for hours, and fill it up.
+        # Otherwise connections of a disconnected host would stay open for hours.
         settings |= {"tcp_keepalives_idle": 3, "tcp_keepalives_interval": 1}
         settings["tcp_keepalives_count"] = 3
-        # Or a replica that was cut off would hear nothing for a minute after it is back.
+        # Otherwise a disconnected replica would reconnect only after a minute.
         settings |= {"wal_sender_timeout": "3s", "wal_receiver_timeout": "3s"}
         settings["wal_retrieve_retry_interval"] = "1s"
         options = [word for pair in settings.items() for word in ("-c", "%s=%s" % pair)]
@@ -195,7 +195,7 @@ class Trial:
         return f"postgresql://test@{HOSTS[name]}/postgres"
 
     def ask(self, name, question):
-        """The one value that a database answers with; None while it does not."""
+        """Return the value that a database answers with; None without an answer."""
         with suppress(psycopg.OperationalError):
             with psycopg.connect(self.address(name), autocommit=True) as connection:
                 return connection.execute(question).fetchone()[0]
@@ -249,7 +249,7 @@ class Trial:
 
 
 def until(condition):
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
             raise SystemExit("A host did not start.")
@@ -257,7 +257,7 @@ def until(condition):
 
 
 def call(host, verb, path, body=None, **headers):
-    """The status and body of an answer; 0 and why, where there is none."""
+    """Return the status and the body of a response; 0 and the error without one."""
     headers = {name.replace("_", "-"): text for name, text in headers.items()}
     headers["Content-Type"] = "application/json"
     try:

@@ -1,20 +1,19 @@
-"""What it costs to register devices from a file, beside single POSTs and beside the limit.
+"""Measure imports from a file, compared with single POSTs and with the driver alone.
 
     python bench/imports.py [sqlite|postgresql|mariadb] [rows]    1,000,000 by default
-    python bench/imports.py --smoke              does it still run? Ten seconds
+    python bench/imports.py --smoke              a test run of ten seconds
 
-The database is empty each time, or nearly so, and the rows are the same, in no order.
-`import` is the service as an operator has it, uWSGI and `flask worker`, both over their
-sockets: rows a second are from the first byte of the upload to `done`, a tenth as many
-rows first, then all; CPU seconds are the worker's. `POST` is one after the other over a
-connection that stays open; CPU seconds are the server's. `limit` is the driver alone, with
-tuples that are in memory: COPY on PostgreSQL, executemany elsewhere, a transaction for
-each of the sizes.
-Peak memory is that of the worker's largest process; `peak_growth` is how far the work
-raised that of any, and the upload that of any of the web server's.
+The database is nearly empty at each start, and the rows are the same, unsorted. `import` is
+the service with uWSGI and `flask worker`: rows per second are from the first byte of the
+upload to the state `done`, first for a tenth of the rows, then for all; CPU seconds are
+those of the worker. `POST` sends requests one after another over an open connection; CPU
+seconds are those of the server. `limit` is the driver alone, with tuples in memory: COPY on
+PostgreSQL, executemany elsewhere, with several sizes of transactions. Peak memory is that
+of the largest process of the worker; `peak_growth` is the growth of the largest growing
+process of the worker, and of the web server during the upload.
 
-Then come POSTs of another account, with a pause after each, into the table with all these
-rows: alone, and beside another import.
+Finally another account sends POSTs, with a pause after each, to the table with all these
+rows: first alone, then during another import.
 """
 
 import csv
@@ -35,37 +34,37 @@ from uuid import uuid4
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from export import process_usage  # noqa: E402
-from load import cpu, tree  # noqa: E402
+from export import process_usage
+from load import cpu, tree
 
-from conftest import (  # noqa: E402
+from conftest import (
     PASSWORDS,
     close_stores,
     create_tables_and_accounts,
     empty_database,
 )
-from myapp import create_app  # noqa: E402
-from myapp.core.data.embedded_redis import start_redis  # noqa: E402
-from myapp.core.data.models.columns import now  # noqa: E402
-from myapp.core.data.models.conditions import normalize_for_search  # noqa: E402
-from myapp.core.data.session import sql  # noqa: E402
-from myapp.core.processes import spawn  # noqa: E402
-from myapp.devices.models import Device  # noqa: E402
-from myapp.imports.tasks import TRANSACTION_ROWS  # noqa: E402
-from support.databases import SERVERS, free_port  # noqa: E402
+from myapp import create_app
+from myapp.core.data.embedded_redis import start_redis
+from myapp.core.data.models.columns import now
+from myapp.core.data.models.conditions import normalize_for_search
+from myapp.core.data.session import sql
+from myapp.core.processes import spawn
+from myapp.devices.models import Device
+from myapp.imports.tasks import TRANSACTION_ROWS
+from support.databases import SERVERS, free_port
 
 ROWS = 1_000_000
 POSTS = 2_000
-BESIDE = 100_000  # rows of the import that others write beside
-MANY = 10_000  # rows in a large transaction
-PAUSE = 0.01  # seconds between two POSTs beside an import
-LOOK = 0.1  # seconds between two looks at how far an import is
-PATIENCE = 30  # seconds to start, and to end
+CONCURRENT_ROWS = 100_000  # of the import during other writes
+LARGE_TRANSACTION_ROWS = 10_000
+PAUSE_SECONDS = 0.01  # between two POSTs during an import
+POLL_SECONDS = 0.1  # between two requests of the progress
+TIMEOUT_SECONDS = 30  # of a start and a stop
 NAMES = tuple(Device.write_schema["properties"])
 API = "/api/v1"
 
 
-def main(database="sqlite", rows=ROWS, posts=POSTS, beside=BESIDE):
+def main(database="sqlite", rows=ROWS, posts=POSTS, beside=CONCURRENT_ROWS):
     with tempfile.TemporaryDirectory(prefix="imports-") as folder, ExitStack() as stack:
         server = SERVERS.get(database)
         url = server and stack.enter_context(server(folder))
@@ -84,7 +83,7 @@ def report(database, url, rows, posts, beside):
     with service(url) as running:
         speed = line("import", rows, *measure_import(running, rows))
         limits = {}
-        for size in (TRANSACTION_ROWS, MANY):
+        for size in (TRANSACTION_ROWS, LARGE_TRANSACTION_ROWS):
             limits[size] = line(
                 f"limit, {size:,} at once", rows, *limit(url, rows, size)
             )
@@ -105,7 +104,7 @@ def line(name, number, wall, seconds, *memory):
 
 
 def device(n):
-    """The cells of a row: many names and serial numbers, few of all else, in no order."""
+    """Return the cells of a row: many names and serial numbers, few other values."""
     mixed = n * 7919 % 1_000_003
     return (
         f"Thermostat {mixed}",
@@ -120,21 +119,21 @@ def device(n):
 
 
 class Service:
-    """uWSGI and a worker, while they run; `call` asks as pythonista."""
+    """A running uWSGI and worker; `call` sends requests as pythonista."""
 
     def __init__(self, folder, host, web, worker):
         self.folder, self.host, self.web, self.worker = folder, host, web, worker
 
     def connection(self):
-        return closing(HTTPConnection(self.host, timeout=PATIENCE))
+        return closing(HTTPConnection(self.host, timeout=TIMEOUT_SECONDS))
 
     def call(self, verb, path, body=None, **headers):
-        """The status and the JSON of an answer, over a connection of its own."""
+        """Send a request over a new connection; return the status and the JSON."""
         with self.connection() as connection:
             return ask(connection, verb, path, body, headers)
 
     def token(self, name):
-        """The headers of whoever is signed in as that account."""
+        """Return the headers with a token of an account."""
         body = json.dumps({"username": name, "password": PASSWORDS[name]})
         _, response = self.call("POST", "/auth/login", body, **JSON)
         return {"Authorization": f"Bearer {response['access_token']}"}
@@ -151,7 +150,7 @@ def ask(connection, verb, path, body, headers):
 
 @contextmanager
 def service(url):
-    """A Service on an empty database, both its own."""
+    """Yield a Service with a new, empty database."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="imports-"))
         _, redis_url = stack.enter_context(start_redis())
@@ -182,7 +181,7 @@ def service(url):
         processes = []
         for command in (web, worker):
             process = spawn(command, stdin=subprocess.DEVNULL, **options)
-            stack.callback(process.wait, PATIENCE)
+            stack.callback(process.wait, TIMEOUT_SECONDS)
             stack.callback(os.killpg, process.pid, signal.SIGKILL)
             processes.append(process.pid)
         running = Service(folder, host, *processes)
@@ -191,7 +190,7 @@ def service(url):
 
 
 def ready(running):
-    """Whether both answer."""
+    """Return whether the web server and the worker answer."""
     try:
         with running.connection() as connection:
             connection.request("GET", "/status/ready")
@@ -203,23 +202,25 @@ def ready(running):
 
 
 def wait_until(condition, log):
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
             sys.exit(f"The service does not start:\n{Path(log).read_text()[-5000:]}")
         time.sleep(0.1)
 
 
-# What is measured
+# Measurements
 
 
 def measure_import(running, number):
-    """Wall seconds, the worker's CPU seconds, its peak memory, and how far that has grown
-    and that of the web server, in MB."""
+    """Return wall seconds, CPU seconds of the worker, and memory in MB.
+
+    The memory is the peak of the worker, its growth, and the growth of the web server.
+    """
     headers, file = running.token("pythonista"), csv_of(running, number)
     workers, servers = tree(running.worker), tree(running.web)
     for pid in (*workers, *servers):
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # reset the peak
     idle, still = peaks(workers), peaks(servers)
     seconds, start = cpu(workers), time.perf_counter()
     id = upload(running, file, headers)
@@ -231,7 +232,7 @@ def measure_import(running, number):
 
 
 def csv_of(running, number):
-    """The path of a file with so many rows."""
+    """Write a file with this many rows, and return its path."""
     path = Path(running.folder, "devices.csv")
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
@@ -241,7 +242,7 @@ def csv_of(running, number):
 
 
 def upload(running, path, headers):
-    """The id of the import that is made of this file."""
+    """Upload a file, and return the id of its import."""
     size = {"Content-Type": "text/csv", "Content-Length": str(path.stat().st_size)}
     with path.open("rb") as file:
         status, response = running.call("POST", "/imports/", file, **headers, **size)
@@ -250,26 +251,26 @@ def upload(running, path, headers):
 
 
 def wait_for(running, id, number, headers):
-    """Return when all rows are registered."""
+    """Wait until all rows are registered."""
     values = {"status": "queued"}
     while values["status"] in ("queued", "running"):
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
         _, values = running.call("GET", f"/imports/{id}", **headers)
     assert (values["status"], values["created"]) == ("done", number), values
 
 
 def peaks(pids):
-    """The most memory in MB that each of these processes has used."""
+    """Return the peak memory in MB of each process."""
     return [process_usage(pid)[1] for pid in pids]
 
 
 def peak_growth(peaks, before):
-    """How far the one that grew most has grown."""
+    """Return the largest growth of a process."""
     return max(now - then for now, then in zip(peaks, before))
 
 
 def measure_posts(running, number):
-    """Wall seconds, and the server's CPU seconds."""
+    """Return wall seconds and CPU seconds of the server."""
     headers, servers = running.token("engineer"), tree(running.web)
     with running.connection() as connection:
         post(connection, 0, headers)
@@ -280,13 +281,13 @@ def measure_posts(running, number):
 
 
 def post(connection, n, headers):
-    """The status of the answer."""
+    """Send a device, and return the status."""
     body = json.dumps(dict(zip(NAMES, device(n))))
     return ask(connection, "POST", "/devices/", body, {**JSON, **headers})[0]
 
 
 def limit(url, number, size):
-    """Wall and CPU seconds of the driver alone, with `size` rows in a transaction."""
+    """Return wall and CPU seconds of the driver alone, with `size` rows per transaction."""
     with tempfile.TemporaryDirectory(prefix="imports-") as folder:
         with empty_database(folder, url) as uri:
             app = create_app(
@@ -300,7 +301,7 @@ def limit(url, number, size):
 
 
 def fill_barely(number, size):
-    # SQLite keeps a time as text, and its driver's form of it is not ours.
+    # SQLite stores times as text; the service and the driver format them differently.
     moment = now() if sql.engine.name != "sqlite" else f"{now()}.000000"
     rows = [
         (*cells, normalize_for_search(*cells), 1, 1, moment, moment)
@@ -328,8 +329,10 @@ def fill_barely(number, size):
 
 
 def waits(running, name, number=0, beside=0):
-    """Print what POSTs wait for, so many, or as long as an import of `beside` rows lasts;
-    returns how many rows a second that does."""
+    """Print the latencies of POSTs, alone or during an import of `beside` rows.
+
+    Return the rows per second of that import.
+    """
     headers, speed = running.token("engineer"), []
     busy = Thread(
         target=lambda: speed.append(beside / measure_import(running, beside)[0])
@@ -342,7 +345,7 @@ def waits(running, name, number=0, beside=0):
             start = time.perf_counter()
             statuses.add(post(connection, len(taken), headers))
             taken.append((time.perf_counter() - start) * 1000)
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
     times = (
         f"{median(taken):>9.1f}{quantiles(taken, n=20)[-1]:>10.1f}{max(taken):>9.1f}"
     )

@@ -1,4 +1,4 @@
-"""A load generator that costs less than what it loads, and what a server paid for it."""
+"""A cheap load generator, and the resources that a server has used."""
 
 import os
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 CONNECTIONS = 4
-CPUCLOCK_SCHED = 2  # of a whole process, see clock_getcpuclockid(3)
-BODY = {  # what is posted
+CPUCLOCK_SCHED = 2  # the clock of a whole process, see clock_getcpuclockid(3)
+BODY = {  # of a POST
     "name": "Kitchen Thermostat",
     "location": "Kitchen",
     "type": "Thermostat",
@@ -20,8 +20,7 @@ BODY = {  # what is posted
 
 
 class Round(NamedTuple):
-    """What came of some requests: all statuses there were, seconds that all took
-    together, seconds that each took, and the last answer."""
+    """The result of requests: statuses, total seconds, seconds of each, last response."""
 
     statuses: set
     wall: float
@@ -34,13 +33,13 @@ class Round(NamedTuple):
 
     @property
     def tag(self):
-        """The ETag."""
+        """Return the ETag of the last response."""
         head = self.last.partition(b"\r\n\r\n")[0].decode()
         return re.search("^etag: (.*)\r?$", head, re.I | re.M)[1].strip()
 
 
 def request(verb, path, host, headers, body=b""):
-    """A request as it goes over the wire."""
+    """Return a request as bytes."""
     lines = [f"{verb} {path} HTTP/1.1", f"Host: {host}", "Accept: application/json"]
     lines += [f"{name}: {text}" for name, text in headers.items()]
     if body:
@@ -49,8 +48,10 @@ def request(verb, path, host, headers, body=b""):
 
 
 def drive(host, requests):
-    """Send all requests over a few connections that stay open, each when the answer to
-    the one before it is there; returns the Round. Raises ConnectionError."""
+    """Send requests over some open connections, one at a time on each; return the Round.
+
+    Raises ConnectionError.
+    """
     waiting = list(reversed(requests))
     statuses, latencies, busy = set(), [], {}
     poll = select.epoll()
@@ -91,7 +92,7 @@ def drive(host, requests):
 
 
 def is_whole(data):
-    """Whether an answer is complete. Raises ValueError where it tells no length."""
+    """Return whether a response is complete. Raises ValueError without a Content-Length."""
     head = data.find(b"\r\n\r\n")
     if head < 0:
         return False
@@ -104,16 +105,16 @@ def is_whole(data):
     return len(data) >= head + 4 + int(data[start : data.find(b"\r\n", start)])
 
 
-# What a server paid
+# Resources of a server
 
 
 def tree(root):
-    """The ids of a process and of all that it started."""
+    """Return the ids of a process and all its descendants."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             parents[int(stat.parent.name)] = int(fields(stat)[1])
-        except OSError:  # it has just ended
+        except OSError:  # it has ended
             continue
     results = [root]
     for pid in results:
@@ -122,22 +123,22 @@ def tree(root):
 
 
 def fields(stat):
-    """What stands in /proc/PID/stat behind the name, see proc(5)."""
+    """Return the fields of /proc/PID/stat after the name, see proc(5)."""
     return stat.read_text().rpartition(")")[2].split()
 
 
 def cpu(pids):
-    """Seconds of CPU that these processes have used, to the nanosecond."""
+    """Return the CPU seconds of processes, with nanosecond resolution."""
     return sum(time.clock_gettime((~pid << 3) | CPUCLOCK_SCHED) for pid in pids)
 
 
 def system_cpu(pids):
-    """How many of those were the kernel's, to a hundredth for each process."""
+    """Return the CPU seconds in the kernel, to a hundredth for each process."""
     ticks = sum(int(fields(Path(f"/proc/{pid}/stat"))[12]) for pid in pids)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def private_memory(pid):
-    """Bytes of memory that a process has for itself alone."""
+    """Return the private memory of a process in bytes."""
     rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return 1024 * sum(int(row.split()[1]) for row in rows if row.startswith("Private_"))

@@ -1,4 +1,4 @@
-"""The service, and beside it a view that does nothing: what an answer costs at least."""
+"""The service with an additional view that does nothing: the lowest cost of a response."""
 
 from wsgi import app
 

@@ -1,12 +1,12 @@
-"""What a call costs where one owner has 1,000 devices, 100,000, or 3,000,000.
+"""Measure calls for an owner of 1,000, 100,000 and 3,000,000 devices.
 
     python bench/pages.py [sqlite|postgresql|mariadb]
 
-They are in a database of their own each, in a temporary folder; on MariaDB the largest
-has a million. The three sizes take turns, call by call; what counts is the median:
-milliseconds from request to answer through the whole application, without a network, but
-with the database. A ratio is to the smallest collection. It takes some minutes, most of
-them to register so many.
+Each collection has its own database in a temporary folder; on MariaDB the largest has a
+million. The three sizes take turns, call by call. The result is the median of the
+milliseconds from request to response, through the whole application and the database,
+without a network. A ratio is to the smallest collection. It takes some minutes, mostly to
+register the devices.
 """
 
 import logging
@@ -22,27 +22,27 @@ from statistics import median
 HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
-from flask_migrate import upgrade  # noqa: E402
-from load import BODY  # noqa: E402
-from sqlalchemy import create_engine, text  # noqa: E402
+from flask_migrate import upgrade
+from load import BODY
+from sqlalchemy import create_engine, text
 
-from myapp import create_app  # noqa: E402
-from myapp.core.data.dialects import engine_options  # noqa: E402
-from myapp.core.data.session import sql, unit_of_work  # noqa: E402
-from myapp.core.http.pagination import DEFAULT_PAGE_SIZE  # noqa: E402
-from myapp.core.settings import database_uri  # noqa: E402
-from myapp.roles.models import Role  # noqa: E402
-from myapp.users.models import User  # noqa: E402
-from support.databases import SERVERS  # noqa: E402
+from myapp import create_app
+from myapp.core.data.dialects import engine_options
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.http.pagination import DEFAULT_PAGE_SIZE
+from myapp.core.settings import database_uri
+from myapp.roles.models import Role
+from myapp.users.models import User
+from support.databases import SERVERS
 
 SIZES = 1_000, 100_000, 3_000_000
 SMALLER = 1_000, 100_000, 1_000_000  # for MariaDB
 NAME, PASSWORD = "gardener", "green fingers"
 DEVICES = "/api/v1/devices/"
 ROUNDS = 41  # calls of each kind in each collection
-PATIENCE = 4  # seconds that one kind may take in all; fewer rounds where it takes more
+CALL_SECONDS = 4  # for one kind of call in all; slow calls have fewer rounds
 
-# A tenth are lights, ten devices are in the cellar, and names come in no order.
+# A tenth are lights, ten devices are in the cellar, and names are unsorted.
 REGISTER = """
 INSERT INTO devices (owner_id, name, location, type, model, serial_number, search,
     version, created_at, updated_at)
@@ -87,7 +87,7 @@ CALLS = {
     "location=Cellar, ten": ("total=none&location=Cellar", "here"),
     "location=Cellar, counted": ("location=Cellar", "here"),
     "owner=gardener": ("total=none&owner=gardener", "here"),
-    "owner=nobody": ("total=none&owner=nobody", "here"),
+    "owner=unknown": ("total=none&owner=unknown", "here"),
     "type=Light, sorted by name": ("total=none&type=Light&sort=name", "here"),
     "location=Cellar, by name": ("total=none&location=Cellar&sort=name", "here"),
     "sort=-created_at,name": ("total=none&sort=-created_at,name", "here"),
@@ -109,7 +109,7 @@ def main(server="sqlite"):
 
 @contextmanager
 def collection(server, url, folder, size):
-    """A client whose account has `size` devices, in a database of their own."""
+    """Yield a client whose account has `size` devices, in a new database."""
     uri = f"sqlite:///{folder}/{size}.sqlite3"
     if url:
         uri = f"{url.rpartition('/')[0]}/devices{size}"
@@ -120,7 +120,7 @@ def collection(server, url, folder, size):
     app = create_app(
         "testing",
         SQLALCHEMY_DATABASE_URI=uri,
-        # To register so many, or to count past them once, takes longer than a request may.
+        # Registering or counting all of them takes longer than a request may.
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(server, {}, statement_timeout=0),
         REDIS_URL="unix:///nowhere",
     )
@@ -164,8 +164,7 @@ def report(server, sizes, clients):
 
 
 def address(client, size, query, rel):
-    """The device in the middle, or the first page, or the page beside the one in the
-    middle, or the last one."""
+    """Return the URL of a call: the device in the middle, or a page."""
     if rel == "one":
         return f"{DEVICES}{size // 2}"
     first = f"{DEVICES}?{query}"
@@ -177,9 +176,9 @@ def address(client, size, query, rel):
 
 
 def cost(calls):
-    """The median milliseconds of each call."""
+    """Return the median milliseconds of each call."""
     costs = [[] for _ in calls]
-    end = time.perf_counter() + PATIENCE
+    end = time.perf_counter() + CALL_SECONDS
     while len(costs[0]) < 3 or (len(costs[0]) < ROUNDS and time.perf_counter() < end):
         for call, seen in zip(calls, costs):
             start = time.perf_counter()

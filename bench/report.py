@@ -62,12 +62,12 @@ def report(database, servers, costs, calls):
 
 
 def spread(numbers):
-    """Their quartiles."""
+    """Return the quartiles."""
     return quantiles(numbers, n=4, method="inclusive") if numbers[1:] else numbers * 3
 
 
 def cells_of(costs):
-    """What the rounds of one call cost, as text."""
+    """Return the cost of the rounds of one call, as text."""
     spent = [cost.cpu for cost in costs]
     low, middle, high = spread(spent)
     system = mean(cost.system for cost in costs) / mean(spent)

@@ -1,4 +1,4 @@
-"""The rounds: all servers behind one nginx, and what a request to each costs."""
+"""The rounds: all servers behind one nginx, and the cost of a request to each."""
 
 import random
 import shutil
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import orjson
 from calls import SHARED
-from contenders import OURS, PATIENCE, Server
+from contenders import OURS, TIMEOUT_SECONDS, Server
 from dataset import DATABASES, GUESTS, OWNERS, copy_database, fill
 from load import cpu, drive, system_cpu, tree
 
@@ -21,7 +21,7 @@ from myapp.core.data.embedded_redis import start_redis
 from myapp.core.processes import spawn
 
 STARTS = 3
-AT_ONCE = 50  # requests until it is the next one's turn
+AT_ONCE = 50  # requests to one contender until the next one's turn
 NGINX_PATH = "/usr/sbin:/usr/bin:/usr/local/bin"
 NGINX = """
 daemon off;
@@ -71,7 +71,7 @@ BEFORE = {
 
 @contextmanager
 def nginx(servers, folder):
-    """The process that stands before them all while the block lasts."""
+    """Run nginx in front of all servers during the block, and yield its process."""
     fronts = "".join(
         BEFORE[server.contender.asgi].format(
             host=server.host, socket=server.socket, name=server.name
@@ -90,7 +90,7 @@ def nginx(servers, folder):
         yield process
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT_SECONDS)
 
 
 def listens(host):
@@ -100,8 +100,8 @@ def listens(host):
 
 
 class Cost(NamedTuple):
-    """What a round cost: milliseconds of CPU a request (the server's, nginx's), the
-    kernel's share of the server's, requests a second, and the latencies in ms."""
+    """The cost of a round: CPU milliseconds a request of server and nginx, the share of the
+    kernel, requests per second, and latencies in milliseconds."""
 
     cpu: float
     system: float
@@ -111,8 +111,10 @@ class Cost(NamedTuple):
 
 
 def play(server, call, requests, front):
-    """One turn; returns its Round, and the seconds of CPU that it took: the server's, the
-    kernel's part in these, nginx'. Exits where an answer is wrong."""
+    """Play a turn. Return its Round and CPU seconds: server, kernel, nginx.
+
+    Exits if a response is wrong.
+    """
     pids = tree(server.process.pid)
     before = cpu(pids), system_cpu(pids), cpu([front.pid])
     came = drive(server.host, requests)
@@ -128,7 +130,7 @@ def play(server, call, requests, front):
 
 
 def a_request(turns):
-    """The Cost of a round of these turns."""
+    """Return the Cost of a round of these turns."""
     latencies = [1000 * seconds for came, _ in turns for seconds in came.latencies]
     number = len(latencies)
     spent = [
@@ -139,7 +141,7 @@ def a_request(turns):
 
 @contextmanager
 def stage(database, names, guests, starts=1):
-    """Yields the Servers, each after so many starts, and nginx' process."""
+    """Yield the Servers, each after several starts, and the process of nginx."""
     with ExitStack() as stack:
         enter = stack.enter_context
         folder = enter(tempfile.TemporaryDirectory(prefix="bench-"))
@@ -166,7 +168,7 @@ def stage(database, names, guests, starts=1):
 
 
 def measure(database, names, calls, rounds, number):
-    """Play all rounds; returns the servers, ended, and the Costs by contender and call."""
+    """Play all rounds; return the stopped servers, and the Costs by contender and call."""
     costs = defaultdict(list)
     guests = GUESTS * (rounds + 1)
     with stage(database, names, guests, STARTS) as (servers, front):

@@ -1,18 +1,17 @@
-"""What is lost, refused and waited for when a web host or the primary is gone.
+"""Measure lost, refused and slow requests while a web host or the primary fails.
 
     sudo python bench/scaling.py
 
 Five hosts, each a network namespace on one bridge: two web hosts (uWSGI, four workers
 each), two databases (PostgreSQL, a primary and its streaming replica), and one in front of
-them (nginx, Redis). The clients are on this machine. Four only read; four write, too, one
-call in three, and read what they wrote. A write carries an Idempotency-Key and is tried
-again until it is acknowledged. In the end every acknowledged write is looked for in the
-database.
+them (nginx, Redis). The clients are on this machine. Four only read; four also write, in
+one call of three, and read what they wrote. A write has an Idempotency-Key and is retried
+until it is acknowledged. At the end every acknowledged write must be in the database.
 
-Three rounds, three minutes in all. In the first a web host is cut off and comes back, then
-the replica; then the primary's process is killed and the replica promoted at once. In the
-others the replica is cut off, and a second later the primary's host is gone for good: once
-with asynchronous replication, once with synchronous.
+Three rounds, three minutes in all. In the first, a web host is disconnected and returns,
+then the replica; then the process of the primary is killed and the replica is promoted. In
+the others, the replica is disconnected, and a second later the host of the primary is lost:
+once with asynchronous replication, once with synchronous.
 """
 
 import json
@@ -33,9 +32,9 @@ from uuid import uuid4
 HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
-import psycopg  # noqa: E402
+import psycopg
 
-from hosts import (  # noqa: E402
+from hosts import (
     CLIENTS,
     FRONT,
     PASSWORD,
@@ -46,12 +45,12 @@ from hosts import (  # noqa: E402
     kill,
 )
 
-PAUSE = 0.02  # seconds between two calls of a client
+PAUSE_SECONDS = 0.02  # between two calls of a client
 DEVICE = {"name": "Lamp", "location": "Hall", "type": "Light", "model": "LED2101G4"}
 
 
 class Try(NamedTuple):
-    """One request: what it was, when it began and ended, and what came back."""
+    """A request: what was sent, when it began and ended, and the response."""
 
     kind: str
     began: float
@@ -60,8 +59,7 @@ class Try(NamedTuple):
 
 
 class Load:
-    """The clients, and what they saw. `acknowledged`: serial numbers of what they were
-    told is there."""
+    """The clients and their requests; `acknowledged`: serial numbers of stored devices."""
 
     def __init__(self):
         self.tries = []
@@ -70,7 +68,7 @@ class Load:
         self._threads = []
 
     def __enter__(self):
-        for number in range(CLIENTS):  # one after the other: a password costs much time
+        for number in range(CLIENTS):  # one after another, because hashing takes long
             who = {"username": f"client{number}", "password": PASSWORD}
             status, body = call(FRONT, "POST", "/api/v1/auth/login", who)
             me = {"Authorization": f"Bearer {json.loads(body)['access_token']}"}
@@ -94,7 +92,7 @@ class Load:
     def _client(self, number, me):
         dice = random.Random(number)
         devices = "/api/v1/devices/"
-        while not self._over.wait(PAUSE):
+        while not self._over.wait(PAUSE_SECONDS):
             if number % 2 or dice.random() < 2 / 3:
                 self._call("read", "GET", devices + "?total=none", **me)
                 continue
@@ -112,7 +110,7 @@ class Load:
                 self._call("own", "GET", f"{devices}{id}", **me)
 
     def tell(self, what, event, until=float("inf")):
-        """Print what happened from one moment to another."""
+        """Print the requests between two times."""
         print(f"  {what}")
         for kinds, name in ((("read", "own"), "reads"), (("write",), "writes")):
             mine = [t for t in self.tries if t.kind in kinds]
@@ -132,7 +130,7 @@ class Load:
                 print(f"      the last failure after {last:.1f} s; by status: {why}")
 
     def stale(self):
-        """How many writes their writer did not find right afterwards."""
+        """Return the number of writes that their writer could not read afterwards."""
         return sum(t.status == 404 for t in self.tries if t.kind == "own")
 
 
@@ -156,7 +154,9 @@ def round_of(name, synchronous, everything):
             if not everything:
                 cut_off("db2")
                 time.sleep(1)
-                cut_off("db1")  # or what is on its way would arrive after its death
+                cut_off(
+                    "db1"
+                )  # otherwise packets in transit would arrive after its death
             event = time.monotonic()
             kill("db1")
             connect("db2")

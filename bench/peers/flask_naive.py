@@ -1,4 +1,4 @@
-"""Flask-RESTX, Flask-SQLAlchemy and Flask-JWT-Extended, each as its guide has it."""
+"""Flask-RESTX, Flask-SQLAlchemy and Flask-JWT-Extended, as their guides teach."""
 
 import os
 from datetime import UTC, datetime

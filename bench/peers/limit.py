@@ -1,6 +1,6 @@
-"""The limit: bare WSGI, the driver and orjson, and as little as gives the same answers.
+"""The limit: the same responses with only WSGI, the driver and orjson.
 
-It checks nothing and signs nobody in: the token is the account's id.
+There are no checks and no authentication: the token is the id of the account.
 """
 
 import os

@@ -6,9 +6,9 @@ from django.urls import include, path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "peers.drf.settings")
 app = get_wsgi_application()
 
-from rest_framework import mixins, routers, serializers, viewsets  # noqa: E402
+from rest_framework import mixins, routers, serializers, viewsets
 
-from .models import Device  # noqa: E402
+from .models import Device
 
 
 class DeviceSerializer(serializers.HyperlinkedModelSerializer):

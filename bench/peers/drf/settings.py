@@ -28,7 +28,7 @@ DATABASES = {
             "USER": url.username,
             "HOST": url.hostname,
             "PORT": url.port,
-            "CONN_MAX_AGE": 600,  # without it, each request connects anew
+            "CONN_MAX_AGE": 600,  # otherwise each request opens a connection
         }
     )
 }
