@@ -72,7 +72,7 @@ class Row(NamedTuple):
     @property
     def required_permissions(self):
         """Return True if the address requires an Authorization header."""
-        return self.outcomes["nobody"] == "401" and self.path != "auth/login"
+        return self.outcomes["public"] == "401" and self.path != "auth/login"
 
     def fits(self, verb, path):
         """Return True if this row describes that method of that route."""
@@ -91,7 +91,7 @@ def rows(text):
         cells = dict(zip(columns, outcomes))
         needs = tuple(cells.pop("needs", "").split())
         if len(cells) == 1:
-            cells = dict.fromkeys(("nobody", *ROLES), *outcomes)
+            cells = dict.fromkeys(("public", *ROLES), *outcomes)
         yield Row(verb, path, case.removesuffix(")"), needs, cells)
 
 
@@ -168,7 +168,7 @@ def test_every_row_of_the_table_has_an_address(row):
     there = [row.fits(*place) for place in PLACES]
     assert any(there), f"{TABLE.name} has a row too many: there is no `{row}` any more."
     assert row.case in CASES, f"CASES does not know ({row.case})."
-    columns = ["nobody", *ROLES, *(["only", "but"] if row.needs else [])]
+    columns = ["public", *ROLES, *(["only", "but"] if row.needs else [])]
     assert list(row.outcomes) == columns
 
 
@@ -188,10 +188,10 @@ class Person(NamedTuple):
     ways: dict
 
 
-NOBODY = Person(None, "nobody", {"nothing": None})
+PUBLIC = Person(None, "public", {"nothing": None})
 
 
-class House:
+class SharedAccounts:
     """The accounts that every test needs, and their records; created once for the module.
 
     `people`: by name. `factories`: the ResourceFactory of two of them.
@@ -239,7 +239,7 @@ class House:
 
 
 class World:
-    """The accounts of a House, and their records, for one row of the table.
+    """The accounts of a SharedAccounts, and their records, for one row of the table.
 
     `people`: by name; also those that only this row needs.
 
@@ -250,13 +250,13 @@ class World:
     A case may change these, the `ways` to sign in, and `more`, properties of the body.
     """
 
-    def __init__(self, house, row):
-        self.app, self.row, self.factories = house.app, row, house.factories
+    def __init__(self, shared, row):
+        self.app, self.row, self.factories = shared.app, row, shared.factories
         self.client = self.app.test_client(use_cookies=False)
         self.ways = ("password", "token")
         self.more = {}
-        self.ids = dict(house.ids)
-        self.people = {"nobody": NOBODY, **house.people}
+        self.ids = dict(shared.ids)
+        self.people = {"public": PUBLIC, **shared.people}
         with self.app.app_context(), unit_of_work():
             self._settle(row.needs)
             CASES[row.case](self)
@@ -334,7 +334,7 @@ class World:
     def _things_of(self, person, way):
         """Return the ResourceFactory of an account, or None if it cannot sign in that
         way."""
-        if way not in person.ways or person is NOBODY:
+        if way not in person.ways or person is PUBLIC:
             return None
         client = signed_in(self.app, person, way)
         may_come_in = client.get(f"{API}/account/").status_code == 200
@@ -398,7 +398,7 @@ class World:
 
     def outcomes(self, verb, path, person):
         """Return the result for this account, the same for each way to sign in."""
-        ways = person.ways if person is NOBODY else self.ways
+        ways = person.ways if person is PUBLIC else self.ways
         each = [self.outcome(verb, path, person, way) for way in ways]
         return each[0] if len(set(each)) == 1 else "/".join(each)
 
@@ -471,20 +471,20 @@ def new_session(user, generation=1):
 
 
 @pytest.fixture(scope="module")
-def house(shared_app):
+def shared(shared_app):
     with roll_back(shared_app):
-        yield House(shared_app), RedisState()
+        yield SharedAccounts(shared_app), RedisState()
 
 
 @pytest.fixture
-def world_for(house, monkeypatch):
+def world_for(shared, monkeypatch):
     """Make the World for a row."""
-    house, redis_state = house
+    shared, redis_state = shared
     # The password of an unknown name is compared as well, and must not be accepted.
     decoy = cached_hash(SHARED_PASSWORD)
-    monkeypatch.setattr(house.app.extensions["authenticator"], "dummy_hash", decoy)
-    with go_back(house.app, redis_state):
-        yield lambda row: World(house, row)
+    monkeypatch.setattr(shared.app.extensions["authenticator"], "dummy_hash", decoy)
+    with go_back(shared.app, redis_state):
+        yield lambda row: World(shared, row)
 
 
 # The cases: special records and bodies
@@ -600,7 +600,7 @@ def test_every_account_has_exactly_the_access_in_the_table(world_for, row):
         assert got == row.outcomes
 
 
-@pytest.mark.parametrize("who", ["nobody", "blocked"])
+@pytest.mark.parametrize("who", ["public", "blocked"])
 def test_options_is_open_to_every_account(world, who):
     for path in {path for _verb, path in PLACES}:
         response = world.ask("OPTIONS", path, world.people[who], "password")
