@@ -1,4 +1,4 @@
-"""Commands for developers. They are in the repository, and on no server."""
+"""Commands for developers. They are in the repository, but not on a server."""
 
 from . import reference, remove_examples, rename_project
 from .development import commands as development

@@ -40,7 +40,7 @@ def git(root, *words):
             "This command needs git, which is not installed."
         ) from None
     if done.returncode:
-        raise click.ClickException(f"git {words[0]}: {done.stderr.strip()}")
+        raise click.ClickException(f"Git failed ({words[0]}): {done.stderr.strip()}")
     return done.stdout.rstrip("\n")
 
 
@@ -96,7 +96,7 @@ def forget_leftover(folder):
 
 
 def is_there(path):
-    """Tell whether `path` is a file, or a folder with more than compiled Python files."""
+    """Return whether `path` is a file, or a folder with more than compiled Python files."""
     return path.is_file() or any(
         not each.is_dir() and each.parent.name != "__pycache__"
         for each in path.rglob("*")
@@ -122,7 +122,9 @@ def tidy(root, *files):
     if importlib.util.find_spec("black") is None:
         click.echo("Installing the development tools, which format code.")
         if subprocess.run(["make", "--silent", ".venv/dev"], cwd=ROOT).returncode:
-            raise click.ClickException("Black is needed here: make .venv/dev")
+            raise click.ClickException(
+                "This command needs Black. To install it: make .venv/dev."
+            )
         python = ROOT / ".venv/bin/python"
     done = subprocess.run(
         [python, "-m", "black", "--quiet", *(files or ["."])],
@@ -131,4 +133,4 @@ def tidy(root, *files):
         text=True,
     )
     if done.returncode:
-        raise click.ClickException(f"black: {done.stderr.strip()}")
+        raise click.ClickException(f"Black failed: {done.stderr.strip()}")

@@ -38,7 +38,7 @@ DEPLOY = ROOT / "docs/deploy.md", "## Deploy\n"
 CI, LOCAL_CI = ".github/workflows/ci.yml", ".ci/run"
 RUN_BY = {
     ". .venv/bin/activate": ("docs/features.md", "$ . .venv/bin/activate"),
-    "make run": ("tests/tools/test_development.py", 'flask("up")'),
+    "make run": ("tests/tools/test_development.py", 'flask("dev")'),
     "make test": (CI, "run: make test"),
     "git add --all; make lint": (CI, "run: make lint"),
     "make clients": (CI, "run: make clients"),

@@ -52,7 +52,7 @@ def commands(block):
 
 @contextmanager
 def run_service(root, instance):
-    """Run `flask up` in the project at `root`, on demo data of its own; yield the URL."""
+    """Run `flask dev` in the project at `root`, on demo data of its own; yield the URL."""
     port = free_port()
     environment = {**os.environ, "INSTANCE_PATH": instance, "PORT": str(port)}
     environment["FLASK_APP"] = "myapp"
@@ -60,7 +60,7 @@ def run_service(root, instance):
     environment.pop("DATABASE_URL", None)
     flask = Path(sys.executable).parent / "flask"
     process = subprocess.Popen(
-        [flask, "up"], cwd=root, env=environment, stdout=subprocess.DEVNULL
+        [flask, "dev"], cwd=root, env=environment, stdout=subprocess.DEVNULL
     )
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/status/ready")

@@ -92,15 +92,15 @@ def run_process(command, instance, cwd=ROOT, **settings):
 
 @contextmanager
 def service(instance, port, **settings):
-    """`flask up` while the block lasts, from when it is ready."""
-    with run_process(flask("up"), instance, PORT=str(port), **settings) as process:
+    """`flask dev` while the block lasts, from when it is ready."""
+    with run_process(flask("dev"), instance, PORT=str(port), **settings) as process:
         wait_until(lambda: "Ctrl-C" in output(instance) or process.poll() is not None)
         assert readiness(port)[0] == 200, output(instance)
         yield process
 
 
 def copy_project(folder, procfile):
-    """Copy to `folder` what `flask up` reads, with another Procfile.dev."""
+    """Copy to `folder` what `flask dev` reads, with another Procfile.dev."""
     for name in ("myapp", "migrations", "data", "tools"):
         if (ROOT / name).is_dir():
             copy_code(ROOT / name, folder / name)
@@ -177,7 +177,7 @@ def test_it_starts_with_demo_data_keeps_its_data_and_ends_with_make(tmp_path):
         assert process.wait(LIMIT) == 0
         assert processes(tmp_path) == []
     # "; true" keeps the shell, which would become the last command of its line.
-    make = ["sh", "-c", '"$@"; true', "make", *flask("up")]
+    make = ["sh", "-c", '"$@"; true', "make", *flask("dev")]
     with run_process(make, tmp_path, PORT=str(port)) as process:
         wait_until(lambda: "Ctrl-C" in output(tmp_path))
         assert call(port, "POST", "/api/v1/auth/login", ACCOUNT)[0] == 200
@@ -191,7 +191,7 @@ def test_it_starts_with_demo_data_keeps_its_data_and_ends_with_make(tmp_path):
 @on_linux
 def test_all_end_when_one_ends(instance, tmp_path, port):
     copy_project(tmp_path, "redis: flask redis\nother: sleep 600\n")
-    with run_process(flask("up"), instance, tmp_path, PORT=str(port)) as process:
+    with run_process(flask("dev"), instance, tmp_path, PORT=str(port)) as process:
         wait_until(lambda: ping(socket_path(instance)))
         wait_until(lambda: "sleep 600 " in processes(instance))
         pid = Redis.from_url(embedded_redis_url(instance)).info("server")["process_id"]
@@ -215,12 +215,14 @@ def test_the_processes_restart_when_the_code_changes(instance, tmp_path, port):
 
     with start_redis() as (_, url), Redis.from_url(url) as redis:
         options = {"cwd": tmp_path, "PORT": str(port), "REDIS_URL": url}
-        with run_process(flask("up"), instance, **options) as process:
+        with run_process(flask("dev"), instance, **options) as process:
             wait_until(lambda: "Ctrl-C" in output(instance))
             assert ping(socket_path(instance)) is None
             first = set(redis.zrange(WORKERS_KEY, 0, -1))
             changing.write_text(f"{good}half-sa")
-            wait_until(lambda: "does not start; again" in output(instance))
+            wait_until(
+                lambda: "does not start; it will be restarted" in output(instance)
+            )
             assert "NameError" in output(instance)
             changing.write_text(good.replace(__version__, "9.9.9"))
             wait_until(lambda: version() == "9.9.9")
@@ -241,7 +243,7 @@ def test_the_profiler_reports_the_time_of_a_request(instance, port):
 def test_a_port_that_is_taken_is_named(instance):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        with run_process(flask("up"), instance, PORT=port) as process:
+        with run_process(flask("dev"), instance, PORT=port) as process:
             assert process.wait(LIMIT) == 1
     assert f"Cannot listen on port {port}" in output(instance)
 

@@ -301,7 +301,7 @@ def test_a_missing_inflect_is_named(app, shared_copy, monkeypatch):
     result = new_feature(app, XYLOPHONES)
     assert result.exit_code == 1
     assert result.output == (
-        "Error: flask new-feature needs inflect. To install it: make .venv/dev\n"
+        "Error: This command needs the package inflect. To install it: make .venv/dev.\n"
     )
 
 
@@ -392,9 +392,9 @@ def test_the_singular_follows_english_grammar(plural, singular):
         ("about:text:200..500", 'text(200, 500, "About.", "x" * 200)'),
         ("pages:integer:1..5000", 'integer(1, 5000, "Pages.", 7)'),
         ("price:number:0.5..1", 'number(0.5, 1, "Price.", 0.5)'),
-        ("is_open:boolean", 'boolean("Whether it is open.")'),
-        ("has_cover:boolean?", 'boolean("Whether it has cover.", default=False)'),
-        ("lent:boolean", 'boolean("Whether it is lent.")'),
+        ("is_open:boolean", 'boolean("True if it is open.")'),
+        ("has_cover:boolean?", 'boolean("True if it has cover.", default=False)'),
+        ("lent:boolean", 'boolean("True if it is lent.")'),
         ("state:enum:new, used", 'enum("State.", "new", "used")'),
         ("born:date?", 'optional(date("Born."))'),
     ],

@@ -100,7 +100,7 @@ def test_a_failure_leaves_nothing_behind(clone):
     git(clone, "add", "--all")
     commit_all(clone)
     before = repository_state(clone)
-    with pytest.raises(ClickException, match="black: .*broken.py"):
+    with pytest.raises(ClickException, match="Black failed: .*broken.py"):
         rename(clone)
     assert repository_state(clone) == before
 

@@ -1,1 +1,1 @@
-"""`flask up` and the processes that it starts."""
+"""`flask dev` and the processes that it starts."""

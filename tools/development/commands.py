@@ -1,4 +1,4 @@
-"""`flask up`, `web`, `redis` and `profile`: the development server."""
+"""`flask dev`, `web`, `redis` and `profile`: the development server."""
 
 import logging
 import os
@@ -20,22 +20,22 @@ from .supervisor import children, exit_zero, run_together
 
 
 def init_app(app):
-    """Give `flask` the commands redis, web, up and profile."""
-    for command in (redis, web, up, profile):
+    """Add the commands redis, web, dev and profile."""
+    for command in (redis, web, dev, profile):
         app.cli.add_command(command)
 
 
 @click.command()
 @with_appcontext
 def redis():
-    """Run the embedded Redis; what it knows stays in the instance folder."""
+    """Run the embedded Redis; its data is kept in the instance folder."""
     die_with_parent()
     folder = current_app.instance_path
     os.makedirs(folder, exist_ok=True)
     command = redis_command(folder, persistent=True)
     if IS_LINUX:
         os.execv(command[0], command)
-    # Elsewhere we stay and watch: exec would end the thread that does.
+    # Elsewhere a thread watches the parent process, which exec would end.
     signal.signal(signal.SIGTERM, exit_zero)
     sys.exit(subprocess.call(command))
 
@@ -50,49 +50,51 @@ def web():
 @click.command()
 @with_appcontext
 def profile():
-    """Serve under a profiler: it prints where the time of each request went."""
-    from werkzeug.middleware.profiler import ProfilerMiddleware  # nobody else needs it
+    """Run the server with a profiler, which prints the time of each function."""
+    from werkzeug.middleware.profiler import ProfilerMiddleware  # only needed here
 
     app = current_app._get_current_object()
     serve(ProfilerMiddleware(app, sort_by=("cumulative",), restrictions=(40,)))
 
 
 def serve(app, **options):
-    """Serve a WSGI application on PORT; `options` are run_simple's."""
+    """Serve a WSGI application on PORT; `options`: those of run_simple."""
     die_with_parent()
     port = current_app.config["PORT"]
     require_free(port)
-    # Only `flask up` says where we are.
+    # Only `flask dev` prints the address.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     run_simple(HOST, port, app, request_handler=QuietRequestHandler, **options)
 
 
 class QuietRequestHandler(WSGIRequestHandler):
-    """Logs no request: the application does."""
+    """A request handler that logs nothing, because the application logs requests."""
 
     def log_request(self, *_):
         pass
 
 
 def require_free(port):
-    """Raise ClickException if nobody can listen on `port` of this machine now."""
+    """Raise ClickException if this process cannot listen on a port of this machine."""
     if error := bind_error(port):
         raise click.ClickException(
             f"Cannot listen on port {port} ({error}). "
-            f"Choose another, as in: PORT=5001 make run"
+            "Choose another one, for example: PORT=5001 make run."
         )
 
 
 @click.command()
 @with_appcontext
-def up():
-    """Start everything that Procfile.dev names, and end it together.
+def dev():
+    """Start all processes of Procfile.dev, and stop them together.
 
-    What runs our code starts anew when that changes.
+    Processes that run the code of the project restart when it changes.
     """
     die_with_parent()
     require_free(current_app.config["PORT"])
     click.get_current_context().invoke(current_app.cli.commands["init-db"])
     with tempfile.TemporaryDirectory(prefix="myapp-metrics-") as counts:
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", counts)  # they count together
+        os.environ.setdefault(
+            "PROMETHEUS_MULTIPROC_DIR", counts
+        )  # shared by the processes
         run_together(list(children()))

@@ -23,7 +23,7 @@ COLOURS = ("magenta", "cyan", "yellow", "green", "blue")
 
 
 def run_together(children):
-    """Run these until one ends, or somebody asks us to end."""
+    """Run processes until one of them ends, or a signal stops this one."""
     for child in children:
         child.start()
     signal.signal(signal.SIGINT, exit_zero)
@@ -39,11 +39,12 @@ def run_together(children):
 
 
 def exit_zero(*_):
+    """Exit successfully, after a signal."""
     sys.exit(0)
 
 
 def children():
-    """A ManagedProcess for each line of Procfile.dev that is to be started here."""
+    """Yield a ManagedProcess for each process of Procfile.dev to start."""
     config = current_app.config
     folder = Path(current_app.root_path).parent
     lines = (folder / "Procfile.dev").read_text().splitlines()
@@ -57,10 +58,9 @@ def children():
 
 
 class ManagedProcess:
-    """A process of Procfile.dev; `keeps_running`: whether it has nothing to do with our
-    code."""
+    """A process of Procfile.dev; `keeps_running`: it does not restart on changes."""
 
-    # Where they say something. No thread waits there: whoever forks wants none about.
+    # The output of all processes. It is read without a thread, since this process forks.
     selector = selectors.DefaultSelector()
 
     def __init__(self, name, command, folder, colour, keeps_running=False):
@@ -72,6 +72,7 @@ class ManagedProcess:
         self._restarted = False
 
     def start(self):
+        """Start the process."""
         binaries = os.path.dirname(sys.executable)
         path = os.pathsep.join((binaries, os.environ.get("PATH", os.defpath)))
         self.process = spawn(
@@ -87,18 +88,20 @@ class ManagedProcess:
         self.selector.register(self.process.stdout, selectors.EVENT_READ, self)
 
     def restart(self):
-        """It has another code to run now."""
+        """Start the process again, after a change of the code."""
         self.start()
         self._restarted = True
 
     def signal(self, number):
-        """Send it, and what it started, a signal."""
+        """Send a signal to the process and those that it has started."""
         with suppress(ProcessLookupError, PermissionError):  # all are gone already
             os.killpg(self.process.pid, number)
 
     def check_running(self):
-        """Raise ClickException if it has ended. Where the code has changed, perhaps
-        somebody saved a file half-written: no reason to end."""
+        """Raise ClickException if the process has ended, unless it was restarted.
+
+        After a change, the code may be incomplete for a while.
+        """
         code = self.process.poll()
         if code is None:
             return
@@ -107,11 +110,13 @@ class ManagedProcess:
         if self._is_waiting or self.is_open:
             return
         self._is_waiting = True
-        click.echo(f"{self._label}does not start; again when the code changes.")
+        click.echo(
+            f"{self._label}does not start; it will be restarted when the code changes."
+        )
 
     @classmethod
     def relay(cls, seconds):
-        """Print what they all say, as long as that, or until one has said something."""
+        """Print output of the processes, and wait for it at most `seconds`."""
         for key, _ in cls.selector.select(seconds):
             key.data._print(os.read(key.fd, 65536))
 
@@ -127,14 +132,13 @@ class ManagedProcess:
 
 
 def stop(children):
-    """End these and what they started: asked to, and after START_TIMEOUT_SECONDS seconds
-    made to."""
+    """Stop processes and those that they have started, by SIGTERM and later SIGKILL."""
     children = list(children)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for child in children:
             child.signal(number)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        # The end of its pipe: nobody is left who could write.
+        # The pipe is closed when the last process that could write has ended.
         while any(child.is_open for child in children) and time.monotonic() < deadline:
             ManagedProcess.relay(0.1)
     for child in children:
@@ -142,8 +146,10 @@ def stop(children):
 
 
 def watch(children):
-    """Tell when the service is ready; start anew what our code has changed for; raise
-    ClickException when a child ends."""
+    """Announce when the service is ready, and restart processes when the code changes.
+
+    Raises ClickException when a process ends.
+    """
     announced, deadline = False, time.monotonic() + START_TIMEOUT_SECONDS
     known, next_check = sources(), time.monotonic()
     while True:
@@ -167,18 +173,18 @@ def watch(children):
 
 
 def sources():
-    """When each source file of the service was changed."""
+    """Return the time of the last change of each source file."""
     package = Path(current_app.root_path)
     shared, features = package.parent.glob("*.py"), package.rglob("*.py")
     changed = {}
     for path in (*shared, *features):
-        with suppress(FileNotFoundError):  # an editor's, which is gone already
-            changed[path] = path.lstat().st_mtime_ns  # it may be a link to nowhere, too
+        with suppress(FileNotFoundError):  # a temporary file of an editor
+            changed[path] = path.lstat().st_mtime_ns  # or a broken link
     return changed
 
 
 def announce(state):
-    """Print where the service is, and how to try it."""
+    """Print the address of the service, and how to try it."""
     config = current_app.config
     address = f"http://{HOST}:{config['PORT']}"
     accounts = demo_accounts(config)

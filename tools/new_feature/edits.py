@@ -1,4 +1,4 @@
-"""What a new feature adds to files that name the features."""
+"""Edit the files that name the features, for a new one."""
 
 import re
 

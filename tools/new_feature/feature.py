@@ -102,7 +102,7 @@ class Feature:
         if not self.redis and len(longest) > MAX_INDEX_NAME_CHARACTERS:
             refuse(f"The name of the index {longest} would be too long.")
 
-    # What the templates need
+    # For the templates
 
     words = property(lambda self: in_words(self.name))
     one = property(lambda self: with_article(in_words(self.singular)))
@@ -113,7 +113,7 @@ class Feature:
 
     @property
     def scope(self):
-        """The columns that every index begins with."""
+        """Return the columns that every index begins with."""
         column = "owner_id" if self.owned else self.parent_field
         return [column] if column else []
 
@@ -123,20 +123,20 @@ class Feature:
 
     @property
     def address(self):
-        """The address of the collection below API_PREFIX, with variables in braces."""
+        """Return the path of the collection below API_PREFIX, with variables in braces."""
         below = re.sub(r"<int:(\w+)>", r"{\1}/", self.below) if self.parent else ""
         return f"{below}{self.name}/"
 
     @property
     def summary(self):
-        """What the feature holds, as a sentence."""
+        """Return the summary of the feature, as a sentence."""
         if self.parent:
             return f"The {self.words} of {with_article(in_words(self.parent_field))}."
         return f"{sentence(self.words)}{', each of an account' if self.owned else ''}."
 
     @property
     def many(self):
-        """What the documents call its records: "your books"; as CrudResource does."""
+        """Return the name of its records in documents: "your books"; see CrudResource."""
         records = self.name.replace("_", " ")
         return f"your {records}" if self.owned else f"the {records}"
 
@@ -149,7 +149,7 @@ class Feature:
 
     @property
     def core_names(self):
-        """What the models import from core."""
+        """Return the names that the models import from core."""
         code = " ".join(field.schema for field in self.fields)
         functions = set(re.findall(r"(?<!\w)([a-z_]+)\(", re.sub('"[^"]*"', "", code)))
         more = {"date_time"} if self.redis else set()
@@ -157,7 +157,7 @@ class Feature:
 
     @property
     def others(self):
-        """The names of the models that this one uses, by the names of their features."""
+        """Return the models that this one uses: {feature: model}."""
         models = {self.parent, *(field.other for field in self.fields)} - {None}
         return {m.__module__.split(".")[-2]: m.__name__ for m in models}
 
@@ -174,7 +174,7 @@ class Feature:
     def unique(self):
         return tuple(field.name for field in self.fields if field.unique)
 
-    # What verbs that are written out need
+    # For explicit verbs
 
     parent_id = property(lambda self: f"{self.parent_field}_id" if self.parent else "")
     readable = property(lambda self: self._scope("readable"))

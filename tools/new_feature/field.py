@@ -37,14 +37,14 @@ class Field(NamedTuple):
 
     @property
     def sortable(self):
-        """Whether pages can be sorted by it on every database."""
+        """Return whether pages can be sorted by the field on every database."""
         null = self.optional and self.kind not in ("boolean", "datetime")
         too_long = self.kind == "text" and self.highest > MAX_INDEXED_CHARACTERS
         return self.kind != "reference" and not null and not too_long
 
     @property
     def schema(self):
-        """The code of its schema."""
+        """Return the code of the schema."""
         words = in_words(self.name)
         described = f'"{sentence(words)}."'
         limits = f"{self.lowest}, {self.highest}, {described}, {self.example}"
@@ -52,7 +52,7 @@ class Field(NamedTuple):
         if self.kind == "boolean":
             verb = "" if self.name.partition("_")[0] in VERBS else "is "
             default = ", default=False" if self.optional else ""
-            return f'boolean("Whether it {verb}{words}."{default})'
+            return f'boolean("True if it {verb}{words}."{default})'
         code = {
             "string": f"text({limits})",
             "text": f"text({limits})",
@@ -67,7 +67,7 @@ class Field(NamedTuple):
 
     @property
     def example(self):
-        """The code of an example."""
+        """Return the code of an example."""
         if self.kind not in TEXTS:
             return (
                 7

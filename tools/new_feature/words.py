@@ -13,11 +13,13 @@ INITIALISMS = {*"api gps html id ip isbn mp3 pdf sms url uuid".split()}
 
 @cache
 def inflector():
-    """Return the engine that knows English plurals and articles. Raise ClickException."""
+    """Return the engine for English plurals and articles. Raise ClickException."""
     try:
         return import_inflect().engine()
     except ImportError:
-        message = "flask new-feature needs inflect. To install it: make .venv/dev"
+        message = (
+            "This command needs the package inflect. To install it: make .venv/dev."
+        )
         raise click.ClickException(message) from None
 
 
@@ -49,6 +51,7 @@ def in_words(name):
 
 
 def sentence(words):
+    """Return words with a capital first letter."""
     return words[0].upper() + words[1:]
 
 
@@ -61,6 +64,7 @@ def with_article(words):
 
 
 def camel(name):
+    """Return a name in camel case."""
     return "".join(part.capitalize() for part in name.split("_"))
 
 

@@ -1,4 +1,4 @@
-"""Write a feature into a copy of the project, try it there, and copy it back."""
+"""Write a feature to a copy of the project, test it there, and copy it back."""
 
 import ast
 import os
@@ -110,7 +110,9 @@ def check_migrations():
     except Exception as error:  # migrations are code, and may raise anything
         raise click.ClickException(f"A migration is invalid: {error}") from None
     if len(heads) != 1:
-        raise click.ClickException("There are several head migrations: flask db merge")
+        raise click.ClickException(
+            "There are several head migrations. Run: flask db merge."
+        )
 
 
 def check_writable(paths):

@@ -77,7 +77,7 @@ class CrudResource(Resource):
         return record.update(**apply_merge_patch(record, patch))
 
     def remove(self, id: int, **parent: int) -> None:
-        """Remove {one}."""
+        """Delete {one}."""
         self.lock(id, **parent).delete()
 
     def lock(self, id: int, **parent: int) -> Any:

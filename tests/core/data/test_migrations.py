@@ -195,7 +195,7 @@ def test_no_table_of_a_newer_release_is_copied(newer_app, tmp_path):
     target = f"sqlite:///{tmp_path}/target.sqlite3"
     result = newer_app.test_cli_runner().invoke(args=["move-db", "--to", target])
     assert result.exit_code == 1
-    assert result.output.startswith("Error: The source is of a newer release")
+    assert result.output.startswith("Error: A newer release has migrated the source")
 
 
 def run_statements(app, *statements):
@@ -238,7 +238,7 @@ def test_the_doctor_lists_missing_objects(newer_app):
         ((level, result, mend),) = database.models(newer_app.config)
     assert (level, result) == (
         "wrong",
-        "no migration has made audit.details, sample_chores",
+        "no migration has created audit.details, sample_chores",
     )
     assert "flask db downgrade" in mend
 
@@ -383,7 +383,7 @@ def test_a_migration_retries_when_a_table_was_locked(locked_app, monkeypatch):
     monkeypatch.setattr(time, "sleep", wait_while_they_end)
     result = app.test_cli_runner().invoke(args=["deploy"])
     assert result.exit_code == 0
-    assert result.output.startswith("Somebody holds a table; again in")
+    assert result.output.startswith("A table is locked. Next attempt in")
     assert check_migrations() == "ok"
     assert unlike_the_models() == []
 
@@ -400,9 +400,10 @@ def test_a_migration_gives_up_when_a_table_stays_locked(
     assert 2 < time.monotonic() - began < 4
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
-    assert result.output.count("Somebody holds a table") == 1
+    assert result.output.count("A table is locked") == 1
     assert (
-        "Somebody has held a table that this changes for 2 times 1 sec" in caplog.text
+        "Another transaction has locked a table of this migration for 2 times 1 sec"
+        in caplog.text
     )
     assert current_revisions() == {BASE}
 

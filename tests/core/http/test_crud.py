@@ -91,7 +91,7 @@ def test_the_documents_equal_those_of_verbs_that_are_written_out():
                 "get": "Read a chore",
                 "put": "Replace a chore",
                 "patch": "Change some properties of a chore",
-                "delete": "Remove a chore",
+                "delete": "Delete a chore",
             },
         ),
     ],
