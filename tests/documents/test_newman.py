@@ -90,7 +90,7 @@ def test_a_run_keeps_the_username_of_the_account(run):
             "Sign up", "Sign in: get an access token and a refresh token"
         )
         assert fine and set(statuses.values()) == {200, 201}
-    statuses, fine = run("Replace your account; a password that is left out stays")
+    statuses, fine = run("Replace your account; without a password, yours is kept")
     assert fine
     statuses, fine = run("account")
     assert fine and statuses.popitem() == ("Delete your account", 204)
