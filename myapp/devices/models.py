@@ -39,7 +39,10 @@ online_count_requested = Signal()
 
 
 def count_online(scope):
-    """Return the number of online devices in a scope, or None if it is unknown."""
+    """Return the number of online devices, or None if no feature knows it.
+
+    `scope`: conditions, as `Device.readable` returns them.
+    """
     replies = online_count_requested.send(scope=scope)
     return replies[0][1] if replies else None
 

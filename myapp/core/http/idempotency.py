@@ -39,9 +39,9 @@ REPLAYED_HEADERS = (
 def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
     """Carry out a POST once for each Idempotency-Key, and replay its response after that.
 
-    A request without the header is carried out each time. Raises 400 if the key is
-    malformed, 409 if the first request is still running, and 422 if the key was used with
-    another request.
+    It is above `accepts` and `responds_with`, and below `requires`. A request without the
+    header is carried out each time. Raises 400 if the key is malformed, 409 if the first
+    request is still running, and 422 if the key was used with another request.
     """
 
     @wraps(verb)

@@ -82,7 +82,7 @@ def evaluate_preconditions(tag: str, modified: datetime | None) -> int | None:
 
 
 def document_preconditions(verb: Callable[P, R]) -> Callable[P, R]:
-    """Document the preconditions that `json_response` and `check_preconditions` check."""
+    """Document the headers of preconditions, and the statuses that they cause."""
 
     def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
         return {
