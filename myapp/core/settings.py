@@ -218,10 +218,10 @@ def parse_setting(key: str, text: str, default: Any) -> Any:
 
 def require_secrets(config: Mapping[str, Any]) -> None:
     """Raise SettingError if a secret is missing, too short or one of development's."""
-    known = vars(default_config.DevelopmentConfig).values()
+    public_values = vars(default_config.DevelopmentConfig).values()
     for name in ("SECRET_KEY", "JWT_SECRET_KEY"):
         secret = config[name] or ""
-        if len(secret.encode()) < MIN_SECRET_BYTES or secret in known:
+        if len(secret.encode()) < MIN_SECRET_BYTES or secret in public_values:
             raise SettingError(
                 f"{name} must be a secret of at least {MIN_SECRET_BYTES} bytes, your own. "
                 "Generate one with: "

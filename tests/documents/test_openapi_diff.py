@@ -66,7 +66,7 @@ def drop(*path):
 
 
 def move(path, name):
-    """Give what stands there another name."""
+    """Rename a member of an object."""
     *above, old = path
 
     def edit(document):
@@ -1068,7 +1068,7 @@ def test_a_dangling_ref_is_an_error(reference, words):
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_an_invalid_document_is_compared_or_refused(data):
-    """Whatever stands in place of a part of one, nothing but ValueError comes of it."""
+    """Any malformed part of a document raises ValueError and nothing else."""
     tree = thing("name", name=A, parts={"type": "array", "items": REF})
     sound, document = holding(REF, A=tree), deepcopy(holding(REF, A=tree))
     part, nonsense = document, st.sampled_from([None, 0, "x", [], {}, [1], {"$ref": 1}])

@@ -25,7 +25,7 @@ SOME = (
 
 @pytest.fixture
 def clone(tmp_path):
-    """Return a repository with a few files of ours."""
+    """Return a repository with a few files."""
     git(tmp_path, "init", "--quiet")
     for file in SOME:
         write_file(tmp_path, file, (repository.ROOT / file).read_text("utf-8"))

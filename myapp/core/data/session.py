@@ -57,8 +57,8 @@ sql = SQLAlchemy(
 def init_app(app: Flask) -> None:
     """Bind both stores to `app`, without connecting to them."""
     backend = make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name()
-    given = app.config.get("SQLALCHEMY_ENGINE_OPTIONS", {})
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(backend, given)
+    overrides = app.config.get("SQLALCHEMY_ENGINE_OPTIONS", {})
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(backend, overrides)
     sql.init_app(app)
     redis_store.init_app(app)
     with app.app_context():

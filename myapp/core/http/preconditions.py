@@ -68,10 +68,10 @@ def evaluate_preconditions(tag: str, modified: datetime | None) -> int | None:
     elif request.if_unmodified_since and modified:
         if modified.replace(tzinfo=UTC) > request.if_unmodified_since:
             raise Problem(412)
-    known = environ.get("HTTP_IF_NONE_MATCH")
-    if known is not None:
+    if_none_match = environ.get("HTTP_IF_NONE_MATCH")
+    if if_none_match is not None:
         # Most clients send back exactly our ETag, which needs no parsing.
-        if known == f'"{tag}"' or request.if_none_match.contains_weak(tag):
+        if if_none_match == f'"{tag}"' or request.if_none_match.contains_weak(tag):
             if is_read:
                 return 304
             raise Problem(412)

@@ -44,9 +44,9 @@ def _start_request() -> None:
     context = g._get_current_object()
     current = request._get_current_object()  # type: ignore[attr-defined]  # a LocalProxy
     context.began = time.perf_counter()
-    wanted = current.headers.get("X-Request-ID", "")
+    request_id = current.headers.get("X-Request-ID", "")
     context.request_id = (
-        wanted if REQUEST_ID_PATTERN.fullmatch(wanted) else secrets.token_hex(8)
+        request_id if REQUEST_ID_PATTERN.fullmatch(request_id) else secrets.token_hex(8)
     )
     if not current.host:  # without it, links cannot be built
         raise Problem(400, "Invalid Host header.")

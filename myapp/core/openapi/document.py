@@ -185,8 +185,8 @@ def parameters_and_responses(rule: Rule, operation: Operation) -> dict[str, Any]
     if variables:
         responses.setdefault("404", problem_spec("Not found."))
     for status, general in GENERAL_RESPONSES.items():
-        known = responses.get(status)
-        responses[status] = merge_responses(known, general) if known else general
+        specific = responses.get(status)
+        responses[status] = merge_responses(specific, general) if specific else general
     return {
         "parameters": variables + operation["parameters"],
         "responses": {

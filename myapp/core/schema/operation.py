@@ -146,17 +146,17 @@ def document_operation(
     `parameters` are appended, `responses` are merged by status. Anything else (`security`,
     `deprecated`, …) replaces the previous value.
     """
-    known = getattr(verb, "operation", {"parameters": [], "responses": {}})
+    current = getattr(verb, "operation", {"parameters": [], "responses": {}})
     if request_body:
         other["requestBody"] = request_body
-    merged = dict(known["responses"])
+    merged = dict(current["responses"])
     for status, response in (responses or {}).items():
         merged[status] = (
             merge_responses(merged[status], response) if status in merged else response
         )
     # A new dict, because functools.wraps shares the old one with the wrapped function.
-    operation = known | other
-    operation["parameters"] = [*known["parameters"], *parameters]
+    operation = current | other
+    operation["parameters"] = [*current["parameters"], *parameters]
     operation["responses"] = merged
     setattr(verb, "operation", operation)
     return verb

@@ -98,14 +98,14 @@ class Authenticator:
 
         Return None if there is none. The result may be one second old.
         """
-        (wanted,) = by.items()
+        (key,) = by.items()
         now = time.monotonic()
-        known = self.accounts.get(wanted)
-        if known and now - known[0] < ACCOUNT_CACHE_SECONDS:
-            return known[1]
+        cached = self.accounts.get(key)
+        if cached and now - cached[0] < ACCOUNT_CACHE_SECONDS:
+            return cached[1]
         with unit_of_work(writes=False):
-            account = self.lookups[wanted[0]](wanted[1])
-        cache_put(self.accounts, wanted, (now, account))
+            account = self.lookups[key[0]](key[1])
+        cache_put(self.accounts, key, (now, account))
         return account
 
     def by_password(self, username: str, password: str) -> Account | None:
@@ -114,22 +114,22 @@ class Authenticator:
         Raises 429 after too many failures.
         """
         account = self.account(username=username)
-        known = account.password_hash if account else self.dummy_hash
+        password_hash = account.password_hash if account else self.dummy_hash
         # The cache holds a keyed hash, which is useless outside this process. It covers
-        # `known`, so a new password invalidates the entry.
+        # `password_hash`, so a new password invalidates the entry.
         proof = blake2b(password.encode(), key=self.pepper, digest_size=32)
-        proof.update(known.encode())
+        proof.update(password_hash.encode())
         digest = proof.digest()
         now = time.monotonic()
         if account and self.passwords.get(digest, 0) > now:
             return account
         self.login_throttle.check(username, request.remote_addr)
-        if not verify_password(known, password) or account is None:
+        if not verify_password(password_hash, password) or account is None:
             self.login_throttle.record_failure(username, request.remote_addr)
             return None
-        if needs_rehash(known):
+        if needs_rehash(password_hash):
             with unit_of_work():
-                self.save_rehashed(account.id, known, hash_password(password))
+                self.save_rehashed(account.id, password_hash, hash_password(password))
             self.accounts.clear()
         else:
             cache_put(self.passwords, digest, now + PASSWORD_CACHE_SECONDS)
@@ -149,14 +149,14 @@ class Authenticator:
 
     def by_token(self, text: str) -> Account | None:
         """Return the account of an access token, or None."""
-        known = self.claims.get(text)
-        if known is None:
+        cached = self.claims.get(text)
+        if cached is None:
             claims = self.tokens.read(ACCESS_TOKEN_TYPE, text)
             if claims is None:
                 return None
-            known = (claims["sid"], claims["exp"])
-            cache_put(self.claims, text, known)
-        session_id, expires = known
+            cached = (claims["sid"], claims["exp"])
+            cache_put(self.claims, text, cached)
+        session_id, expires = cached
         return self.account(session_id=session_id) if time.time() < expires else None
 
 

@@ -67,11 +67,11 @@ class LoginThrottle:
         address: str,
     ) -> T:
         try:
-            known = bool(redis_store.exists(known_address_key(username, address)))
+            is_known = bool(redis_store.exists(known_address_key(username, address)))
         except RedisError:
-            known = False
+            is_known = False
         return self._counter.use(
-            lambda limiter: count(limiter, username, address, known)
+            lambda limiter: count(limiter, username, address, is_known)
         )
 
     def _wait(

@@ -144,11 +144,11 @@ class PageQueries:
     def _index(cls, page: Page, scope: Mapping[str, Any]) -> str | None:
         """Return the name of the index that both filters and sorts the page, or None."""
         fields = {*page.filters, page.sort[0][0]} - {"id", "owner"}
-        wanted = [*cls.scoped_by, *fields, "id"]
+        columns = [*cls.scoped_by, *fields, "id"]
         if len(fields) > 1 or not scope.keys() >= set(cls.scoped_by):
             return None
         for index in cls.__table__.indexes:
-            if index.columns.keys() == wanted:
+            if index.columns.keys() == columns:
                 return index.name
         return None
 

@@ -40,7 +40,7 @@ LONG_TTL_MINUTES = 24 * 60
 MIN_DISTINCT_LETTERS = 10  # fewer different ones, and a secret is hardly random
 SECRET_COMMAND = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
 TYPE_HINT = "see its default in default_config.py, or in the settings.py of a feature"
-# The settings of libraries, which have no default of ours.
+# The settings of libraries without a default here.
 LIBRARY_SETTINGS = set(Flask.default_config) | {
     f"SQLALCHEMY_{name}"
     for name in ("BINDS", "ECHO", "ENGINE_OPTIONS", "RECORD_QUERIES")
