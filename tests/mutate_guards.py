@@ -32,7 +32,7 @@ TESTS = [
 ]
 LEFT_OUT = (".venv", ".git", "instance", "__pycache__", ".pytest_cache", ".hypothesis")
 AT_A_TIME = 2
-PATIENCE = 600  # seconds for the tests of one mutant
+TIMEOUT_SECONDS = 600  # of the tests of one mutant
 FEWEST = 135  # guards, in a project that has only accounts
 
 # Guards that no pattern finds, by file: their code, and the code that replaces it.
@@ -40,8 +40,8 @@ LINES = {
     "core/security/authentication.py": [
         (" and sent.token and not basic_only", " and sent.token"),
         ('basic_only or not current_app.config["USE_TOKEN_AUTH"]', "True"),
-        ("not verify_password(known, password) or account is None", "account is None"),
-        ("        proof.update(known.encode())\n", ""),
+        ("not verify_password(password_hash, password) or account is None", "account is None"),
+        ("        proof.update(password_hash.encode())\n", ""),
         ("self.login_throttle.check(username, request.remote_addr)", "pass"),
         ("self.login_throttle.record_failure(username, request.remote_addr)", "pass"),
         ("self.login_throttle.check(account.username, request.remote_addr)", "pass"),
@@ -49,7 +49,7 @@ LINES = {
             "self.login_throttle.record_failure(account.username, request.remote_addr)",
             "pass",
         ),
-        (" and now - known[0] < ACCOUNT_CACHE_SECONDS", ""),
+        (" and now - cached[0] < ACCOUNT_CACHE_SECONDS", ""),
         (" if time.time() < expires else None", ""),
     ],
     "core/security/permissions.py": [
@@ -320,7 +320,7 @@ def first_failure(project, tests, *options):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT_SECONDS,
         )
     except subprocess.TimeoutExpired:
         return "(the tests hang)"

@@ -102,8 +102,8 @@ BAD = {
     "its worker does not start": (
         {
             "myapp/core/jobs/worker.py": (
-                '    run(context, "worker"',
-                '    exit(1)\n    run(context, "worker"',
+                '    run_celery(context, "worker"',
+                '    exit(1)\n    run_celery(context, "worker"',
             )
         },
         "Rolled back: myapp-worker does not start",

@@ -421,7 +421,7 @@ def test_replicas_that_do_not_follow_are_reported(make_app, empty_uri):
     uris = {"SQLALCHEMY_REPLICA_URIS": [settings.database_uri(empty_uri), away]}
     with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=empty_uri, **uris) as app:
         none, gone = findings(app, "replicas")
-        assert none[:2] == ("wrong", "number 1 is no replica of anything")
+        assert none[:2] == ("wrong", "number 1 is not a replica")
         assert gone[1].startswith("number 2 refuses access")
         assert "hidden" not in run(app).output
 
