@@ -40,7 +40,10 @@ LINES = {
     "core/security/authentication.py": [
         (" and sent.token and not basic_only", " and sent.token"),
         ('basic_only or not current_app.config["USE_TOKEN_AUTH"]', "True"),
-        ("not verify_password(password_hash, password) or account is None", "account is None"),
+        (
+            "not verify_password(password_hash, password) or account is None",
+            "account is None",
+        ),
         ("        proof.update(password_hash.encode())\n", ""),
         ("self.login_throttle.check(username, request.remote_addr)", "pass"),
         ("self.login_throttle.record_failure(username, request.remote_addr)", "pass"),
