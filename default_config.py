@@ -1,9 +1,9 @@
 """Settings and their defaults: a class for each environment, chosen by FLASK_CONFIG.
 
 A feature has its settings in its own `settings.py`. `instance/config.py` overrides all of
-these, and `MYAPP_<NAME>` in the environment or in `.env` overrides both. The type of a
-setting is the type of its default, or text if that is None. `flask reference` writes
-docs/settings.md and .env.example from the comments here.
+these, and `MYAPP_<NAME>` in the environment or in `.env` overrides both. The
+type of a setting is the type of its default, or text if that is None. `flask reference`
+writes docs/settings.md and .env.example from the comments here.
 """
 
 

@@ -443,13 +443,13 @@ def test_a_search_for_too_long_a_text_is_refused(client, device, words):
 
 
 @pytest.fixture
-def house(client):
+def three_devices(client):
     """Register three devices of two types in two locations."""
     for type, location in ("Lamp", "Hall"), ("Lamp", "Attic"), ("lamp", "Hall"):
         client.post(DEVICES, json={**CAMERA, "type": type, "location": location})
 
 
-def test_a_summary_counts_by_type_and_location(client, house):
+def test_a_summary_counts_by_type_and_location(client, three_devices):
     assert client.get(SUMMARY).json == {
         "total": 3,
         "by_type": {"Lamp": 2, "lamp": 1},
@@ -463,7 +463,7 @@ def test_a_summary_without_devices_is_zero(client):
     assert client.get(SUMMARY).json == empty
 
 
-def test_a_summary_counts_online_devices(client, house, device):
+def test_a_summary_counts_online_devices(client, three_devices, device):
     address = device["url"].replace("/devices/", "/presence/")
     client.put(address, json={})
     assert client.get(SUMMARY).json["online"] == 1
@@ -472,7 +472,7 @@ def test_a_summary_counts_online_devices(client, house, device):
 
 
 def test_a_summary_counts_the_devices_that_the_caller_can_read(
-    app, client, engineer, house
+    app, client, engineer, three_devices
 ):
     created = engineer.post(DEVICES, json=CAMERA).json
     engineer.put(created["url"].replace("/devices/", "/presence/"), json={})
@@ -493,14 +493,14 @@ def test_without_redis_the_number_of_online_devices_is_null(make_app, tmp_path):
     assert response.json["total"] == 0
 
 
-def test_a_known_summary_is_304(client, house):
+def test_a_known_summary_is_304(client, three_devices):
     headers = {"If-None-Match": client.get(SUMMARY).headers["ETag"]}
     assert client.get(SUMMARY, headers=headers).status_code == 304
     client.post(DEVICES, json=CAMERA)
     assert client.get(SUMMARY, headers=headers).status_code == 200
 
 
-def test_a_summary_takes_a_query_for_each_count(app, client, house):
+def test_a_summary_takes_a_query_for_each_count(app, client, three_devices):
     with record_statements(app) as seen:
         client.get(SUMMARY)
     texts = [text for text, _ in seen if "devices" in text]

@@ -20,7 +20,7 @@ WASH = {"name": "Wash the car", "task": "By hand."}
 DEFAULTS = {"done": False, "due_at": None, "device": None}
 LONG_AGO = datetime(2020, 2, 29, 12)
 # Sorted by `due_at`, then by id; some have the same time, some have none.
-SHELF = [
+SORTED_TODOS = [
     ("2026-01-01T00:00:00Z", "a"),
     ("2026-01-01T00:00:00.000001Z", "b"),
     ("2026-03-01T00:00:00Z", "c"),
@@ -425,10 +425,10 @@ def test_a_change_that_changes_nothing_keeps_the_etag(client, todo, verb, body):
 
 
 @pytest.fixture
-def shelf(note):
-    """Add the to-dos of SHELF in another order; every second one is done."""
+def sorted_todos(note):
+    """Add the to-dos of SORTED_TODOS in another order; every second one is done."""
     for number in (5, 2, 0, 6, 4, 3, 1, 7):
-        due_at, name = SHELF[number]
+        due_at, name = SORTED_TODOS[number]
         note(due_at=due_at, name=name, done=number % 2 == 0)
 
 
@@ -458,7 +458,9 @@ WALKS = {
 
 
 @pytest.mark.parametrize("sort", WALKS)
-def test_todos_without_a_time_come_last_in_every_page_direction(client, shelf, sort):
+def test_todos_without_a_time_come_last_in_every_page_direction(
+    client, sorted_todos, sort
+):
     start = f"{TODOS}?sort={sort}&per_page=2"
     assert walk(client, start, "next") == WALKS[sort]
     last = client.get(start).json["meta"]["last"]
@@ -480,7 +482,7 @@ def test_todos_without_a_time_come_last_in_every_page_direction(client, shelf, s
         ("q=kettle", ""),
     ],
 )
-def test_a_filter_matches_exactly(client, shelf, query, names):
+def test_a_filter_matches_exactly(client, sorted_todos, query, names):
     body = client.get(f"{TODOS}?sort=due_at&{query}").json
     assert names_of(body["items"]) == names
     assert body["meta"]["total"] == len(names)

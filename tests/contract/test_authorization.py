@@ -39,7 +39,7 @@ from support.discovery import (
     references_of,
 )
 from support.features import SERVED
-from support.furnished import RedisState, go_back
+from support.populated import RedisState, go_back
 
 TABLE = ROOT / "tests" / "authorization.txt"
 OF_SAMPLES = ROOT / "tests" / "support" / "features" / "authorization.txt"
@@ -311,7 +311,9 @@ class World:
 
         def id_in(record):
             collection = path[: record.start()]
-            assert collection in self.ids, f"Furnish the World with a thing for {path}."
+            assert (
+                collection in self.ids
+            ), f"Populate the World with a thing for {path}."
             return str(self.ids[collection])
 
         path = VARIABLE.sub(id_in, path)

@@ -30,7 +30,7 @@ from support.discovery import (
     parametrize,
     with_placeholder_ids,
 )
-from support.furnished import stored
+from support.populated import stored
 
 CANARY = "canary-7c1f"  # sent values must not be repeated in an error
 JSON = "application/json"
@@ -40,19 +40,19 @@ GUARDED = [pair for pair in PAIRS if not OPEN_PATHS.fullmatch(pair[1])]
 
 
 @pytest.fixture
-def app(furnished):
-    return furnished.app
+def app(populated):
+    return populated.app
 
 
 @pytest.fixture
-def client(furnished):
+def client(populated):
     """Return a client with every permission: these tests are not about permissions."""
-    return furnished.client
+    return populated.client
 
 
 @pytest.fixture
-def things(furnished):
-    return furnished.things
+def things(populated):
+    return populated.things
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from support.discovery import (
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 NOWHERE = 2**62  # no id
-NUMBERS = (0, 1, 0, 2, 1)  # of the records on a shelf: some are equal
+NUMBERS = (0, 1, 0, 2, 1)  # of the records of a collection: some are equal
 
 EVERY = parametrize("collection", CRUD_COLLECTIONS)
 REFERRING = parametrize(
@@ -86,7 +86,7 @@ class Shelf(NamedTuple):
 
 
 @pytest.fixture
-def shelf(client, things, collection):
+def stocked(client, things, collection):
     """Create five records: some share values, and one has no optional property."""
     url = things.address(collection.path)
     for number in NUMBERS[:-1]:
@@ -116,11 +116,11 @@ def walk(client, url, rel):
 
 
 @EVERY
-def test_links_lead_through_every_record_once_and_in_order(client, shelf, collection):
+def test_links_lead_through_every_record_once_and_in_order(client, stocked, collection):
     for name in collection.model.sortable:
         for sort in (name, f"-{name}"):
-            expected = in_order(shelf.items, sort)
-            there = walk(client, f"{shelf.url}?sort={sort}&per_page=2", "next")
+            expected = in_order(stocked.items, sort)
+            there = walk(client, f"{stocked.url}?sort={sort}&per_page=2", "next")
             back = walk(client, there[-1]["meta"]["prev"], "prev")
             for pages in (there, back[::-1] + there[-1:]):
                 results = [item["id"] for page in pages for item in page["items"]]
@@ -129,11 +129,11 @@ def test_links_lead_through_every_record_once_and_in_order(client, shelf, collec
 
 
 @EVERY
-def test_a_page_may_contain_only_urls(client, shelf, collection):
-    pages = walk(client, f"{shelf.url}?view=urls&per_page=2&sort=-id", "next")
+def test_a_page_may_contain_only_urls(client, stocked, collection):
+    pages = walk(client, f"{stocked.url}?view=urls&per_page=2&sort=-id", "next")
     urls = [url for page in pages for url in page["urls"]]
-    assert urls == [item["url"] for item in shelf.items[::-1]]
-    uncounted = client.get(f"{shelf.url}?total=none").json["meta"]
+    assert urls == [item["url"] for item in stocked.items[::-1]]
+    uncounted = client.get(f"{stocked.url}?total=none").json["meta"]
     assert (uncounted["total"], uncounted["pages"]) == (None, None)
 
 
@@ -142,28 +142,28 @@ def in_a_query(value):
 
 
 @EVERY
-def test_a_filter_finds_exactly_the_records_with_its_value(client, shelf, collection):
+def test_a_filter_finds_exactly_the_records_with_its_value(client, stocked, collection):
     for name, schema in collection.model.filters.items():
-        values = [item[name] for item in shelf.items if item[name] is not None]
+        values = [item[name] for item in stocked.items if item[name] is not None]
         if name in write_properties(collection):
             values.append(distinct_value(schema, 3))
         for value in dict.fromkeys(values):
             query = {name: in_a_query(value)}
-            items = client.get(shelf.url, query_string=query).json["items"]
-            expected = [item for item in shelf.items if item[name] == value]
+            items = client.get(stocked.url, query_string=query).json["items"]
+            expected = [item for item in stocked.items if item[name] == value]
             assert (query, items) == (query, expected)
 
 
 @EVERY
-def test_a_search_finds_text_in_any_case(client, shelf, collection):
+def test_a_search_finds_text_in_any_case(client, stocked, collection):
     names = collection.model.search_fields
-    texts = {item[name] for item in shelf.items for name in names if item[name]}
+    texts = {item[name] for item in stocked.items for name in names if item[name]}
     for words in (*sorted(texts), "no such words"):
         words = words.swapcase()[:250]
-        items = client.get(shelf.url, query_string={"q": words}).json["items"]
+        items = client.get(stocked.url, query_string={"q": words}).json["items"]
         expected = [
             item
-            for item in shelf.items
+            for item in stocked.items
             if any(words.lower() in (item[name] or "").lower() for name in names)
         ]
         assert (words, items) == (words, expected)

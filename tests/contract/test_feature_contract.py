@@ -41,19 +41,19 @@ COLLECTIONS = [path for path in READABLE if path.endswith("/") and path != "/"]
 
 
 @pytest.fixture
-def app(furnished):
-    return furnished.app
+def app(populated):
+    return populated.app
 
 
 @pytest.fixture
-def client(furnished):
+def client(populated):
     """Return a client with every permission: these tests are not about permissions."""
-    return furnished.client
+    return populated.client
 
 
 @pytest.fixture
-def things(furnished):
-    return furnished.things
+def things(populated):
+    return populated.things
 
 
 # The features

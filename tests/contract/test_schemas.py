@@ -79,14 +79,14 @@ CLOSED = [name for name in SCHEMAS if name != "Problem"]
 
 
 @pytest.fixture
-def app(furnished):
-    return furnished.app
+def app(populated):
+    return populated.app
 
 
 @pytest.fixture
-def client(furnished):
+def client(populated):
     """Return a client with every permission: these tests are not about permissions."""
-    return furnished.client
+    return populated.client
 
 
 # The text of a schema
@@ -206,9 +206,9 @@ def test_only_optional_properties_may_be_omitted(model):
 
 
 @pytest.fixture
-def send(furnished):
+def send(populated):
     """Return a function that sends the example of a method, with changes, to a record."""
-    _, client, things = furnished
+    _, client, things = populated
 
     def send(verb, /, **changes):
         url, sent = things.address(verb.path), things.request_arguments(verb, **changes)

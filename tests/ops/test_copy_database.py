@@ -81,9 +81,9 @@ def also(*ways):
 
 
 @pytest.fixture(scope="module")
-def furnished(make_app, tmp_path_factory):
+def populated(make_app, tmp_path_factory):
     """Return a SQLite file with records of every kind."""
-    file = tmp_path_factory.mktemp("furnished") / "empty.sqlite3"
+    file = tmp_path_factory.mktemp("populated") / "empty.sqlite3"
     app = make_app(SQLALCHEMY_DATABASE_URI=file_uri(file))
     create_tables_and_accounts(app)
     create_rows(app)
@@ -124,14 +124,14 @@ def file_of(app):
 
 
 @pytest.fixture
-def source(way, make_app, furnished, on_sqlite):
+def source(way, make_app, populated, on_sqlite):
     """Yield an application with records of every kind in its database."""
     with application(make_app, way[0], on_sqlite[0]) as app:
         if way[0]:
             create_tables_and_accounts(app)
             create_rows(app)
         else:
-            shutil.copy(furnished, file_of(app))
+            shutil.copy(populated, file_of(app))
         yield app
 
 

@@ -103,12 +103,12 @@ def checkout(tmp_path):
 def service(make_app, remembering, tmp_path_factory):
     """Yield the application that most tests here share; they do not change its database."""
     with empty_database(tmp_path_factory.mktemp("sql")) as uri:
-        app = furnished(make_app, uri, remembering)
+        app = populated(make_app, uri, remembering)
         yield app
         close_stores(app)
 
 
-def furnished(make_app, uri, redis_url):
+def populated(make_app, uri, redis_url):
     """Make an application that lacks nothing but a worker and a clock."""
     app = make_app(
         SQLALCHEMY_DATABASE_URI=uri,
@@ -143,7 +143,7 @@ def healthy_app(service, valkey, checkout, tmp_path):
 @pytest.fixture
 def alterable(make_app, empty_uri, valkey, checkout):
     """Yield such an application on a database of its own."""
-    app = furnished(make_app, empty_uri, valkey_url(valkey))
+    app = populated(make_app, empty_uri, valkey_url(valkey))
     yield at_work(app, checkout)
     close_stores(app)
 

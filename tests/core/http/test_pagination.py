@@ -34,7 +34,7 @@ SORTS = [
     "name,-id",
 ]
 # Many records have equal values, so that sorting must break ties.
-SHELF = [
+SORTED_DEVICES = [
     {
         **LAMP,
         "name": f"Name {n % 3}",
@@ -55,9 +55,9 @@ def stock(app, bodies):
 
 
 @pytest.fixture
-def shelf(app, client):
-    """Create the gadgets of SHELF and return them as the service lists them."""
-    stock(app, SHELF)
+def sorted_devices(app, client):
+    """Create the gadgets of SORTED_DEVICES and return them as the service lists them."""
+    stock(app, SORTED_DEVICES)
     return client.get(GADGETS, query_string={"per_page": 100}).json["items"]
 
 
@@ -92,15 +92,15 @@ def items_of(pages):
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_next_links_visit_every_item_once_and_in_order(client, shelf, sort):
+def test_next_links_visit_every_item_once_and_in_order(client, sorted_devices, sort):
     pages = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
-    assert items_of(pages) == in_pages(in_order(shelf, sort), 5)
+    assert items_of(pages) == in_pages(in_order(sorted_devices, sort), 5)
     assert [page["meta"]["page"] for page in pages] == [1, 2, 3, 4, 5]
     assert {page["meta"]["total"] for page in pages} == {23}
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_prev_links_visit_the_same_pages_backwards(client, shelf, sort):
+def test_prev_links_visit_the_same_pages_backwards(client, sorted_devices, sort):
     there = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
     back = walk(client, there[-1]["meta"]["prev"], "prev")
     assert items_of(back) == items_of(there)[-2::-1]
@@ -108,7 +108,9 @@ def test_prev_links_visit_the_same_pages_backwards(client, shelf, sort):
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_the_next_link_of_a_previous_page_leads_forward_again(client, shelf, sort):
+def test_the_next_link_of_a_previous_page_leads_forward_again(
+    client, sorted_devices, sort
+):
     there = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
     third = client.get(there[3]["meta"]["prev"]).json
     assert items_of(walk(client, third["meta"]["next"], "next")) == items_of(there)[3:]
@@ -116,8 +118,8 @@ def test_the_next_link_of_a_previous_page_leads_forward_again(client, shelf, sor
 
 @pytest.mark.parametrize("per_page", [1, 5, 22, 23, 24])
 @pytest.mark.parametrize("sort", ["id", "-created_at,name"])
-def test_first_and_last_link_to_both_ends(client, shelf, sort, per_page):
-    expected = in_pages(in_order(shelf, sort), per_page)
+def test_first_and_last_link_to_both_ends(client, sorted_devices, sort, per_page):
+    expected = in_pages(in_order(sorted_devices, sort), per_page)
     for page in range(1, len(expected) + 1):
         query = {"sort": sort, "per_page": per_page, "page": page}
         meta = client.get(GADGETS, query_string=query).json["meta"]
@@ -128,14 +130,16 @@ def test_first_and_last_link_to_both_ends(client, shelf, sort, per_page):
         assert last["meta"]["page"] == meta["pages"] == len(expected)
 
 
-def test_prev_links_lead_from_the_last_page_to_the_first(client, shelf):
+def test_prev_links_lead_from_the_last_page_to_the_first(client, sorted_devices):
     last = client.get(f"{GADGETS}?per_page=5").json["meta"]["last"]
-    assert items_of(walk(client, last, "prev")) == in_pages(shelf, 5)[::-1]
+    assert items_of(walk(client, last, "prev")) == in_pages(sorted_devices, 5)[::-1]
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_a_numbered_page_is_the_page_that_the_links_lead_to(client, shelf, sort):
-    for number, page in enumerate(in_pages(in_order(shelf, sort), 5), 1):
+def test_a_numbered_page_is_the_page_that_the_links_lead_to(
+    client, sorted_devices, sort
+):
+    for number, page in enumerate(in_pages(in_order(sorted_devices, sort), 5), 1):
         query = {"sort": sort, "per_page": 5, "page": number}
         body = client.get(GADGETS, query_string=query).json
         assert body["items"] == page
@@ -144,10 +148,12 @@ def test_a_numbered_page_is_the_page_that_the_links_lead_to(client, shelf, sort)
         assert bool(body["meta"]["next"]) is (number < 5)
 
 
-def test_a_numbered_page_links_to_its_neighbours(client, shelf):
+def test_a_numbered_page_links_to_its_neighbours(client, sorted_devices):
     meta = client.get(f"{GADGETS}?per_page=5&page=3").json["meta"]
     for rel, number in {"prev": 1, "next": 3}.items():
-        assert client.get(meta[rel]).json["items"] == in_pages(shelf, 5)[number]
+        assert (
+            client.get(meta[rel]).json["items"] == in_pages(sorted_devices, 5)[number]
+        )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +169,7 @@ def test_a_numbered_page_links_to_its_neighbours(client, shelf):
     ],
 )
 @pytest.mark.parametrize("verb", ["GET", "HEAD"])
-def test_the_link_header_has_the_links_of_meta(client, shelf, verb, query):
+def test_the_link_header_has_the_links_of_meta(client, sorted_devices, verb, query):
     query = {"per_page": 5, **query}
     meta = client.get(GADGETS, query_string=query).json["meta"]
     header = client.open(GADGETS, method=verb, query_string=query).headers["Link"]
@@ -174,7 +180,7 @@ def test_the_link_header_has_the_links_of_meta(client, shelf, verb, query):
     assert all(meta[rel] == address for address, rel in links)
 
 
-def test_links_keep_the_query_parameters(client, shelf):
+def test_links_keep_the_query_parameters(client, sorted_devices):
     query = {
         "type": "Type 1",
         "location": "Küche",
@@ -185,7 +191,9 @@ def test_links_keep_the_query_parameters(client, shelf):
         "total": "exact",
         "colour": "a&b=c",
     }
-    wanted = [d for d in shelf if d["type"] == "Type 1" and d["location"] == "Küche"]
+    wanted = [
+        d for d in sorted_devices if d["type"] == "Type 1" and d["location"] == "Küche"
+    ]
     meta = client.get(GADGETS, query_string={**query, "page": 2}).json["meta"]
     for rel in ("first", "prev", "next", "last"):
         link = urlsplit(meta[rel])
@@ -197,9 +205,9 @@ def test_links_keep_the_query_parameters(client, shelf):
     assert items_of(pages) == in_pages(in_order(wanted, "-name"), 2)
 
 
-def test_links_work_from_a_url_without_its_trailing_slash(client, shelf):
+def test_links_work_from_a_url_without_its_trailing_slash(client, sorted_devices):
     pages = walk(client, GADGETS.rstrip("/") + "?per_page=10", "next")
-    assert items_of(pages) == in_pages(shelf, 10)
+    assert items_of(pages) == in_pages(sorted_devices, 10)
 
 
 # Totals
@@ -225,14 +233,14 @@ def test_the_page_of_an_empty_collection(client, address):
     }
 
 
-def test_a_page_holds_20_items_by_default(client, shelf):
+def test_a_page_holds_20_items_by_default(client, sorted_devices):
     body = client.get(GADGETS).json
-    assert body["items"] == shelf[:20]
+    assert body["items"] == sorted_devices[:20]
     assert (body["meta"]["per_page"], body["meta"]["pages"]) == (20, 2)
 
 
-def test_a_page_holds_at_most_100_items(app, client, shelf):
-    stock(app, SHELF * 4)
+def test_a_page_holds_at_most_100_items(app, client, sorted_devices):
+    stock(app, SORTED_DEVICES * 4)
     pages = walk(client, f"{GADGETS}?per_page=101", "next")
     assert [len(page["items"]) for page in pages] == [100, 15]
     assert {page["meta"]["per_page"] for page in pages} == {100}
@@ -242,13 +250,13 @@ def test_a_page_holds_at_most_100_items(app, client, shelf):
 
 
 @pytest.mark.parametrize("page", [6, 7, 2**31 - 1])
-def test_a_page_beyond_the_end_is_empty_and_links_back(client, shelf, page):
+def test_a_page_beyond_the_end_is_empty_and_links_back(client, sorted_devices, page):
     response = client.get(f"{GADGETS}?per_page=5&page={page}")
     assert response.status_code == 200
     assert response.json["items"] == []
     meta = response.json["meta"]
     assert (meta["page"], meta["pages"], meta["next"]) == (page, 5, None)
-    assert client.get(meta["prev"]).json["items"] == shelf[20:]
+    assert client.get(meta["prev"]).json["items"] == sorted_devices[20:]
 
 
 @pytest.mark.parametrize("total", ["capped", "exact", "none"])
@@ -258,9 +266,9 @@ def test_a_page_beyond_the_end_of_an_empty_collection_has_no_links(client, total
     assert (body["meta"]["prev"], body["meta"]["next"]) == (None, None)
 
 
-def test_the_total_is_omitted_on_request(client, shelf):
+def test_the_total_is_omitted_on_request(client, sorted_devices):
     pages = walk(client, f"{GADGETS}?total=none&per_page=5", "next")
-    assert items_of(pages) == in_pages(shelf, 5)
+    assert items_of(pages) == in_pages(sorted_devices, 5)
     for page in pages:
         meta = page["meta"]
         assert (meta["total"], meta["pages"], meta["last"]) == (None, None, None)
@@ -290,7 +298,7 @@ def test_the_total_is_counted_up_to_10000(app, client):
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("rel", ["next", "prev"])
 def test_unchanged_items_are_listed_once_while_others_come_and_go(
-    app, client, shelf, sort, rel
+    app, client, sorted_devices, sort, rel
 ):
     meta = client.get(f"{GADGETS}?sort={sort}&per_page=5").json["meta"]
     address = meta["first" if rel == "next" else "last"]
@@ -303,33 +311,35 @@ def test_unchanged_items_are_listed_once_while_others_come_and_go(
             client.delete(item["url"])
             deleted.add(item["id"])
         if len(seen) < 30:
-            stock(app, SHELF[:2])
+            stock(app, SORTED_DEVICES[:2])
         address = page["meta"][rel]
-    known = {item["id"] for item in shelf}
+    known = {item["id"] for item in sorted_devices}
     old = [item for item in seen if item["id"] in known]
-    expected = in_order(shelf, sort)
+    expected = in_order(sorted_devices, sort)
     assert old == (expected if rel == "next" else expected[::-1])
     assert len({item["id"] for item in seen}) == len(seen)
     assert deleted
 
 
-def test_a_link_to_items_that_were_deleted_leads_to_an_empty_page(client, shelf):
+def test_a_link_to_items_that_were_deleted_leads_to_an_empty_page(
+    client, sorted_devices
+):
     address = client.get(f"{GADGETS}?per_page=20").json["meta"]["next"]
-    for item in shelf[20:]:
+    for item in sorted_devices[20:]:
         client.delete(item["url"])
     page = client.get(address).json
     assert page["items"] == []
     assert page["meta"]["next"] is None
-    assert client.get(page["meta"]["prev"]).json["items"] == shelf[:20]
+    assert client.get(page["meta"]["prev"]).json["items"] == sorted_devices[:20]
 
 
 # Views
 
 
-def test_the_urls_view_lists_only_the_urls_of_the_items(client, shelf):
+def test_the_urls_view_lists_only_the_urls_of_the_items(client, sorted_devices):
     pages = walk(client, f"{GADGETS}?view=urls&sort=-name&per_page=5", "next")
     assert all(page.keys() == {"urls", "meta"} for page in pages)
-    urls = [item["url"] for item in in_order(shelf, "-name")]
+    urls = [item["url"] for item in in_order(sorted_devices, "-name")]
     assert [page["urls"] for page in pages] == in_pages(urls, 5)
     assert pages[0]["meta"]["total"] == 23
 
@@ -385,7 +395,7 @@ def read_as(schema, text):
     return int(text) if schema.get("type") == "integer" and digits else text
 
 
-def test_only_the_first_occurrence_of_a_sort_field_counts(client, shelf):
+def test_only_the_first_occurrence_of_a_sort_field_counts(client, sorted_devices):
     def order(sort):
         items = client.get(GADGETS, query_string={"sort": sort}).json["items"]
         return [item["id"] for item in items]
@@ -441,7 +451,7 @@ def follow(client, sort, cursor):
 
 
 @pytest.mark.parametrize("other", ["-id", "name", "id,name", "name,-id"])
-def test_a_cursor_of_another_sort_is_refused(client, shelf, other):
+def test_a_cursor_of_another_sort_is_refused(client, sorted_devices, other):
     cursor = encode_cursor(cursor_of(client))
     assert follow(client, "id", cursor).status_code == 200
     response = follow(client, other, cursor)
@@ -449,7 +459,7 @@ def test_a_cursor_of_another_sort_is_refused(client, shelf, other):
     assert [error["pointer"] for error in response.json["errors"]] == ["/cursor"]
 
 
-def test_a_cursor_of_another_collection_is_refused_or_harmless(client, shelf):
+def test_a_cursor_of_another_collection_is_refused_or_harmless(client, sorted_devices):
     cursor = encode_cursor(cursor_of(client, "name"))
     assert client.get(f"{SIGNALS}?cursor={cursor}").status_code == 400
 
@@ -481,7 +491,9 @@ def test_a_cursor_of_another_collection_is_refused_or_harmless(client, shelf):
         (4, False),
     ],
 )
-def test_a_cursor_that_was_tampered_with_is_refused(client, shelf, place, value):
+def test_a_cursor_that_was_tampered_with_is_refused(
+    client, sorted_devices, place, value
+):
     cursor = cursor_of(client)
     assert follow(client, "id", encode_cursor(cursor)).status_code == 200
     cursor[place] = value
@@ -494,7 +506,9 @@ def test_a_cursor_that_was_tampered_with_is_refused(client, shelf, place, value)
     + [("created_at", value) for value in (7, None, "", "now", "2026-01-01")]
     + [("created_at", "0001-01-01T00:00:00+23:59")],
 )
-def test_a_value_of_another_type_in_a_cursor_is_refused(client, shelf, sort, value):
+def test_a_value_of_another_type_in_a_cursor_is_refused(
+    client, sorted_devices, sort, value
+):
     cursor = cursor_of(client, sort)
     assert follow(client, sort, encode_cursor(cursor)).status_code == 200
     cursor[1][0] = value
@@ -502,13 +516,15 @@ def test_a_value_of_another_type_in_a_cursor_is_refused(client, shelf, sort, val
 
 
 @pytest.mark.parametrize("value", [None, [], {}, 7, "12345", ["id"] * 6, "id", True])
-def test_json_that_is_not_a_cursor_is_refused(client, shelf, value):
+def test_json_that_is_not_a_cursor_is_refused(client, sorted_devices, value):
     assert follow(client, "id", encode_cursor(value)).status_code == 400
 
 
-def test_a_link_of_another_account_shows_none_of_its_items(client, engineer, shelf):
+def test_a_link_of_another_account_shows_none_of_its_items(
+    client, engineer, sorted_devices
+):
     address = client.get(f"{GADGETS}?per_page=5").json["meta"]["next"]
-    assert client.get(address).json["items"] == shelf[5:10]
+    assert client.get(address).json["items"] == sorted_devices[5:10]
     assert engineer.get(address).json["items"] == []
 
 
@@ -539,7 +555,7 @@ def test_no_json_in_place_of_a_cursor_breaks_the_service(client, value):
     sort=st.sampled_from(["id", "-name", "created_at", "-created_at,name"]),
     data=st.data(),
 )
-def test_no_value_in_a_cursor_breaks_the_service(client, shelf, sort, data):
+def test_no_value_in_a_cursor_breaks_the_service(client, sorted_devices, sort, data):
     cursor = cursor_of(client, sort)
     names = re.findall(r"\w+", cursor[0])
     cursor[1] = [data.draw(FITTING[name] | JSON) for name in names]

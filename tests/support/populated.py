@@ -6,8 +6,8 @@ write to the shared SQLite database: a test that commits there belongs in anothe
 A module opts in with an `app` of its own:
 
     @pytest.fixture
-    def app(furnished):
-        return furnished.app
+    def app(populated):
+        return populated.app
 """
 
 from contextlib import contextmanager
@@ -76,7 +76,7 @@ def go_back(app, redis_state):
         app.config.update(settings)
 
 
-class Furnished(NamedTuple):
+class PopulatedService(NamedTuple):
     """An application with records.
 
     `client`: signed in as a user who may do everything, and who is not the last admin.
@@ -89,7 +89,7 @@ class Furnished(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def module_furnished(shared_app):
+def module_service(shared_app):
     with roll_back(shared_app):
         client = signed_in_client(shared_app, "chief", "admin")
         signed_in_client(shared_app, "deputy", "admin")
@@ -103,12 +103,12 @@ def module_furnished(shared_app):
                     things.address(path), **things.request_arguments(POSTS[path])
                 )
                 assert again.status_code < 300, f"Give {path} a place in RENAMED."
-        yield Furnished(shared_app, client, things), redis_state
+        yield PopulatedService(shared_app, client, things), redis_state
 
 
 @pytest.fixture
-def furnished(module_furnished):
-    """Return the Furnished of the module, and undo after the test what it did."""
-    (app, client, things), redis_state = module_furnished
+def populated(module_service):
+    """Return the PopulatedService of the module, and undo after the test what it did."""
+    (app, client, things), redis_state = module_service
     with go_back(app, redis_state):
-        yield Furnished(app, client, things.copy())
+        yield PopulatedService(app, client, things.copy())
