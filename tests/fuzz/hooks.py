@@ -37,6 +37,8 @@ ADMINISTERED = {"users", "roles", "audit"}  # tags of operations with permission
 HEADER = "name,location,type,model,serial_number\n"
 FORM, NDJSON = "multipart/form-data", "application/x-ndjson"
 NOWHERE = 2**62  # no id
+# The service runs without the sample features.
+COLLECTIONS = [c for c in CRUD_COLLECTIONS if "/sample_" not in c.path]
 
 # The addresses that no call may change, because the rest of a run needs them: those of
 # accounts, of roles, and of `things` that others refer to or are below.
@@ -124,7 +126,7 @@ def after_load_schema(context, schema):
 def keep(schema):
     """Fill `kept`, and create `things`."""
     things.client = Client(schema)
-    for collection in CRUD_COLLECTIONS:
+    for collection in COLLECTIONS:
         others = [
             parent_of(collection.model),
             *references_of(collection.model).values(),
@@ -162,7 +164,7 @@ def make_sense(case):
             del case.headers["If-Match"]  # a first heartbeat has nothing to match
     if "Idempotency-Key" in case.headers:  # it may have been used with another body
         case.headers["Idempotency-Key"] = str(uuid4())
-    for collection in CRUD_COLLECTIONS:
+    for collection in COLLECTIONS:
         if case.path in (collection.path.rstrip("/"), collection.item):
             make_usual(case, collection)
     body = case.body

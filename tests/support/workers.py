@@ -182,10 +182,13 @@ def at_once(calls):
 
 @contextmanager
 def temporary_app(folder, redis_url="unix:///no", **settings):
-    """Yield an application with the accounts, on a database of its own."""
+    """Yield an application with the accounts, on a database of its own.
+
+    `settings`: also `features`, by default with the sample features.
+    """
     with empty_database(folder) as uri:
         stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
-        app = create_app("testing", features=SERVED, **stores, **settings)
+        app = create_app("testing", **{"features": SERVED, **stores, **settings})
         create_tables_and_accounts(app)
         try:
             yield app
@@ -226,7 +229,7 @@ def run_uwsgi(app, redis_url, **environment):
 def production_environment(app, folder, **settings):
     """Return the environment of a process that uses the stores of `app` in production.
 
-    It mounts the sample features, too.
+    It mounts the sample features, too, unless PYTHONPATH is empty.
     """
     kept = {name: text for name, text in os.environ.items() if not NOT_OURS.match(name)}
     return kept | {
