@@ -53,7 +53,10 @@ RUN_BY = {
         "tests/core/data/test_migrations.py",
         'args=["deploy"]',
     ),
-    "flask rename-project": ("tests/template/test_renamed_project.py", "rename-project"),
+    "flask rename-project": (
+        "tests/template/test_renamed_project.py",
+        "rename-project",
+    ),
     "flask remove-examples": ("tests/template/test_ten_features.py", "remove-examples"),
     "flask openapi": ("tests/documents/test_openapi_diff.py", '"--against"'),
     "flask backup": ("tests/ops/test_backups.py", '"backup"'),
