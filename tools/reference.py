@@ -56,7 +56,6 @@ OTHERS = """
 | `FLASK_CONFIG` | `development`, `testing` or `production` |
 | `INSTANCE_PATH` | absolute path of the instance folder; by default `instance/` |
 | `PROMETHEUS_MULTIPROC_DIR` | folder for the metrics that a host's processes share |
-| `MOVE_DB_TO` | target of `flask move-db` |
 | `FLASK_SKIP_DOTENV` | `1`: `flask` does not read `.env` |
 """
 EXAMPLE = """# The settings with their defaults. Copy this file to .env. To change a

@@ -1,6 +1,5 @@
 """The commands for operators; those of a feature are in its commands.py."""
 
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import orjson
 from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
-from sqlalchemy.exc import SQLAlchemyError
 
 from default_config import DevelopmentConfig
 
@@ -30,8 +28,8 @@ from ..core.openapi.document import openapi
 from ..roles.models import Role, has_admin
 from ..users.commands import demo_accounts
 from ..users.models import User
-from . import copy_database, schema_gate
-from .backups import commands as backups
+from . import archive, schema_gate
+from .databases import click_errors
 from .doctor import command as doctor
 from .openapi_diff import verdict
 
@@ -43,9 +41,8 @@ def init_app(app):
     app.cli.add_command(purge)
     app.cli.add_command(rebuild_search)
     app.cli.add_command(print_openapi)
-    app.cli.add_command(copy_database.move_db)
-    app.cli.add_command(backups.backup)
-    app.cli.add_command(backups.restore)
+    app.cli.add_command(archive.backup)
+    app.cli.add_command(archive.restore)
     app.cli.add_command(schema_gate.gate)
     app.cli.add_command(schema_gate.works_with)
     doctor.init_app(app, app.extensions["features"])
@@ -137,7 +134,7 @@ def rebuild_search():
     """
     for mapper in sql.Model.registry.mappers:
         if issubclass(mapper.class_, SqlModel):
-            with click_database_errors():
+            with click_errors():
                 count = mapper.class_.rebuild_search()
             click.echo(f"{count} {mapper.class_.__tablename__}")
 
@@ -177,7 +174,7 @@ def run_migrations():
 
     Raises ClickException if this release cannot work with that database.
     """
-    with click_database_errors():
+    with click_errors():
         ahead = unknown_revisions(current_revisions())
         if ahead and (missing := missing_objects()):
             raise click.ClickException(
@@ -192,12 +189,3 @@ def run_migrations():
         else:
             upgrade()
     return not ahead
-
-
-@contextmanager
-def click_database_errors():
-    """Report the message of a database error, without a traceback."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise click.ClickException(copy_database.error_message(error)) from None

@@ -42,7 +42,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..core.data.migrations import current_revisions, head_revisions, unknown_revisions
 from ..core.data.session import sql
-from .copy_database import error_message, open_target
+from .databases import error_message, scratch_database
 
 # Sentences of `works-with` that do not apply: this release was changed to work with such
 # tables, so that the next one can migrate.
@@ -80,7 +80,7 @@ def gate(running):
             return
     with tempfile.TemporaryDirectory(prefix="gate-") as folder:
         file = f"{folder}/scratch.sqlite3"
-        with open_target(f"sqlite:///{file}"), click_migration_errors():
+        with scratch_database(file), click_migration_errors():
             upgrade()
         ask_release(running.resolve(), file)
 

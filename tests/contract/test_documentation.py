@@ -59,12 +59,13 @@ RUN_BY = {
     ),
     "flask remove-examples": ("tests/template/test_ten_features.py", "remove-examples"),
     "flask openapi": ("tests/documents/test_openapi_diff.py", '"--against"'),
-    "flask backup": ("tests/ops/test_backups.py", '"backup"'),
-    "flask restore": ("tests/ops/test_backups.py", '"restore"'),
+    "flask backup": ("tests/ops/test_archive.py", '"backup"'),
+    "flask restore": ("tests/ops/test_archive.py", '"restore"'),
     "systemctl start myapp-backup": ("docs/deploy.md", "systemctl start myapp-backup"),
     "touch /srv/myapp/restart": ("docs/deploy.md", "touch /srv/myapp/restart"),
     "journalctl": ("docs/deploy.md", "journalctl -u myapp-web"),
-    "MOVE_DB_TO=": ("tests/ops/test_copy_database.py", '"move-db"'),
+    "DATABASE_URL=": ("tests/ops/test_archive.py", '"restore"'),
+    "python3 -m zipfile": ("tests/ops/test_archive.py", '"zipfile"'),
     "flask doctor": ("tests/ops/test_doctor.py", '"--strict"'),
     "FLASK_SKIP_DOTENV=1": ("tests/ops/test_doctor.py", '"FLASK_SKIP_DOTENV"'),
     "flask profile": ("tests/tools/test_development.py", 'flask("profile")'),
@@ -195,12 +196,12 @@ def test_every_command_of_flask_and_make_that_a_page_mentions_exists(app):
             assert words[1] in known[words[0]], code
 
 
-def test_the_messages_of_move_db_are_as_its_page_quotes_them():
-    page = text_of(ROOT / "docs/databases.md")
-    table = page.partition("### Errors")[2].partition("###")[0]
+def test_the_messages_of_restore_are_as_its_page_quotes_them():
+    page = text_of(ROOT / "docs/backups.md")
+    table = page.partition("### Errors")[2].partition("## ")[0]
     messages = re.findall(r"^\| `([^`]+)` \|", table, re.M)
-    source = text_of(ROOT / PACKAGE / "ops/copy_database.py")
-    assert len(messages) > 10
+    source = text_of(ROOT / PACKAGE / "ops/archive.py")
+    assert len(messages) > 5
     assert [message for message in messages if message not in source] == []
 
 

@@ -13,7 +13,7 @@ from conftest import close_stores
 from myapp.core.data.migrations import current_revisions
 from myapp.core.data.session import sql, unit_of_work
 from myapp.ops import schema_gate
-from myapp.ops.copy_database import open_target
+from myapp.ops.databases import scratch_database
 from support import ROOT
 
 GOOD = "This release can work with these tables.\n"
@@ -312,7 +312,7 @@ def scratch(make_app, tmp_path_factory):
     """Return a SQLite file with the tables that our migrations build."""
     file = tmp_path_factory.mktemp("scratch") / "scratch.sqlite3"
     app = make_app()
-    with app.app_context(), open_target(f"sqlite:///{file}"):
+    with app.app_context(), scratch_database(file):
         upgrade()
     return file
 

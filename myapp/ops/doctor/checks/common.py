@@ -10,7 +10,7 @@ from sqlalchemy import make_url, text
 from ....core.data.session import sql, unit_of_work
 from ....core.data.statements import is_in_memory
 from ....core.observability.checks import is_production
-from ...copy_database import error_message
+from ...databases import error_message
 
 # The oldest versions that have what the service relies on: RETURNING, FOR UPDATE SKIP
 # LOCKED, and on PostgreSQL the functions that replicas.py calls. Of Redis and Python, the

@@ -1,1 +1,0 @@
-"""`flask backup` and `flask restore`."""

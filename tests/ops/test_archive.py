@@ -1,0 +1,731 @@
+"""`flask backup` and `flask restore`, from SQLite to SQLite, and to and from a server.
+
+TEST_DATABASE_URL names the server, if it is set.
+"""
+
+import math
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from types import SimpleNamespace
+from zipfile import ZipFile
+
+import orjson
+import pytest
+from flask_migrate import upgrade
+from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text
+
+from conftest import (
+    DATABASE_SERVER,
+    LAMP,
+    PASSWORDS,
+    as_account,
+    close_stores,
+    create_tables_and_accounts,
+    empty_database,
+)
+from myapp.core.data import migrations
+from myapp.core.data.models.idempotency import IdempotencyRecord
+from myapp.core.data.models.sql_model import SqlModel
+from myapp.core.data.session import sql, unit_of_work
+from myapp.core.settings import database_uri as full
+from myapp.ops import archive, databases
+from support.discovery import CRUD_COLLECTIONS, ResourceFactory
+from support.features.sample_chores.models import SampleChore
+from support.features.sample_gadgets.models import SampleGadget
+
+SERVER = os.environ.get("TEST_DATABASE_URL")
+WAYS = [(None, None)]  # from and to: the URL of a server, or None for SQLite
+if SERVER:
+    WAYS += [(SERVER, None), (None, SERVER), (SERVER, SERVER)]
+NAMES = [
+    "Küche 🏠 中文 עברית",
+    "e\u0301 is not é",
+    "'); DROP TABLE sample_gadgets; --",
+    "%s %(name)s :name \\ \\0 \\N",
+    " spaces ",
+    "null",
+    "\U0001f321" * 64,
+    "tab\tand\nline\r\n",
+]
+GADGETS = "/api/v1/sample_gadgets/"
+CHORES = "/api/v1/sample_chores/"
+LOGIN = "/api/v1/auth/login"
+ME = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
+KEY = {"Idempotency-Key": "once"}
+WRITTEN = re.compile(r"(.+\.zip): (\d+) bytes in \d+\.\d s\n")
+INTERRUPTED = "Error: Interrupted. Run the same command again to resume.\n"
+
+
+def way_name(way):
+    return "-to-".join("server" if server else "SQLite" for server in way)
+
+
+@contextmanager
+def application(make_app, folder, server=DATABASE_SERVER):
+    """Yield an application on an empty database, of that server or in a file."""
+    folder.mkdir(exist_ok=True)
+    with empty_database(folder, server) as uri:
+        app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+        yield app
+        close_stores(app)
+
+
+@pytest.fixture(scope="module")
+def small_batches():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "BATCH_ROWS", 3)
+        yield
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=way_name)
+def way(request, make_app, tmp_path_factory, small_batches):
+    """Yield a database with records of every kind, its backup, and a restored database."""
+    folder = tmp_path_factory.mktemp("way")
+    with ExitStack() as stack:
+        source, target = (
+            stack.enter_context(application(make_app, folder / name, server))
+            for name, server in zip(("source", "target"), request.param)
+        )
+        create_tables_and_accounts(source)
+        create_rows(source)
+        tokens = source.test_client().post(LOGIN, json=ME).json
+        client = as_account(source, "pythonista")
+        last = client.post(GADGETS, json=LAMP).json["id"]
+        client.delete(f"{GADGETS}{last}")
+        file = backup(source, folder / "file.zip")
+        output = run(target, "restore", file)
+        yield SimpleNamespace(
+            source=source,
+            target=target,
+            held=everything(source),
+            restored=everything(target),
+            files=(file, backup(target, folder / "again.zip")),
+            last=last,
+            next=as_account(target, "pythonista").post(GADGETS, json=LAMP).json["id"],
+            tokens=tokens,
+            output=output,
+        )
+
+
+@pytest.fixture
+def stored(stored_backup):
+    """Return the path of a backup of a database with records of every kind."""
+    return stored_backup.file
+
+
+@pytest.fixture(scope="module")
+def stored_backup(make_app, tmp_path_factory, small_batches):
+    folder = tmp_path_factory.mktemp("stored")
+    with application(make_app, folder / "source") as app:
+        create_tables_and_accounts(app)
+        create_rows(app)
+        file = backup(app, folder / "file.zip")
+        yield SimpleNamespace(app=app, file=file, held=everything(app))
+
+
+@pytest.fixture
+def filled(stored_backup):
+    """Return the application of the backup; its database has changed since."""
+    client = as_account(stored_backup.app, "pythonista")
+    assert client.post(GADGETS, json=LAMP).status_code == 201
+    return stored_backup.app
+
+
+@pytest.fixture
+def empty(make_app, tmp_path):
+    """Yield an application with an empty database."""
+    with application(make_app, tmp_path / "empty") as app:
+        yield app
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "backups").mkdir()
+    return tmp_path / "backups"
+
+
+def create_rows(app):
+    app.test_client().post(LOGIN, json=ME)
+    client = as_account(app, "pythonista")
+    for name in NAMES:
+        response = client.post(GADGETS, json={**LAMP, "name": name})
+        assert response.status_code == 201
+    assert client.post(GADGETS, json=LAMP, headers=KEY).status_code == 201
+    task = {"name": "New bulb", "task": "E27", "gadget": 1}
+    for more in ({}, {"done": True, "due_at": "2027-01-06T17:00:00Z"}):
+        assert client.post(CHORES, json=task | more).status_code == 201
+    factory = ResourceFactory(client)
+    factory.ids = {GADGETS: 1, CHORES: 1}
+    for collection in CRUD_COLLECTIONS:
+        is_new = collection.path not in factory.ids
+        if is_new and issubclass(collection.model, SqlModel):
+            factory.make(collection, 8)
+    with app.app_context(), unit_of_work():
+        for number in range(7):  # more than two batches
+            sql.session.add(
+                IdempotencyRecord(
+                    account_id=number // 4,
+                    key=f"unfinished {number}",
+                    request_hash=b"\0\xff\\x00'",
+                    created_at=datetime(2026, 11, 21, 7, 40, 0, number),
+                )
+            )
+
+
+def run(app, *args, code=0):
+    """Run a command and return its output; check its exit code."""
+    result = app.test_cli_runner().invoke(args=[*map(str, args)])
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.output
+
+
+def backup(app, path, *options):
+    """Write a backup and return its path."""
+    file, size = WRITTEN.fullmatch(run(app, "backup", path, *options)).groups()
+    assert os.stat(file).st_size == int(size)
+    return file
+
+
+def everything(app):
+    """Return all rows of all tables, and the names of the tables."""
+    with app.app_context(), sql.engine.connect() as connection:
+        names = set(inspect(connection).get_table_names())
+        rows = {
+            table.name: sorted(map(repr, connection.execute(select(table))))
+            for table in sql.metadata.sorted_tables
+            if table.name in names
+        }
+        return rows, names
+
+
+def execute(app, *statements):
+    """Run statements on the database; return the first value of the last one."""
+    engine = create_engine(full(address(app)), hide_parameters=True)
+    with engine.begin() as connection:
+        for statement in statements:
+            result = connection.execute(text(statement))
+        value = result.scalar() if result.returns_rows else None
+    engine.dispose()
+    return value
+
+
+def address(app):
+    return app.config["SQLALCHEMY_DATABASE_URI"]
+
+
+@contextmanager
+def after(beginning, function):
+    """Call `function` after each statement that begins so, with its values."""
+
+    def listen(_connection, _cursor, statement, values, _context, _many):
+        if statement.startswith(beginning):
+            function(values)
+
+    event.listen(Engine, "after_cursor_execute", listen)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "after_cursor_execute", listen)
+
+
+@contextmanager
+def interrupted(number):
+    """Raise KeyboardInterrupt before the commit of the batch with this number."""
+    written = []
+
+    def count(values):
+        written.append(values)
+        if len(written) == number:
+            raise KeyboardInterrupt
+
+    with after("UPDATE restore_progress", count):
+        yield
+
+
+def is_unfinished(app):
+    return archive.PROGRESS.name in everything(app)[1]
+
+
+# There and back
+
+
+def test_every_row_is_restored(way):
+    assert way.restored == way.held == everything(way.source)
+    filled = {"audit", "idempotency", "roles", "sample_chores", "sample_gadgets"}
+    assert all(way.held[0][name] for name in filled | {"sessions", "users"})
+
+
+def test_the_output_lists_the_rows_of_each_table(way):
+    for name, rows in way.held[0].items():
+        assert re.search(rf"^{name} +{len(rows)}  [0-9a-f]{{32}}$", way.output, re.M)
+    assert re.search(r"\nRevision \w+\. Migrations: ok\n\Z", way.output)
+
+
+def test_a_backup_of_the_restored_database_is_the_same(way):
+    first, second = (orjson.loads(read(file, "manifest.json")) for file in way.files)
+    assert first == second
+
+
+def test_a_backup_is_a_zip(way):
+    command = [sys.executable, "-m", "zipfile", "--list", way.files[0]]
+    listed = subprocess.run(command, capture_output=True, text=True).stdout
+    assert "manifest.json" in listed and "users.ndjson.zst" in listed
+
+
+def test_a_null_in_a_json_column_stays_null(way):
+    none = "SELECT count(*) FROM idempotency WHERE headers IS NULL"
+    assert execute(way.source, none) == execute(way.target, none) == 7
+
+
+def test_the_restored_service_works(way):
+    client = as_account(way.target, "pythonista")
+    listed = client.get(GADGETS, query_string={"per_page": len(NAMES)}).json
+    assert [gadget["name"] for gadget in listed["items"]] == NAMES
+    replayed = client.post(GADGETS, json=LAMP, headers=KEY)
+    assert replayed.headers["Idempotent-Replayed"] == "true"
+    assert client.get("/status/ready").json["migrations"] == "ok"
+    token = {"Authorization": f"Bearer {way.tokens['refresh_token']}"}
+    refreshed = way.target.test_client().post("/api/v1/auth/refresh", headers=token)
+    assert refreshed.status_code == 200
+
+
+def test_the_id_of_a_deleted_row_is_never_used_again(way):
+    assert way.next == way.last + 1
+
+
+def test_the_ids_of_a_table_without_rows_begin_with_one(make_app, empty, tmp_path):
+    with application(make_app, tmp_path / "bare") as bare:
+        with bare.app_context():
+            upgrade()
+        file = backup(bare, tmp_path / "bare.zip")
+    run(empty, "restore", file)
+    create_tables_and_accounts(empty)
+    assert execute(empty, "SELECT min(id) FROM roles") == 1
+
+
+def test_a_backup_is_a_consistent_snapshot(filled, empty, folder, monkeypatch):
+    monkeypatch.setattr(archive, "BATCH_ROWS", 1000)  # the writer adds many rows
+    before, written, done = rows(filled, SampleGadget), [], threading.Event()
+
+    def write():
+        body = SampleGadget.body.validate(LAMP)
+        task = SampleChore.body.validate({"name": "New bulb", "task": "E27"})
+        while not done.is_set():
+            with filled.app_context(), unit_of_work():
+                id = SampleGadget.create(owner_id=1, **body).id
+                SampleChore.create(owner_id=1, **task | {"gadget": id})
+            written.append(id)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while not written:
+            done.wait(0.01)
+        committed = len(written)
+        file = backup(filled, folder / "file.zip")
+    finally:
+        done.set()
+        writer.join()
+    run(empty, "restore", file)
+    there, here = rows(filled, SampleGadget), rows(empty, SampleGadget)
+    assert here == there[: len(here)]
+    assert len(here) >= len(before) + committed
+    new = [gadget.id for gadget in here[len(before) :]]
+    assert [chore.gadget for chore in rows(empty, SampleChore)][2:] == new
+
+
+def rows(app, model):
+    with app.app_context(), sql.engine.connect() as connection:
+        table = model.__table__
+        return connection.execute(select(table).order_by(table.c.id)).all()
+
+
+def test_an_open_transaction_neither_delays_a_backup_nor_is_in_it(
+    filled, empty, folder
+):
+    before = everything(filled)
+    engine = create_engine(full(address(filled)))
+    with engine.connect() as writer:
+        writer.execute(text("UPDATE users SET generation = generation + 1"))
+        file = backup(filled, folder)
+        writer.commit()
+    engine.dispose()
+    run(empty, "restore", file)
+    assert everything(empty) == before != everything(filled)
+
+
+def test_an_older_backup_is_restored_at_its_own_revision(empty, filled, folder):
+    file = backup(filled, folder)
+    with filled.app_context():
+        head = migrations.head_revisions()
+        older = migrations.known_revisions() - head
+    assert older
+    with ZipFile(file) as source, ZipFile(folder / "older.zip", "w") as target:
+        manifest = orjson.loads(source.read("manifest.json"))
+        manifest |= {"revision": sorted(older)[0], "tables": {}}
+        target.writestr("manifest.json", orjson.dumps(manifest))
+    assert "Migrations: pending" in run(empty, "restore", folder / "older.zip")
+    assert "Ready" in run(empty, "deploy")
+
+
+# Existing content
+
+
+def test_a_database_with_rows_is_only_replaced_on_request(
+    stored_backup, filled, make_app, tmp_path
+):
+    client, former = as_account(filled, "pythonista"), everything(filled)
+    refused = run(filled, "restore", stored_backup.file, code=1)
+    assert refused.startswith("Error: The database is not empty: audit, ")
+    assert everything(filled) == former != stored_backup.held
+    output = run(filled, "restore", stored_backup.file, "--replace")
+    assert everything(filled) == stored_backup.held
+    assert client.post(GADGETS, json=LAMP).status_code == 201
+    (kept,) = re.findall(r"^The former content is in (\S+\.zip)\.$", output, re.M)
+    with application(make_app, tmp_path / "former") as app:
+        run(app, "restore", kept)
+        assert everything(app) == former
+
+
+def test_the_tables_of_another_service_are_not_replaced(stored, empty):
+    execute(empty, "CREATE TABLE theirs (id INTEGER)", "INSERT INTO theirs VALUES (1)")
+    refused = "Error: The database has no tables of this service.\n"
+    assert run(empty, "restore", stored, "--replace", code=1) == refused
+    assert execute(empty, "SELECT count(*) FROM theirs") == 1
+
+
+def test_empty_tables_are_no_content(stored_backup, empty):
+    with empty.app_context():
+        upgrade()
+    run(empty, "restore", stored_backup.file)
+    assert everything(empty) == stored_backup.held
+
+
+# Interruptions
+
+
+def test_a_restore_that_is_interrupted_repeatedly_is_completed(stored_backup, empty):
+    batches = sum(math.ceil(len(rows) / 3) for rows in stored_backup.held[0].values())
+    for _ in range(batches - 1):
+        with interrupted(2):
+            assert run(empty, "restore", stored_backup.file, code=1) == INTERRUPTED
+    assert is_unfinished(empty)
+    with interrupted(2):
+        run(empty, "restore", stored_backup.file)
+    assert everything(empty) == stored_backup.held
+
+
+KILLED = """
+import os, signal, sys
+import pytest
+from sqlalchemy import Engine, event
+from myapp import create_app
+from myapp.ops import archive
+from support.features import SERVED
+from support.migrations import use_migrations
+
+use_migrations(pytest.MonkeyPatch(), sys.argv[3])
+archive.BATCH_ROWS = 3
+written = []
+
+@event.listens_for(Engine, "after_cursor_execute")
+def kill(_connection, _cursor, statement, *_):
+    if statement.startswith("INSERT INTO sample_gadgets"):
+        written.append(statement)
+        if len(written) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+stores = {"SQLALCHEMY_DATABASE_URI": sys.argv[1], "REDIS_URL": "unix:///no"}
+app = create_app("testing", features=SERVED, **stores)
+app.test_cli_runner().invoke(args=["restore", sys.argv[2]])
+"""
+
+
+def test_a_killed_restore_loses_at_most_a_batch(stored_backup, empty):
+    arguments = address(empty), stored_backup.file, migrations.MIGRATIONS
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], env=os.environ | path
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert execute(empty, "SELECT count(*) FROM sample_gadgets") == 6
+    written = []
+    with after("INSERT INTO sample_gadgets", written.extend):
+        run(empty, "restore", stored_backup.file)
+    assert len(written) == len(stored_backup.held[0]["sample_gadgets"]) - 6
+    assert everything(empty) == stored_backup.held
+
+
+def test_an_unfinished_restore_is_neither_backed_up_nor_continued_with_another_file(
+    stored_backup, filled, empty, folder
+):
+    with interrupted(9):
+        run(empty, "restore", stored_backup.file, code=1)
+    unfinished = "Error: The database is an unfinished restore.\n"
+    assert run(empty, "backup", folder, code=1) == unfinished
+    other = backup(filled, folder)
+    assert "not empty" in run(empty, "restore", other, code=1)
+    run(empty, "restore", other, "--replace")
+    assert everything(empty) == everything(filled)
+
+
+def test_a_change_in_between_is_detected(stored_backup, empty):
+    with interrupted(12):
+        run(empty, "restore", stored_backup.file, code=1)
+    execute(empty, "UPDATE users SET status = 'blocked' WHERE id = 2")
+    output = run(empty, "restore", stored_backup.file, code=1)
+    assert "Error: These tables differ from the backup: users. Use --replace" in output
+    assert is_unfinished(empty)
+
+
+# Rows
+
+
+@pytest.mark.no_database
+def test_rows_that_the_database_refuses_are_named(make_app, tmp_path, small_batches):
+    with (
+        application(make_app, tmp_path / "source", None) as source,
+        application(make_app, tmp_path / "target", None) as target,
+    ):
+        create_tables_and_accounts(source)
+        create_rows(source)
+        engine = create_engine(address(source))  # without foreign keys
+        with engine.begin() as connection:
+            broken = "UPDATE sample_gadgets SET owner_id = 99 WHERE id = 5"
+            connection.execute(text(broken))
+        file = backup(source, tmp_path / "file.zip")
+        output = run(target, "restore", file, code=1)
+    assert "refuses rows 4 to 6 of sample_gadgets: FOREIGN KEY constraint" in output
+
+
+@pytest.mark.skipif("not SERVER or 'postgres' not in SERVER")
+def test_a_text_that_postgresql_cannot_hold_is_refused(make_app, tmp_path, empty):
+    with application(make_app, tmp_path / "source", None) as source:
+        create_tables_and_accounts(source)
+        create_rows(source)
+        execute(source, "UPDATE sample_gadgets SET name = 'a' || char(0) WHERE id = 5")
+        file = backup(source, tmp_path / "file.zip")
+    assert "of sample_gadgets: " in run(empty, "restore", file, code=1)
+
+
+@pytest.mark.parametrize(
+    "table, assignment",
+    [
+        ("sample_gadgets", "name = 'null '"),
+        ("sample_gadgets", "version = 2"),
+        ("sample_gadgets", "created_at = '2026-11-21 07:40:00.000001'"),
+        ("sample_gadgets", "location = type, type = location"),
+        ("sample_chores", "gadget = NULL"),
+        ("idempotency", "body = x'00'"),
+        ("idempotency", "headers = '{}'"),
+        ("users", "last_login_ip = ''"),
+    ],
+)
+@pytest.mark.no_database
+def test_every_change_of_a_value_changes_the_checksum(
+    make_app, tmp_path, table, assignment
+):
+    with application(make_app, tmp_path / "source", None) as app:
+        create_tables_and_accounts(app)
+        create_rows(app)
+        before = table_checksum(app, table)
+        key = "rowid = (SELECT max(rowid) FROM " + table + ")"
+        execute(app, f"UPDATE {table} SET {assignment} WHERE {key}")
+        assert table_checksum(app, table) != before
+
+
+def table_checksum(app, name):
+    with app.app_context(), databases.snapshot() as connection:
+        return archive.read_table(connection, sql.metadata.tables[name])
+
+
+# Files that must not be restored
+
+
+def read(file, name):
+    with ZipFile(file) as source:
+        return source.read(name)
+
+
+def replaced(file, folder, name, change):
+    """Return the path of a valid ZIP with a changed member."""
+    path = folder / "changed.zip"
+    with ZipFile(file) as source, ZipFile(path, "w") as target:
+        for each in source.namelist():
+            content = source.read(each)
+            target.writestr(each, change(content) if each == name else content)
+    return path
+
+
+def flipped(content):
+    """Return a file with another bit in the rows of a table."""
+    middle = content.index(b"users.ndjson.zst") + 100
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def without_a_row(content):
+    lines = databases.zstd.decompress(content).splitlines(keepends=True)
+    return databases.zstd.compress(b"".join(lines[:-1]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[: len(content) * 2 // 3],
+        lambda content: content[:-1],
+        flipped,
+        lambda content: b"",
+        lambda content: b"id,name\n",
+    ],
+    ids=["cut", "all but a byte", "a bit", "empty", "text"],
+)
+def test_a_damaged_file_is_refused(stored_backup, filled, tmp_path, change):
+    before, bad = everything(filled), tmp_path / "bad"
+    with open(stored_backup.file, "rb") as file:
+        bad.write_bytes(change(file.read()))
+    refused = run(filled, "restore", bad, "--replace", code=1)
+    assert refused == f"Error: {bad} is damaged, or not a backup.\n"
+    assert everything(filled) == before
+
+
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("sample_gadgets.ndjson.zst", without_a_row),
+        ("sample_gadgets.ndjson.zst", lambda content: b""),
+        ("sample_gadgets.ndjson.zst", lambda content: content[:-9]),
+        ("manifest.json", lambda content: b"{}"),
+        ("manifest.json", lambda content: content.replace(b"users", b"losers")),
+        ("manifest.json", lambda content: content[:-9]),
+    ],
+)
+def test_a_file_with_other_content_is_refused(stored, filled, tmp_path, name, change):
+    before, bad = everything(filled), replaced(stored, tmp_path, name, change)
+    refused = run(filled, "restore", bad, "--replace", code=1)
+    assert refused == f"Error: {bad} is damaged, or not a backup.\n"
+    assert everything(filled) == before
+
+
+def test_a_backup_of_a_newer_release_is_refused(stored, filled, tmp_path):
+    before = everything(filled)
+    newer = re.compile(rb'"revision": *"\w+"')
+    file = replaced(
+        *(stored, tmp_path, "manifest.json"),
+        lambda content: newer.sub(b'"revision": "f00d"', content),
+    )
+    refused = run(filled, "restore", file, "--replace", code=1)
+    assert "at revision f00d, which this release does not know" in refused
+    assert everything(filled) == before
+
+
+# The folder
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+def test_a_backup_is_private_and_leaves_no_other_file(filled, folder):
+    abandoned = folder / ".myapp-of-a-killed-command.part"
+    abandoned.touch()
+    os.utime(abandoned, (0, 0))
+    file = backup(filled, folder)
+    assert names(folder) == [os.path.basename(file)]
+    assert re.fullmatch(r"myapp-\d{8}T\d{6}Z\.zip", os.path.basename(file))
+    assert os.stat(file).st_mode & 0o777 == 0o600
+
+
+def test_only_the_newest_backups_are_kept(filled, folder):
+    ours = [f"myapp-20{year}0101T000000Z.zip" for year in (20, 21, 22, 99)]
+    others = ["myapp-20200101.zip", "notes", f"{ours[0]}.gpg", f"old-{ours[0]}"]
+    for name in ours + others:
+        (folder / name).touch()
+    new = os.path.basename(backup(filled, folder, "--keep", 3))
+    assert names(folder) == sorted([ours[2], ours[3], new, *others])
+
+
+def test_an_existing_file_is_not_overwritten(filled, folder):
+    file = backup(filled, folder / "file.zip")
+    refused = f"Error: {file} exists already.\n"
+    assert run(filled, "backup", file, code=1) == refused
+
+
+def test_without_a_folder_there_is_no_backup(filled, folder):
+    refused = run(filled, "backup", folder / "none" / "file.zip", code=1)
+    assert refused.startswith("Error: ") and "No such file or directory" in refused
+    assert names(folder) == []
+
+
+def test_a_full_disk_leaves_no_partial_backup(filled, folder):
+    (folder / "myapp-20200101T000000Z.zip").touch()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        refused = run(filled, "backup", folder, "--keep", 1, code=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert refused.startswith("Error: ") and refused.count("\n") == 1
+    assert names(folder) == ["myapp-20200101T000000Z.zip"]
+
+
+# Databases
+
+
+def test_an_empty_database_is_not_backed_up(empty, folder):
+    refused = "Error: The database has no tables of this service.\n"
+    assert run(empty, "backup", folder, code=1) == refused
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:////nowhere/hunter2.sqlite3",
+        "postgresql://me:hunter2@127.0.0.1:1/x",
+        "mysql://me:hunter2@127.0.0.1:1/x",
+    ],
+)
+def test_an_unreachable_database_is_reported_without_its_password(
+    make_app, stored, folder, uri
+):
+    app = make_app(SQLALCHEMY_DATABASE_URI=uri)
+    for command in (("backup", folder), ("restore", stored)):
+        refused = run(app, *command, code=1)
+        assert refused.startswith("Error: ") and refused.count("\n") == 1
+        assert "hunter2" not in refused
+    assert names(folder) == []
+    close_stores(app)
+
+
+@pytest.mark.skipif("not DATABASE_SERVER", reason="SQLite has no socket")
+def test_backup_and_restore_work_through_a_unix_socket(filled, empty, make_app, folder):
+    is_mariadb = not DATABASE_SERVER.startswith("postgres")
+    setting = "current_setting('unix_socket_directories')"
+    socket = execute(filled, f"SELECT {'@@socket' if is_mariadb else setting}")
+    key = "unix_socket" if is_mariadb else "host"
+    there, here = (
+        make_app(
+            SQLALCHEMY_DATABASE_URI=make_url(address(app))
+            .set(host=None)
+            .update_query_dict({key: socket})
+            .render_as_string(hide_password=False)
+        )
+        for app in (filled, empty)
+    )
+    run(here, "restore", backup(there, folder))
+    assert everything(empty) == everything(filled)
+
+
+def test_a_progress_bar_is_shown_only_on_a_terminal(filled, folder, monkeypatch):
+    assert "read" not in run(filled, "backup", folder / "first.zip")
+    monkeypatch.setattr("click._termui_impl.isatty", lambda _: True)
+    monkeypatch.setattr(sys.stderr.__class__, "isatty", lambda _: True, raising=False)
+    assert archive.progress_bar("read", "users", 3).hidden is False
