@@ -311,7 +311,10 @@ def test_the_ids_of_a_table_without_rows_begin_with_one(make_app, empty, tmp_pat
     assert execute(empty, "SELECT min(id) FROM roles") == 1
 
 
-def test_a_backup_is_a_consistent_snapshot(filled, empty, folder, monkeypatch):
+def test_a_backup_is_a_consistent_snapshot(
+    filled, empty, folder, make_app, monkeypatch
+):
+    command = make_app(SQLALCHEMY_DATABASE_URI=address(filled))  # with its own engine
     monkeypatch.setattr(archive, "BATCH_ROWS", 1000)  # the writer adds many rows
     before, written, done = rows(filled, SampleGadget), [], threading.Event()
 
@@ -330,10 +333,11 @@ def test_a_backup_is_a_consistent_snapshot(filled, empty, folder, monkeypatch):
         while not written:
             done.wait(0.01)
         committed = len(written)
-        file = backup(filled, folder / "file.zip")
+        file = backup(command, folder / "file.zip")
     finally:
         done.set()
         writer.join()
+        close_stores(command)
     run(empty, "restore", file)
     there, here = rows(filled, SampleGadget), rows(empty, SampleGadget)
     assert here == there[: len(here)]
