@@ -1,4 +1,4 @@
-"""`flask export-devices`, the demo devices and the number of devices in statistics."""
+"""`flask export-devices`, and the demo devices."""
 
 import csv
 import os
@@ -12,8 +12,6 @@ from .endpoints import devices
 from .models import Device
 
 DEMO = Path(__file__).parent.parent.parent / "data" / "smart-devices.csv"
-
-devices.statistics["devices"] = sql.select(sql.func.count(Device.id))
 
 
 @devices.demo(Device)

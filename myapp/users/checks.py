@@ -14,7 +14,6 @@ from ..core import (
 )
 from ..roles.models import Role, has_admin
 from .commands import demo_accounts
-from .endpoints import users
 from .models import User
 
 
@@ -24,7 +23,9 @@ def accounts(config):
     hint = "flask adduser NAME --role admin"
     with unit_of_work(writes=False):
         has_roles, admin = Role.by_title("admin") is not None, has_admin()
-        number = sql.session.scalar(users.statistics["accounts"])
+        number = sql.session.scalar(
+            sql.select(sql.func.count(User.id)).where(User.deleted_at.is_(None))
+        )
         names = list(names_with_known_password()) if is_production(config) else []
     if not has_roles:
         yield error("the built-in roles are missing", "flask deploy")

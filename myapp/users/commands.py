@@ -10,9 +10,6 @@ from ..roles.models import Role, last_admin_guard
 from .endpoints import users
 from .models import PASSWORD, USERNAME, User
 
-users.statistics["accounts"] = sql.select(sql.func.count(User.id)).where(
-    User.deleted_at.is_(None)
-)
 account_body = BodyValidator(
     request_schema("AccountOnCommandLine", username=USERNAME, password=PASSWORD)
 )

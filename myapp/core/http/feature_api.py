@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import flask_restx
 from flask import Blueprint, Flask
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Select
 
 OPTIONAL_MODULES = ("commands", "tasks")
 Demo = TypeVar("Demo", bound=Callable[[int], Any])
@@ -30,8 +29,7 @@ class FeatureApi(flask_restx.Api):
     that it declares.
 
     The feature's commands.py may register commands on `cli` (the group of the blueprint)
-    and demo data with `demo`. It may add counting statements to `statistics`, by the plural
-    noun of what they count; `flask restore` prints the results.
+    and demo data with `demo`.
     """
 
     def __init__(
@@ -54,7 +52,6 @@ class FeatureApi(flask_restx.Api):
         blueprint = Blueprint(name, __name__, cli_group=None)
         self.cli = blueprint.cli
         self.demos: dict[type, Callable[[int], Any]] = {}  # by model
-        self.statistics: dict[str, Select[tuple[int]]] = {}
         self.init_app(blueprint, add_specs=False)
 
     @property
