@@ -2,5 +2,5 @@
 
 __version__ = "0.1.0"
 
-TITLE = "Smart device registry"  # of the documents
-EXAMPLE_URL = "https://api.example.com/api/v1/devices"  # of a page, in the documents
+TITLE = "Smart device registry"  # of the API documents
+EXAMPLE_URL = "https://api.example.com/api/v1/devices"  # example in the API documents

@@ -229,15 +229,15 @@ def test_lines_are_deleted_after_a_year(app, admin, id, new_events):
     age(app, id, days=364, hours=23)
     assert not sweep(app)
     assert len(new_events()) == 2
-    before = told_of_others(admin, id)
+    before = lines_of_others(admin, id)
     age(app, id, days=365, minutes=1)
     assert sweep(app) == "2 audit lines"
     assert admin.get(AUDIT, query_string={"account_id": id}).json["items"] == []
-    assert told_of_others(admin, id) == before
+    assert lines_of_others(admin, id) == before
     assert not sweep(app)
 
 
-def told_of_others(admin, id):
+def lines_of_others(admin, id):
     lines = admin.get(AUDIT, query_string={"per_page": 100}).json["items"]
     return [line for line in lines if line["account_id"] != id]
 
@@ -246,7 +246,7 @@ def test_the_age_of_deleted_lines_is_a_setting(app, admin, id):
     admin.patch(f"{USERS}{id}", json={"role": "manager"})
     age(app, id, days=2000)
     app.config["AUDIT_DAYS"] = 0
-    assert not sweep(app), "for ever"
+    assert not sweep(app), "0 keeps all lines"
     app.config["AUDIT_DAYS"] = 2001
     assert not sweep(app)
     app.config["AUDIT_DAYS"] = 1999

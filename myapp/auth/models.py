@@ -87,7 +87,7 @@ class Session(SqlModel):
     user_id = Column(
         BIGINT_ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False
     )
-    generation = Column(Integer, nullable=False)  # that of the account at sign-in
+    generation = Column(Integer, nullable=False)  # of the account at sign-in
     serial = Column(Integer, nullable=False, default=1)  # of the valid refresh token
     expires_at = Column(TIMESTAMP, nullable=False, index=True)
 
@@ -121,9 +121,9 @@ class Session(SqlModel):
     @classmethod
     def delete_expired(cls, account):
         """Delete the sessions of the account that have ended."""
-        over = (cls.expires_at < now()) | (cls.generation != account.generation)
+        has_ended = (cls.expires_at < now()) | (cls.generation != account.generation)
         sql.session.execute(
-            sql.delete(cls).where(cls.user_id == account.id, over),
+            sql.delete(cls).where(cls.user_id == account.id, has_ended),
             execution_options={"synchronize_session": False},
         )
 

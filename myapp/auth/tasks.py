@@ -12,8 +12,8 @@ RECENT = timedelta(days=1)
 @periodic_task(minutes=10)
 def purge():
     """Delete the sessions that have expired or that their account has ended."""
-    # Only recently changed accounts can have ended their sessions. Should no purge run for
-    # a day, the remaining rows are invalid anyway, and go when they expire.
+    # Only recently changed accounts can have ended their sessions. If no purge runs for a
+    # day, the remaining rows are invalid anyway, and are deleted when they expire.
     changed = sql.select(User.id).where(User.updated_at > now() - RECENT)
     current = sql.select(User.generation).where(User.id == Session.user_id)
     ended = Session.generation != current.scalar_subquery()

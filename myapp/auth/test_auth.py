@@ -438,7 +438,7 @@ def test_a_reused_refresh_token_ends_the_session(gardener, stranger, pair):
     for access in (pair["access_token"], stolen["access_token"]):
         refusal(ask(stranger, ACCOUNT, bearer(access)))
     refusal(refresh(stranger, stolen["refresh_token"]))
-    # The end of that session alone was committed, although the answer was 401.
+    # Only that session has ended, and this was committed despite the 401.
     assert gardener.get(SESSIONS).json["meta"]["total"] == 1
     assert ask(stranger, ACCOUNT, bearer(other["access_token"])).status_code == 200
 
@@ -696,7 +696,7 @@ def test_sessions_ended_by_their_account_are_removed(app, admin, gardener, stran
     sign_in(stranger)
     id = gardener.get(ACCOUNT).json["id"]
     admin.patch(f"{USERS}{id}", json={"role": "manager"})
-    assert sweep(app) == 0, "it may do other things now, and is still signed in"
+    assert sweep(app) == 0, "a new role does not end the session"
     admin.patch(f"{USERS}{id}", json={"status": "blocked"})
     assert sweep(app) == 1
     assert ids(app) == others
@@ -711,7 +711,7 @@ def test_a_purge_finds_ended_sessions_of_recently_changed_accounts(
     with app.app_context(), unit_of_work():
         long_ago = {"updated_at": now() - timedelta(days=2)}
         sql.session.execute(sql.update(User).where(User.id == id).values(long_ago))
-    assert sweep(app) == 0, "it ends by itself"
+    assert sweep(app) == 0, "the purge skips accounts that changed long ago"
     age(app, ids(app), seconds=1)
     assert sweep(app) == 1
 

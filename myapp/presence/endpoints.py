@@ -27,7 +27,7 @@ class Heartbeats(Resource):
 
 @presence.route("/<int:device_id>")
 class OneHeartbeat(Resource):
-    writes = False  # to the SQL database, which only tells the owner of the device
+    writes = False  # only to Redis; the SQL database is only read
 
     @requires()
     @responds_with(Presence)

@@ -483,10 +483,10 @@ def test_the_last_heartbeat_of_each_device_is_written_back(app, client, beats, a
     assert last_seen(app) == {beat["id"]: beat["last_seen"] for beat in beats}
     assert sweep(app) == (0, 0)
     later = ago(-1, client.put, beats[0]["url"], json={}).json["last_seen"]
-    assert sweep(app) == (0, 0), "it has not come yet"
+    assert sweep(app) == (0, 0), "a time in the future is not written yet"
     client.put(beats[0]["url"], json={})
     ago(2, client.put, beats[1]["url"], json={})
-    assert sweep(app)[0] <= 1, "what is older than what is known changes nothing"
+    assert sweep(app)[0] <= 1, "an older heartbeat changes nothing"
     assert beats[0]["last_seen"] <= last_seen(app)[beats[0]["id"]] < later
     assert last_seen(app)[beats[1]["id"]] == beats[1]["last_seen"]
 

@@ -52,7 +52,7 @@ class Role(SqlModel):
     )
     sortable = ("id", "title")
 
-    # Case folding makes up to three characters of one.
+    # Case folding can turn one character into three.
     title_key = Column(String(192), nullable=False, unique=True)
 
     @classmethod
@@ -72,8 +72,8 @@ class Role(SqlModel):
     @classmethod
     def _checked_values(cls, values, current):
         key = values["title"].casefold()
-        taken = cls.by_title(values["title"])
-        if taken and taken is not current:
+        existing = cls.by_title(values["title"])
+        if existing and existing is not current:
             raise Conflict("The title is taken.")
         if values.get("default"):
             for role in sql.session.scalars(sql.select(cls).where(cls.default)):
@@ -101,9 +101,9 @@ class Role(SqlModel):
         gets it. A permission that no feature declares any more is removed from all roles.
         """
         for each in sql.session.scalars(sql.select(cls)):
-            known = [name for name in each.permissions if name in PERMISSIONS]
-            if known != each.permissions:
-                each.permissions = known
+            declared = [name for name in each.permissions if name in PERMISSIONS]
+            if declared != each.permissions:
+                each.permissions = declared
         admin = cls.by_title("admin")
         new = set(PERMISSIONS).difference(admin.permissions) if admin else ()
         for title, permissions in builtin_roles().items():
@@ -124,7 +124,7 @@ def require_own_permissions(caller, *bundles):
         raise Forbidden("You can only grant or change permissions that you have.")
 
 
-# The feature `users` imports this one, so its table is described here.
+# `users` imports this module, so importing its model here would be circular.
 accounts = sql.table(
     "users", sql.column("role_id"), sql.column("status"), sql.column("deleted_at")
 )

@@ -15,7 +15,7 @@ from ..core import (
 from ..version import __version__
 from .models import liveness, readiness
 
-STARTED = time.monotonic()
+START_SECONDS = time.monotonic()
 
 status = FeatureApi("status", "Liveness and readiness.", at_root=True)
 
@@ -25,7 +25,7 @@ class Liveness(Resource):
     @responds_with(liveness, headers=NO_STORE)
     def get(self):
         """Report that the service is running."""
-        uptime = round(time.monotonic() - STARTED, 3)
+        uptime = round(time.monotonic() - START_SECONDS, 3)
         return {"online": True, "uptime": uptime, "version": __version__}
 
 

@@ -1,4 +1,4 @@
-"""Accounts, for those who look after them."""
+"""Accounts, for administrators."""
 
 from .endpoints import users
 

@@ -68,9 +68,7 @@ class User(SqlModel):
     }
     search_fields = ("username",)
     sortable = ("id", "username", "created_at", "updated_at")
-    not_deleted = {
-        "deleted_at": None
-    }  # the conditions of accounts that are not deleted
+    not_deleted = {"deleted_at": None}
 
     # The username in lower case, for uniqueness; NULL once the account is deleted.
     name_key = Column(String(64), unique=True)
@@ -100,7 +98,7 @@ class User(SqlModel):
             status=status,
         )
         emit_security_event("account created", record.id, role=role.title)
-        clear_account_cache()  # it may hold that this name does not exist
+        clear_account_cache()  # it may hold the absence of this name
         return record
 
     def update(self, username, password=None, role=None, status="normal"):
@@ -201,11 +199,9 @@ def active_accounts():
 
 def account_by_username(username):
     """Return the active Account with this name in any case, or None."""
-    if (
-        not username.isascii() or "\0" in username
-    ):  # the Kelvin sign in lower case is a k
+    # lower() turns the Kelvin sign into the letter k.
+    if not username.isascii() or "\0" in username:
         return None
-
     return to_account(accounts_named(name=username.lower()))
 
 

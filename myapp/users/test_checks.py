@@ -7,7 +7,7 @@ from conftest import close_stores, signed_in_client
 from myapp.core.data.session import sql, unit_of_work
 from support.doctor import finding, findings
 
-HIRE = "flask adduser NAME --role admin"
+HINT = "flask adduser NAME --role admin"
 
 
 @pytest.fixture
@@ -21,15 +21,15 @@ def empty_app(make_app, empty_uri):
 
 
 def test_accounts_need_the_built_in_roles(empty_app):
-    wanted = ("wrong", "the built-in roles are missing", "flask deploy")
-    assert finding(empty_app, "accounts") == wanted
+    expected = ("wrong", "the built-in roles are missing", "flask deploy")
+    assert finding(empty_app, "accounts") == expected
 
 
 def test_production_without_accounts_is_an_error(empty_app):
     empty_app.test_cli_runner().invoke(args=["deploy"])
-    assert finding(empty_app, "accounts") == ("advice", "there is no account", HIRE)
+    assert finding(empty_app, "accounts") == ("advice", "there is no account", HINT)
     empty_app.config["CONFIG_NAME"] = "production"
-    assert finding(empty_app, "accounts") == ("wrong", "there is no account", HIRE)
+    assert finding(empty_app, "accounts") == ("wrong", "there is no account", HINT)
 
 
 def test_accounts_are_counted_without_the_deleted_ones(live_app):
@@ -43,7 +43,7 @@ def test_production_needs_an_admin_who_can_sign_in(live_app):
     change(live_app, "UPDATE users SET status = 'blocked'")
     live_app.config["CONFIG_NAME"] = "production"
     admin, *_ = findings(live_app, "accounts")
-    assert admin == ("advice", "no account has all permissions", HIRE)
+    assert admin == ("advice", "no account has all permissions", HINT)
 
 
 def test_production_has_no_account_with_a_password_of_development(live_app):
