@@ -44,7 +44,7 @@ pytest_plugins = ["support.populated"]
 
 # PostgreSQL or MariaDB; None: SQLite
 DATABASE_SERVER = os.environ.get("TEST_DATABASE_URL")
-# without a database's number; None: Valkey
+# without a database number; None: Valkey
 REDIS_SERVER = os.environ.get("TEST_REDIS_URL")
 
 PASSWORDS = {"pythonista": "I<3testing", "engineer": "Muh5devices"}
@@ -61,7 +61,7 @@ THERMOSTAT = {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """One more than there are cores: many tests wait for a process, or for time to pass."""
+    """Return one more than the number of cores, because many tests only wait."""
     return (os.cpu_count() or 1) + 1
 
 
@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """All that is here now stays: not to look through it again and again saves a tenth."""
+    """Exclude all present objects from garbage collection, to save a tenth of the time."""
     gc.collect()
     gc.freeze()
 
@@ -189,10 +189,10 @@ def empty_database(folder, server=DATABASE_SERVER):
 
 def close_stores(app):
     """Close all connections, and prevent background checks from opening new ones."""
-    with app.app_context(), ExitStack() as nobody_looks:
+    with app.app_context(), ExitStack() as refresh_locks:
         replicas = app.extensions["replicas"]
         for server in (replicas.primary, *replicas.all) if replicas else ():
-            nobody_looks.enter_context(server.refresh_lock)
+            refresh_locks.enter_context(server.refresh_lock)
         statements = app.extensions["statements"]
         for engine in statements.engines():
             statements.release_connections(engine)
@@ -208,8 +208,8 @@ def create_tables_and_accounts(app):
     with app.app_context():
         file = sql.engine.url.database
         is_new = sql.engine.name == "sqlite" and not os.path.exists(file)
-        if is_new and migrations.MIGRATIONS in FILLED:
-            Path(file).write_bytes(FILLED[migrations.MIGRATIONS])
+        if is_new and migrations.MIGRATIONS in MIGRATED_FILES:
+            Path(file).write_bytes(MIGRATED_FILES[migrations.MIGRATIONS])
             return
         upgrade()
         with unit_of_work():
@@ -218,10 +218,10 @@ def create_tables_and_accounts(app):
                 User.create(username, password)
         if is_new:
             with closing(sqlite3.connect(file)) as connection:
-                FILLED[migrations.MIGRATIONS] = connection.serialize()
+                MIGRATED_FILES[migrations.MIGRATIONS] = connection.serialize()
 
 
-FILLED = {}  # SQLite's files, by the folder of the migrations that filled them
+MIGRATED_FILES = {}  # SQLite files, by the folder of their migrations
 
 
 @pytest.fixture(scope="session")
@@ -265,7 +265,7 @@ def run_savepoints_uncompiled(dialect):
 
 @contextmanager
 def roll_back(app):
-    """Undo at the end whatever happens to the stores and the settings of `app` inside."""
+    """Undo all changes to the stores and settings of `app` at the end of the block."""
     settings = dict(app.config)
     use_shared(app)
     redis_store.flushdb()
@@ -289,8 +289,8 @@ def roll_back(app):
 
 
 def use_shared(app):
-    """Undo what other applications of this process may have set, and forget accounts."""
-    # an application without the samples has other ones
+    """Reset the state that applications of a process share, and clear cached accounts."""
+    # an application without the samples declares other permissions
     permissions.declare_permissions(SERVED)
     redis_store._redis_client = app.extensions["redis_client"]
     app.extensions["authenticator"].accounts.clear()
@@ -303,7 +303,7 @@ def app(shared_app):
         yield shared_app
 
 
-VALIDATORS = {}  # by what the schema is, which lasts as long as its application
+VALIDATORS = {}  # by id; a schema lives as long as its application
 
 
 def check_documented(documented, response):
@@ -328,7 +328,7 @@ def check_documented(documented, response):
     assert response.mimetype in content or response.status_code in (204, 304)
     if response.mimetype == "application/json" and not response.content_encoding:
         schema = content["application/json"]["schema"]
-        if id(schema) not in VALIDATORS:  # to compile one takes longer than to use it
+        if id(schema) not in VALIDATORS:  # compiling takes longer than validating
             VALIDATORS[id(schema)] = jsonschema_rs.validator_for(
                 schema, validate_formats=True
             )
@@ -409,7 +409,7 @@ def empty_uri(tmp_path):
 
 @pytest.fixture
 def next_migration(tmp_path, monkeypatch):
-    """Add a migration that does what some lines say."""
+    """Yield a function that adds a migration whose upgrade runs the given lines."""
     folder = shutil.copytree(migrations.MIGRATIONS, tmp_path / "migrations")
     use_migrations(monkeypatch, folder)
     head = "".join(migrations.head_revisions())
@@ -457,7 +457,7 @@ def live_server(live_app):
 
 @pytest.fixture
 def metric_increase(stranger):
-    """How much each sample has grown since this fixture was made."""
+    """Return a function that returns the increase of a sample since the test began."""
 
     def samples():
         return {
