@@ -67,13 +67,13 @@ clean:  ## delete the environment and caches, but not instance/
 
 clients/node_modules: clients/package-lock.json
 	@command -v npm >/dev/null || \
-		{ echo "npm is needed here, which comes with Node 20.19 or newer."; exit 1; }
+		{ echo "npm is required; it comes with Node.js 20.19 or newer."; exit 1; }
 	cd clients && npm ci --loglevel=error
 	@touch $@
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+		{ echo "Python 3.11 or newer is required: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/run: .venv/bin/pip requirements.txt

@@ -1,4 +1,4 @@
-"""The WSGI application; production unless FLASK_CONFIG says otherwise."""
+"""The WSGI application; FLASK_CONFIG selects its environment, by default production."""
 
 import atexit
 import gc
@@ -13,7 +13,7 @@ from sqlalchemy.orm import configure_mappers
 
 load_dotenv()
 
-# Forked workers share their metrics in this folder; other processes must be told its path.
+# Forked workers share their metrics in this folder; other processes need its path.
 # The library reads the variable once, when it is imported.
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     folder, loader = tempfile.mkdtemp(prefix="myapp-metrics-"), os.getpid()
