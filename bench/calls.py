@@ -7,102 +7,106 @@ from typing import Callable, NamedTuple
 from uuid import uuid4
 
 import orjson
-from dataset import DEVICES, GUESTS, NOT_MINE, OWNERS, PASSWORD, READ
+from dataset import DEVICES, FOREIGN_IDS, GUESTS, OWNERS, PASSWORD, READER_IDS
 from load import BODY, drive
 
 
-def one_device(server, number):
+def get_device(server, number):
     return [
-        server.ask("GET", f"{DEVICES}{id}") for id in random.choices(READ, k=number)
+        server.ask("GET", f"{DEVICES}{id}")
+        for id in random.choices(READER_IDS, k=number)
     ]
 
 
-def first_page(server, number):
+def get_first_page(server, number):
     return [server.ask("GET", f"{DEVICES}?{server.contender.page}")] * number
 
 
-def registering(server, number):
+def register_device(server, number):
     return [server.ask("POST", DEVICES, BODY, "writer")] * number
 
 
-def registering_once(server, number):
+def register_once(server, number):
     return [
         server.ask("POST", DEVICES, BODY, "writer", Idempotency_Key=uuid4().hex)
         for _ in range(number)
     ]
 
 
-def tag_of(server, id):
+def fetch_tag(server, id):
     return drive(server.host, [server.ask("GET", f"{DEVICES}{id}")]).tag
 
 
-def known_device(server, number):
-    known = [(id, tag_of(server, id)) for id in READ[:20]]
+def get_unchanged(server, number):
+    tags = [(id, fetch_tag(server, id)) for id in READER_IDS[:20]]
     return [
         server.ask("GET", f"{DEVICES}{id}", If_None_Match=tag)
-        for id, tag in islice(cycle(known), number)
+        for id, tag in islice(cycle(tags), number)
     ]
 
 
-def replacing(server, number):
+def replace_device(server, number):
     body = BODY | {"name": f"Thermostat {uuid4()}"}
     return [
-        server.ask("PUT", f"{DEVICES}{id}", body, If_Match=tag_of(server, id))
-        for id in random.sample(READ[20:], number)  # the others keep their tags
+        server.ask("PUT", f"{DEVICES}{id}", body, If_Match=fetch_tag(server, id))
+        for id in random.sample(READER_IDS[20:], number)  # the others keep their tags
     ]
 
 
-def deep_page(server, number):
-    before = server.ask("GET", f"{DEVICES}?per_page=50&page=999", account="collector")
-    link = orjson.loads(drive(server.host, [before]).body)["meta"]["next"]
+def get_deep_page(server, number):
+    request = server.ask("GET", f"{DEVICES}?per_page=50&page=999", account="collector")
+    link = orjson.loads(drive(server.host, [request]).body)["meta"]["next"]
     path = link[link.index(DEVICES) :]
     return [server.ask("GET", path, account="collector")] * number
 
 
-def heartbeat(server, number):
+def send_heartbeat(server, number):
     body = {"battery": 87, "signal": -61}
-    beats = [server.ask("PUT", f"/api/v1/presence/{id}", body) for id in READ[:20]]
+    beats = [
+        server.ask("PUT", f"/api/v1/presence/{id}", body) for id in READER_IDS[:20]
+    ]
     drive(server.host, beats)  # none is the first
     return list(islice(cycle(beats), number))
 
 
-def as_user(username):
+def basic_credentials(username):
     credentials = b64encode(f"{username}:{PASSWORD}".encode()).decode()
     return f"Basic {credentials}"
 
 
-def first_password(server, number):
+def sign_in_guests(server, number):
     guests = [server.guests.pop() for _ in range(GUESTS)]
     return [
-        server.ask("GET", "/api/v1/account", Authorization=as_user(guest))
+        server.ask("GET", "/api/v1/account", Authorization=basic_credentials(guest))
         for guest in guests
     ]
 
 
-def password(server, number):
+def sign_in(server, number):
     requests = [
-        server.ask("GET", f"{DEVICES}{id}", Authorization=as_user("reader"))
-        for id in random.choices(READ, k=number)
+        server.ask("GET", f"{DEVICES}{id}", Authorization=basic_credentials("reader"))
+        for id in random.choices(READER_IDS, k=number)
     ]
     drive(server.host, requests[:20])  # each worker has now served it
     return requests
 
 
-def wrong_body(server, number):
+def post_invalid_body(server, number):
     return [server.ask("POST", DEVICES, {"name": "", "colour": "red"})] * number
 
 
-def not_mine(server, number):
+def get_foreign_device(server, number):
     return [
-        server.ask("GET", f"{DEVICES}{id}") for id in random.choices(NOT_MINE, k=number)
+        server.ask("GET", f"{DEVICES}{id}")
+        for id in random.choices(FOREIGN_IDS, k=number)
     ]
 
 
-def documents(server, number):
+def get_openapi(server, number):
     return [server.ask("GET", "/openapi.json", account=None)] * number
 
 
-def nothing(server, number):
+def get_nothing(server, number):
     return [server.ask("GET", "/nothing", account=None)] * number
 
 
@@ -116,41 +120,47 @@ class Call(NamedTuple):
     title: str
     requests: Callable
     status: int
-    holds: Callable = lambda answer, contender: True
+    holds: Callable = lambda response, contender: True
 
 
-def is_device(answer, _):
-    return answer["location"] and answer["serial_number"] and answer["created_at"]
+def is_device(response, _):
+    return response["location"] and response["serial_number"] and response["created_at"]
 
 
-def is_page(answer, contender):
-    return len(answer[contender.items]) == 50 and (
-        contender.total(answer) == OWNERS["reader"]
+def is_page(response, contender):
+    return len(response[contender.items]) == 50 and (
+        contender.total(response) == OWNERS["reader"]
     )
 
 
-# All contenders answer these three.
+# All contenders support these three.
 SHARED = {
-    "get": Call("GET one", one_device, 200, is_device),
-    "page": Call("a page of 50, with its total", first_page, 200, is_page),
-    "post": Call("POST", registering, 201, is_device),
+    "get": Call("GET one", get_device, 200, is_device),
+    "page": Call("a page of 50, with its total", get_first_page, 200, is_page),
+    "post": Call("POST", register_device, 201, is_device),
 }
 CALLS = SHARED | {
-    "known": Call("GET one, If-None-Match", known_device, 304),
+    "known": Call("GET one, If-None-Match", get_unchanged, 304),
     "deep": Call(
-        "page 1,000, by its link", deep_page, 200, lambda t, _: t["meta"]["prev"]
+        "page 1,000, by its link", get_deep_page, 200, lambda t, _: t["meta"]["prev"]
     ),
-    "once": Call("POST, with Idempotency-Key", registering_once, 201, is_device),
-    "put": Call("PUT, with If-Match", replacing, 200, is_device),
+    "once": Call("POST, with Idempotency-Key", register_once, 201, is_device),
+    "put": Call("PUT, with If-Match", replace_device, 200, is_device),
     "heartbeat": Call(
-        "a heartbeat", heartbeat, 200, lambda answer, _: answer["online"]
+        "a heartbeat", send_heartbeat, 200, lambda response, _: response["online"]
     ),
-    "first-basic": Call("first call with a password", first_password, 200),
-    "basic": Call("GET one, hundredth call with a password", password, 200, is_device),
-    "422": Call("422", wrong_body, 422, lambda answer, _: len(answer["errors"]) == 6),
-    "404": Call("404", not_mine, 404, lambda answer, _: answer["request_id"]),
-    "openapi": Call("/openapi.json", documents, 200, lambda answer, _: answer["paths"]),
-    "nothing": Call("an empty view", nothing, 200),
+    "first-basic": Call("first call with a password", sign_in_guests, 200),
+    "basic": Call("GET one, hundredth call with a password", sign_in, 200, is_device),
+    "422": Call(
+        "422", post_invalid_body, 422, lambda response, _: len(response["errors"]) == 6
+    ),
+    "404": Call(
+        "404", get_foreign_device, 404, lambda response, _: response["request_id"]
+    ),
+    "openapi": Call(
+        "/openapi.json", get_openapi, 200, lambda response, _: response["paths"]
+    ),
+    "nothing": Call("an empty view", get_nothing, 200),
 }
 # The limits of the project: the cost of one call relative to another.
 RATIOS = {

@@ -141,7 +141,7 @@ class Server:
         )
         if self.name in OURS:
             command.append("--disable-logging")  # nginx writes a line
-        began = time.perf_counter()
+        start = time.perf_counter()
         with open(self.folder / "log", "ab") as log:
             self.process = spawn(
                 command,
@@ -151,11 +151,11 @@ class Server:
                 stderr=log,
             )
         while drive(self.host, [self.ask("GET", f"{DEVICES}1")]).statuses != {200}:
-            late = time.perf_counter() - began > TIMEOUT_SECONDS
-            if late or self.process.poll() is not None:
+            is_late = time.perf_counter() - start > TIMEOUT_SECONDS
+            if is_late or self.process.poll() is not None:
                 sys.exit(f"{self.name} does not start:\n{self.log_text()}")
             time.sleep(0.005)
-        self.first.append(time.perf_counter() - began)
+        self.first.append(time.perf_counter() - start)
 
     def stop(self):
         self.process.terminate()

@@ -29,16 +29,16 @@ from support.databases import postgresql
 
 ROOT = Path(__file__).parents[1]
 
-SECRET = "known to everybody, good for nothing but a benchmark"
-DAY = 24 * 60 * 60
+SECRET = "a public value, suitable only for this benchmark"
+DAY_SECONDS = 24 * 60 * 60
 ORIGIN = "https://app.example.org"
 PASSWORD = "green fingers"
 DEVICES = "/api/v1/devices/"
 
 # The number of devices of each owner. The first one's have the ids 1 to 1,000.
 OWNERS = {"reader": 1_000, "collector": 60_000, "neighbour": 39_000, "writer": 0}
-READ = range(1, OWNERS["reader"] + 1)
-NOT_MINE = range(OWNERS["reader"] + 1, OWNERS["collector"])
+READER_IDS = range(1, OWNERS["reader"] + 1)
+FOREIGN_IDS = range(OWNERS["reader"] + 1, OWNERS["collector"])
 GUESTS = 8  # accounts in a round that send their first request
 
 
@@ -62,7 +62,7 @@ def fill(url, guests):
                 owner = accounts[name].id
                 for _ in range(0, number, len(bodies)):
                     Device.create_many(bodies, owner_id=owner)
-            tokens = {name: tokens_of(accounts[name], issuer) for name in OWNERS}
+            tokens = {name: create_tokens(accounts[name], issuer) for name in OWNERS}
         if sql.engine.dialect.name == "postgresql":
             with sql.engine.connect() as connection:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -71,26 +71,26 @@ def fill(url, guests):
     return tokens
 
 
-def tokens_of(account, issuer):
+def create_tokens(account, issuer):
     """Return the tokens of an account: for the service, a peer and the limit."""
     session = Session.create(
         user_id=account.id,
         generation=account.generation,
         address="127.0.0.1",
         agent="bench",
-        expires_at=now() + timedelta(seconds=DAY),
+        expires_at=now() + timedelta(seconds=DAY_SECONDS),
     )
-    began = int(time.time())
+    issued_at = int(time.time())
     claims = {
         "sub": str(account.id),
-        "iat": began,
-        "exp": began + DAY,
+        "iat": issued_at,
+        "exp": issued_at + DAY_SECONDS,
         "jti": uuid4().hex,
         "type": "access",  # required by Flask-JWT-Extended
         "token_type": "access",  # required by Simple JWT
     }
     return {
-        "ours": issuer.issue(ACCESS_TOKEN_TYPE, account.id, session.id, DAY),
+        "ours": issuer.issue(ACCESS_TOKEN_TYPE, account.id, session.id, DAY_SECONDS),
         "peer": jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET)),
         "limit": str(account.id),
     }

@@ -53,45 +53,45 @@ def drive(host, requests):
     Raises ConnectionError.
     """
     waiting = list(reversed(requests))
-    statuses, latencies, busy = set(), [], {}
+    statuses, latencies, pending = set(), [], {}
     poll = select.epoll()
     name, port = host.split(":")
     connections = [
         socket.create_connection((name, int(port)))
         for _ in range(min(CONNECTIONS, len(requests)))
     ]
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     for connection in connections:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         poll.register(connection, select.EPOLLIN)
-        busy[connection.fileno()] = connection, b"", time.perf_counter()
+        pending[connection.fileno()] = connection, b"", time.perf_counter()
         connection.sendall(waiting.pop())
-    while busy:
+    while pending:
         for number, _ in poll.poll():
-            connection, data, sent = busy[number]
+            connection, data, sent = pending[number]
             part = connection.recv(1 << 18)
             if not part:
                 raise ConnectionError(data.decode() or "hung up")
             data += part
-            if not is_whole(data):
-                busy[number] = connection, data, sent
+            if not is_complete(data):
+                pending[number] = connection, data, sent
                 continue
             now = time.perf_counter()
             latencies.append(now - sent)
             statuses.add(int(data[9:12]))
             if waiting:
-                busy[number] = connection, b"", time.perf_counter()
+                pending[number] = connection, b"", time.perf_counter()
                 connection.sendall(waiting.pop())
             else:
-                del busy[number]
+                del pending[number]
                 poll.unregister(number)
                 connection.close()
-    wall = time.perf_counter() - began
+    wall = time.perf_counter() - started_at
     poll.close()
     return Round(statuses, wall, latencies, data)
 
 
-def is_whole(data):
+def is_complete(data):
     """Return whether a response is complete. Raises ValueError without a Content-Length."""
     head = data.find(b"\r\n\r\n")
     if head < 0:
