@@ -51,44 +51,44 @@ def main():
 
 def report(app):
     """Print the table."""
-    known = app.extensions["authenticator"]
-    bearer, basic = credentials(app)
+    authenticator = app.extensions["authenticator"]
+    bearer, basic = get_credentials(app)
     client = app.test_client()
-    whole = cpu(lambda: client.get("/unguarded"))
-    forget = {
+    request_cost = measure(lambda: client.get("/unguarded"))
+    clear_cache = {
         "": lambda: None,
-        "account": known.accounts.clear,
-        "token": known.claims.clear,
-        "password": known.passwords.clear,
+        "account": authenticator.accounts.clear,
+        "token": authenticator.claims.clear,
+        "password": authenticator.passwords.clear,
     }
 
-    def line(name, authorization, cold="", calls=CALLS):
+    def print_line(name, authorization, cold="", calls=CALLS):
         environ = EnvironBuilder(headers={"Authorization": authorization}).get_environ()
 
-        def guarded():
-            forget[cold]()
+        def authenticate():
+            clear_cache[cold]()
             with app.request_context(environ):
                 authentication.authenticate_request(basic_only=False)
 
-        def unguarded():
-            forget[cold]()
+        def skip_authentication():
+            clear_cache[cold]()
             with app.request_context(environ):
                 request.path
 
-        added = cpu(guarded, calls, minus=unguarded)
-        print(f"{name:<38}{added:>10.1f}{added / whole:>10.3f}")
+        cost = measure(authenticate, calls, minus=skip_authentication)
+        print(f"{name:<38}{cost:>10.1f}{cost / request_cost:>10.3f}")
 
     print(f"{'CPU of':<38}{'µs':>10}{'ratio':>10}")
-    print(f"{'a whole request, unguarded':<38}{whole:>10.1f}{1:>10.3f}")
-    line("Bearer, warm", bearer)
-    line("Basic, warm", basic)
-    line("Bearer, its signature checked", bearer, "token")
-    line("Bearer, its account looked up", bearer, "account")
-    line("Basic, its account looked up", basic, "account")
-    line("Basic, its password hashed", basic, "password", calls=1)
+    print(f"{'a whole request, unguarded':<38}{request_cost:>10.1f}{1:>10.3f}")
+    print_line("Bearer, warm", bearer)
+    print_line("Basic, warm", basic)
+    print_line("Bearer, its signature checked", bearer, "token")
+    print_line("Bearer, its account looked up", bearer, "account")
+    print_line("Basic, its account looked up", basic, "account")
+    print_line("Basic, its password hashed", basic, "password", calls=1)
 
 
-def credentials(app):
+def get_credentials(app):
     """Return two Authorization headers: Bearer and Basic."""
     basic = "Basic " + b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
     body = {"username": NAME, "password": PASSWORD}
@@ -99,18 +99,18 @@ def credentials(app):
     return f"Bearer {pair['access_token']}", basic
 
 
-def cpu(call, calls=CALLS, minus=None):
+def measure(call, calls=CALLS, minus=None):
     """Return the CPU microseconds of a call, minus those of `minus`; the best round."""
 
-    def once(function):
+    def run_round(function):
         start = time.process_time()
         for _ in range(calls):
             function()
         return (time.process_time() - start) / calls * 1e6
 
     call()
-    costs = [(once(call), once(minus) if minus else 0) for _ in range(ROUNDS)]
-    return min(cost for cost, _ in costs) - min(less for _, less in costs)
+    costs = [(run_round(call), run_round(minus) if minus else 0) for _ in range(ROUNDS)]
+    return min(cost for cost, _ in costs) - min(base for _, base in costs)
 
 
 if __name__ == "__main__":

@@ -13,34 +13,34 @@ from load import BODY, drive
 
 def get_device(server, number):
     return [
-        server.ask("GET", f"{DEVICES}{id}")
+        server.request("GET", f"{DEVICES}{id}")
         for id in random.choices(READER_IDS, k=number)
     ]
 
 
 def get_first_page(server, number):
-    return [server.ask("GET", f"{DEVICES}?{server.contender.page}")] * number
+    return [server.request("GET", f"{DEVICES}?{server.contender.page}")] * number
 
 
 def register_device(server, number):
-    return [server.ask("POST", DEVICES, BODY, "writer")] * number
+    return [server.request("POST", DEVICES, BODY, "writer")] * number
 
 
 def register_once(server, number):
     return [
-        server.ask("POST", DEVICES, BODY, "writer", Idempotency_Key=uuid4().hex)
+        server.request("POST", DEVICES, BODY, "writer", Idempotency_Key=uuid4().hex)
         for _ in range(number)
     ]
 
 
 def fetch_tag(server, id):
-    return drive(server.host, [server.ask("GET", f"{DEVICES}{id}")]).tag
+    return drive(server.host, [server.request("GET", f"{DEVICES}{id}")]).tag
 
 
 def get_unchanged(server, number):
     tags = [(id, fetch_tag(server, id)) for id in READER_IDS[:20]]
     return [
-        server.ask("GET", f"{DEVICES}{id}", If_None_Match=tag)
+        server.request("GET", f"{DEVICES}{id}", If_None_Match=tag)
         for id, tag in islice(cycle(tags), number)
     ]
 
@@ -48,22 +48,22 @@ def get_unchanged(server, number):
 def replace_device(server, number):
     body = BODY | {"name": f"Thermostat {uuid4()}"}
     return [
-        server.ask("PUT", f"{DEVICES}{id}", body, If_Match=fetch_tag(server, id))
+        server.request("PUT", f"{DEVICES}{id}", body, If_Match=fetch_tag(server, id))
         for id in random.sample(READER_IDS[20:], number)  # the others keep their tags
     ]
 
 
 def get_deep_page(server, number):
-    request = server.ask("GET", f"{DEVICES}?per_page=50&page=999", account="collector")
-    link = orjson.loads(drive(server.host, [request]).body)["meta"]["next"]
+    page = server.request("GET", f"{DEVICES}?per_page=50&page=999", account="collector")
+    link = orjson.loads(drive(server.host, [page]).body)["meta"]["next"]
     path = link[link.index(DEVICES) :]
-    return [server.ask("GET", path, account="collector")] * number
+    return [server.request("GET", path, account="collector")] * number
 
 
 def send_heartbeat(server, number):
     body = {"battery": 87, "signal": -61}
     beats = [
-        server.ask("PUT", f"/api/v1/presence/{id}", body) for id in READER_IDS[:20]
+        server.request("PUT", f"/api/v1/presence/{id}", body) for id in READER_IDS[:20]
     ]
     drive(server.host, beats)  # none is the first
     return list(islice(cycle(beats), number))
@@ -77,14 +77,16 @@ def basic_credentials(username):
 def sign_in_guests(server, number):
     guests = [server.guests.pop() for _ in range(GUESTS)]
     return [
-        server.ask("GET", "/api/v1/account", Authorization=basic_credentials(guest))
+        server.request("GET", "/api/v1/account", Authorization=basic_credentials(guest))
         for guest in guests
     ]
 
 
 def sign_in(server, number):
     requests = [
-        server.ask("GET", f"{DEVICES}{id}", Authorization=basic_credentials("reader"))
+        server.request(
+            "GET", f"{DEVICES}{id}", Authorization=basic_credentials("reader")
+        )
         for id in random.choices(READER_IDS, k=number)
     ]
     drive(server.host, requests[:20])  # each worker has now served it
@@ -92,22 +94,22 @@ def sign_in(server, number):
 
 
 def post_invalid_body(server, number):
-    return [server.ask("POST", DEVICES, {"name": "", "colour": "red"})] * number
+    return [server.request("POST", DEVICES, {"name": "", "colour": "red"})] * number
 
 
 def get_foreign_device(server, number):
     return [
-        server.ask("GET", f"{DEVICES}{id}")
+        server.request("GET", f"{DEVICES}{id}")
         for id in random.choices(FOREIGN_IDS, k=number)
     ]
 
 
 def get_openapi(server, number):
-    return [server.ask("GET", "/openapi.json", account=None)] * number
+    return [server.request("GET", "/openapi.json", account=None)] * number
 
 
 def get_nothing(server, number):
-    return [server.ask("GET", "/nothing", account=None)] * number
+    return [server.request("GET", "/nothing", account=None)] * number
 
 
 class Call(NamedTuple):

@@ -75,18 +75,16 @@ def profile(database, call, number):
     sys.exit(recorder.returncode)
 
 
-def log(message):
-    print(message, file=sys.stderr, flush=True)
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", type=names_in(CONTENDERS), default=list(CONTENDERS))
-    parser.add_argument("--calls", type=names_in(CALLS), default=list(CALLS))
     parser.add_argument(
-        "--databases", type=names_in(DATABASES), default=list(DATABASES)
+        "--only", type=names_parser(CONTENDERS), default=list(CONTENDERS)
+    )
+    parser.add_argument("--calls", type=names_parser(CALLS), default=list(CALLS))
+    parser.add_argument(
+        "--databases", type=names_parser(DATABASES), default=list(DATABASES)
     )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--requests", type=int, default=400)
@@ -94,25 +92,25 @@ def main():
     parser.add_argument("--profile", choices=[*CALLS.keys() - {"first-basic"}])
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--beside")
-    wanted = parser.parse_args()
-    if wanted.beside:
+    options = parser.parse_args()
+    if options.beside:
         CONTENDERS["beside"] = CONTENDERS["ours"]._replace(
-            title=f"the service at {wanted.beside}", root=checkout(wanted.beside)
+            title=f"the service at {options.beside}", root=checkout(options.beside)
         )
-        wanted.only.insert(1, "beside")
-    if wanted.smoke:
-        wanted.only, wanted.databases = ["ours", "limit"], ["sqlite"]
-        wanted.rounds, wanted.requests = 1, 20
+        options.only.insert(1, "beside")
+    if options.smoke:
+        options.only, options.databases = ["ours", "limit"], ["sqlite"]
+        options.rounds, options.requests = 1, 20
     install("nginx-light", shutil.which("nginx", path=NGINX_PATH))
-    calls = {name: CALLS[name] for name in wanted.calls}
-    for database in wanted.databases:
-        if wanted.profile:
-            profile(database, CALLS[wanted.profile], wanted.requests)
-        elif wanted.soak:
+    calls = {name: CALLS[name] for name in options.calls}
+    for database in options.databases:
+        if options.profile:
+            profile(database, CALLS[options.profile], options.requests)
+        elif options.soak:
             calls.pop("first-basic", None)  # the number of guests is limited
-            soak(database, calls, wanted.requests, wanted.soak)
+            soak(database, calls, options.requests, options.soak)
         else:
-            plan = wanted.only, calls, wanted.rounds, wanted.requests
+            plan = options.only, calls, options.rounds, options.requests
             report(database, *measure(database, *plan), calls)
 
 
@@ -129,13 +127,13 @@ def checkout(revision):
     return Path(folder.name)
 
 
-def names_in(known):
+def names_parser(choices):
     """Return a parser of comma-separated names."""
 
     def parse(text):
         names = text.split(",")
-        if unknown := set(names) - set(known):
-            raise argparse.ArgumentTypeError(f"{unknown} not in {list(known)}")
+        if unknown := set(names) - set(choices):
+            raise argparse.ArgumentTypeError(f"{unknown} not in {list(choices)}")
         return names
 
     return parse

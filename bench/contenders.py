@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple
 
 import orjson
 from dataset import DEVICES, ORIGIN, SECRET
-from load import drive, private_memory, request, tree
+from load import drive, encode_request, private_memory, tree
 
 from myapp.core.processes import spawn
 from support.databases import free_port
@@ -36,22 +36,27 @@ class Contender(NamedTuple):
     asgi: bool = False
     page: str = "per_page=50"
     items: str = "items"
-    total: Callable = lambda answer: answer["meta"]["total"]
+    total: Callable = lambda response: response["meta"]["total"]
     settings: dict = {}
     root: Path = ROOT
 
 
-ALL_ON = {
+PRODUCTION = {
     "FLASK_CONFIG": "production",
     "MYAPP_SECRET_KEY": SECRET,
     "MYAPP_JWT_SECRET_KEY": SECRET,
     "MYAPP_CORS_ORIGINS": ORIGIN,
 }
-COUNTED = {"MYAPP_USE_RATE_LIMITS": "1", "MYAPP_RATE_LIMIT": "1000000000 per minute"}
+WITH_LIMITS = {
+    "MYAPP_USE_RATE_LIMITS": "1",
+    "MYAPP_RATE_LIMIT": "1000000000 per minute",
+}
 CONTENDERS = {
-    "ours": Contender("this service", "null_view:app", settings=ALL_ON),
+    "ours": Contender("this service", "null_view:app", settings=PRODUCTION),
     "counted": Contender(
-        "this service, rate limits on", "null_view:app", settings=ALL_ON | COUNTED
+        "this service, rate limits on",
+        "null_view:app",
+        settings=PRODUCTION | WITH_LIMITS,
     ),
     "fastapi": Contender(
         "FastAPI, as its full-stack template",
@@ -59,7 +64,7 @@ CONTENDERS = {
         asgi=True,
         page="limit=50",
         items="data",
-        total=lambda answer: answer["count"],
+        total=lambda response: response["count"],
     ),
     "fastapi-async": Contender(
         "FastAPI, async SQLAlchemy",
@@ -67,33 +72,33 @@ CONTENDERS = {
         asgi=True,
         page="limit=50",
         items="data",
-        total=lambda answer: answer["count"],
+        total=lambda response: response["count"],
     ),
     "litestar": Contender(
         "Litestar, async SQLAlchemy",
         "peers.litestar_async:app",
         asgi=True,
         page="limit=50",
-        total=lambda answer: answer["total"],
+        total=lambda response: response["total"],
     ),
     "drf": Contender(
         "Django REST Framework",
         "peers.drf.api:app",
         page="limit=50",
         items="results",
-        total=lambda answer: answer["count"],
+        total=lambda response: response["count"],
     ),
     "naive": Contender(
         "Flask-RESTX, written naively",
         "peers.flask_naive:app",
-        total=lambda answer: answer["total"],
+        total=lambda response: response["total"],
     ),
     "limit": Contender("the limit: bare WSGI and the driver", "peers.limit:app"),
 }
-OURS = "ours", "beside", "counted"
+OWN = "ours", "beside", "counted"
 
 
-def uwsgi(module, path):
+def uwsgi_command(module, path):
     return [
         str(Path(sys.executable).with_name("uwsgi")),
         *("--socket", path, "--chmod-socket=666"),
@@ -102,24 +107,24 @@ def uwsgi(module, path):
     ]
 
 
-def uvicorn(module, path):
+def uvicorn_command(module, path):
     program = str(Path(sys.executable).with_name("uvicorn"))
     return [program, module, "--workers", str(WORKERS), "--uds", path]
 
 
 class Server:
-    """A running contender with its own database; `first`: seconds to the first response."""
+    """A running contender with its own database; `start_seconds` has one item per start."""
 
     def __init__(self, name, url, redis_url, folder, tokens, guests):
         self.name, self.contender = name, CONTENDERS[name]
-        kind = "ours" if name in OURS else "limit" if name == "limit" else "peer"
+        kind = "ours" if name in OWN else "limit" if name == "limit" else "peer"
         self.tokens = {account: result[kind] for account, result in tokens.items()}
         self.guests = list(guests)
         self.folder = Path(folder, name)
         self.folder.mkdir()
         self.socket = str(self.folder / "socket")
         self.host = f"127.0.0.1:{free_port()}"
-        self.first, self.process = [], None
+        self.start_seconds, self.process = [], None
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join((str(self.contender.root), str(HERE))),
@@ -129,17 +134,17 @@ class Server:
             "SECRET_KEY": SECRET,
             **self.contender.settings,
         }
-        if name in OURS:  # the folder of the shared metrics
+        if name in OWN:  # the folder of the shared metrics
             counts = self.folder / "metrics"
             self.environment["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
             counts.mkdir()
 
     def start(self):
         """Wait for the first response."""
-        command = (uvicorn if self.contender.asgi else uwsgi)(
+        command = (uvicorn_command if self.contender.asgi else uwsgi_command)(
             self.contender.module, self.socket
         )
-        if self.name in OURS:
+        if self.name in OWN:
             command.append("--disable-logging")  # nginx writes a line
         start = time.perf_counter()
         with open(self.folder / "log", "ab") as log:
@@ -150,12 +155,12 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        while drive(self.host, [self.ask("GET", f"{DEVICES}1")]).statuses != {200}:
+        while drive(self.host, [self.request("GET", f"{DEVICES}1")]).statuses != {200}:
             is_late = time.perf_counter() - start > TIMEOUT_SECONDS
             if is_late or self.process.poll() is not None:
                 sys.exit(f"{self.name} does not start:\n{self.log_text()}")
             time.sleep(0.005)
-        self.first.append(time.perf_counter() - start)
+        self.start_seconds.append(time.perf_counter() - start)
 
     def stop(self):
         self.process.terminate()
@@ -170,13 +175,15 @@ class Server:
         """Return the end of the log."""
         return (self.folder / "log").read_text()[-5000:]
 
-    def ask(self, verb, path, body=None, account="reader", **headers):
+    def request(self, verb, path, body=None, account="reader", **headers):
         """Return a request as bytes, with the credentials of `account`."""
         headers = {name.replace("_", "-"): result for name, result in headers.items()}
         if account:
             headers.setdefault("Authorization", f"Bearer {self.tokens[account]}")
         data = orjson.dumps(body) if body is not None else b""
-        return request(verb, path, self.host, {"Origin": ORIGIN, **headers}, data)
+        return encode_request(
+            verb, path, self.host, {"Origin": ORIGIN, **headers}, data
+        )
 
     def memory(self):
         """Return the mean private memory of a worker in megabytes.

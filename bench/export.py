@@ -81,14 +81,14 @@ def report(uri, numbers):
     for number in numbers:
         for form in ("csv", "ndjson"):
             with server(uri) as (address, process):
-                line(number, form, *download(app, address, process, number, form))
+                print_line(number, form, *download(app, address, process, number, form))
         with app.app_context():
-            line(number, "bare", *bare(number), 0, 0)
+            print_line(number, "bare", *measure_driver(number), 0, 0)
     with app.app_context():
         sql.engine.dispose()
 
 
-def line(number, form, size, seconds, peak, grown):
+def print_line(number, form, size, seconds, peak, grown):
     memory = f"{peak:>9.1f}{grown:>10.1f}" if peak else ""
     speed = number / max(seconds, 0.01)
     print(
@@ -171,7 +171,7 @@ def process_usage(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS, peak
 
 
-def bare(number):
+def measure_driver(number):
     """Return bytes and CPU seconds of only the driver and csv.writer."""
     owner = User.find(f"owner-of-{number}").id
     page = Page(1, 0, (("id", False),), {}, "", "none", None)

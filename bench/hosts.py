@@ -56,7 +56,7 @@ http {{
         server {web1}:8080 max_fails=3 fail_timeout=2s;
         server {web2}:8080 max_fails=3 fail_timeout=2s;
     }}
-    # A POST may go to the second host, too, if it says that it is to happen once.
+    # A POST is retried on the second host only if it has an Idempotency-Key.
     map $request_method:$http_idempotency_key $once {{
         default 0;
         ~^POST:. 1;
@@ -129,7 +129,7 @@ def kill(name):
             os.kill(int(process), signal.SIGKILL)
 
 
-def cut_off(name):
+def disconnect(name):
     ip("link", "set", f"sc-{name}", "down")
 
 
@@ -175,7 +175,7 @@ class Trial:
         data = f"{self.folder}/{name}/data"
         command = [str(programs() / "postgres"), "-D", data, *options]
         self.start(command, name, host=name, user="postgres")
-        until(lambda: self.ask(name, "SELECT true"))
+        wait_until(lambda: self.query(name, "SELECT true"))
 
     def databases(self, synchronous):
         for name in ("db1", "db2"):
@@ -189,16 +189,16 @@ class Trial:
         copy_postgresql(f"{self.folder}/db2", 5432, HOSTS["db1"])
         self.postgres("db2")
         streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
-        until(lambda: self.ask("db1", streams))
+        wait_until(lambda: self.query("db1", streams))
 
     def address(self, name):
         return f"postgresql://test@{HOSTS[name]}/postgres"
 
-    def ask(self, name, question):
+    def query(self, name, statement):
         """Return the value that a database answers with; None without an answer."""
         with suppress(psycopg.OperationalError):
             with psycopg.connect(self.address(name), autocommit=True) as connection:
-                return connection.execute(question).fetchone()[0]
+                return connection.execute(statement).fetchone()[0]
 
     def fill(self):
         uri = self.address("db1")
@@ -229,8 +229,8 @@ class Trial:
         for name in ("web1", "web2"):
             instance = Path(f"{self.folder}/{name}")
             instance.mkdir()
-            patience = {"connect_args": TIMEOUT_OPTIONS}
-            text = f"SQLALCHEMY_ENGINE_OPTIONS = {patience}\n"
+            engine_options = {"connect_args": TIMEOUT_OPTIONS}
+            text = f"SQLALCHEMY_ENGINE_OPTIONS = {engine_options}\n"
             (instance / "config.py").write_text(text)
             environment["INSTANCE_PATH"] = str(instance)
             options = (
@@ -245,10 +245,10 @@ class Trial:
         nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
         self.start([nginx, "-c", f"{self.folder}/nginx.conf"], "nginx", "front")
         for host in (HOSTS["web1"], HOSTS["web2"], FRONT):
-            until(lambda: call(host, "GET", "/status/ready")[0] == 200)
+            wait_until(lambda: call(host, "GET", "/status/ready")[0] == 200)
 
 
-def until(condition):
+def wait_until(condition):
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
@@ -263,7 +263,7 @@ def call(host, verb, path, body=None, **headers):
     try:
         with closing(HTTPConnection(host, 8080, timeout=15)) as connection:
             connection.request(verb, path, body and json.dumps(body), headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
     except (OSError, HTTPException) as error:
         return 0, type(error).__name__

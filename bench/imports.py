@@ -64,38 +64,40 @@ NAMES = tuple(Device.write_schema["properties"])
 API = "/api/v1"
 
 
-def main(database="sqlite", rows=ROWS, posts=POSTS, beside=CONCURRENT_ROWS):
+def main(database="sqlite", rows=ROWS, posts=POSTS, concurrent_rows=CONCURRENT_ROWS):
     with tempfile.TemporaryDirectory(prefix="imports-") as folder, ExitStack() as stack:
         server = SERVERS.get(database)
         url = server and stack.enter_context(server(folder))
-        report(database, url, int(rows), posts, beside)
+        report(database, url, int(rows), posts, concurrent_rows)
 
 
-def report(database, url, rows, posts, beside):
+def report(database, url, rows, posts, concurrent_rows):
     """Print the tables."""
     print(
         f"{database:<22}{'rows':>10}{'rows/s':>9}{'s of CPU':>10}{'peak MB':>9}"
         f"{'grown MB':>10}{'web, grown':>12}"
     )
     with service(url) as running:
-        line("POST", posts, *measure_posts(running, posts))
-        line("import", rows // 10, *measure_import(running, rows // 10))
+        print_line("POST", posts, *measure_posts(running, posts))
+        print_line("import", rows // 10, *measure_import(running, rows // 10))
     with service(url) as running:
-        speed = line("import", rows, *measure_import(running, rows))
+        speed = print_line("import", rows, *measure_import(running, rows))
         limits = {}
         for size in (TRANSACTION_ROWS, LARGE_TRANSACTION_ROWS):
-            limits[size] = line(
-                f"limit, {size:,} at once", rows, *limit(url, rows, size)
+            limits[size] = print_line(
+                f"limit, {size:,} at once", rows, *measure_driver(url, rows, size)
             )
         ratios = (f"{speed / limits[size]:.2f} (of {size:,})" for size in limits)
         print(f"import to limit: {', '.join(ratios)}\n")
         print(f"{'POSTs, ms':<22}{'number':>10}{'median':>9}{'p95':>10}{'worst':>9}")
-        waits(running, "alone", posts // 10)
-        speed = waits(running, "beside an import", beside=beside)
+        measure_waits(running, "alone", posts // 10)
+        speed = measure_waits(
+            running, "beside an import", concurrent_rows=concurrent_rows
+        )
         print(f"the import meanwhile: {speed:,.0f} rows/s")
 
 
-def line(name, number, wall, seconds, *memory):
+def print_line(name, number, wall, seconds, *memory):
     speed = number / wall
     memory = "".join(f"{m:>{w}.1f}" for m, w in zip(memory, (9, 10, 12)))
     text = f"{name:<22}{number:>10,}{speed:>9,.0f}{seconds:>10.2f}{memory}"
@@ -103,7 +105,7 @@ def line(name, number, wall, seconds, *memory):
     return speed
 
 
-def device(n):
+def device_cells(n):
     """Return the cells of a row: many names and serial numbers, few other values."""
     mixed = n * 7919 % 1_000_003
     return (
@@ -130,7 +132,7 @@ class Service:
     def call(self, verb, path, body=None, **headers):
         """Send a request over a new connection; return the status and the JSON."""
         with self.connection() as connection:
-            return ask(connection, verb, path, body, headers)
+            return send_request(connection, verb, path, body, headers)
 
     def token(self, name):
         """Return the headers with a token of an account."""
@@ -142,10 +144,10 @@ class Service:
 JSON = {"Content-Type": "application/json"}
 
 
-def ask(connection, verb, path, body, headers):
+def send_request(connection, verb, path, body, headers):
     connection.request(verb, API + path, body, headers)
-    answer = connection.getresponse()
-    return answer.status, json.loads(answer.read() or "null")
+    response = connection.getresponse()
+    return response.status, json.loads(response.read() or "null")
 
 
 @contextmanager
@@ -185,20 +187,20 @@ def service(url):
             stack.callback(os.killpg, process.pid, signal.SIGKILL)
             processes.append(process.pid)
         running = Service(folder, host, *processes)
-        wait_until(lambda: ready(running), log.name)
+        wait_until(lambda: is_ready(running), log.name)
         yield running
 
 
-def ready(running):
+def is_ready(running):
     """Return whether the web server and the worker answer."""
     try:
         with running.connection() as connection:
             connection.request("GET", "/status/ready")
-            answer = connection.getresponse()
-            data = json.loads(answer.read())
+            response = connection.getresponse()
+            data = json.loads(response.read())
     except OSError:
         return False
-    return answer.status == 200 and "ok" in data["worker"]
+    return response.status == 200 and "ok" in data["worker"]
 
 
 def wait_until(condition, log):
@@ -217,27 +219,33 @@ def measure_import(running, number):
 
     The memory is the peak of the worker, its growth, and the growth of the web server.
     """
-    headers, file = running.token("pythonista"), csv_of(running, number)
+    headers, file = running.token("pythonista"), write_csv(running, number)
     workers, servers = tree(running.worker), tree(running.web)
     for pid in (*workers, *servers):
         Path(f"/proc/{pid}/clear_refs").write_text("5")  # reset the peak
-    idle, still = peaks(workers), peaks(servers)
+    worker_peaks, server_peaks = peak_memory(workers), peak_memory(servers)
     seconds, start = cpu(workers), time.perf_counter()
     id = upload(running, file, headers)
-    web = peak_growth(peaks(servers), still)
-    wait_for(running, id, number, headers)
+    web = peak_growth(peak_memory(servers), server_peaks)
+    wait_for_import(running, id, number, headers)
     wall = time.perf_counter() - start
-    high = peaks(workers)
-    return wall, cpu(workers) - seconds, max(high), peak_growth(high, idle), web
+    end_peaks = peak_memory(workers)
+    return (
+        wall,
+        cpu(workers) - seconds,
+        max(end_peaks),
+        peak_growth(end_peaks, worker_peaks),
+        web,
+    )
 
 
-def csv_of(running, number):
+def write_csv(running, number):
     """Write a file with this many rows, and return its path."""
     path = Path(running.folder, "devices.csv")
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(NAMES)
-        rows.writerows(map(device, range(number)))
+        rows.writerows(map(device_cells, range(number)))
     return path
 
 
@@ -250,7 +258,7 @@ def upload(running, path, headers):
     return response["id"]
 
 
-def wait_for(running, id, number, headers):
+def wait_for_import(running, id, number, headers):
     """Wait until all rows are registered."""
     values = {"status": "queued"}
     while values["status"] in ("queued", "running"):
@@ -259,14 +267,14 @@ def wait_for(running, id, number, headers):
     assert (values["status"], values["created"]) == ("done", number), values
 
 
-def peaks(pids):
+def peak_memory(pids):
     """Return the peak memory in MB of each process."""
     return [process_usage(pid)[1] for pid in pids]
 
 
-def peak_growth(peaks, before):
+def peak_growth(after, before):
     """Return the largest growth of a process."""
-    return max(now - then for now, then in zip(peaks, before))
+    return max(now - then for now, then in zip(after, before))
 
 
 def measure_posts(running, number):
@@ -282,11 +290,11 @@ def measure_posts(running, number):
 
 def post(connection, n, headers):
     """Send a device, and return the status."""
-    body = json.dumps(dict(zip(NAMES, device(n))))
-    return ask(connection, "POST", "/devices/", body, {**JSON, **headers})[0]
+    body = json.dumps(dict(zip(NAMES, device_cells(n))))
+    return send_request(connection, "POST", "/devices/", body, {**JSON, **headers})[0]
 
 
-def limit(url, number, size):
+def measure_driver(url, number, size):
     """Return wall and CPU seconds of the driver alone, with `size` rows per transaction."""
     with tempfile.TemporaryDirectory(prefix="imports-") as folder:
         with empty_database(folder, url) as uri:
@@ -295,17 +303,17 @@ def limit(url, number, size):
             )
             create_tables_and_accounts(app)
             with app.app_context():
-                created = fill_barely(number, size)
+                created = insert_rows(number, size)
             close_stores(app)
             return created
 
 
-def fill_barely(number, size):
+def insert_rows(number, size):
     # SQLite stores times as text; the service and the driver format them differently.
     moment = now() if sql.engine.name != "sqlite" else f"{now()}.000000"
     rows = [
         (*cells, normalize_for_search(*cells), 1, 1, moment, moment)
-        for cells in map(device, range(number))
+        for cells in map(device_cells, range(number))
     ]
     names = *NAMES, "search", "owner_id", "version", "created_at", "updated_at"
     into = f"devices ({', '.join(names)})"
@@ -316,45 +324,46 @@ def fill_barely(number, size):
         cursor = connection.cursor()
         wall, seconds = time.perf_counter(), time.process_time()
         for start in range(0, number, size):
-            some = rows[start : start + size]
+            batch = rows[start : start + size]
             if sql.engine.name == "postgresql":
                 with cursor.copy(f"COPY {into} FROM STDIN") as copy:
-                    for row in some:
+                    for row in batch:
                         copy.write_row(row)
             else:
                 cursor.execute("BEGIN")
-                cursor.executemany(insert, some)
+                cursor.executemany(insert, batch)
             connection.commit()
         return time.perf_counter() - wall, time.process_time() - seconds
 
 
-def waits(running, name, number=0, beside=0):
-    """Print the latencies of POSTs, alone or during an import of `beside` rows.
+def measure_waits(running, name, number=0, concurrent_rows=0):
+    """Print the latencies of POSTs, alone or during an import of `concurrent_rows` rows.
 
     Return the rows per second of that import.
     """
     headers, speed = running.token("engineer"), []
-    busy = Thread(
-        target=lambda: speed.append(beside / measure_import(running, beside)[0])
+    importer = Thread(
+        target=lambda: speed.append(
+            concurrent_rows / measure_import(running, concurrent_rows)[0]
+        )
     )
-    if beside:
-        busy.start()
-    statuses, taken = set(), []
+    if concurrent_rows:
+        importer.start()
+    statuses, latencies = set(), []
     with running.connection() as connection:
-        while len(taken) < number or busy.is_alive():
+        while len(latencies) < number or importer.is_alive():
             start = time.perf_counter()
-            statuses.add(post(connection, len(taken), headers))
-            taken.append((time.perf_counter() - start) * 1000)
+            statuses.add(post(connection, len(latencies), headers))
+            latencies.append((time.perf_counter() - start) * 1000)
             time.sleep(PAUSE_SECONDS)
-    times = (
-        f"{median(taken):>9.1f}{quantiles(taken, n=20)[-1]:>10.1f}{max(taken):>9.1f}"
-    )
-    print(f"{name:<22}{len(taken):>10,}{times}  {sorted(statuses)}", flush=True)
-    return speed.pop() if beside else None
+    p95 = quantiles(latencies, n=20)[-1]
+    times = f"{median(latencies):>9.1f}{p95:>10.1f}{max(latencies):>9.1f}"
+    print(f"{name:<22}{len(latencies):>10,}{times}  {sorted(statuses)}", flush=True)
+    return speed.pop() if concurrent_rows else None
 
 
 if __name__ == "__main__":
     if "--smoke" in sys.argv:
-        main(rows=1_000, posts=20, beside=1_000)
+        main(rows=1_000, posts=20, concurrent_rows=1_000)
     else:
         main(*sys.argv[1:])

@@ -38,7 +38,7 @@ class Round(NamedTuple):
         return re.search("^etag: (.*)\r?$", head, re.I | re.M)[1].strip()
 
 
-def request(verb, path, host, headers, body=b""):
+def encode_request(verb, path, host, headers, body=b""):
     """Return a request as bytes."""
     lines = [f"{verb} {path} HTTP/1.1", f"Host: {host}", "Accept: application/json"]
     lines += [f"{name}: {text}" for name, text in headers.items()]

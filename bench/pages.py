@@ -36,7 +36,7 @@ from myapp.users.models import User
 from support.databases import SERVERS
 
 SIZES = 1_000, 100_000, 3_000_000
-SMALLER = 1_000, 100_000, 1_000_000  # for MariaDB
+MARIADB_SIZES = 1_000, 100_000, 1_000_000  # for MariaDB
 NAME, PASSWORD = "gardener", "green fingers"
 DEVICES = "/api/v1/devices/"
 ROUNDS = 41  # calls of each kind in each collection
@@ -63,7 +63,7 @@ NAMES = {
     "postgresql": "'Device ' || ((n * 7919::bigint) % 1000003)",
     "mariadb": "CONCAT('Device ', (n * 7919) % 1000003)",
 }
-TAKE_STOCK = {
+ANALYZE = {
     "postgresql": "VACUUM ANALYZE devices",
     "mariadb": "ANALYZE TABLE devices",
 }
@@ -100,7 +100,7 @@ def main(server="sqlite"):
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         url = server != "sqlite" and stack.enter_context(SERVERS[server](folder))
-        sizes = SMALLER if server == "mariadb" else SIZES
+        sizes = MARIADB_SIZES if server == "mariadb" else SIZES
         clients = [
             stack.enter_context(collection(server, url, folder, size)) for size in sizes
         ]
@@ -134,10 +134,10 @@ def collection(server, url, folder, size):
                 owner=owner, name=NAMES[server], size=size, hundredth=size // 10
             )
             sql.session.execute(text(register))
-        if server in TAKE_STOCK:
+        if server in ANALYZE:
             with sql.engine.connect() as connection:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
-                connection.execute(text(TAKE_STOCK[server])).close()
+                connection.execute(text(ANALYZE[server])).close()
     client = app.test_client()
     credentials = b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Basic {credentials}"
@@ -154,16 +154,16 @@ def report(server, sizes, clients):
             calls = [partial(client.post, DEVICES, json=BODY) for client in clients]
         else:
             calls = [
-                partial(client.get, address(client, size, query, rel))
+                partial(client.get, find_url(client, size, query, rel))
                 for client, size in zip(clients, sizes)
             ]
-        costs = cost(calls)
+        costs = measure(calls)
         ratios = "".join(f"{cost / costs[0]:>8.2f}" for cost in costs[1:])
         costs = "".join(f"{cost:>12.2f}" for cost in costs)
         print(f"{name:<30}{costs}{ratios}", flush=True)
 
 
-def address(client, size, query, rel):
+def find_url(client, size, query, rel):
     """Return the URL of a call: the device in the middle, or a page."""
     if rel == "one":
         return f"{DEVICES}{size // 2}"
@@ -175,17 +175,17 @@ def address(client, size, query, rel):
     return client.get(f"{first}&page={page}").json["meta"][rel]
 
 
-def cost(calls):
+def measure(calls):
     """Return the median milliseconds of each call."""
     costs = [[] for _ in calls]
     end = time.perf_counter() + CALL_SECONDS
     while len(costs[0]) < 3 or (len(costs[0]) < ROUNDS and time.perf_counter() < end):
-        for call, seen in zip(calls, costs):
+        for call, times in zip(calls, costs):
             start = time.perf_counter()
-            answer = call()
-            seen.append((time.perf_counter() - start) * 1000)
-            assert answer.status_code in (200, 201)
-    return [median(seen) for seen in costs]
+            response = call()
+            times.append((time.perf_counter() - start) * 1000)
+            assert response.status_code in (200, 201)
+    return [median(times) for times in costs]
 
 
 if __name__ == "__main__":

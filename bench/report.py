@@ -14,9 +14,9 @@ def report(database, servers, costs, calls):
     for server in servers:
         cells = []
         for name in shared:
-            mine, ours = costs[server.name, name], costs[servers[0].name, name]
-            ratio = median(one.cpu / other.cpu for one, other in zip(mine, ours))
-            cells.append(f"{median(cost.cpu for cost in mine):.3f} (×{ratio:.2f})")
+            own, reference = costs[server.name, name], costs[servers[0].name, name]
+            ratio = median(one.cpu / other.cpu for one, other in zip(own, reference))
+            cells.append(f"{median(cost.cpu for cost in own):.3f} (×{ratio:.2f})")
         print(row(server.contender.title, *cells))
     print(f"\n× is the ratio to {servers[0].contender.title}.\n")
     print(f"### {database}, in full\n")
@@ -39,16 +39,18 @@ def report(database, servers, costs, calls):
                     row(
                         call.title,
                         server.contender.title,
-                        *cells_of(costs[server.name, name]),
+                        *format_costs(costs[server.name, name]),
                     )
                 )
     print(f"\n### {database}, memory and start\n")
     print(row("", "MB a worker", "after the rounds", "first answer, s"))
     print(row("---", "---:", "---:", "---:"))
     for server in servers:
-        first = f"{median(server.first):.2f}"
+        first = f"{median(server.start_seconds):.2f}"
         title = server.contender.title
-        print(row(title, f"{server.fresh:.0f}", f"{server.grown:.0f}", first))
+        print(
+            row(title, f"{server.start_memory:.0f}", f"{server.end_memory:.0f}", first)
+        )
     if ("ours", "get") not in costs:
         return
     print(f"\n### {database}, one to another\n")
@@ -57,20 +59,20 @@ def report(database, servers, costs, calls):
     for title, (one, other) in RATIOS.items():
         if one in costs and other in costs:
             pairs = zip(costs[one], costs[other])
-            low, middle, high = spread([a.cpu / b.cpu for a, b in pairs])
+            low, middle, high = quartiles([a.cpu / b.cpu for a, b in pairs])
             print(row(title, f"{middle:.2f}", f"{low:.2f} to {high:.2f}"))
 
 
-def spread(numbers):
+def quartiles(numbers):
     """Return the quartiles."""
     return quantiles(numbers, n=4, method="inclusive") if numbers[1:] else numbers * 3
 
 
-def cells_of(costs):
+def format_costs(costs):
     """Return the cost of the rounds of one call, as text."""
-    spent = [cost.cpu for cost in costs]
-    low, middle, high = spread(spent)
-    system = mean(cost.system for cost in costs) / mean(spent)
+    times = [cost.cpu for cost in costs]
+    low, middle, high = quartiles(times)
+    system = mean(cost.system for cost in costs) / mean(times)
     waits = sorted(wait for cost in costs for wait in cost.latencies)
     return [
         f"{middle:.3f}",

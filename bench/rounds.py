@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import orjson
 from calls import SHARED
-from contenders import OURS, TIMEOUT_SECONDS, Server
+from contenders import OWN, TIMEOUT_SECONDS, Server
 from dataset import DATABASES, GUESTS, OWNERS, copy_database, fill
 from load import cpu, drive, system_cpu, tree
 
@@ -21,7 +21,7 @@ from myapp.core.data.embedded_redis import start_redis
 from myapp.core.processes import spawn
 
 STARTS = 3
-AT_ONCE = 50  # requests to one contender until the next one's turn
+TURN_REQUESTS = 50  # requests to one contender until the next one's turn
 NGINX_PATH = "/usr/sbin:/usr/bin:/usr/local/bin"
 NGINX = """
 daemon off;
@@ -40,7 +40,7 @@ http {{
     {servers}
 }}
 """
-BEFORE = {
+NGINX_SERVERS = {
     False: """
     server {{
         listen {host};
@@ -70,10 +70,10 @@ BEFORE = {
 
 
 @contextmanager
-def nginx(servers, folder):
+def run_nginx(servers, folder):
     """Run nginx in front of all servers during the block, and yield its process."""
     fronts = "".join(
-        BEFORE[server.contender.asgi].format(
+        NGINX_SERVERS[server.contender.asgi].format(
             host=server.host, socket=server.socket, name=server.name
         )
         for server in servers
@@ -84,7 +84,7 @@ def nginx(servers, folder):
     process = spawn([program, "-c", configuration, "-e", f"{folder}/error.log"])
     try:
         while process.poll() is None:
-            if all(listens(server.host) for server in servers):
+            if all(is_listening(server.host) for server in servers):
                 break
             time.sleep(0.02)
         yield process
@@ -93,15 +93,18 @@ def nginx(servers, folder):
         process.wait(TIMEOUT_SECONDS)
 
 
-def listens(host):
+def is_listening(host):
     name, port = host.split(":")
     with socket.socket() as probe:
         return probe.connect_ex((name, int(port))) == 0
 
 
 class Cost(NamedTuple):
-    """The cost of a round: CPU milliseconds a request of server and nginx, the share of the
-    kernel, requests per second, and latencies in milliseconds."""
+    """The cost of a round.
+
+    CPU milliseconds per request of the server and of nginx, the share of the kernel,
+    requests per second, and latencies in milliseconds.
+    """
 
     cpu: float
     system: float
@@ -117,26 +120,26 @@ def play(server, call, requests, front):
     """
     pids = tree(server.process.pid)
     before = cpu(pids), system_cpu(pids), cpu([front.pid])
-    came = drive(server.host, requests)
+    result = drive(server.host, requests)
     after = cpu(pids), system_cpu(pids), cpu([front.pid])
     if tree(server.process.pid) != pids:
         sys.exit(f"{server.name} lost a worker:\n{server.log_text()}")
-    right = came.statuses == {call.status} and (
-        not came.body or call.holds(orjson.loads(came.body), server.contender)
+    is_correct = result.statuses == {call.status} and (
+        not result.body or call.holds(orjson.loads(result.body), server.contender)
     )
-    if not right:
-        sys.exit(f"{server.name}, {call.title}: {came.last}\n{server.log_text()}")
-    return came, [b - a for a, b in zip(before, after)]
+    if not is_correct:
+        sys.exit(f"{server.name}, {call.title}: {result.last}\n{server.log_text()}")
+    return result, [b - a for a, b in zip(before, after)]
 
 
-def a_request(turns):
+def mean_cost(turns):
     """Return the Cost of a round of these turns."""
-    latencies = [1000 * seconds for came, _ in turns for seconds in came.latencies]
+    latencies = [1000 * seconds for result, _ in turns for seconds in result.latencies]
     number = len(latencies)
-    spent = [
-        1000 * sum(parts) / number for parts in zip(*(spent for _, spent in turns))
+    times = [
+        1000 * sum(parts) / number for parts in zip(*(times for _, times in turns))
     ]
-    return Cost(*spent, number / sum(came.wall for came, _ in turns), latencies)
+    return Cost(*times, number / sum(result.wall for result, _ in turns), latencies)
 
 
 @contextmanager
@@ -145,8 +148,8 @@ def stage(database, names, guests, starts=1):
     with ExitStack() as stack:
         enter = stack.enter_context
         folder = enter(tempfile.TemporaryDirectory(prefix="bench-"))
-        beside = enter(tempfile.TemporaryDirectory(prefix="bench-database-"))
-        url = enter(DATABASES[database](beside))
+        database_folder = enter(tempfile.TemporaryDirectory(prefix="bench-database-"))
+        url = enter(DATABASES[database](database_folder))
         _, redis_url = enter(start_redis())
         guests = [f"guest{number}" for number in range(guests)]
         log(f"{database}: {sum(OWNERS.values()):,} devices")
@@ -155,7 +158,7 @@ def stage(database, names, guests, starts=1):
         for name in names:
             copy = copy_database(url, name)
             servers.append(Server(name, copy, redis_url, folder, tokens, guests))
-        front = enter(nginx(servers, folder))
+        front = enter(run_nginx(servers, folder))
         for server in servers:
             log(f"{server.name} starts")
             for _ in range(starts - 1):
@@ -163,7 +166,7 @@ def stage(database, names, guests, starts=1):
                 server.stop()
             server.start()
             stack.callback(server.stop)
-            server.fresh = server.memory()
+            server.start_memory = server.memory()
         yield servers, front
 
 
@@ -179,21 +182,21 @@ def measure(database, names, calls, rounds, number):
                 (server, name): call.requests(server, number)
                 for server in servers
                 for name, call in calls.items()
-                if name in SHARED or server.name in OURS[:2]
+                if name in SHARED or server.name in OWN[:2]
             }
             while waiting:
-                for (server, name), left in random.sample(
+                for (server, name), rest in random.sample(
                     [*waiting.items()], len(waiting)
                 ):
-                    played = play(server, calls[name], left[:AT_ONCE], front)
-                    turns[server.name, name].append(played)
-                    waiting[server, name] = left[AT_ONCE:]
-                waiting = {who: left for who, left in waiting.items() if left}
+                    turn_result = play(server, calls[name], rest[:TURN_REQUESTS], front)
+                    turns[server.name, name].append(turn_result)
+                    waiting[server, name] = rest[TURN_REQUESTS:]
+                waiting = {key: rest for key, rest in waiting.items() if rest}
             if turn >= 0:  # the first round warms up
-                for who, played in turns.items():
-                    costs[who].append(a_request(played))
+                for key, results in turns.items():
+                    costs[key].append(mean_cost(results))
         for server in servers:
-            server.grown = server.memory()
+            server.end_memory = server.memory()
     return servers, costs
 
 

@@ -41,7 +41,7 @@ from hosts import (
     Trial,
     call,
     connect,
-    cut_off,
+    disconnect,
     kill,
 )
 
@@ -53,8 +53,8 @@ class Try(NamedTuple):
     """A request: what was sent, when it began and ended, and the response."""
 
     kind: str
-    began: float
-    ended: float
+    start: float
+    end: float
     status: int
 
 
@@ -69,10 +69,10 @@ class Load:
 
     def __enter__(self):
         for number in range(CLIENTS):  # one after another, because hashing takes long
-            who = {"username": f"client{number}", "password": PASSWORD}
-            status, body = call(FRONT, "POST", "/api/v1/auth/login", who)
-            me = {"Authorization": f"Bearer {json.loads(body)['access_token']}"}
-            thread = Thread(target=self._client, args=(number, me), daemon=True)
+            credentials = {"username": f"client{number}", "password": PASSWORD}
+            status, body = call(FRONT, "POST", "/api/v1/auth/login", credentials)
+            headers = {"Authorization": f"Bearer {json.loads(body)['access_token']}"}
+            thread = Thread(target=self._client, args=(number, headers), daemon=True)
             self._threads.append(thread)
         for thread in self._threads:
             thread.start()
@@ -84,109 +84,112 @@ class Load:
             thread.join()
 
     def _call(self, kind, *words, **headers):
-        began = time.monotonic()
+        start = time.monotonic()
         status, body = call(FRONT, *words, **headers)
-        self.tries.append(Try(kind, began, time.monotonic(), status))
+        self.tries.append(Try(kind, start, time.monotonic(), status))
         return status, body
 
-    def _client(self, number, me):
+    def _client(self, number, headers):
         dice = random.Random(number)
         devices = "/api/v1/devices/"
         while not self._over.wait(PAUSE_SECONDS):
             if number % 2 or dice.random() < 2 / 3:
-                self._call("read", "GET", devices + "?total=none", **me)
+                self._call("read", "GET", devices + "?total=none", **headers)
                 continue
             serial = uuid4().hex
-            once = {**me, "Idempotency_Key": serial}
+            write_headers = {**headers, "Idempotency_Key": serial}
             device = {**DEVICE, "serial_number": serial}
             status = None
             while status != 201 and not self._over.is_set():
                 if status is not None:
                     time.sleep(0.2)
-                status, body = self._call("write", "POST", devices, device, **once)
+                status, body = self._call(
+                    "write", "POST", devices, device, **write_headers
+                )
             if status == 201:
                 self.acknowledged.append(serial)
                 id = json.loads(body)["id"]
-                self._call("own", "GET", f"{devices}{id}", **me)
+                self._call("own", "GET", f"{devices}{id}", **headers)
 
-    def tell(self, what, event, until=float("inf")):
+    def print_requests(self, what, event, until=float("inf")):
         """Print the requests between two times."""
         print(f"  {what}")
         for kinds, name in ((("read", "own"), "reads"), (("write",), "writes")):
-            mine = [t for t in self.tries if t.kind in kinds]
-            mine = [t for t in mine if t.ended > event and t.began < until]
-            good = sorted(t.ended for t in mine if t.status in (200, 201))
-            failed = [t for t in mine if t.status not in (200, 201)]
-            gap = max((b - a for a, b in zip([event, *good], good)), default=0)
+            selected = [t for t in self.tries if t.kind in kinds]
+            selected = [t for t in selected if t.end > event and t.start < until]
+            successes = sorted(t.end for t in selected if t.status in (200, 201))
+            failures = [t for t in selected if t.status not in (200, 201)]
+            gap = max(
+                (b - a for a, b in zip([event, *successes], successes)), default=0
+            )
             words = (
-                f"{len(mine)} {name}, {len(failed)} failed",
-                f"slowest {max((t.ended - t.began for t in mine), default=0):.1f} s",
-                f"longest time in which none was answered {gap:.1f} s",
+                f"{len(selected)} {name}, {len(failures)} failed",
+                f"slowest {max((t.end - t.start for t in selected), default=0):.1f} s",
+                f"longest time without a response {gap:.1f} s",
             )
             print(f"    {'; '.join(words)}", flush=True)
-            if failed:
-                last = max(t.ended for t in failed) - event
-                why = dict(Counter(t.status for t in failed))
+            if failures:
+                last = max(t.end for t in failures) - event
+                why = dict(Counter(t.status for t in failures))
                 print(f"      the last failure after {last:.1f} s; by status: {why}")
 
-    def stale(self):
+    def count_stale_reads(self):
         """Return the number of writes that their writer could not read afterwards."""
         return sum(t.status == 404 for t in self.tries if t.kind == "own")
 
 
-def round_of(name, synchronous, everything):
+def run_round(name, synchronous, all_failures):
     print(f"\n{name}", flush=True)
     with ExitStack() as stack:
         trial = Trial(stack, synchronous)
         with Load() as load:
-            began = time.monotonic()
+            start = time.monotonic()
             time.sleep(5)
             event = time.monotonic()
             count = (
                 "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'"
             )
-            load.tell("all well, 5 s", began, event)
-            shares = {db: trial.ask(db, count) for db in ("db1", "db2")}
+            load.print_requests("no failure, 5 s", start, event)
+            shares = {db: trial.query(db, count) for db in ("db1", "db2")}
             print(f"    transactions since the start: {shares}")
             for host, words in (("web2", "a web host"), ("db2", "the replica")):
-                if everything:
-                    lose(host, words, load)
-            if not everything:
-                cut_off("db2")
+                if all_failures:
+                    interrupt(host, words, load)
+            if not all_failures:
+                disconnect("db2")
                 time.sleep(1)
-                cut_off(
-                    "db1"
-                )  # otherwise packets in transit would arrive after its death
+                # Otherwise packets in transit would arrive after its death.
+                disconnect("db1")
             event = time.monotonic()
             kill("db1")
             connect("db2")
-            trial.ask("db2", "SELECT pg_promote()")
+            trial.query("db2", "SELECT pg_promote()")
             promoted = time.monotonic() - event
             time.sleep(15)
-        load.tell(
+        load.print_requests(
             f"the primary lost; the replica promoted {promoted:.1f} s later", event
         )
         with psycopg.connect(trial.address("db2")) as connection:
             rows = connection.execute("SELECT serial_number FROM devices").fetchall()
-        there = Counter(serial for (serial,) in rows)
-        lost = sum(serial not in there for serial in load.acknowledged)
-        twice = sum(count > 1 for count in there.values())
+        stored = Counter(serial for (serial,) in rows)
+        lost = sum(serial not in stored for serial in load.acknowledged)
+        twice = sum(count > 1 for count in stored.values())
         print(
-            f"  in the end: {len(load.acknowledged)} writes acknowledged, {lost} lost, "
-            f"{twice} there twice; {load.stale()} not found by their writer",
+            f"  at the end: {len(load.acknowledged)} writes acknowledged, {lost} lost, "
+            f"{twice} stored twice; {load.count_stale_reads()} not found by their writer",
             flush=True,
         )
 
 
-def lose(host, words, load):
+def interrupt(host, words, load):
     event = time.monotonic()
-    cut_off(host)
+    disconnect(host)
     time.sleep(8)
     back = time.monotonic()
     connect(host)
     time.sleep(5)
-    load.tell(f"{words} cut off for 8 s", event, back)
-    load.tell("it is back", back)
+    load.print_requests(f"{words} disconnected for 8 s", event, back)
+    load.print_requests("connected again", back)
 
 
 def main():
@@ -195,9 +198,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if not shutil.which("ip"):
         subprocess.run(["apt-get", "install", "-y", "-qq", "iproute2"], check=True)
-    round_of("Asynchronous replication", False, True)
-    round_of("Asynchronous replication, two hosts lost", False, False)
-    round_of("Synchronous replication, two hosts lost", True, False)
+    run_round("Asynchronous replication", False, True)
+    run_round("Asynchronous replication, two hosts lost", False, False)
+    run_round("Synchronous replication, two hosts lost", True, False)
 
 
 if __name__ == "__main__":
