@@ -308,14 +308,22 @@ class CompiledStatement:
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
+        binds = compiled.bind_names.items()
+        required = {name for bound, name in binds if bound.required}
+        # A constant of several values, as of IN, becomes a bound parameter for each.
+        state = compiled.construct_expanded_state(dict.fromkeys(required))
+        processors = dict(state.processors) | {
+            name: bound.type.dialect_impl(dialect).bind_processor(dialect)
+            for bound, name in binds
+        }
         self._dialect = dialect
-        self._text = compiled.string
-        self._order = compiled.positiontup
-        self._constants = compiled.construct_params(_check=False)
-        self._binds = {
-            name: process
-            for name, bound in compiled.binds.items()
-            if (process := bound.type.dialect_impl(dialect).bind_processor(dialect))
+        self._text = state.statement
+        self._order = state.positiontup
+        self._binds = {n: p for n, p in processors.items() if p and n in required}
+        self._constants = {
+            name: process(value) if (process := processors.get(name)) else value
+            for name, value in state.parameters.items()
+            if name not in required
         }
         columns = list(statement.exported_columns)
         self._fetches = bool(columns)
