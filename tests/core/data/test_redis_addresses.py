@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from redis.exceptions import RedisError
 
 from conftest import LAMP, as_account, create_tables_and_accounts
 from myapp.core.data.redis import redis_store
