@@ -1,5 +1,3 @@
 """The account of the caller."""
 
 from .endpoints import account
-
-__all__ = ["account"]

@@ -1,5 +1,3 @@
 """The audit trail: sign-ins, and changes of accounts and permissions."""
 
 from .endpoints import audit
-
-__all__ = ["audit"]

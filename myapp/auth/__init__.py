@@ -1,5 +1,3 @@
 """Sign-up, sign-in and sessions."""
 
 from .endpoints import auth
-
-__all__ = ["auth"]

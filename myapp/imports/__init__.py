@@ -1,5 +1,3 @@
 """Bulk registration of devices from a file, in the background."""
 
 from .endpoints import imports
-
-__all__ = ["imports"]

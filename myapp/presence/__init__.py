@@ -1,5 +1,3 @@
 """Heartbeats of devices."""
 
 from .endpoints import presence
-
-__all__ = ["presence"]

@@ -1,5 +1,3 @@
 """Roles: named bundles of permissions."""
 
 from .endpoints import roles
-
-__all__ = ["roles"]

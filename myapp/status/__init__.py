@@ -1,5 +1,3 @@
 """Liveness and readiness of the service."""
 
 from .endpoints import status
-
-__all__ = ["status"]

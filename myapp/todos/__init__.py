@@ -1,5 +1,3 @@
 """To-dos of a household."""
 
 from .endpoints import todos
-
-__all__ = ["todos"]

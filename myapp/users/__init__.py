@@ -1,5 +1,3 @@
 """Accounts, for administrators."""
 
 from .endpoints import users
-
-__all__ = ["users"]

@@ -1,5 +1,3 @@
 """A feature in SQL with optional properties and a reference, with CrudResource."""
 
 from .endpoints import chores
-
-__all__ = ["chores"]

@@ -1,5 +1,3 @@
 """A feature with uploads, and with a task that a worker runs."""
 
 from .endpoints import files
-
-__all__ = ["files"]

@@ -1,5 +1,3 @@
 """A feature in SQL with every kind of download."""
 
 from .endpoints import gadgets
-
-__all__ = ["gadgets"]

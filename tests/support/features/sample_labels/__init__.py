@@ -1,5 +1,3 @@
 """A feature in SQL whose records have no owner, with CrudResource."""
 
 from .endpoints import labels
-
-__all__ = ["labels"]

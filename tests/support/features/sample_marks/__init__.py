@@ -1,5 +1,3 @@
 """A feature in Redis whose records have an owner, with CrudResource."""
 
 from .endpoints import marks
-
-__all__ = ["marks"]

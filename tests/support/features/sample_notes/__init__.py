@@ -1,5 +1,3 @@
 """A feature in SQL whose records belong to a gadget, with CrudResource."""
 
 from .endpoints import notes
-
-__all__ = ["notes"]

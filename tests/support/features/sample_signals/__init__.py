@@ -1,5 +1,3 @@
 """A feature in Redis."""
 
 from .endpoints import signals
-
-__all__ = ["signals"]
