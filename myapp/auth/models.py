@@ -81,7 +81,7 @@ class Session(SqlModel):
     }
 
     computed = ("current",)
-    hidden = ("version", "user_id", "serial")
+    hidden = ("user_id", "serial")
     scoped_by = ("user_id",)
 
     user_id = Column(

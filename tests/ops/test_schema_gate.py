@@ -235,8 +235,8 @@ def scratch(make_app, tmp_path_factory):
 def change_tables(scratch, tmp_path):
     """Return a function that writes a file with these tables after some steps."""
     with closing(sqlite3.connect(scratch)) as connection:
-        made = "SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"
-        original = dict(connection.execute(f"{made} AND name <> 'sqlite_sequence'"))
+        query = "SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"
+        original = dict(connection.execute(f"{query} AND name <> 'sqlite_sequence'"))
 
     def change(*steps, name="tables"):
         definitions, statements = dict(original), []

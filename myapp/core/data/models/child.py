@@ -6,7 +6,7 @@ from sqlalchemy import Column, ForeignKey
 
 from ...errors import NotFound
 from ...schema.fields import reference
-from .columns import BIGINT_ID, indexable_fields
+from .columns import BIGINT_ID
 from .owned import Owned
 from .schema_model import human_name
 from .urls import item_url
@@ -34,12 +34,11 @@ class ChildOf(Model):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.parent_field = parent_field = human_name(cls.parent).replace(" ", "_")
-        cls.scoped_by = cls.unfilterable = (parent_field,)
-        cls.read_only = {
-            parent_field: reference(
-                f"The {human_name(cls.parent)} that this belongs to."
-            )
-        }
+        cls.scoped_by = (parent_field,)
+        cls.unfilterable = (parent_field, *cls.__dict__.get("unfilterable", ()))
+        about = f"The {human_name(cls.parent)} that this belongs to."
+        own = cls.__dict__.get("read_only", {})
+        cls.read_only = {parent_field: reference(about), **own}
         key = ForeignKey(cls.parent.id, ondelete="CASCADE")
         setattr(cls, parent_field, Column(BIGINT_ID, key, nullable=False))
         super().__init_subclass__(**kwargs)
@@ -47,7 +46,7 @@ class ChildOf(Model):
     @classmethod
     def indexed_fields(cls) -> list[str]:
         """Return the names of the fields that an index serves, as in `Owned`."""
-        return indexable_fields(cls.filters)
+        return cls.indexable_filters()
 
     @classmethod
     def as_json(cls, record: Any) -> dict[str, Any]:

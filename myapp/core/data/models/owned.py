@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, bindparam, false, or_, select
 from sqlalchemy.orm import Mapped, column_property, declared_attr, mapped_column
 
 from ..statements import read
-from .columns import BIGINT_ID, USERS_TABLE, indexable_fields
+from .columns import BIGINT_ID, USERS_TABLE
 from .row import Row
 from .schema_model import OWNER, SchemaModel
 
@@ -48,7 +48,7 @@ class Owned(PermissionScoped, Model):
     """A mixin for an SqlModel whose records belong to an account each."""
 
     read_only = {"owner": OWNER}
-    hidden = ("version", "owner_id")
+    hidden = ("owner_id",)
     scoped_by = ("owner_id",)
 
     @declared_attr
@@ -65,7 +65,7 @@ class Owned(PermissionScoped, Model):
     def indexed_fields(cls) -> list[str]:
         """Return the names of the fields that an index serves: all filters except long
         strings."""
-        return [name for name in indexable_fields(cls.filters) if name != "owner"]
+        return cls.indexable_filters()
 
     @classmethod
     def scope_conditions(cls, scope: Mapping[str, Any]) -> list[Any]:

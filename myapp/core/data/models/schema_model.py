@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import chain
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -47,7 +48,8 @@ class SchemaModel:
     # The path below API_PREFIX; by default the name of the table or keyspace.
     collection: ClassVar[str] = ""
     sortable: ClassVar[tuple[str, ...]] = ("id",)
-    # Additional properties, which clients read and do not write.
+    # Additional properties, which clients read and do not write. A model adds its own to
+    # those of its mixins; so it does with `unfilterable` and `hidden`.
     read_only: ClassVar[dict[str, dict[str, Any]]] = {}
     # Names of properties that clients write and never read.
     write_only: ClassVar[tuple[str, ...]] = ()
@@ -67,6 +69,8 @@ class SchemaModel:
 
         Raises TypeError if `sortable` or a property's name is not allowed.
         """
+        cls.read_only = dict(chain(*(d.items() for d in cls._declared("read_only"))))
+        cls.unfilterable = tuple(chain(*cls._declared("unfilterable")))
         cls.body = BodyValidator(cls.write_schema)
         cls.read_schema = response_schema(
             cls.__name__,
@@ -108,6 +112,13 @@ class SchemaModel:
             raise TypeError(
                 f"{cls.__name__} cannot sort or filter by {unknown | clash}"
             )
+
+    @classmethod
+    def _declared(cls, name: str) -> list[Any]:
+        """Return the values that this class and its mixins have for an attribute."""
+        return [
+            vars(base)[name] for base in reversed(cls.__mro__) if name in vars(base)
+        ]
 
     @classmethod
     def as_json(cls, record: Any) -> dict[str, Any]:

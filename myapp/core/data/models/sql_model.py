@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sqlalchemy import (
+    Column,
     Index,
     Integer,
     Select,
@@ -32,6 +34,7 @@ from .columns import (
     MAX_SHORT_SEARCH_CHARACTERS,
     TIMESTAMP,
     column_for,
+    indexable_fields,
     now,
     reference_column,
 )
@@ -132,6 +135,7 @@ class SqlModel(PageQueries, SchemaModel, Model):
                     event.listen(
                         referenced, "before_delete", cls._nullify_on_delete(name)
                     )
+            cls.hidden = tuple(dict.fromkeys(chain(*cls._declared("hidden"))))
             fields = (*cls.shown_fields, *cls.hidden)
             cls.Record = namedtuple("Record", fields)  # type: ignore[misc]  # dynamic
         super().__init_subclass__(**kwargs)
@@ -145,6 +149,15 @@ class SqlModel(PageQueries, SchemaModel, Model):
     def indexed_fields(cls) -> Iterable[str]:
         """Return the names of the fields that an index serves."""
         return cls.sortable
+
+    @classmethod
+    def indexable_filters(cls) -> list[str]:
+        """Return the names of the filters that are columns which an index can serve."""
+        return [
+            name
+            for name in indexable_fields(cls.filters)
+            if name not in cls.read_only or isinstance(vars(cls).get(name), Column)
+        ]
 
     @classmethod
     def scope_conditions(cls, scope: Mapping[str, Any]) -> list[Any]:
@@ -219,6 +232,8 @@ class SqlModel(PageQueries, SchemaModel, Model):
             ((id,),) = write((cls, "create", *row), insert, **column_values(row))
         # SQLite 3.40 returns a float if the first column of the table holds floats.
         values["id"] = int(id)
+        if not values.keys() >= cls._queried_fields():
+            return cls.get_or_404(values["id"])
         return cls.Record._make(map(values.get, cls.Record._fields))
 
     @classmethod
@@ -233,6 +248,12 @@ class SqlModel(PageQueries, SchemaModel, Model):
         """Return the defaults of the columns: values, or functions that return them."""
         columns: Any = cls.__table__.columns
         return {column.key: column.default.arg for column in columns if column.default}
+
+    @classmethod
+    @cache
+    def _queried_fields(cls) -> set[str]:
+        """Return the names of the fields whose values the database computes."""
+        return {*cls.shown_fields} - {*cls.__table__.columns.keys(), "owner"}
 
     @classmethod
     def create_many(cls, bodies: Iterable[Mapping[str, Any]], **values: Any) -> None:
@@ -262,6 +283,8 @@ class SqlModel(PageQueries, SchemaModel, Model):
         self.search = self.search_text()
         with self._conflict_as_409():
             sql.session.flush()
+        if queried := self._queried_fields():
+            sql.session.refresh(self, queried)
         return self
 
     @classmethod

@@ -1,8 +1,15 @@
 """A note: a text about a gadget."""
 
-from myapp.core import ChildOf, SqlModel, request_schema, text
+from datetime import datetime
+
+from sqlalchemy import case
+from sqlalchemy.orm import column_property, declared_attr
+
+from myapp.core import ChildOf, SqlModel, boolean, request_schema, text
 
 from ..sample_gadgets.models import SampleGadget
+
+CENTURY = datetime(2001, 1, 1)
 
 
 class SampleNote(ChildOf, SqlModel):
@@ -15,3 +22,16 @@ class SampleNote(ChildOf, SqlModel):
         "SampleNoteWrite", content=text(1, 250, "The text.", "Warm white.")
     )
     sortable = ("id", "content", "created_at", "updated_at")
+    read_only = {
+        "recent": boolean("Whether it is from this century."),
+        "historic": boolean("Whether it is from an earlier one."),
+    }
+    unfilterable = ("historic",)
+
+    @declared_attr
+    def recent(cls):
+        return column_property(cls.created_at >= CENTURY)
+
+    @declared_attr
+    def historic(cls):
+        return column_property(case((cls.created_at < CENTURY, True), else_=False))
