@@ -22,6 +22,8 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT
+from sqlalchemy.sql import operators
+from sqlalchemy.types import TypeEngine
 
 from ...schema.fields import json_types
 from ...schema.parsing import MAX_DATETIME
@@ -43,12 +45,26 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
+COMPARISONS_WITH_NULL: dict[Any, Any] = {
+    operators.is_: operators.eq,
+    operators.is_not: operators.ne,
+}
+
+
 class NullsLastTimestamp(TypeDecorator[datetime]):
     """An optional time. None is stored as MAX_DATETIME, which sorts last on every database,
     and which a cursor can compare with."""
 
     impl = TIMESTAMP
     cache_ok = True
+
+    class comparator_factory(TypeEngine.Comparator[datetime]):
+        """Compares with None as if it were stored as NULL."""
+
+        def operate(self, op: Any, *other: Any, **options: Any) -> Any:
+            if other == (None,):
+                op, other = COMPARISONS_WITH_NULL.get(op, op), (MAX_DATETIME,)
+            return super().operate(op, *other, **options)
 
     def process_bind_param(
         self, value: datetime | None, dialect: Dialect
