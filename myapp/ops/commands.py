@@ -16,6 +16,7 @@ from ..core.data.migrations import (
     FOREIGN_SCHEMA_HINT,
     current_revisions,
     missing_objects,
+    schema_fault,
     unknown_revisions,
 )
 from ..core.data.models.redis_model import RedisModel
@@ -188,4 +189,6 @@ def run_migrations():
             )
         else:
             upgrade()
+            if fault := schema_fault():
+                raise click.ClickException(fault)
     return not ahead

@@ -1,12 +1,19 @@
 """The options of a connection to each database, and the meaning of its errors."""
 
+import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 # Seconds, in ascending order: each timeout must be reported before the next one ends.
@@ -25,6 +32,14 @@ MIGRATION_PAUSE_SECONDS = 2  # seconds
 LOCK_TIMEOUT_CODES = ("55P03", 1205)
 DEADLOCK_CODES = ("40P01", "40001", 1213, 1020)
 MISSING_TABLE_CODES = ("42P01", "42703", 1146, 1054)
+SQLITE_MISSING = re.compile(r"no such (table|column)\b|table \S+ has no column named ")
+# The codes of a unique value that is taken, and of a reference to no record, or to one
+# that is still referred to. A client can cause these.
+CLIENT_CONFLICT_CODES = (
+    *("23505", "23503", 1062, 1451, 1452),
+    *("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"),
+    "SQLITE_CONSTRAINT_FOREIGNKEY",
+)
 
 # Raised while a store does not answer.
 UNAVAILABLE_ERRORS = (OperationalError, InterfaceError, PoolTimeout, RedisError)
@@ -174,16 +189,32 @@ def no_statement_timeout(connection: Connection) -> Iterator[None]:
 
 
 def error_code(error: BaseException) -> int | str | None:
-    """Return the code of an error of the driver or of SQLAlchemy: MariaDB's number, or the
-    SQLSTATE."""
+    """Return the code of an error of the driver or of SQLAlchemy: MariaDB's number, the
+    SQLSTATE of PostgreSQL, or SQLite's name of it."""
     error = getattr(error, "orig", error)
     number = next(iter(error.args), None)
-    return number if isinstance(number, int) else getattr(error, "sqlstate", None)
+    if isinstance(number, int):
+        return number
+    return getattr(error, "sqlstate", getattr(error, "sqlite_errorname", None))
+
+
+def is_client_conflict(error: BaseException) -> bool:
+    """Return True if a constraint was violated in a way that a client can cause."""
+    return error_code(error) in CLIENT_CONFLICT_CODES
 
 
 def is_missing_table(error: BaseException) -> bool:
     """Return True if the database lacks tables or columns that this release needs."""
+    error = getattr(error, "orig", error)
+    if isinstance(error, sqlite3.OperationalError):
+        return bool(SQLITE_MISSING.match(str(error)))
     return error_code(error) in MISSING_TABLE_CODES
+
+
+def violated_constraint(error: IntegrityError) -> str:
+    """Return the database's message, which names the constraint, without values."""
+    diagnostics = getattr(error.orig, "diag", None)  # PostgreSQL adds the whole row
+    return str(diagnostics.message_primary if diagnostics else error.orig)
 
 
 def is_deadlock(error: BaseException) -> bool:

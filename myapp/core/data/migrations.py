@@ -45,18 +45,19 @@ def _format_with_black(config: Config) -> Config:
     return config
 
 
-def missing_objects() -> list[str]:
+def missing_objects(recheck: bool = False) -> list[str]:
     """Return the tables, and columns as `table.column`, of our models that the database
     misses, sorted. Raises SQLAlchemyError.
 
-    A result without any is cached for the database and its revisions.
+    A result without any is cached for the database and its revisions; `recheck`: ignore it.
     """
     state = (
         current_app.config["SQLALCHEMY_DATABASE_URI"],
         *sorted(current_revisions()),
     )
-    if state in _complete_states:
+    if state in _complete_states and not recheck:
         return []
+    _complete_states.discard(state)
     with unit_of_work(writes=False):
         inspector = inspect(sql.session.connection())
         existing = {
@@ -70,6 +71,25 @@ def missing_objects() -> list[str]:
     if not missing:
         _complete_states.add(state)
     return sorted(missing)
+
+
+def schema_fault(recheck: bool = False) -> str | None:
+    """Return what the database lacks for this release, and the command that adds it.
+
+    Return None if it lacks nothing. `recheck`: as for `missing_objects`. Raises
+    SQLAlchemyError.
+    """
+    missing = missing_objects(recheck)
+    if not missing:
+        return None
+    current = current_revisions()
+    if unknown_revisions(current):
+        command = "`flask deploy` says how to fix it"
+    elif current == head_revisions():
+        command = '`flask db migrate -m "…"` writes a migration, `flask deploy` runs it'
+    else:
+        command = "`flask deploy` runs the pending migrations"
+    return f"The database lacks {', '.join(missing)}: {command}."
 
 
 def current_revisions() -> set[str]:

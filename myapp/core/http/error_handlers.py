@@ -8,10 +8,16 @@ from collections.abc import Iterable
 
 import orjson
 from flask import Flask, Response, current_app, g
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from ..data.dialects import UNAVAILABLE_ERRORS, is_missing_table
+from ..data.dialects import (
+    UNAVAILABLE_ERRORS,
+    is_client_conflict,
+    is_missing_table,
+    violated_constraint,
+)
+from ..data.migrations import schema_fault
 from ..data.session import RetryTransaction
 from ..errors import (
     DEFAULT_DETAILS,
@@ -94,10 +100,18 @@ def problem_response(
 
 def _translate(error: Exception) -> ServiceError:
     if isinstance(error, IntegrityError):
-        return Conflict()
-    if isinstance(error, ProgrammingError) and is_missing_table(error):
-        current_app.logger.error("The tables are not up to date. Run `flask deploy`.")
-        return Problem(503, headers=RETRY_HEADERS)
+        if is_client_conflict(error):
+            return Conflict()
+        current_app.logger.error(
+            "Constraint violated in request %s: %s",
+            g.get("request_id"),
+            violated_constraint(error),
+        )
+        return Problem(500)
+    if is_missing_table(error):
+        detail = _missing_detail()
+        current_app.logger.error("%s", detail)
+        return Problem(503, detail, headers=RETRY_HEADERS)
     # A driver may report a lost connection with an exception of any class.
     disconnected = getattr(error, "connection_invalidated", False)
     if disconnected or isinstance(error, UNAVAILABLE_ERRORS):
@@ -111,3 +125,12 @@ def _translate(error: Exception) -> ServiceError:
         return Problem(503, headers={"Retry-After": "1"})
     current_app.logger.exception("Unexpected error in request %s", g.get("request_id"))
     return Problem(500)
+
+
+def _missing_detail() -> str:
+    """Return which tables or columns are missing, after a statement has needed them."""
+    try:
+        fault = schema_fault(recheck=True)
+    except SQLAlchemyError:
+        fault = None
+    return fault or "The tables are not up to date: run `flask deploy`."

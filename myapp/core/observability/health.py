@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..data.migrations import (
     current_revisions,
     head_revisions,
-    missing_objects,
+    schema_fault,
     unknown_revisions,
 )
 from ..data.redis import redis_store
@@ -27,16 +27,12 @@ def check_migrations() -> str:
     """Return `ok` if the schema fits this release, else the reason.
 
     A schema of a newer release fits too, because the schema gate has checked that this
-    release works with it. If objects are missing, it is not from such a release.
+    release works with it.
     """
     try:
         current = current_revisions()
-        if current == head_revisions():
-            return "ok"
-        if unknown_revisions(current):
-            if missing_objects():
-                return "foreign: `flask deploy` lists the missing objects"
-            return "ok"
+        if current == head_revisions() or unknown_revisions(current):
+            return schema_fault() or "ok"
     except SQLAlchemyError:
         return "unknown: the database does not answer"
     return "pending: run `flask deploy`"

@@ -13,6 +13,7 @@ from sqlalchemy import inspect, select, text
 
 from conftest import (
     LAMP,
+    as_account,
     close_stores,
     create_tables_and_accounts,
     empty_database,
@@ -221,8 +222,26 @@ def test_a_service_that_lacks_tables_is_not_ready(newer_app):
     run_statements(newer_app, *LACKING)
     ready = newer_app.test_client().get("/status/ready")
     assert ready.status_code == 503
-    assert ready.json["migrations"].startswith("foreign: `flask deploy`")
-    assert "sample_chores" not in ready.text
+    lacking = "The database lacks audit.details, sample_chores: `flask deploy` says how"
+    assert ready.json["migrations"].startswith(lacking)
+
+
+def test_a_forgotten_migration_is_reported_with_the_command(empty, caplog):
+    create_tables_and_accounts(empty)
+    run_statements(empty, *LACKING)
+    lacking = (
+        "The database lacks audit.details, sample_chores: "
+        '`flask db migrate -m "…"` writes a migration, `flask deploy` runs it.'
+    )
+    client = as_account(empty, "pythonista")
+    response = client.get("/api/v1/sample_chores/")
+    assert (response.status_code, response.json["detail"]) == (503, lacking)
+    assert lacking in caplog.text
+    ready = client.get("/status/ready")
+    assert (ready.status_code, ready.json["migrations"]) == (503, lacking)
+    for command in ("deploy", "init-db"):
+        result = empty.test_cli_runner().invoke(args=[command])
+        assert (result.exit_code, result.output) == (1, f"Error: {lacking}\n")
 
 
 def test_the_doctor_lists_missing_objects(newer_app):

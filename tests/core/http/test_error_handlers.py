@@ -8,11 +8,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from conftest import as_account, basic, close_stores, empty_database
-from myapp.core.data.session import unit_of_work
+from myapp.core.data.session import sql, unit_of_work
 from myapp.core.errors import Problem
 from myapp.core.http.feature_api import FeatureApi
 from myapp.core.http.resource import Resource
 from myapp.core.security.authentication import authenticate_request
+from myapp.roles.models import Role
 from myapp.users.models import User
 from support.assertions import assert_problem
 
@@ -24,6 +25,17 @@ def divide_by_zero():
 def take_a_name_twice():
     with unit_of_work():
         User.create("pythonista", "I<3testing")
+
+
+def delete_a_role_that_is_used():
+    with unit_of_work():
+        sql.session.execute(sql.delete(Role))
+
+
+def write_a_row_without_a_required_value():
+    with unit_of_work():
+        values = {"title": "secret", "title_key": None, "permissions": []}
+        sql.session.execute(sql.insert(Role).values(default=False, search="", **values))
 
 
 def ask_a_database_that_is_gone():
@@ -66,6 +78,8 @@ def say_it_ourselves():
 STATUSES = {
     divide_by_zero: 500,
     take_a_name_twice: 409,
+    delete_a_role_that_is_used: 409,
+    write_a_row_without_a_required_value: 500,
     ask_a_database_that_is_gone: 503,
     wait_for_a_connection: 503,
     ask_a_redis_that_is_gone: 503,
@@ -131,7 +145,12 @@ def troubles(caplog):
 @pytest.mark.parametrize("way", ["flask", "restx"])
 @pytest.mark.parametrize(
     "action",
-    [divide_by_zero, ask_a_database_that_is_gone, ask_a_redis_that_is_gone],
+    [
+        divide_by_zero,
+        write_a_row_without_a_required_value,
+        ask_a_database_that_is_gone,
+        ask_a_redis_that_is_gone,
+    ],
     ids=lambda action: action.__name__,
 )
 def test_server_errors_are_logged_with_the_request_id(
@@ -150,6 +169,15 @@ def test_the_traceback_of_an_unexpected_error_is_logged(failing_client, caplog):
     failing_client.get("/restx/divide_by_zero")
     assert "in divide_by_zero" in caplog.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_violated_constraint_is_logged_by_name_and_without_values(
+    failing_client, caplog
+):
+    failing_client.get("/restx/write_a_row_without_a_required_value")
+    (record,) = troubles(caplog)
+    assert "title_key" in record.getMessage()
+    assert "secret" not in caplog.text
 
 
 def test_client_errors_are_not_logged_as_errors(failing_client, caplog):
@@ -191,7 +219,7 @@ def test_an_unavailable_redis_is_503_only_where_it_is_needed(make_app, tmp_path)
     assert int(response.headers["Retry-After"]) > 0
 
 
-def test_missing_tables_are_503_without_a_traceback(make_app, tmp_path, caplog):
+def test_missing_tables_are_503_without_a_traceback(make_app, tmp_path, capsys):
     with empty_database(tmp_path) as uri:
         app = make_app(SQLALCHEMY_DATABASE_URI=uri, TESTING=False)
         headers = {"Authorization": basic("pythonista", "I<3testing")}
@@ -199,7 +227,12 @@ def test_missing_tables_are_503_without_a_traceback(make_app, tmp_path, caplog):
         close_stores(app)
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
-    assert "Traceback" not in caplog.text
+    lacking = "users: `flask deploy` runs the pending migrations."
+    assert response.json["detail"].startswith("The database lacks audit,")
+    assert response.json["detail"].endswith(lacking)
+    log = capsys.readouterr().err
+    assert response.json["detail"] in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize(
