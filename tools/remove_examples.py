@@ -10,7 +10,6 @@ import click
 from flask.cli import with_appcontext
 
 import myapp
-from myapp.core.settings import PREFIX, UNPREFIXED_VARIABLES
 
 from . import repository
 from .repository import all_or_nothing, edit, forget, git, read, report, run, tidy
@@ -20,6 +19,7 @@ EXAMPLES = ("devices", "imports", "presence", "todos")
 EXAMPLE = rf"(?:{'|'.join(EXAMPLES)})"
 DATA = ("data/smart-devices.csv", "data/todos.json")
 MENTION = rf"(?:/|\b{PACKAGE}\.|features=){EXAMPLE}\b|{'|'.join(DATA)}"
+OURS = ("tools/remove_examples.py", "migrations/")  # they go on naming the examples
 # Whole lines to delete in a file.
 LINES = {
     f"{PACKAGE}/__init__.py": rf"from \.{EXAMPLE} import .*\n| +{EXAMPLE},\n",
@@ -66,13 +66,11 @@ def remove_examples():
     if not git(root, "status", "--porcelain"):
         click.echo("There is nothing to remove.")
         return
-    others = (":!tools/remove_examples.py", ":!migrations")
-    rest = git(root, "ls-files", "--", ".", *others).splitlines()
-    if mentions := [
-        f"  {file}" for file in rest if re.search(MENTION, read(root / file))
-    ]:
+    mentions = [file for file in files if re.search(MENTION, read(root / file))]
+    if mentions := [file for file in mentions if not file.startswith(OURS)]:
         notes.append("These files still mention the examples; edit or delete them:")
-    report(root, "The examples are removed", notes + mentions)
+        notes += [f"  {file}" for file in mentions]
+    report(root, "The examples are removed", notes)
 
 
 def dependents(root, files):
@@ -88,19 +86,15 @@ def dependents(root, files):
 
 
 def generate(root):
-    """Write the migration, openapi.json and the generated pages of the project at `root`.
+    """Write the migration, openapi.json and the generated pages, with the default settings.
 
     Return notes on the migration, if there are tables to drop. Raise ClickException if the
     application does not start, or if the migration would do more.
     """
-    ours = (PREFIX, "FLASK_", *UNPREFIXED_VARIABLES)
-    env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    env = {"FLASK_APP": PACKAGE, "FLASK_SKIP_DOTENV": "1"}
+    env["PATH"] = os.environ.get("PATH", os.defpath)
     with tempfile.TemporaryDirectory(prefix="examples-") as instance:
-        env |= {
-            "FLASK_SKIP_DOTENV": "1",
-            "INSTANCE_PATH": instance,
-            "FLASK_APP": PACKAGE,
-        }
+        env["INSTANCE_PATH"] = instance
         problem = "Without the examples, flask fails; nothing was changed"
         run(root, problem, "sh", "-ec", GENERATE, sys.executable, env=env)
     migration = git(root, "ls-files", "--others", "--exclude-standard", "migrations")
@@ -110,10 +104,7 @@ def generate(root):
             f"The models differ from the migrations ({', '.join(sorted(others))}). Run "
             "flask db migrate, commit, and try again."
         )
-    if not migration:
-        return []
-    return [
-        f"{migration} drops their tables: flask deploy",
-        "If a server runs a release that has the examples, release without this migration "
-        "first: docs/adr/0022-migrations-gate.md",
-    ]
+    drop = f"{migration} drops their tables: flask deploy"
+    gate = "If a server runs a release that has the examples, release without this "
+    gate += "migration first: docs/adr/0022-migrations-gate.md"
+    return [drop, gate] if migration else []

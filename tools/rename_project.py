@@ -93,7 +93,7 @@ def name_problem(root, files, name, old):
     prefix = name.upper() + "_"
     parts = {part.partition(".")[0] for file in files for part in file.split("/")}
     sql_words = {word.upper() for word in RESERVED_WORDS | RESERVED_WORDS_MYSQL}
-    in_python = iskeyword(name) or issoftkeyword(name) or hasattr(builtins, name)
+    is_keyword = iskeyword(name) or issoftkeyword(name)
     in_project = name in parts or (root / name).exists()
     variables = any(key.startswith(prefix) for key in os.environ)
     binding = rf"^(?:def |class |(?:from|import) .*\b){name}\b|^{name}\b.* = "
@@ -103,11 +103,10 @@ def name_problem(root, files, name, old):
     problems = {
         f"it has more than {MAX_LETTERS} letters": len(name) > MAX_LETTERS,
         "the project has this name already": name == old,
-        "it is a word of Python's": in_python,
+        "it is a word of Python's": is_keyword or hasattr(builtins, name),
         "it is a word of SQL's": name.upper() in sql_words,
         "a file or a folder of the project has this name": in_project,
-        "an account, folder or database of a server has this name": name
-        in SERVER_NAMES,
+        "an account, folder or database of a server has it": name in SERVER_NAMES,
         f"environment variables begin with {prefix}": name in PREFIXES or variables,
         "a Python module has this name": importlib.util.find_spec(name),
         "a program has this name": shutil.which(name),

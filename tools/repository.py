@@ -28,18 +28,14 @@ def edit(path, change):
 
 
 def run(root, problem, *command, env=None):
-    """Return what a command prints in `root`, without the last line end.
-
-    Raise ClickException if it fails: `problem`, and the last line of the error.
-    """
+    """Return what a command prints in `root`. Raise ClickException, with `problem`."""
     try:
         done = subprocess.run(
             command, cwd=root, env=env, capture_output=True, text=True
         )
     except FileNotFoundError:
-        raise click.ClickException(
-            f"{problem}: {command[0]} is not installed."
-        ) from None
+        error = f"{command[0]} is not installed."
+        raise click.ClickException(f"{problem}: {error}") from None
     if done.returncode:
         error = done.stderr.strip().rpartition("\n")[2]
         raise click.ClickException(f"{problem}: {error}")
@@ -87,10 +83,8 @@ def report(root, result, notes):
 
 def is_there(path):
     """Return whether `path` is a file, or a folder with more than compiled Python files."""
-    return path.is_file() or any(
-        not each.is_dir() and each.parent.name != "__pycache__"
-        for each in path.rglob("*")
-    )
+    files = [each for each in path.rglob("*") if not each.is_dir()]
+    return path.is_file() or any(file.parent.name != "__pycache__" for file in files)
 
 
 def forget(folder):
