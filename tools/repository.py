@@ -1,6 +1,7 @@
 """Helpers for commands that change the files of a git clone, completely or not at all."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -37,8 +38,9 @@ def run(root, problem, *command, env=None):
         error = f"{command[0]} is not installed."
         raise click.ClickException(f"{problem}: {error}") from None
     if done.returncode:
-        error = done.stderr.strip().rpartition("\n")[2]
-        raise click.ClickException(f"{problem}: {error}")
+        # Of a traceback, only the last line.
+        error = re.sub(r"(?s)(.*\n)?Traceback .*\n(?=\S)", "", done.stderr)
+        raise click.ClickException(f"{problem}: {error.strip()}")
     return done.stdout.rstrip("\n")
 
 
