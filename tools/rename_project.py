@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from functools import partial
-from keyword import iskeyword, issoftkeyword
+from keyword import kwlist, softkwlist
 from pathlib import Path
 
 import click
@@ -93,7 +93,7 @@ def name_problem(root, files, name, old):
     prefix = name.upper() + "_"
     parts = {part.partition(".")[0] for file in files for part in file.split("/")}
     sql_words = {word.upper() for word in RESERVED_WORDS | RESERVED_WORDS_MYSQL}
-    is_keyword = iskeyword(name) or issoftkeyword(name)
+    python_words = {*kwlist, *softkwlist, *dir(builtins)}
     in_project = name in parts or (root / name).exists()
     variables = any(key.startswith(prefix) for key in os.environ)
     binding = rf"^(?:def |class |(?:from|import) .*\b){name}\b|^{name}\b.* = "
@@ -103,7 +103,7 @@ def name_problem(root, files, name, old):
     problems = {
         f"it has more than {MAX_LETTERS} letters": len(name) > MAX_LETTERS,
         "the project has this name already": name == old,
-        "it is a word of Python's": is_keyword or hasattr(builtins, name),
+        "it is a word of Python's": name in python_words,
         "it is a word of SQL's": name.upper() in sql_words,
         "a file or a folder of the project has this name": in_project,
         "an account, folder or database of a server has it": name in SERVER_NAMES,

@@ -87,7 +87,6 @@ def dev():
     require_free(current_app.config["PORT"])
     click.get_current_context().invoke(current_app.cli.commands["init-db"])
     with tempfile.TemporaryDirectory(prefix="myapp-metrics-") as counts:
-        os.environ.setdefault(
-            "PROMETHEUS_MULTIPROC_DIR", counts
-        )  # the processes share it
+        # The processes share this folder.
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", counts)
         run_together()
