@@ -1,15 +1,12 @@
-"""`flask rename-project`: give the project another name and title.
-
-The command changes files that git tracks, and only in a clean tree: `git diff HEAD` shows
-the changes, `git reset --hard` undoes them.
-"""
+"""`flask rename-project`: give the project another name and title."""
 
 import builtins
 import importlib.util
 import os
 import re
 import shutil
-from keyword import iskeyword, issoftkeyword
+from functools import partial
+from keyword import kwlist, softkwlist
 from pathlib import Path
 
 import click
@@ -22,24 +19,12 @@ import myapp
 from myapp.core.openapi.document import TITLE
 
 from . import repository
-from .repository import (
-    all_or_nothing,
-    forget,
-    forget_leftover,
-    git,
-    read,
-    remove_empty,
-    replace_words,
-    tidy,
-    tracked,
-)
+from .repository import all_or_nothing, edit, forget, git, read, report, tidy
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-NAME_RULE = "use lower-case letters, digits and single _ between them"
 MAX_LETTERS = 16  # with more, lines would grow longer than .flake8 allows
 # Python, JSON, Markdown and systemd take these without escaping.
 TITLE_PATTERN = re.compile(r"\w[\w .,'&-]{0,39}")
-TITLE_RULE = "A title has up to 40 characters: letters, digits, blanks and .,'&- only."
 # Accounts, groups, folders and databases of a server, which deploy/ would collide with.
 SERVER_NAMES = frozenset(
     "adm admin apt audio backup bin cdrom certbot cron crontab daemon dbus debian deploy "
@@ -50,7 +35,7 @@ SERVER_NAMES = frozenset(
     "uucp valkey video voice".split()
 )
 # Prefixes of common environment variables, which would be read as settings.
-VARIABLE_PREFIXES = frozenset(
+PREFIXES = frozenset(
     "arg broker ci cookie database flask github http instance lc move npm prometheus "
     "python reload stats trailer upstream uwsgi virtual web xdg".split()
 )
@@ -67,36 +52,37 @@ def rename_project(name, title):
     in deploy/. With the present name, only the title changes. The git tree must be clean.
     Files that git does not track stay as they are.
     """
-    old = myapp.__name__
-    if not NAME.fullmatch(name):
-        raise click.ClickException(f"{name!r} cannot be the name: {NAME_RULE}.")
+    old, root = myapp.__name__, repository.ROOT
     title_only = name == old and title not in (None, TITLE)
-    if title is None:
-        title = name.replace("_", " ").capitalize()
-    elif not TITLE_PATTERN.fullmatch(title):
-        raise click.ClickException(TITLE_RULE)
-    files = tracked(repository.ROOT)
-    if not title_only:
-        forget_leftover(repository.ROOT / name)
-        if reason := name_problem(repository.ROOT, files, name, old):
-            raise click.ClickException(f"{name} cannot be the name: {reason}.")
+    title = name.replace("_", " ").capitalize() if title is None else title
+    if not NAME.fullmatch(name):
+        rule = "use lower-case letters, digits and single _ between them"
+        raise click.ClickException(f"{name!r} cannot be the name: {rule}.")
+    if not TITLE_PATTERN.fullmatch(title):
+        rule = "letters, digits, blanks and .,'&- only"
+        raise click.ClickException(f"A title has up to 40 characters: {rule}.")
     before, after = (TITLE, title) if title_only else (old, name)
-    ambiguous = sum(len(lines_with(repository.ROOT / file, after)) for file in files)
-    rename(repository.ROOT, old, name, TITLE, title)
-    changes = git(repository.ROOT, "diff", "--shortstat", "HEAD")
-    click.echo(f"{before} is renamed to {after}:{changes}")
-    click.echo("Review: git diff --stat HEAD. Undo: git reset --hard")
-    if ambiguous:
-        click.echo(
-            f"{ambiguous} lines contained {after} before; the next rename would change "
-            "them, too."
-        )
-    if not title_only:
-        instance = Path(current_app.instance_path)
-        for line in leftovers(repository.ROOT, instance, old, name):
-            click.echo(line)
-    click.echo("README.md still describes the project as it was; edit its first lines.")
-    click.echo("Next: make test, make lint, then git commit.")
+    words = {TITLE: title, old: name, old.upper(): name.upper()}
+    notes = []
+    with all_or_nothing(root) as files:
+        if not title_only:
+            forget(root / name)
+            if problem := name_problem(root, files, name, old):
+                raise click.ClickException(f"{name} cannot be the name: {problem}.")
+            notes += leftovers(root, Path(current_app.instance_path), old, name)
+        lines = [line for file in files for line in read(root / file).splitlines()]
+        if already := sum(replace_words(line, {after: ""}) != line for line in lines):
+            note = f"{already} lines contained {after} before; the next rename would change"
+            notes.insert(0, f"{note} them, too.")
+        for file in files:
+            edit(root / file, partial(replace_words, words=words))
+            if (moved := replace_words(file, words)) != file:
+                (root / moved).parent.mkdir(parents=True, exist_ok=True)
+                git(root, "mv", file, moved)
+        forget(root / old)
+        tidy(root)
+    notes += ["README.md still describes the project as it was; edit its first lines."]
+    report(root, f"{before} is renamed to {after}", notes)
 
 
 def name_problem(root, files, name, old):
@@ -104,73 +90,49 @@ def name_problem(root, files, name, old):
 
     `files`: the files that git tracks. `old`: the present name.
     """
-    parts = {part.partition(".")[0] for file in files for part in file.split("/")}
     prefix = name.upper() + "_"
-    if not NAME.fullmatch(name):
-        return NAME_RULE
-    if len(name) > MAX_LETTERS:
-        return f"it has more than {MAX_LETTERS} letters"
-    if name == old:
-        return "the project has this name already"
-    if iskeyword(name) or issoftkeyword(name) or hasattr(builtins, name):
-        return "it is a word of Python's"
-    if name.upper() in {word.upper() for word in RESERVED_WORDS | RESERVED_WORDS_MYSQL}:
-        return "it is a word of SQL's"
-    if name in parts or (root / name).exists():
-        return "a file or a folder of the project has this name"
-    if name in SERVER_NAMES:
-        return "an account, a folder or a database of a server has this name"
-    if name in VARIABLE_PREFIXES or any(key.startswith(prefix) for key in os.environ):
-        return f"environment variables begin with {prefix}"
-    if importlib.util.find_spec(name):
-        return "a Python module has this name"
-    if shutil.which(name):
-        return "a program has this name"
-    binding = re.compile(
-        rf"^(?:def |class |(?:from|import) .*\b){name}\b|^{name}\b.* = ", re.MULTILINE
-    )
-    for file in files:
-        text = (read(root / file) or "") if file.endswith(".py") else ""
-        if re.search(rf"^import {old}$", text, re.MULTILINE) and binding.search(text):
-            return f"{file} uses it for something else"
-    return None
+    parts = {part.partition(".")[0] for file in files for part in file.split("/")}
+    sql_words = {word.upper() for word in RESERVED_WORDS | RESERVED_WORDS_MYSQL}
+    python_words = {*kwlist, *softkwlist, *dir(builtins)}
+    in_project = name in parts or (root / name).exists()
+    variables = any(key.startswith(prefix) for key in os.environ)
+    binding = rf"^(?:def |class |(?:from|import) .*\b){name}\b|^{name}\b.* = "
+    texts = {file: read(root / file) for file in files if file.endswith(".py")}
+    users = [file for file in texts if re.search(rf"^import {old}$", texts[file], re.M)]
+    clashes = [file for file in users if re.search(binding, texts[file], re.M)]
+    problems = {
+        f"it has more than {MAX_LETTERS} letters": len(name) > MAX_LETTERS,
+        "the project has this name already": name == old,
+        "it is a word of Python's": name in python_words,
+        "it is a word of SQL's": name.upper() in sql_words,
+        "a file or a folder of the project has this name": in_project,
+        "an account, folder or database of a server has it": name in SERVER_NAMES,
+        f"environment variables begin with {prefix}": name in PREFIXES or variables,
+        "a Python module has this name": importlib.util.find_spec(name),
+        "a program has this name": shutil.which(name),
+        f"{', '.join(clashes)} uses it for something else": clashes,
+    }
+    return next((problem for problem, applies in problems.items() if applies), None)
 
 
-def rename(root, old, new, old_title, title):
-    """Rename the project in the clone at `root`.
+def replace_words(text, words):
+    """Return `text` with these words replaced: {before: after}.
 
-    Raise ClickException if that fails; then nothing has changed.
+    A word is delimited by anything but letters and digits, so `_` separates words.
     """
-    words = {old_title: title, old: new, old.upper(): new.upper()}
-    with all_or_nothing(root):
-        for file in tracked(root):
-            path, moved = root / file, root / replace_words(file, words)
-            text = read(path)
-            if text is not None and (changed := replace_words(text, words)) != text:
-                path.write_bytes(changed.encode())
-            if moved != path:
-                if moved.exists():
-                    raise click.ClickException(f"{moved} already exists.")
-                moved.parent.mkdir(parents=True, exist_ok=True)
-                path.rename(moved)
-                remove_empty(path.parent)
-        forget(root / old)
-        tidy(root)
-
-
-def lines_with(path, name):
-    """Return the lines of a file that contain the word `name`."""
-    word = re.compile(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])")
-    return [line for line in (read(path) or "").splitlines() if word.search(line)]
+    either = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+    pattern = rf"(?<![^\W_])(?:{either})(?![^\W_])"
+    return re.sub(pattern, lambda match: words[match[0]], text)
 
 
 def leftovers(root, instance, old, new):
     """Yield a line for each thing outside git that still has the old name."""
     before, after = old.upper() + "_", new.upper() + "_"
-    for path in (root / ".env", instance / "config.py"):
-        if path.is_file() and before in (read(path) or ""):
-            yield f"Yours to change: {before} to {after} in {path}"
+    files = (root / ".env", instance / "config.py")
+    places = [path for path in files if before in read(path)]
     if any(key.startswith(before) for key in os.environ):
-        yield f"Yours to change: {before} to {after} in your environment"
+        places.append("your environment")
+    for place in places:
+        yield f"Yours to change: {before} to {after} in {place}"
     for path in sorted(instance.glob(f"{old}.sqlite3*")):
         yield f"Yours to move: {path} to {path.name.replace(old, new, 1)}"

@@ -13,104 +13,87 @@ import click
 ROOT = Path(__file__).parents[1]
 
 
-def replace_words(text, words):
-    """Return `text` with these words replaced: {before: after}.
-
-    A word is delimited by anything but letters and digits, so `_` separates words.
-    """
-    either = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
-    pattern = rf"(?<![^\W_])(?:{either})(?![^\W_])"
-    return re.sub(pattern, lambda match: words[match[0]], text)
-
-
 def read(path):
-    """Return the text of a file with its line ends, or None if it is not a text file."""
+    """Return the text of a file with its line ends; of any other file, an empty text."""
     try:
-        return None if path.is_symlink() else path.read_bytes().decode()
+        return "" if path.is_symlink() else path.read_bytes().decode()
     except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError):
-        return None
+        return ""
 
 
-def git(root, *words):
-    """Return what git prints in `root`, without the last line end. Raise ClickException."""
+def edit(path, change):
+    """Replace the text of a file with what the function `change` returns for it."""
+    before = read(path)
+    if (text := change(before)) != before:
+        path.write_bytes(text.encode())
+
+
+def run(root, problem, *command, env=None):
+    """Return what a command prints in `root`. Raise ClickException, with `problem`."""
     try:
-        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=root, env=env, capture_output=True, text=True
+        )
     except FileNotFoundError:
-        raise click.ClickException(
-            "This command needs git, which is not installed."
-        ) from None
+        error = f"{command[0]} is not installed."
+        raise click.ClickException(f"{problem}: {error}") from None
     if done.returncode:
-        raise click.ClickException(f"Git failed ({words[0]}): {done.stderr.strip()}")
+        # Of a traceback, only the last line.
+        error = re.sub(r"(?s)(.*\n)?Traceback .*\n(?=\S)", "", done.stderr)
+        raise click.ClickException(f"{problem}: {error.strip()}")
     return done.stdout.rstrip("\n")
 
 
-def tracked(root):
-    """Return the paths below `root` of the files that git tracks.
-
-    Raise ClickException if `root` is no clone, or if its tree is not clean.
-    """
-    try:
-        waiting = git(root, "status", "--porcelain")
-        git(root, "log", "-1")
-    except click.ClickException as error:
-        raise click.ClickException(
-            "This command works in a git repository with a commit to return to: "
-            f"git init; git add .; git commit. {error.message}"
-        ) from None
-    if waiting:
-        raise click.ClickException(
-            "Commit or stash your changes first, so that git can show and undo what the "
-            f"command does. There are {len(waiting.splitlines())}: git status."
-        )
-    return [file for file in git(root, "ls-files", "-z").split("\0") if file]
+def git(root, *words):
+    """Return what git prints in `root`. Raise ClickException."""
+    return run(root, f"Git failed ({words[0]})", "git", *words)
 
 
 @contextmanager
 def all_or_nothing(root):
     """Stage what the block changes in a clean clone; if it fails, undo all of it.
 
-    Raise ClickException if the tree is not clean.
+    Yield the paths of the files that git tracks. Raise ClickException if `root` is no
+    clone, or if its tree is not clean.
     """
-    tracked(root)
+    problem = (
+        "This command works in a git repository with a commit to return to: git init"
+    )
+    run(root, f"{problem}; git add .; git commit", "git", "log", "-1")
+    if waiting := git(root, "status", "--porcelain").splitlines():
+        raise click.ClickException(
+            "Commit or stash your changes first, so that git can show and undo what the "
+            f"command does. There are {len(waiting)}: git status."
+        )
     try:
-        yield
+        yield git(root, "ls-files", "-z").rstrip("\0").split("\0")
         git(root, "add", "--all")
+        git(root, "clean", "-d", "--force", "--quiet")  # folders that are now empty
     except BaseException:
         git(root, "add", "--all")  # else `reset` would leave the new files
         git(root, "reset", "--hard", "--quiet")
         raise
 
 
-def remove_empty(folder):
-    """Remove a folder if it is empty, and then its parents if they are."""
-    while not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
-
-
-def forget_leftover(folder):
-    """Remove a folder that only has files that Python compiled; git does not see it."""
-    if folder.is_dir() and not is_there(folder):
-        forget(folder)
-        importlib.invalidate_caches()  # it was importable
+def report(root, result, notes):
+    """Print what a command has changed, and the next steps."""
+    changes = git(root, "diff", "--shortstat", "HEAD")
+    review = "Review: git diff --stat HEAD. Undo: git reset --hard"
+    last = "Next: make test, make lint, then git commit."
+    click.echo("\n".join([f"{result}:{changes}", review, *notes, last]))
 
 
 def is_there(path):
     """Return whether `path` is a file, or a folder with more than compiled Python files."""
-    return path.is_file() or any(
-        not each.is_dir() and each.parent.name != "__pycache__"
-        for each in path.rglob("*")
-    )
+    files = [each for each in path.rglob("*") if not each.is_dir()]
+    return path.is_file() or any(file.parent.name != "__pycache__" for file in files)
 
 
 def forget(folder):
-    """Remove compiled Python files below a folder, and the folders that are then empty."""
-    for cache in list(folder.rglob("__pycache__")):
-        shutil.rmtree(cache)
-    below = sorted(folder.rglob("*"), reverse=True) if folder.exists() else []
-    for empty in [*below, folder]:
-        if empty.is_dir() and not any(empty.iterdir()):
-            empty.rmdir()
+    """Remove a folder that only has files that Python compiled; git does not see it."""
+    if folder.is_dir() and not is_there(folder):
+        shutil.rmtree(folder)
+        importlib.invalidate_caches()  # it was importable
 
 
 def tidy(root, *files):
@@ -121,16 +104,7 @@ def tidy(root, *files):
     python = sys.executable
     if importlib.util.find_spec("black") is None:
         click.echo("Installing the development tools, which format code.")
-        if subprocess.run(["make", "--silent", ".venv/dev"], cwd=ROOT).returncode:
-            raise click.ClickException(
-                "This command needs Black. To install it: make .venv/dev."
-            )
+        problem = "This command needs Black. To install it: make .venv/dev"
+        run(ROOT, problem, "make", "--silent", ".venv/dev")
         python = ROOT / ".venv/bin/python"
-    done = subprocess.run(
-        [python, "-m", "black", "--quiet", *(files or ["."])],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise click.ClickException(f"Black failed: {done.stderr.strip()}")
+    run(root, "Black failed", python, "-m", "black", "--quiet", *(files or ["."]))

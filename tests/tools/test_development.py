@@ -39,7 +39,7 @@ LIMIT = 120  # seconds that anything here may take, on a busy machine
 ACCOUNT = {"username": "survivor", "password": "correct horse battery"}
 # Itself, Redis, the web, the clock, a worker, and its process for each core.
 ALL = 5 + (os.cpu_count() or 1)
-JOB = re.compile(r'^jobs_total{job="users.purge",outcome="done"} [1-9]', re.M)
+JOB = re.compile(rb'^jobs_total{job="users.purge",outcome="done"} [1-9]', re.M)
 pytestmark = pytest.mark.no_database  # always SQLite, as `make run` uses it
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -50,22 +50,10 @@ def instance(tmp_path_factory):
     return tmp_path_factory.mktemp("instance")
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 @pytest.fixture
 def port():
-    return free_port()
-
-
-def environment(instance, **settings):
-    """Return a developer's environment, independent of that of the tests."""
-    ours = re.compile("MYAPP_|FLASK_|WERKZEUG_|(REDIS|DATABASE)_URL$")
-    kept = {name: text for name, text in os.environ.items() if not ours.match(name)}
-    fixed = {"FLASK_APP": "myapp", "FLASK_SKIP_DOTENV": "1", "PYTHONUNBUFFERED": "1"}
-    return kept | fixed | {"INSTANCE_PATH": str(instance)} | settings
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def flask(*arguments):
@@ -74,29 +62,23 @@ def flask(*arguments):
 
 @contextmanager
 def run_process(command, instance, cwd=ROOT, **settings):
-    """Run `command` while the block lasts; yield its process; write output.txt."""
+    """Run `command` while the block lasts; yield its process; write output.txt.
+
+    It has a developer's environment, independent of that of the tests.
+    """
+    ours = re.compile("MYAPP_|FLASK_|WERKZEUG_|(REDIS|DATABASE)_URL$")
+    env = {name: text for name, text in os.environ.items() if not ours.match(name)}
+    env |= {"FLASK_APP": "myapp", "FLASK_SKIP_DOTENV": "1", "PYTHONUNBUFFERED": "1"}
+    env |= {"INSTANCE_PATH": str(instance)} | settings
     with open(instance / "output.txt", "wb") as output:
         process = spawn(
-            command,
-            cwd=cwd,
-            env=environment(instance, **settings),
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            command, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         yield process
     finally:
         process.terminate()
         process.wait(LIMIT)
-
-
-@contextmanager
-def service(instance, port, **settings):
-    """`flask dev` while the block lasts, from when it is ready."""
-    with run_process(flask("dev"), instance, PORT=str(port), **settings) as process:
-        wait_until(lambda: "Ctrl-C" in output(instance) or process.poll() is not None)
-        assert readiness(port)[0] == 200, output(instance)
-        yield process
 
 
 def copy_project(folder, procfile):
@@ -121,19 +103,13 @@ def wait_until(condition):
 
 def processes(instance):
     """Return the command lines of all processes that use this instance folder."""
-    results = []
+    results, variable = [], f"INSTANCE_PATH={instance}\0".encode()
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):  # it has just ended, or it belongs to another user
+            is_ours = variable in (entry / "environ").read_bytes()
             # Valkey overwrites its environment, but works in the folder.
-            ours = (
-                f"INSTANCE_PATH={instance}\0".encode()
-                in ((entry / "environ").read_bytes())
-                or (entry / "cwd").readlink() == instance
-            )
-            if ours:
+            if is_ours or (entry / "cwd").readlink() == instance:
                 results.append((entry / "cmdline").read_text().replace("\0", " "))
-        except OSError:  # it has just ended, or it belongs to another user
-            pass
     return results
 
 
@@ -150,28 +126,27 @@ def call(port, verb, path, body=None, media_type="application/json"):
         connection.close()
 
 
-def metrics(address):
-    with urlopen(f"{address}/metrics") as answer:
-        return answer.read().decode()
-
-
 @on_linux
-def test_it_starts_with_demo_data_keeps_its_data_and_ends_with_make(tmp_path):
-    port = free_port()
-    with service(tmp_path, port) as process:
+def test_it_starts_with_demo_data_keeps_its_data_and_ends_with_make(tmp_path, port):
+    address = f"http://127.0.0.1:{port}"
+    with run_process(flask("dev"), tmp_path, PORT=str(port)) as process:
+        wait_until(lambda: "Ctrl-C" in output(tmp_path) or process.poll() is not None)
         message = output(tmp_path)
-        assert "2 users\n" in message
-        address = f"http://127.0.0.1:{port}"
-        assert f"{address}/docs/" in message
-        assert "pythonista  I<3testing" in message
-        assert f"curl -u 'pythonista:I<3testing' {address}/api/v1/" in message
+        assert readiness(port)[0] == 200, message
+        for expected in (
+            "2 users\n",
+            f"{address}/docs/",
+            "pythonista  I<3testing",
+            f"curl -u 'pythonista:I<3testing' {address}/api/v1/",
+        ):
+            assert expected in message
         assert call(port, "POST", "/api/v1/auth/register", ACCOUNT)[0] == 201
         url = embedded_redis_url(tmp_path)
         with Redis.from_url(url) as redis:
             redis.set("survivor", 7)
         with Celery(broker=broker_options(url)[0]) as celery:
             celery.send_task("users.purge")
-        wait_until(lambda: JOB.search(metrics(address)))
+        wait_until(lambda: JOB.search(urlopen(f"{address}/metrics").read()))
         wait_until(lambda: len(processes(tmp_path)) == ALL)
         process.send_signal(signal.SIGINT)
         assert process.wait(LIMIT) == 0

@@ -10,13 +10,13 @@ import tempfile
 import click
 from flask import current_app
 from flask.cli import with_appcontext
-from werkzeug.serving import WSGIRequestHandler, run_simple
+from werkzeug.serving import run_simple
 
 from myapp.core.data.embedded_redis import redis_command
 from myapp.core.processes import IS_LINUX, die_with_parent
 from myapp.ops.probes import HOST, bind_error
 
-from .supervisor import children, exit_zero, run_together
+from .supervisor import exit_zero, run_together
 
 
 def init_app(app):
@@ -62,16 +62,9 @@ def serve(app, **options):
     die_with_parent()
     port = current_app.config["PORT"]
     require_free(port)
-    # Only `flask dev` prints the address.
+    # The application logs requests, and `flask dev` prints the address.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    run_simple(HOST, port, app, request_handler=QuietRequestHandler, **options)
-
-
-class QuietRequestHandler(WSGIRequestHandler):
-    """A request handler that logs nothing, because the application logs requests."""
-
-    def log_request(self, *_):
-        pass
+    run_simple(HOST, port, app, **options)
 
 
 def require_free(port):
@@ -94,7 +87,6 @@ def dev():
     require_free(current_app.config["PORT"])
     click.get_current_context().invoke(current_app.cli.commands["init-db"])
     with tempfile.TemporaryDirectory(prefix="myapp-metrics-") as counts:
-        os.environ.setdefault(
-            "PROMETHEUS_MULTIPROC_DIR", counts
-        )  # shared by the processes
-        run_together(list(children()))
+        # The processes share this folder.
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", counts)
+        run_together()
