@@ -2,7 +2,7 @@
 
 import time
 
-TIMEOUT_SECONDS = 30  # on a busy machine
+TIMEOUT_SECONDS = 60  # on a busy machine
 
 
 def wait_until(condition, errors=()):

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import copy2
@@ -34,6 +33,7 @@ from myapp.ops.probes import readiness
 from myapp.version import __version__
 from support import ROOT
 from support.copies import copy_code
+from support.waiting import wait_until
 
 LIMIT = 120  # seconds that anything here may take, on a busy machine
 ACCOUNT = {"username": "survivor", "password": "correct horse battery"}
@@ -92,13 +92,6 @@ def copy_project(folder, procfile):
 
 def output(instance):
     return (instance / "output.txt").read_text()
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def processes(instance):
