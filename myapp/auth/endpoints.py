@@ -14,6 +14,7 @@ from ..core import (
     error_responses,
     idempotent,
     paginated,
+    public,
     requires,
     requires_refresh_token,
     responds_no_content,
@@ -37,6 +38,7 @@ auth = FeatureApi("auth", "Sign up, sign in and sign out.")
 
 @auth.route("/register")
 class Register(Resource):
+    @public
     @error_responses({403: "Sign-up is disabled.", 409: "The username is taken."})
     @idempotent
     @accepts(registration)
@@ -50,6 +52,7 @@ class Register(Resource):
 
 @auth.route("/login")
 class Login(Resource):
+    @public
     @error_responses(
         {
             401: "The username or the password is wrong.",

@@ -15,6 +15,7 @@ from .data.session import RetryTransaction, sql, unit_of_work
 from .data.statements import compiled_query, insert_all
 from .errors import (
     Conflict,
+    DefinitionError,
     Forbidden,
     Invalid,
     InvalidReference,
@@ -76,5 +77,10 @@ from .security.authentication import (
     unauthorized,
 )
 from .security.passwords import hash_password, verify_password
-from .security.permissions import PERMISSIONS, requires, requires_refresh_token
+from .security.permissions import (
+    PERMISSIONS,
+    public,
+    requires,
+    requires_refresh_token,
+)
 from .security.tokens import ACCESS_TOKEN_TYPE, REFRESH_TOKEN_TYPE, REFRESH_TTL_SECONDS

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Request
@@ -90,6 +91,18 @@ def configure(
             complete(app)
 
 
+def warn_of_unmounted(app: Application, features: Sequence[FeatureApi]) -> None:
+    """Log a warning for each feature in the package that is not among `features`."""
+    mounted = {feature.package for feature in features}
+    for path in sorted(Path(app.root_path).glob("*/endpoints.py")):
+        if f"{app.import_name}.{path.parent.name}" not in mounted:
+            app.logger.warning(
+                "%s is a feature, but it is not in FEATURES of %s/__init__.py.",
+                path.parent,
+                app.root_path,
+            )
+
+
 def assemble(
     app: Application,
     features: Sequence[FeatureApi],
@@ -120,5 +133,7 @@ def assemble(
     for feature in features:
         feature.mount(app)
     celery_app.init_app(app)
-    permissions.check_declared(app)
+    permissions.check_verbs(app)
+    if app.config["CONFIG_NAME"] == "development":
+        warn_of_unmounted(app, features)
     ui.init_app(app)

@@ -89,6 +89,13 @@ class Problem(ServiceError):
         self.headers = headers or {}
 
 
+class DefinitionError(TypeError):
+    """A feature is defined in a way that cannot work; one sentence says what to change.
+
+    The process ends at its start, and `ops/startup.py` prints the sentence alone.
+    """
+
+
 def fault(pointer: str, detail: str) -> dict[str, str]:
     """Return one entry of `errors`: a JSON Pointer (RFC 6901) and what is wrong there."""
     return {"pointer": pointer, "detail": detail}

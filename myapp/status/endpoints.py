@@ -10,6 +10,7 @@ from ..core import (
     check_migrations,
     check_redis,
     check_worker,
+    public,
     responds_with,
 )
 from ..version import __version__
@@ -22,6 +23,7 @@ status = FeatureApi("status", "Liveness and readiness.", at_root=True)
 
 @status.route("/")
 class Liveness(Resource):
+    @public
     @responds_with(liveness, headers=NO_STORE)
     def get(self):
         """Report that the service is running."""
@@ -31,6 +33,7 @@ class Liveness(Resource):
 
 @status.route("/ready")
 class Readiness(Resource):
+    @public
     @responds_with(readiness, 200, 503, headers=NO_STORE)
     def get(self):
         """Report the state of each dependency."""

@@ -66,6 +66,7 @@ def exports(
         }
         return document_operation(
             wrapper,
+            decorator="exports",
             parameters=[
                 query_parameter(
                     "format",
@@ -110,7 +111,9 @@ def responds_csv(
             "headers": header_refs("Content-Disposition"),
             "content": {"text/csv": BINARY_CONTENT},
         }
-        return document_operation(wrapper, responses={"200": response})
+        return document_operation(
+            wrapper, responses={"200": response}, decorator="responds_csv"
+        )
 
     return decorator
 

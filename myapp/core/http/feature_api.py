@@ -14,6 +14,8 @@ import flask_restx
 from flask import Blueprint, Flask
 from flask.typing import ResponseReturnValue
 
+from ..errors import DefinitionError
+
 OPTIONAL_MODULES = ("commands", "tasks")
 Demo = TypeVar("Demo", bound=Callable[[int], Any])
 
@@ -57,7 +59,13 @@ class FeatureApi(flask_restx.Api):
     @property
     def package(self) -> str:
         """The name of the feature's package; empty if it is not a package."""
-        module: str = self.default_namespace.resources[0].resource.__module__
+        resources = self.default_namespace.resources
+        if not resources:
+            raise DefinitionError(
+                f"The feature {self.name} has no resources: import its endpoints in the "
+                "__init__.py of its package."
+            )
+        module: str = resources[0].resource.__module__
         return module.rpartition(".")[0]
 
     def module(self, name: str) -> ModuleType | None:

@@ -72,6 +72,7 @@ def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
     created = [status for status in operation["responses"] if status in ("201", "202")]
     return document_operation(
         wrapper,
+        decorator="idempotent",
         parameters=[
             {
                 "name": "Idempotency-Key",

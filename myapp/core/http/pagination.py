@@ -76,6 +76,7 @@ def paginated(
         return document_preconditions(
             document_operation(
                 wrapper,
+                decorator="paginated",
                 parameters=page_parameters(model),
                 responses={
                     "200": {

@@ -79,6 +79,7 @@ def query_params(**schemas: Schema) -> Callable[[Callable[P, R]], Callable[P, R]
 
         return document_operation(
             wrapper,
+            decorator="query_params",
             parameters=[
                 query_parameter(name, **schema) for name, schema in schemas.items()
             ],

@@ -64,7 +64,7 @@ def accepts(
                 *args, body=body.validate(parse_json_body(JSON_MEDIA_TYPE)), **kwargs
             )
 
-        return _document_body(wrapper, {JSON_MEDIA_TYPE: body.schema}, shape)
+        return _document_body(wrapper, "accepts", {JSON_MEDIA_TYPE: body.schema}, shape)
 
     return decorator
 
@@ -101,7 +101,10 @@ def accepts_patch(
             )
 
         return _document_body(
-            wrapper, {MERGE_PATCH_MEDIA_TYPE: schema, JSON_MEDIA_TYPE: schema}, model
+            wrapper,
+            "accepts_patch",
+            {MERGE_PATCH_MEDIA_TYPE: schema, JSON_MEDIA_TYPE: schema},
+            model,
         )
 
     return decorator
@@ -109,6 +112,7 @@ def accepts_patch(
 
 def _document_body(
     verb: Callable[..., R],
+    decorator: str,
     schemas: dict[str, Schema],
     shape: type[SchemaModel] | Schema,
 ) -> Callable[..., R]:
@@ -126,6 +130,7 @@ def _document_body(
         responses["409"] = problem_spec(" ".join(conflicts))
     return document_operation(
         verb,
+        decorator=decorator,
         request_body={
             "required": True,
             "content": {media: {"schema": schema} for media, schema in schemas.items()},

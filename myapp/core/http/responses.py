@@ -60,7 +60,9 @@ def responds_with(
 
         return document_preconditions(
             document_operation(
-                wrapper, responses=_document_responses(shape, schema, statuses)
+                wrapper,
+                responses=_document_responses(shape, schema, statuses),
+                decorator="responds_with",
             )
         )
 
@@ -78,7 +80,11 @@ def responds_no_content(verb: Callable[P, Any]) -> Callable[P, Response]:
         return response
 
     responses = {"204": {"description": "No Content."}}
-    return document_preconditions(document_operation(wrapper, responses=responses))
+    return document_preconditions(
+        document_operation(
+            wrapper, responses=responses, decorator="responds_no_content"
+        )
+    )
 
 
 def responds_file(
@@ -108,7 +114,9 @@ def responds_file(
             "content": content,
         }
         return document_preconditions(
-            document_operation(wrapper, responses={"200": response})
+            document_operation(
+                wrapper, responses={"200": response}, decorator="responds_file"
+            )
         )
 
     return decorator

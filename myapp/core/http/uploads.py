@@ -143,6 +143,7 @@ def accepts_upload(
         encoding = {"file": {"contentType": ", ".join(forms)}}
         return document_operation(
             wrapper,
+            decorator="accepts_upload",
             request_body={
                 "required": True,
                 "content": {

@@ -8,9 +8,19 @@ results.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from ..errors import DEFAULT_DETAILS
+from ..errors import DEFAULT_DETAILS, DefinitionError
 from .fields import Schema
 
+# Decorators of a verb by their place: those of a group are below those of an earlier one.
+LAYERS = (
+    ("requires", "requires_refresh_token", "public"),
+    # The key of a request is compared with a digest of its file.
+    ("query_params", "accepts_upload"),
+    ("idempotent",),
+    ("accepts", "accepts_patch"),
+    ("responds_with", "responds_no_content", "responds_file", "responds_csv")
+    + ("exports", "paginated"),
+)
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 REQUEST_ID_SCHEMA = {
@@ -138,14 +148,23 @@ def document_operation(
     parameters: Iterable[dict[str, Any]] = (),
     request_body: dict[str, Any] | None = None,
     responses: Mapping[str, dict[str, Any]] | None = None,
+    decorator: str | None = None,
     **other: Any,
 ) -> Verb:
     """Add to the documentation of a verb, and return the verb.
 
     The arguments are parts of an OpenAPI 3.1 operation, with whole JSON Schemas in them.
     `parameters` are appended, `responses` are merged by status. Anything else (`security`,
-    `deprecated`, …) replaces the previous value.
+    `deprecated`, …) replaces the previous value. `decorator`: the name of the decorator
+    that calls this; raises DefinitionError if it belongs below one that the verb has.
     """
+    if decorator:
+        inner = getattr(verb, "outermost", decorator)
+        if layer_of(decorator) > layer_of(inner):
+            raise DefinitionError(
+                f"{verb.__module__}.{verb.__qualname__}: put @{inner} above @{decorator}."
+            )
+        setattr(verb, "outermost", decorator)
     current = getattr(verb, "operation", {"parameters": [], "responses": {}})
     if request_body:
         other["requestBody"] = request_body
@@ -160,6 +179,11 @@ def document_operation(
     operation["responses"] = merged
     setattr(verb, "operation", operation)
     return verb
+
+
+def layer_of(decorator: str) -> int:
+    """Return the place of a decorator in LAYERS."""
+    return next(n for n, names in enumerate(LAYERS) if decorator in names)
 
 
 def merge_responses(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

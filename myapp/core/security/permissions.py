@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from flask import Flask, g, request
 
-from ..errors import Forbidden
+from ..errors import DefinitionError, Forbidden
 from ..schema.operation import document_operation, problem_spec
 from . import rate_limit
 from .authentication import authenticate_request, authenticator, unauthorized
@@ -33,17 +33,22 @@ def declare_permissions(features: Sequence[FeatureWithPermissions]) -> None:
     PERMISSIONS[:] = [name for feature in owned_first for name in feature.permissions]
 
 
-def check_declared(app: Flask) -> None:
-    """Raise ValueError if a verb requires a permission that no feature declares."""
-    for endpoint, function in app.view_functions.items():
+def check_verbs(app: Flask) -> None:
+    """Raise DefinitionError for a verb that says nothing about who may call it, or that
+    requires a permission which no feature declares."""
+    for function in app.view_functions.values():
         view = getattr(function, "view_class", None)
         for method in getattr(view, "methods", None) or ():
-            required = (
-                getattr(getattr(view, method.lower()), "required_permissions", None)
-                or ()
-            )
-            if unknown := set(required) - set(PERMISSIONS):
-                raise ValueError(f"{endpoint} requires unknown permissions: {unknown}")
+            verb = getattr(view, method.lower(), None)
+            name = f"{verb.__module__}.{verb.__qualname__}" if verb else ""
+            required = getattr(verb, "required_permissions", None)
+            if verb and required is None and not hasattr(verb, "is_public"):
+                raise DefinitionError(f"{name} needs @requires() or @public.")
+            if unknown := set(required or ()) - set(PERMISSIONS):
+                names = ", ".join(sorted(unknown))
+                raise DefinitionError(
+                    f"{name} requires {names}, which no FeatureApi declares."
+                )
 
 
 def requires(
@@ -74,9 +79,20 @@ def requires(
         if permissions:
             needed = " and ".join(f"`{name}`" for name in permissions)
             responses["403"] = problem_spec(f"This requires {needed}.")
-        return document_operation(wrapper, security=schemes, responses=responses)
+        return document_operation(
+            wrapper, security=schemes, responses=responses, decorator="requires"
+        )
 
     return decorator
+
+
+def public(verb: Callable[P, R]) -> Callable[P, R]:
+    """Open a verb to requests without credentials.
+
+    Each verb has `requires` or `public`, so that none is open by mistake.
+    """
+    setattr(verb, "is_public", True)
+    return document_operation(verb, decorator="public")
 
 
 def requires_refresh_token(verb: Callable[..., R]) -> Callable[..., R]:
@@ -96,6 +112,7 @@ def requires_refresh_token(verb: Callable[..., R]) -> Callable[..., R]:
     setattr(wrapper, "required_permissions", ())
     return document_operation(
         wrapper,
+        decorator="requires_refresh_token",
         security=[{"refresh": []}],
         responses={
             "401": problem_spec("The refresh token is missing, invalid or used.")

@@ -6,6 +6,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, ClassVar
 
+from ...errors import DefinitionError
 from ...schema.fields import (
     MAX_INT64,
     date_time,
@@ -67,8 +68,13 @@ class SchemaModel:
     def derive_schemas(cls) -> None:
         """Set the attributes that follow from `write_schema`.
 
-        Raises TypeError if `sortable` or a property's name is not allowed.
+        Raises DefinitionError if `sortable` or a property's name is not allowed.
         """
+        if not hasattr(cls, "write_schema"):
+            raise DefinitionError(
+                f"{cls.__module__}.{cls.__name__} has no write_schema: set it to "
+                "request_schema(…), with the properties that clients write."
+            )
         cls.read_only = dict(chain(*(d.items() for d in cls._declared("read_only"))))
         cls.unfilterable = tuple(chain(*cls._declared("unfilterable")))
         cls.body = BodyValidator(cls.write_schema)
@@ -109,8 +115,9 @@ class SchemaModel:
         unknown = set(cls.sortable) - set(indexable_fields(cls.filters))
         clash = set(cls.filters) & set(RESERVED_PARAMS)
         if unknown or clash:
-            raise TypeError(
-                f"{cls.__name__} cannot sort or filter by {unknown | clash}"
+            raise DefinitionError(
+                f"{cls.__module__}.{cls.__name__} cannot sort or filter by "
+                f"{', '.join(sorted(unknown | clash))}."
             )
 
     @classmethod

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
-from ...errors import Conflict, InvalidReference, NotFound, fault
+from ...errors import Conflict, DefinitionError, InvalidReference, NotFound, fault
 from ...schema.fields import X_REFERENCES, json_types
 from ..session import sql, unit_of_work
 from ..statements import column_params, column_values, insert_all, read, write
@@ -123,8 +123,9 @@ class SqlModel(PageQueries, SchemaModel, Model):
                 if name in cls.write_only or name in cls.__dict__:
                     continue
                 if hasattr(cls, name):
-                    raise TypeError(
-                        f"{cls.__name__}.{name} is taken: choose another name"
+                    raise DefinitionError(
+                        f"{cls.__module__}.{cls.__name__}.{name} is taken: choose "
+                        "another name."
                     )
                 referenced = cls.references.get(name)
                 if referenced:
