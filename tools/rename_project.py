@@ -16,6 +16,7 @@ from sqlalchemy.dialects.mysql.reserved_words import RESERVED_WORDS_MYSQL
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 import myapp
+from myapp.core.data.embedded_redis import ping, socket_path
 from myapp.core.openapi.document import TITLE
 
 from . import repository
@@ -49,8 +50,8 @@ def rename_project(name, title):
     """Give the project another name and title.
 
     NAME is for the package, the prefix of the settings, and the accounts, folders and units
-    in deploy/. With the present name, only the title changes. The git tree must be clean.
-    Files that git does not track stay as they are.
+    in deploy/. With the present name, only the title changes. The git tree must be clean,
+    and the service must not run. Files that git does not track stay as they are.
     """
     old, root = myapp.__name__, repository.ROOT
     title_only = name == old and title not in (None, TITLE)
@@ -61,6 +62,8 @@ def rename_project(name, title):
     if not TITLE_PATTERN.fullmatch(title):
         rule = "letters, digits, blanks and .,'&- only"
         raise click.ClickException(f"A title has up to 40 characters: {rule}.")
+    if ping(socket_path(current_app.instance_path)) is not None:
+        raise click.ClickException("The service runs. Stop it first: Ctrl-C.")
     before, after = (TITLE, title) if title_only else (old, name)
     words = {TITLE: title, old: name, old.upper(): name.upper()}
     notes = []

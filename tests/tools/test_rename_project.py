@@ -9,6 +9,7 @@ import re
 import pytest
 
 import myapp
+from myapp.core.data.embedded_redis import start_redis
 from support.repositories import commit_all, git, repository_state, write_file
 from tools import rename_project, repository
 from tools.rename_project import TITLE
@@ -105,6 +106,12 @@ def test_a_renaming_can_be_reversed(clone, rename, monkeypatch):
     monkeypatch.setattr(rename_project, "name_problem", lambda *_: None)
     rename(OLD, "--title", TITLE)
     assert git(clone, "write-tree") == head
+
+
+def test_nothing_is_renamed_while_the_service_runs(app, clone, rename):
+    with start_redis(app.instance_path):
+        assert "The service runs. Stop it first" in rename(NEW, code=1)
+    assert git(clone, "status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 from celery import bootsteps
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, task_unknown, worker_process_init
 from flask import current_app
 from flask.cli import with_appcontext
 from redis.exceptions import RedisError
@@ -85,6 +85,12 @@ def use_our_log_handlers(**_: Any) -> None:
     logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
 
 
+@task_unknown.connect
+def log_unknown_task(name: str, **_: Any) -> None:
+    """Log that a task was dropped, because its feature has been removed."""
+    log.warning("Dropped the task %s, which this release does not have.", name)
+
+
 def init_pool_process(worker: int, **_: Any) -> None:
     """Initialize a process of the pool: drop inherited connections, end with the worker.
 
@@ -107,6 +113,10 @@ def worker(context: click.Context) -> None:
 
     Options of Celery are passed on, such as --concurrency 4.
     """
+    from celery.worker.consumer import consumer  # only needed here
+
+    # For an unknown task, Celery would log the whole message and a traceback.
+    consumer.logger.addFilter(lambda line: line.msg != consumer.UNKNOWN_TASK_ERROR)
     run_celery(context, "worker", "--without-gossip", "--without-mingle")
 
 
