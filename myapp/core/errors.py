@@ -96,6 +96,11 @@ class DefinitionError(TypeError):
     """
 
 
+def json_pointer(name: str) -> str:
+    """Return the JSON Pointer (RFC 6901) of a member of an object."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
 def fault(pointer: str, detail: str) -> dict[str, str]:
     """Return one entry of `errors`: a JSON Pointer (RFC 6901) and what is wrong there."""
     return {"pointer": pointer, "detail": detail}

@@ -117,12 +117,9 @@ def test_no_answer_holds_a_password(admin, gardener, url):
 
 
 def test_a_password_cannot_be_filtered_or_sorted_by(admin):
-    everybody = names(admin)
     for name in ("password", "password_hash", "name_key", "generation"):
-        assert (
-            names(admin, **{name: "x"}) == everybody
-        )  # unknown parameters are ignored
-        assert_problem(admin.get(USERS, query_string={"sort": name}), 400)
+        for query in ({name: "x"}, {"sort": name}):
+            assert_problem(admin.get(USERS, query_string=query), 400)
 
 
 # Permissions

@@ -349,11 +349,13 @@ class World:
         """
         if felt:
             self.app.extensions["authenticator"].accounts.clear()
-        sent = person.ways.get(way)
+        sent, known = person.ways.get(way), KNOWN.get((verb, path))
+        parameters = known.operation["parameters"] if known else ()
+        is_paged = "per_page" in {parameter["name"] for parameter in parameters}
         return self.client.open(
             self.address(path),
             method=verb,
-            query_string={"per_page": 100} if verb == "GET" else None,
+            query_string={"per_page": 100} if is_paged else None,
             headers={"Authorization": sent} if sent else {},
             **self.sent(verb, path, person, way),
             buffered=True,

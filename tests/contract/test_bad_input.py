@@ -372,10 +372,23 @@ def test_every_error_in_a_query_is_reported_at_once(client, things, path):
     assert CANARY not in response.text
 
 
-@parametrize("path", PAGINATED_PATHS)
-def test_an_unknown_parameter_is_ignored(client, things, path):
-    url = f"{things.address(path)}?nonsense=1&nonsense=2&%00=%FF"
-    assert client.get(url).status_code == 200
+@parametrize(
+    "verb", [v for v in VERBS if v.operation.get("security") != [{"refresh": []}]]
+)
+def test_an_unknown_parameter_is_400_with_the_nearest_name(app, client, things, verb):
+    before = stored(app)
+    names = {p["name"] for p in verb.operation["parameters"] if p["in"] == "query"}
+    near = f"{max(names, key=len)}s" if names else "sort"
+    url, sent = things.address(verb.path), things.request_arguments(verb)
+    response = client.open(
+        f"{url}?a~b/c=1&{near}=2&{near}=3&%00=%FF", method=verb.method, **sent
+    )
+    problem = assert_problem(response, 400)
+    assert pointers(problem) == {"/a~0b~1c", f"/{near}", "/\0"}
+    details = {fault["pointer"]: fault["detail"] for fault in problem["errors"]}
+    hint = f" Did you mean {near[:-1]}?" if names else ""
+    assert details[f"/{near}"] == f"Unknown parameter.{hint}"
+    assert stored(app) == before
 
 
 def cursor(*parts):

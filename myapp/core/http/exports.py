@@ -15,10 +15,12 @@ from typing import Any, ParamSpec
 from flask import Response, request, stream_with_context
 
 from ..data.models.schema_model import SchemaModel
-from ..schema.operation import document_operation, header_refs, problem_spec
+from ..schema.operation import document_operation, header_refs
 from ..schema.serialization import dumps
 from .compression import compress_stream, negotiate_coding
 from .query import (
+    INVALID_QUERY,
+    check_query,
     collect_query_errors,
     filter_parameters,
     one_of,
@@ -83,7 +85,7 @@ def exports(
                     "headers": header_refs("Content-Disposition"),
                     "content": content,
                 },
-                "400": problem_spec("A query parameter is invalid."),
+                "400": INVALID_QUERY,
             },
         )
 
@@ -101,6 +103,7 @@ def responds_csv(
     def decorator(verb: Callable[..., Batches]) -> Callable[..., Response]:
         @wraps(verb)
         def wrapper(*args: Any, **kwargs: Any) -> Response:
+            check_query()
             batches = verb(*args, **kwargs)
             is_get = request.method == "GET"
             pieces = start_stream(csv_lines(names, batches)) if is_get else no_pieces()
@@ -112,7 +115,9 @@ def responds_csv(
             "content": {"text/csv": BINARY_CONTENT},
         }
         return document_operation(
-            wrapper, responses={"200": response}, decorator="responds_csv"
+            wrapper,
+            responses={"200": response, "400": INVALID_QUERY},
+            decorator="responds_csv",
         )
 
     return decorator

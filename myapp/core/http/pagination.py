@@ -24,12 +24,13 @@ from ..data.models.pages import (
 )
 from ..data.models.schema_model import SchemaModel
 from ..schema.fields import json_types
-from ..schema.operation import document_operation, header_refs, problem_spec
+from ..schema.operation import document_operation, header_refs
 from ..schema.parsing import parse_value
 from ..schema.serialization import dumps
 from .page_schema import collection_schema, page_parameters
 from .preconditions import document_preconditions
 from .query import (
+    INVALID_QUERY,
     MAX_PAGE_NUMBER,
     Sort,
     collect_query_errors,
@@ -88,7 +89,7 @@ def paginated(
                         "description": "Not Modified.",
                         "headers": header_refs("Link"),
                     },
-                    "400": problem_spec("A query parameter is invalid."),
+                    "400": INVALID_QUERY,
                 },
             )
         )

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial, wraps
+from difflib import get_close_matches
+from functools import lru_cache, partial, wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from flask import request
+from flask import current_app, g, request
 
 from ..data.models.pages import Page
 from ..data.models.schema_model import SchemaModel
-from ..errors import Malformed, fault
+from ..errors import Malformed, fault, json_pointer
 from ..schema.fields import MAX_INT64, NO_NUL_PATTERN, json_types
 from ..schema.operation import document_operation, problem_spec
 from ..schema.parsing import TIME_PARSERS, parse_value
@@ -21,6 +22,7 @@ T = TypeVar("T")
 Schema = dict[str, Any]
 Sort = tuple[tuple[str, bool], ...]  # name of a field, and whether it descends
 
+INVALID_QUERY = problem_spec("A query parameter is invalid.")
 MAX_PAGE_NUMBER = 2**31 - 1
 MAX_SEARCH_CHARACTERS = 250  # characters
 
@@ -37,9 +39,11 @@ class CheckParameter(Protocol):
 
 @contextmanager
 def collect_query_errors() -> Iterator[CheckParameter]:
-    """Yield a CheckParameter; at the end, raise 400 with every error that it met."""
-    errors = []
+    """Yield a CheckParameter; at the end, raise 400 with every error that it met, and
+    with every parameter that the verb does not have."""
     arguments = request.args
+    errors = [] if g.get("query_checked") else unknown_parameters(arguments)
+    g.query_checked = True
 
     def check(name: str, parse: Callable[[str], T], default: T) -> T:
         if name not in arguments:
@@ -56,6 +60,39 @@ def collect_query_errors() -> Iterator[CheckParameter]:
     yield check
     if errors:
         raise Malformed("The query string is invalid.", errors)
+
+
+def check_query() -> None:
+    """Raise 400 if the query has a parameter that the verb does not have."""
+    if request.environ.get("QUERY_STRING"):
+        with collect_query_errors():
+            pass
+
+
+def unknown_parameters(names: Iterable[str]) -> list[dict[str, str]]:
+    """Return an error for each name that is no query parameter of the requested verb."""
+    view = getattr(
+        current_app.view_functions[str(request.endpoint)], "view_class", None
+    )
+    method = "get" if request.method == "HEAD" else request.method.lower()
+    verb = getattr(view, method, None)
+    errors: list[dict[str, str]] = []
+    if verb is None:  # not of a feature
+        return errors
+    known = parameter_names(verb)
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            errors.append(fault(json_pointer(name), f"Unknown parameter.{hint}"))
+    return errors
+
+
+@lru_cache(1000)
+def parameter_names(verb: Any) -> tuple[str, ...]:
+    """Return the names of a verb's query parameters."""
+    parameters = getattr(verb, "operation", {"parameters": ()})["parameters"]
+    return tuple(p["name"] for p in parameters if p["in"] == "query")
 
 
 def query_params(**schemas: Schema) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -83,7 +120,7 @@ def query_params(**schemas: Schema) -> Callable[[Callable[P, R]], Callable[P, R]
             parameters=[
                 query_parameter(name, **schema) for name, schema in schemas.items()
             ],
-            responses={"400": problem_spec("A query parameter is invalid.")},
+            responses={"400": INVALID_QUERY},
         )
 
     return decorator

@@ -21,6 +21,7 @@ from ..schema.operation import document_operation, header_refs
 from ..schema.serialization import dumps
 from .compression import MIN_COMPRESSED_BYTES, compress, negotiate_coding
 from .preconditions import document_preconditions, etag, evaluate_preconditions
+from .query import INVALID_QUERY, check_query
 from .requests import JSON_MEDIA_TYPE
 
 P = ParamSpec("P")
@@ -48,6 +49,7 @@ def responds_with(
     def decorator(verb: Callable[..., Any]) -> Callable[..., Response]:
         @wraps(verb)
         def wrapper(*args: Any, **kwargs: Any) -> Response:
+            check_query()
             result = verb(*args, **kwargs)
             status = statuses[0]
             # A record is a named tuple, so isinstance would not do.
@@ -74,12 +76,13 @@ def responds_no_content(verb: Callable[P, Any]) -> Callable[P, Response]:
 
     @wraps(verb)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Response:
+        check_query()
         verb(*args, **kwargs)
         response = Response(status=204)
         del response.headers["Content-Type"]
         return response
 
-    responses = {"204": {"description": "No Content."}}
+    responses = {"204": {"description": "No Content."}, "400": INVALID_QUERY}
     return document_preconditions(
         document_operation(
             wrapper, responses=responses, decorator="responds_no_content"
@@ -100,6 +103,7 @@ def responds_file(
     ) -> Callable[P, Response]:
         @wraps(verb)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> Response:
+            check_query()
             stem, extension, text = verb(*args, **kwargs)
             return etag_response(
                 text.encode(),
@@ -115,7 +119,9 @@ def responds_file(
         }
         return document_preconditions(
             document_operation(
-                wrapper, responses={"200": response}, decorator="responds_file"
+                wrapper,
+                responses={"200": response, "400": INVALID_QUERY},
+                decorator="responds_file",
             )
         )
 
@@ -149,7 +155,7 @@ def _document_responses(
 ) -> dict[str, Any]:
     content = {JSON_MEDIA_TYPE: {"schema": schema}}
     names = ["ETag"] if schema is shape else ["ETag", "Last-Modified"]
-    return {
+    responses = {
         str(status): {
             "description": f"{HTTPStatus(status).phrase}.",
             "headers": header_refs(
@@ -159,6 +165,7 @@ def _document_responses(
         }
         for status in statuses
     }
+    return {**responses, "400": INVALID_QUERY}
 
 
 class PreparedResponse(Response):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from ..data.models.schema_model import SchemaModel
-from ..errors import Invalid, Malformed, ServiceError, fault
+from ..errors import Invalid, Malformed, ServiceError, fault, json_pointer
 from ..schema.examples import example_of
 from ..schema.fields import is_optional, json_types
 from .exports import encode_cell, unescape_formula
@@ -147,17 +147,17 @@ class CsvRows(Rows):
             raise Malformed(f"The header is not valid CSV: {error}.") from None
         names = [name.strip() for name in cells]
         faults = [
-            fault(f"/{name}", "Unknown column.")
+            fault(json_pointer(name), "Unknown column.")
             for name in names
             if name not in self._writable and name not in self._ignored
         ]
         faults += [
-            fault(f"/{name}", "Duplicate column.")
+            fault(json_pointer(name), "Duplicate column.")
             for name in self._writable
             if names.count(name) > 1
         ]
         faults += [
-            fault(f"/{name}", "Required column is missing.")
+            fault(json_pointer(name), "Required column is missing.")
             for name, schema in self._writable.items()
             if name not in names and not is_optional(schema)
         ]

@@ -12,7 +12,7 @@ from flask import current_app, g, request
 from werkzeug.formparser import FormDataParser
 
 from ..data.session import RetryTransaction
-from ..errors import RETRY_HEADERS, Invalid, Malformed, Problem, fault
+from ..errors import RETRY_HEADERS, Invalid, Malformed, Problem, fault, json_pointer
 from ..schema.operation import document_operation, problem_spec
 
 P = ParamSpec("P")
@@ -221,7 +221,9 @@ def read_upload(forms: Mapping[str, str], folder: str | Path, limit: str) -> Upl
 def require_one_file(fields: list[str], files: list[str]) -> None:
     """Raise 422 unless a form with parts of these names is one file, called `file`."""
     faults = [
-        fault(f"/{name}", "Unknown field.") for name in fields + files if name != "file"
+        fault(json_pointer(name), "Unknown field.")
+        for name in fields + files
+        if name != "file"
     ]
     if files.count("file") != 1 or "file" in fields:
         faults.append(fault("/file", "Must be exactly one file."))

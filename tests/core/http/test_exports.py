@@ -170,9 +170,11 @@ def test_all_errors_of_a_query_are_reported_at_once(client):
     assert pointers == {"/format", "/sort", "/id", "/created_at", "/q", "/type"}
 
 
-def test_the_parameters_of_pages_are_ignored(client, gadget):
-    query = {"page": "x", "per_page": 0, "cursor": "x", "view": "x", "total": "x"}
-    assert export_records(client, "ndjson", **query) == [gadget]
+def test_the_parameters_of_pages_are_unknown(client, gadget):
+    query = {"page": 1, "per_page": 1, "cursor": "x", "view": "items", "total": "none"}
+    problem = assert_problem(client.get(EXPORT, query_string=query), 400)
+    pointers = {fault["pointer"] for fault in problem["errors"]}
+    assert pointers == {f"/{name}" for name in query}
 
 
 def test_the_parameters_of_an_export_are_documented(stranger):

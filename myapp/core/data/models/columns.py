@@ -62,7 +62,7 @@ class NullsLastTimestamp(TypeDecorator[datetime]):
         """Compares with None as if it were stored as NULL."""
 
         def operate(self, op: Any, *other: Any, **options: Any) -> Any:
-            if other == (None,):
+            if len(other) == 1 and other[0] is None:
                 op, other = COMPARISONS_WITH_NULL.get(op, op), (MAX_DATETIME,)
             return super().operate(op, *other, **options)
 
