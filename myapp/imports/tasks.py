@@ -128,7 +128,9 @@ def next_step(record, rows):
         try:
             if isinstance(row, ServiceError):
                 raise row
-            bodies.append(Device.body.validate(row))
+            body = Device.body.validate(row)
+            Device.check_rules(body)
+            bodies.append(body)
         except ServiceError as error:
             errors = error.errors or [fault("", error.detail)]
             faults += (

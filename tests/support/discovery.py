@@ -6,6 +6,7 @@ pages contain. A new feature is found as soon as it is in FEATURES.
 
 import re
 from datetime import date, timedelta
+from functools import cache
 from itertools import count
 from typing import Callable, NamedTuple
 
@@ -138,6 +139,25 @@ def references_of(model):
 def unique_in(model):
     """Return the properties of a model whose values are unique."""
     return getattr(model, "unique", ())
+
+
+@cache
+def hook(model, name):
+    """Return what the test module of a model's feature provides under a name, or None.
+
+    A feature that is not plain CRUD tells the contract tests so, in its own test module:
+    `fit_body(body, before)` returns a similar body that obeys the rules of the model, and
+    RULE_DETAILS are the details of its own 422s.
+    """
+    for feature in SERVED:
+        if f"{feature.package}." in model.__module__:
+            return getattr(feature.module(f"test_{feature.name}"), name, None)
+
+
+def obey_rules(model, body, before=None):
+    """Return a similar body that obeys the rules of a model."""
+    fit_body = hook(model, "fit_body")
+    return fit_body(body, before) if fit_body else body
 
 
 def is_owned(model):
@@ -326,12 +346,13 @@ class ResourceFactory:
             if body.get(name) is not None:
                 schema = verb.schema["properties"][name]
                 body = body | {name: distinct_value(schema, next(NUMBERS))}
-        return body
+        return obey_rules(collection.model, body)
 
-    def body(self, model, number, /, **changes):
+    def body(self, model, number, before=None, /, **changes):
         """Return the `number`th of several bodies for a model, with every property.
 
-        Unique values are new each time; references lead to existing records.
+        Unique values are new each time; references lead to existing records. `before`: the
+        record that the body will change.
         """
         properties = model.write_schema["properties"]
         body = {
@@ -345,7 +366,7 @@ class ResourceFactory:
             body[name] = self.other_id_in(path) if another else self.id_in(path)
         for name in unique_in(model):
             body[name] = distinct_value(properties[name], next(NUMBERS))
-        return body | changes
+        return obey_rules(model, body | changes, before)
 
     def make(self, collection, number, /, **changes):
         """Create a record of that body and return its representation."""
@@ -361,11 +382,11 @@ OPEN_PATHS = re.compile(
     r"/|/status/.*|/docs.*|/openapi\.json|/metrics"
     rf"|{API}/auth/(register|login)|{API}/[a-z0-9_]+/(docs|swagger\.json)"
 )
-# Values that fit the schema and are refused because of existing records.
+# The details of 422s for values that fit the schema, and violate a rule of a model.
 RULE_DETAILS = {
     "There is no role with this title.",
     "This is not the current password.",
-}
+}.union(*(hook(model, "RULE_DETAILS") or () for model in MODELS.values()))
 
 
 def fits_schema(response):

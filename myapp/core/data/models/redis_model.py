@@ -85,8 +85,10 @@ class RedisModel(SchemaModel):
     def create(cls, **values: Any) -> Self:
         """Create a record. Without an `id` among the values, it gets the next one.
 
-        Raises RetryTransaction if a record with this id exists.
+        Raises RetryTransaction if a record with this id exists, and Invalid if `validate`
+        yields a fault.
         """
+        cls.check_rules(values)
         stored = b""
         if "id" not in values:
             values["id"], stored = cls._next_id()
@@ -112,6 +114,7 @@ class RedisModel(SchemaModel):
     def update(self, **values: Any) -> Self:
         """Change this record. Raises RetryTransaction if it has changed since it was
         read."""
+        self.check_change(values)
         self.__dict__.update(values)
         return self._store()
 

@@ -1,12 +1,12 @@
 """SchemaModel: what both kinds of model derive from `write_schema`."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from operator import attrgetter
 from typing import Any, ClassVar
 
-from ...errors import DefinitionError
+from ...errors import DefinitionError, Invalid
 from ...schema.fields import (
     MAX_INT64,
     date_time,
@@ -119,6 +119,30 @@ class SchemaModel:
                 f"{cls.__module__}.{cls.__name__} cannot sort or filter by "
                 f"{', '.join(sorted(unknown | clash))}."
             )
+
+    @classmethod
+    def validate(cls, body: dict[str, Any], before: Any) -> Iterable[dict[str, str]]:
+        """Yield `fault(pointer, detail)` for each rule that a valid body violates.
+
+        A model overrides this for rules between properties, or with the database. `body`:
+        all properties that clients write; of a new record also `owner_id`, or the id of its
+        parent. `before`: the record that it changes; None for a new one. Runs in the
+        transaction of the write.
+        """
+        return ()
+
+    @classmethod
+    def check_rules(cls, body: dict[str, Any], before: Any = None) -> None:
+        """Raise Invalid with every fault that `validate` yields."""
+        if faults := list(cls.validate(body, before)):
+            raise Invalid(errors=faults)
+
+    def check_change(self, values: Mapping[str, Any]) -> None:
+        """Raise Invalid if a change of properties that clients write violates a rule."""
+        names = self.write_schema["properties"].keys()
+        if names & values.keys():
+            body = {n: getattr(self, n) for n in names if n not in self.write_only}
+            self.check_rules(body | {n: values[n] for n in names & values.keys()}, self)
 
     @classmethod
     def _declared(cls, name: str) -> list[Any]:

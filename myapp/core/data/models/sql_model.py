@@ -214,10 +214,11 @@ class SqlModel(PageQueries, SchemaModel, Model):
         """Create a record; return it, to read.
 
         `values` may include properties that are shown and not stored. Raises
-        InvalidReference if a reference names no record, and Conflict if a unique value is
-        taken.
+        InvalidReference if a reference names no record, Invalid if `validate` yields a
+        fault, and Conflict if a unique value is taken.
         """
         cls._check_references(values, values.get("owner_id"))
+        cls.check_rules(values)
         values = cls._default_values() | values
         values["search"] = normalize_for_search(
             *(values[name] for name in cls.search_fields)
@@ -258,7 +259,10 @@ class SqlModel(PageQueries, SchemaModel, Model):
 
     @classmethod
     def create_many(cls, bodies: Iterable[Mapping[str, Any]], **values: Any) -> None:
-        """Create records from request bodies, each with the same additional `values`."""
+        """Create records from request bodies, each with the same additional `values`.
+
+        The caller has checked them with `check_rules`.
+        """
         common_values = {**cls._default_values(), **values}
         del common_values["search"]
         written = [
@@ -274,11 +278,12 @@ class SqlModel(PageQueries, SchemaModel, Model):
         insert_all(cls.__table__, (*written, "search"), rows, common_values)
 
     def update(self, **values: Any) -> Self:
-        """Change this record. Raises InvalidReference and Conflict, as `create` does."""
+        """Change this record. Raises the errors that `create` raises."""
         # Lock only new references: a deletion locks a record before those that refer to it,
         # so two transactions could otherwise wait for each other.
         others = {n: v for n, v in values.items() if v != getattr(self, n)}
         self._check_references(others, getattr(self, "owner_id", None))
+        self.check_change(values)
         for name, value in values.items():
             setattr(self, name, value)
         self.search = self.search_text()

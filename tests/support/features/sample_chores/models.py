@@ -5,6 +5,7 @@ from myapp.core import (
     SqlModel,
     boolean,
     date_time,
+    fault,
     optional,
     reference,
     request_schema,
@@ -12,6 +13,9 @@ from myapp.core import (
 )
 
 from ..sample_gadgets.models import SampleGadget
+
+HAS_NO_TIME = "A chore that is done has no time."
+STAYS_DONE = "A chore that is done stays done."
 
 
 class SampleChore(Owned, SqlModel):
@@ -29,3 +33,11 @@ class SampleChore(Owned, SqlModel):
     )
     sortable = ("id", "name", "done", "due_at", "created_at", "updated_at")
     references = {"gadget": SampleGadget}
+
+    @classmethod
+    def validate(cls, body, before):
+        """A chore ends once, and then has no time."""
+        if body["done"] and body["due_at"]:
+            yield fault("/due_at", HAS_NO_TIME)
+        if before and before.done and not body["done"]:
+            yield fault("/done", STAYS_DONE)
