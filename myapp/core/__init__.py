@@ -42,13 +42,12 @@ from .jobs.schedule import periodic_task
 from .jobs.task import task
 from .jobs.worker import check_worker
 from .observability.checks import (
+    Error,
+    Ok,
+    Warning,
     check,
     check_body_limit,
     check_folder,
-    error,
-    error_in_production,
-    is_production,
-    warning,
 )
 from .observability.health import check_database, check_migrations, check_redis
 from .schema.fields import (
@@ -114,8 +113,7 @@ __all__ = [
     "ENCODERS",
     "enqueue",
     "enum",
-    "error",
-    "error_in_production",
+    "Error",
     "error_responses",
     "example_file",
     "exports",
@@ -130,13 +128,13 @@ __all__ = [
     "integer",
     "Invalid",
     "InvalidReference",
-    "is_production",
     "Malformed",
     "MAX_INT64",
     "NO_STORE",
     "NotFound",
     "now",
     "number",
+    "Ok",
     "optional",
     "Owned",
     "paginated",
@@ -175,5 +173,5 @@ __all__ = [
     "unit_of_work",
     "Upload",
     "verify_password",
-    "warning",
+    "Warning",
 ]

@@ -36,19 +36,19 @@ from myapp.core.data.session import sql, unit_of_work
 from myapp.core.jobs.schedule import SCHEDULER_KEY
 from myapp.core.jobs.worker import WORKERS_KEY
 from myapp.core.observability import checks
-from myapp.ops.doctor.checks import common
-from myapp.ops.doctor.checks.settings import SECRET_COMMAND
+from myapp.ops.doctor import database, machine
+from myapp.ops.doctor import redis as redis_checks
+from myapp.ops.doctor.settings import SECRET_COMMAND, redacted_message
 from myapp.users.models import User
 from support import ROOT
 from support.background import background, worker
-from support.doctor import finding, findings
+from support.doctor import assert_finding, finding, findings, ids
 from support.workers import wait_until
 
-ONE, OTHER = (
-    "0one-secret-of-many-different-letters",
-    "another-of-0123456789-and-letters",
-)
+ONE = "0one-secret-of-many-different-letters"
+OTHER = "another-of-0123456789-and-letters"
 NO_REDIS = "redis://:hidden@127.0.0.1:1/0"
+INSTALL = f"{sys.executable} -m pip install --require-hashes -r requirements.txt"
 on_sqlite = pytest.mark.skipif(
     DATABASE_SERVER is not None, reason="a server has no file"
 )
@@ -173,35 +173,44 @@ def run(app, *options):
     return app.test_cli_runner().invoke(args=["doctor", *options])
 
 
-# Without errors
+def change(app, *statements):
+    with app.app_context(), unit_of_work():
+        for statement in statements:
+            sql.session.execute(sql.text(statement))
+
+
+@contextmanager
+def temporary_app(make_app, **given):
+    app = make_app(**given)
+    yield app
+    close_stores(app)
+
+
+# Reports
 
 
 def test_a_healthy_service_has_no_finding_in_production_either(healthy_app):
     for app in (healthy_app, in_production(healthy_app)):
-        result = run(app)
+        result = run(app, "--strict")
         assert result.exit_code == 0, result.output
-        assert "wrong " not in result.output
         *lines, empty, last = result.output.splitlines()
         assert empty == ""
-        assert last.endswith("checks: nothing is wrong.")
+        assert last == f"{len(lines)} checks: nothing is wrong."
         assert all(line.split()[1] == "ok" for line in lines)
-        assert last.startswith(f"{len(lines)} ")
-        assert run(app, "--strict").exit_code == 0
 
 
 def test_each_fact_is_reported(healthy_app):
-    kind = sql_name(healthy_app)
-    words = finding(healthy_app, "database")[1]
-    assert kind in words and " ms" in words
+    fact = finding(healthy_app, "database")[1]
+    assert sql_name(healthy_app) in fact and " ms" in fact
     assert finding(healthy_app, "redis")[1].startswith("Valkey ")
-    assert finding(healthy_app, "worker") == ("ok", "1 at work", "")
+    assert finding(healthy_app, "worker") == ("ok", "1 at work", "", "")
     assert "all have run" in finding(healthy_app, "migrations")[1]
     assert bool(findings(healthy_app, "connections")) == bool(DATABASE_SERVER)
 
 
 def sql_name(app):
     with app.app_context():
-        return common.LABELS[sql.engine.dialect.name]
+        return database.LABELS[sql.engine.dialect.name]
 
 
 def test_a_real_worker_and_a_real_scheduler_are_found(healthy_app, tmp_path):
@@ -211,28 +220,100 @@ def test_a_real_worker_and_a_real_scheduler_are_found(healthy_app, tmp_path):
         healthy_app, own, "--concurrency", "1"
     ):
         wait_until(lambda: redis_store.exists(SCHEDULER_KEY))
-        assert (
-            finding(healthy_app, "beat")[0] == finding(healthy_app, "worker")[0] == "ok"
-        )
+        for check in ("beat", "worker"):
+            assert finding(healthy_app, check)[0] == "ok"
 
 
 def test_the_findings_are_available_as_json(healthy_app):
+    healthy_app.config["JWT_TTL"] = 0
     result = json.loads(run(healthy_app, "--json").stdout)
-    assert {frozenset(f) for f in result} == {
-        frozenset(("check", "level", "message", "hint"))
+    fields = {"check", "level", "message", "hint", "id"}
+    assert all(set(finding) == fields for finding in result)
+    by_check = {finding["check"]: finding for finding in result}
+    limits = by_check.pop("limits")
+    assert (limits["level"], limits["id"]) == ("wrong", "limits.E001")
+    assert {(f["level"], f["hint"], f["id"]) for f in by_check.values()} == {
+        ("ok", "", "")
     }
-    assert {f["level"] for f in result} == {"ok"}
+
+
+def test_each_id_is_unique_and_has_a_test():
+    files = [*(ROOT / "myapp" / "ops" / "doctor").glob("*.py")]
+    files += [file for file in (ROOT / "myapp").rglob("checks.py")]
+    pattern = r'"([a-z_]+\.[EW]\d{3})"|f"\{(?:check\.)?name\}(\.[EW]\d{3})"'
+    code = "".join(file.read_text(encoding="utf-8") for file in files)
+    known = [id or shared for id, shared in re.findall(pattern, code)]
+    assert len(known) == len(set(known)) > 60
+    files = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "myapp").rglob("test_*.py")]
+    tests = "".join(file.read_text(encoding="utf-8") for file in files)
+    assert [id for id in known if id not in tests] == []
+
+
+def test_advice_fails_the_command_only_if_it_is_strict(healthy_app):
+    healthy_app.config["JWT_TTL"] = 10**6
+    result = run(healthy_app)
+    assert result.exit_code == 0
+    assert run(healthy_app, "--strict").exit_code == 1
+    assert result.output.endswith("nothing is wrong, 1 advice.\n")
+    number = re.search(r"\d+ checks:", result.output)[0]
+    healthy_app.config["MAX_CONTENT_LENGTH"] = 0  # another finding of the same check
+    assert number in run(healthy_app).output
+
+
+def test_the_hint_is_printed_below_its_error(healthy_app):
+    healthy_app.config["JWT_TTL"] = 0
+    lines = run(healthy_app).output.splitlines()
+    (at,) = (n for n, line in enumerate(lines) if line.startswith("limits.E001 "))
+    assert lines[at].split()[1] == "wrong"
+    assert lines[at + 1] == " " * 25 + "MYAPP_JWT_TTL=15"
+    assert lines[-1].endswith("1 wrong.")
+
+
+def test_production_is_checked_there_and_with_an_option(healthy_app, monkeypatch):
+    monkeypatch.setenv("FLASK_DEBUG", "1")  # the command `flask` itself reads it
+    healthy_app.config["CORS_ORIGINS"] = ["*"]
+    assert run(healthy_app, "--strict").exit_code == 0
+    result = run(healthy_app, "--deploy")
+    assert result.exit_code == 1
+    assert "settings.E006    wrong   the debugger is on\n" in result.output
+    assert "exposure.W002 " in result.output
+    there = run(in_production(healthy_app)).output
+    assert there.split("secrets ")[0] == result.output.split("secrets ")[0]
+    assert "exposure.W002 " in there
+
+
+def test_no_secret_is_ever_shown(healthy_app):
+    secrets = {
+        "SECRET_KEY": "first-" + ONE,
+        "JWT_SECRET_KEY": "first-" + ONE,
+        "JWT_FORMER_SECRET_KEYS": ["former"],
+        "AUTH_PASSWORD1": DevelopmentConfig.AUTH_PASSWORD1,
+        "BROKER_URL": "redis://:p%40ss-word@127.0.0.1:1/0",
+    }
+    healthy_app.config.update(secrets, MAX_CONTENT_LENGTH="first-" + ONE)
+    in_production(healthy_app)
+    output = run(healthy_app).output + run(healthy_app, "--json").output
+    for secret in ("hidden", "p%40ss", "p@ss", "first-" + ONE, '"former"'):
+        assert secret not in output
+    assert DevelopmentConfig.AUTH_PASSWORD1 not in output
+
+
+def test_foreign_messages_are_shown_without_our_secrets(healthy_app):
+    healthy_app.config["REDIS_URL"] = "redis://:p%40ss-word@127.0.0.1:1/0"
+    error = ValueError(f"{ONE} p@ss-word\np%40ss-word {OTHER}")
+    with healthy_app.app_context():
+        assert redacted_message(error) == "*** *** *** ***"
 
 
 # Checks of a feature
 
 
-@checks.check(after="database")
-def sample(config):
+@checks.check("sample", after="database")
+def check_sample(context):
     """Stand for a check in the checks.py of a feature."""
-    if config["JWT_TTL"] == 1:
+    if context.config["JWT_TTL"] == 1:
         raise LookupError("no such thing")
-    yield checks.warning("a message", "a hint")
+    yield checks.Warning("a message", "a hint", "sample.W001")
 
 
 class Feature:
@@ -245,15 +326,14 @@ class Feature:
 @pytest.fixture
 def featured(healthy_app, monkeypatch):
     features, _ = healthy_app.extensions["doctor"]
-    monkeypatch.setitem(
-        healthy_app.extensions, "doctor", ((*features, Feature()), None)
-    )
+    extended = ((*features, Feature()), None)
+    monkeypatch.setitem(healthy_app.extensions, "doctor", extended)
     return healthy_app
 
 
 def test_a_feature_brings_its_checks(featured):
-    assert finding(featured, "sample") == ("advice", "a message", "a hint")
-    assert run(featured).output.splitlines()[-4].startswith("sample       advice")
+    assert_finding(featured, "sample.W001", "a message", "a hint")
+    assert run(featured).output.splitlines()[-4].startswith("sample.W001      advice")
 
 
 def test_checks_of_a_feature_that_is_not_mounted_do_not_run(healthy_app):
@@ -262,9 +342,8 @@ def test_checks_of_a_feature_that_is_not_mounted_do_not_run(healthy_app):
 
 def test_a_check_that_fails_is_a_finding(featured):
     featured.config["JWT_TTL"] = 1
-    level, words, _ = finding(featured, "sample")
-    assert level == "wrong"
-    assert words == "the check failed: LookupError: no such thing"
+    message = "the check failed: LookupError: no such thing"
+    assert_finding(featured, "sample.E000", message)
 
 
 def test_a_check_waits_for_the_one_that_it_depends_on(featured, monkeypatch):
@@ -279,34 +358,21 @@ def test_a_check_waits_for_the_one_that_it_depends_on(featured, monkeypatch):
 # The database
 
 
-@contextmanager
-def temporary_app(make_app, **given):
-    app = make_app(**given)
-    yield app
-    close_stores(app)
-
-
 @on_sqlite
-def test_a_missing_database_is_no_error_in_a_fresh_clone(make_app, empty_uri):
+def test_a_missing_database_is_no_error_in_a_fresh_clone(make_app, empty_uri, tmp_path):
     with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=empty_uri) as app:
-        level, words, mend = finding(app, "database")
-        assert (level, mend) == ("advice", "make run, or flask init-db")
+        hint = "make run, or flask init-db"
+        assert finding(app, "database")[2] == hint
+        assert_finding(app, "database.E002", "does not exist yet", level="advice")
         assert not Path(empty_uri.removeprefix("sqlite:///")).exists()
         assert findings(app, "migrations") == []
         assert "Not checked until that is fixed: migrations, " in run(app).output
-        app.config["CONFIG_NAME"] = "production"
-        assert finding(app, "database")[::2] == ("wrong", "flask deploy")
-
-
-@on_sqlite
-def test_a_database_of_another_name_is_reported(make_app, empty_uri, tmp_path):
-    (tmp_path / "former.sqlite3").touch()
-    with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=empty_uri) as app:
-        level, words, mend = finding(app, "database")
-        assert level == "advice"
-        assert words.endswith(f"does not exist yet, but {tmp_path}/former.sqlite3 does")
-        assert mend.startswith("if that is the right one, move former.sqlite3* to ")
-        assert mend.endswith("make run, or flask init-db")
+        assert_finding(app, "database.E002", "", "flask deploy", deploy=True)
+        (tmp_path / "former.sqlite3").touch()
+        message = f"does not exist yet, but {tmp_path}/former.sqlite3 does"
+        move = "if that is the right one, move former.sqlite3* to "
+        assert_finding(app, "database.E002", message, move, level="advice")
+        assert finding(app, "database")[2].endswith(hint)
 
 
 def test_an_empty_database_is_reported(make_app, empty_uri):
@@ -314,41 +380,35 @@ def test_an_empty_database_is_reported(make_app, empty_uri):
         Path(empty_uri.removeprefix("sqlite:///")).touch()
     with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=empty_uri) as app:
         assert finding(app, "database")[0] == "ok"
-        wanted = ("wrong", "the database is empty", "make run, or flask init-db")
-        assert finding(app, "migrations") == wanted
+        hint = "make run, or flask init-db"
+        assert_finding(app, "migrations.E003", "the database is empty", hint)
         assert findings(app, "models") == findings(app, "accounts") == []
         assert run(app).exit_code == 1
 
 
 def test_pending_migrations_are_counted(alterable):
     alterable.test_cli_runner().invoke(args=["db", "downgrade"])
-    level, words, mend = finding(alterable, "migrations")
-    assert (level, mend) == ("wrong", "flask deploy")
-    assert re.fullmatch(r"1 of \d+ have not run yet", words)
+    assert_finding(alterable, "migrations.E001", "", "flask deploy")
+    message = finding(alterable, "migrations")[1]
+    assert re.fullmatch(r"1 of \d+ have not run yet", message)
     alterable.test_cli_runner().invoke(args=["db", "upgrade"])
     assert finding(alterable, "migrations")[0] == "ok"
 
 
-def change(app, *statements):
-    with app.app_context(), unit_of_work():
-        for statement in statements:
-            sql.session.execute(sql.text(statement))
-
-
 def test_the_tables_of_a_newer_release_are_no_error(alterable):
     change(alterable, "UPDATE alembic_version SET version_num = 'f00d'")
-    assert finding(alterable, "migrations")[:2] == (
-        "ok",
-        "at f00d, of a newer release; this release can work with it",
-    )
+    fact = "at f00d, of a newer release; this release can work with it"
+    assert finding(alterable, "migrations") == ("ok", fact, "", "")
     assert findings(alterable, "models") == []
 
 
 def test_tables_without_recorded_migrations_are_reported(alterable):
     change(alterable, "DELETE FROM alembic_version")
-    level, words, mend = finding(alterable, "migrations")
-    assert (level, mend.split(", then")[1]) == ("wrong", " flask deploy")
-    assert words.startswith("the tables do not tell")
+    message, hint = (
+        "the tables do not tell",
+        "flask db stamp REVISION, then flask deploy",
+    )
+    assert_finding(alterable, "migrations.E002", message, hint)
 
 
 def test_models_without_a_migration_are_reported(alterable):
@@ -356,59 +416,70 @@ def test_models_without_a_migration_are_reported(alterable):
     old = "ALTER TABLE roles ADD COLUMN old INTEGER"
     change(alterable, "DROP TABLE idempotency", gone, old)
     lacking, leaving = findings(alterable, "models")
-    assert lacking[0] == "wrong" and lacking[2].startswith("flask db migrate -m ")
     assert lacking[1] == "no migration has created idempotency, sessions.address"
+    assert lacking[::3] == ("wrong", "models.E002")
+    assert lacking[2].startswith("flask db migrate -m ")
     assert leaving[:2] == ("advice", "no model has roles.old")
+    assert leaving[3] == "models.W003"
 
 
 @pytest.mark.parametrize(
-    "uri, words",
+    "uri, id, message",
     [
         (
             "postgresql://me:hidden@127.0.0.1:1/db",
-            "PostgreSQL at 127.0.0.1:1/db refuses",
+            "database.E003",
+            "PostgreSQL at 127.0.0.1:1/db",
         ),
-        ("mysql://me:hidden@127.0.0.1:1/db", "MariaDB at 127.0.0.1:1/db refuses"),
         (
-            "sqlite:////no/such/folder/db",
-            "/no/such/folder/db does not exist yet, and its",
+            "mysql://me:hidden@127.0.0.1:1/db",
+            "database.E003",
+            "MariaDB at 127.0.0.1:1/db refuses",
+        ),
+        (
+            "sqlite:////no/folder/db",
+            "database.E001",
+            "/no/folder/db does not exist yet, and its",
         ),
     ],
 )
-def test_an_unreachable_database_is_reported(make_app, uri, words):
+def test_an_unreachable_database_is_reported(make_app, uri, id, message):
     uri = settings.database_uri(uri)
     with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=uri) as app:
-        assert finding(app, "database")[0] == "wrong"
-        assert finding(app, "database")[1].startswith(words)
-        assert "hidden" not in run(app).output
-        assert run(app).exit_code == 1
+        assert_finding(app, id, message)
+        result = run(app)
+        assert result.exit_code == 1
+        assert "hidden" not in result.output
 
 
 def test_a_file_that_is_no_database_is_reported(make_app, tmp_path):
-    (tmp_path / "db").write_text(
-        "no database, but long enough to be taken for one" * 99
-    )
-    uri = f"sqlite:///{tmp_path}/db"
-    with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=uri) as app:
-        level, words, mend = finding(app, "database")
-        assert level == "wrong" and "file is not a database" in words
-        assert mend.startswith("move it away; then flask restore with a backup")
-        (tmp_path / "db").unlink()
-        (tmp_path / "db").mkdir()
-        assert finding(app, "database")[::2] == ("wrong", mend)
+    file, hint = tmp_path / "db", "move it away; then flask restore with a backup"
+    file.write_text("no database, but long enough to be taken for one" * 99)
+    with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}") as app:
+        assert_finding(app, "database.E003", "file is not a database", hint)
+        file.unlink()
+        file.mkdir()
+        assert_finding(app, "database.E003", "", hint)
 
 
-def test_a_database_that_is_too_old_is_reported(healthy_app, monkeypatch):
-    monkeypatch.setitem(common.MIN_VERSIONS, sql_name(healthy_app), (99,))
-    assert finding(healthy_app, "database")[0] == "wrong"
-    assert "is older than 99" in finding(healthy_app, "database")[1]
+def test_an_unsupported_database_is_reported(healthy_app, monkeypatch):
+    label = sql_name(healthy_app)
+    monkeypatch.setitem(database.MIN_VERSIONS, label, (99,))
+    assert_finding(healthy_app, "database.E005", "is older than 99")
+    with healthy_app.app_context():
+        dialect = sql.engine.dialect
+    monkeypatch.setattr(dialect, "is_mariadb", False, raising=False)
+    monkeypatch.setitem(database.LABELS, dialect.name, "MariaDB")
+    monkeypatch.setitem(database.MIN_VERSIONS, "MariaDB", (1,))
+    hint = "MariaDB, PostgreSQL or SQLite"
+    assert_finding(healthy_app, "database.E004", " is MySQL", hint)
 
 
 @pytest.mark.skipif(not DATABASE_SERVER, reason="SQLite has no connections")
 def test_more_connections_than_the_server_allows_are_reported(healthy_app, monkeypatch):
     monkeypatch.setenv("WEB_CONCURRENCY", "4000")
-    assert finding(healthy_app, "connections")[0] == "advice"
-    assert finding(in_production(healthy_app), "connections")[0] == "wrong"
+    assert_finding(healthy_app, "connections.E001", level="advice")
+    assert_finding(healthy_app, "connections.E001", deploy=True)
 
 
 @pytest.mark.skipif(
@@ -423,6 +494,7 @@ def test_replicas_that_do_not_follow_are_reported(make_app, empty_uri):
         none, gone = findings(app, "replicas")
         assert none[:2] == ("wrong", "number 1 is not a replica")
         assert gone[1].startswith("number 2 refuses access")
+        assert (none[3], gone[3]) == ("replicas.E002", "replicas.E001")
         assert "hidden" not in run(app).output
 
 
@@ -431,75 +503,71 @@ def test_replicas_that_do_not_follow_are_reported(make_app, empty_uri):
 
 def test_the_embedded_redis_is_there_only_beside_make_run(make_app):
     with temporary_app(make_app, REDIS_URL=None) as app:
-        assert finding(app, "redis")[::2] == ("advice", "make run")
+        assert_finding(app, "redis.W002", "the embedded one runs only", "make run")
         assert findings(app, "worker") == findings(app, "beat") == []
-        app.config["CONFIG_NAME"] = "production"
-        assert finding(app, "redis")[0] == "wrong"
+        in_production(app)
+        assert_finding(app, "redis.E001", "there is none")
         with start_redis(app.instance_path, persistent=True):
-            assert finding(app, "redis")[0] == "ok"
-        assert finding(app, "redis")[0] == "wrong"
+            assert ids(app, "redis") == []
+        assert_finding(app, "redis.E001", "there is none")
 
 
 def test_an_unreachable_redis_is_reported_without_its_password(make_app):
     with temporary_app(make_app, REDIS_URL=NO_REDIS) as app:
-        level, words, _ = finding(app, "redis")
-        assert level == "wrong"
-        assert words.startswith("redis://127.0.0.1:1/0 refuses access")
+        assert_finding(app, "redis.E003", "redis://127.0.0.1:1/0 refuses access")
         assert "hidden" not in run(app).output
 
 
 @pytest.mark.parametrize(
-    "given, level, mend",
+    "given, id, hint",
     [
-        ({"appendonly": "no", "save": ""}, "wrong", "appendonly yes"),
-        ({"appendonly": "no", "save": "60 1"}, "advice", "appendonly yes"),
-        (
-            {"maxmemory": 10**9, "maxmemory-policy": "allkeys-lru"},
-            "wrong",
-            "maxmemory-policy noeviction",
-        ),
-        (
-            {"maxmemory-policy": "volatile-ttl"},
-            "advice",
-            "maxmemory-policy noeviction",
-        ),
-        ({"maxmemory": 2**21}, "advice", "a higher maxmemory"),
+        ({"appendonly": "no", "save": ""}, "redis.E006", "appendonly yes"),
+        ({"appendonly": "no", "save": "60 1"}, "redis.W007", "appendonly yes"),
+        ({"maxmemory": 10**9, "maxmemory-policy": "allkeys-lru"}, "redis.E008", "maxm"),
+        ({"maxmemory-policy": "volatile-ttl"}, "redis.W009", "maxmemory-policy noevi"),
+        ({"maxmemory": None}, "redis.W010", "a higher maxmemory"),
     ],
 )
-def test_a_redis_without_persistence_is_reported(
-    healthy_app, valkey, given, level, mend
-):
-    if "maxmemory" in given and given["maxmemory"] < 10**9:
-        given = {"maxmemory": valkey.info("memory")["used_memory"] + 50_000}
+def test_a_redis_without_persistence_is_reported(healthy_app, valkey, given, id, hint):
     for name, value in given.items():
-        valkey.config_set(name, value)
-    assert finding(healthy_app, "redis")[::2] == (level, mend)
+        nearly_full = valkey.info("memory")["used_memory"] + 50_000
+        valkey.config_set(name, nearly_full if value is None else value)
+    assert_finding(healthy_app, id, "", hint)
 
 
-def test_a_redis_that_is_a_replica_is_reported(healthy_app, valkey):
+def test_a_redis_that_cannot_save_is_reported(valkey):
+    for field in ("aof_last_write_status", "rdb_last_bgsave_status"):
+        info = valkey.info() | {field: "err"}
+        (message,) = redis_checks.check_persistence(valkey, info, "redis")
+        text, hint = f"it cannot save: {field} err", "free space on its disk"
+        assert message == ("wrong", text, hint, "redis.E011")
+
+
+def test_a_redis_that_is_a_replica_or_too_old_is_reported(
+    healthy_app, valkey, monkeypatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(redis_checks, "MIN_REDIS", (99, 1))
+        hint = "a newer Redis, or Valkey"
+        assert_finding(healthy_app, "redis.E004", "is older than 99.1", hint)
     valkey.replicaof("127.0.0.1", 1)
-    assert finding(healthy_app, "redis")[0] == "wrong"
-    assert "is a replica" in finding(healthy_app, "redis")[1]
+    assert_finding(healthy_app, "redis.E005", "is a replica")
 
 
 def test_a_separate_broker_is_checked_too(healthy_app, valkey):
     healthy_app.config["BROKER_URL"] = NO_REDIS
-    level, words, mend = finding(healthy_app, "broker")
-    assert (level, mend) == ("wrong", "start it, or correct MYAPP_BROKER_URL")
+    hint = "start it, or correct MYAPP_BROKER_URL"
+    assert_finding(healthy_app, "broker.E003", "", hint)
     healthy_app.config["BROKER_URL"] = valkey_url(valkey) + "?db=1"
     assert finding(healthy_app, "broker")[0] == "ok"
 
 
-def test_production_needs_a_worker_and_a_scheduler(healthy_app):
+@pytest.mark.parametrize("id", ["worker.E001", "beat.E001"])
+def test_production_needs_a_worker_and_a_scheduler(healthy_app, id):
     redis_store.delete(WORKERS_KEY, SCHEDULER_KEY)
-    for check in ("worker", "beat"):
-        assert finding(healthy_app, check)[::2] == (
-            "advice",
-            f"make run, or flask {check}",
-        )
-    in_production(healthy_app)
-    for check in ("worker", "beat"):
-        assert finding(healthy_app, check)[0] == "wrong"
+    command = f"flask {id.split('.')[0]}"
+    assert_finding(healthy_app, id, "", f"make run, or {command}", level="advice")
+    assert_finding(healthy_app, id, "", f", or {command}", deploy=True)
 
 
 @pytest.mark.parametrize("shift, where", [(-60, "ahead of"), (60, "behind")])
@@ -508,203 +576,97 @@ def test_a_clock_difference_is_reported(healthy_app, monkeypatch, shift, where):
     monkeypatch.setattr(time, "time", lambda: clock() + shift)
     reported = findings(healthy_app, "clocks")
     assert len(reported) == (2 if DATABASE_SERVER else 1)
-    for level, words, mend in reported:
-        assert level == "wrong"
-        assert f"is 60 s {where} us" in words
+    for level, message, _, id in reported:
+        assert (level, id) == ("wrong", "clocks.E001")
+        assert f"is 60 s {where} us" in message
 
 
-# Secrets and limits
+# Settings
 
 
 @pytest.mark.parametrize(
-    "given, level, words",
+    "given, id, message",
     [
-        (
-            {"JWT_SECRET_KEY": ONE},
-            "wrong",
-            "SECRET_KEY and JWT_SECRET_KEY are the same",
-        ),
-        ({"SECRET_KEY": "a" * 40}, "advice", "SECRET_KEY has hardly any"),
-        (
-            {"JWT_FORMER_SECRET_KEYS": ["short"]},
-            "wrong",
-            "one of JWT_FORMER_SECRET_KEYS",
-        ),
+        ({"SECRET_KEY": ONE[:31]}, "secrets.E001", "SECRET_KEY must be a secret of at"),
+        ({"JWT_SECRET_KEY": ONE}, "secrets.E002", "SECRET_KEY and JWT_SECRET_KEY are"),
+        ({"SECRET_KEY": "a" * 40}, "secrets.W003", "SECRET_KEY has hardly any"),
+        ({"JWT_FORMER_SECRET_KEYS": ["x"]}, "secrets.E004", "one of JWT_FORMER_SECRET"),
         (
             {"AUTH_PASSWORD2": DevelopmentConfig.AUTH_PASSWORD2},
-            "wrong",
+            "secrets.E005",
             "AUTH_PASSWORD2 is a public demo password",
         ),
-    ],
-)
-def test_weak_secrets_are_reported_in_production(healthy_app, given, level, words):
-    healthy_app.config.update(given)
-    assert finding(healthy_app, "secrets")[0] == "ok"
-    in_production(healthy_app)
-    reported = finding(healthy_app, "secrets")
-    assert (reported[0], reported[1].startswith(words)) == (level, True)
-    assert SECRET_COMMAND not in reported[2] or reported[2].startswith("set MYAPP_")
-
-
-@pytest.mark.parametrize(
-    "given, level, words",
-    [
-        ({"MAX_CONTENT_LENGTH": 2**31}, "wrong", "MAX_CONTENT_LENGTH is 2,147,"),
-        ({"MAX_CONTENT_LENGTH": 2**22}, "advice", "MAX_CONTENT_LENGTH is 4,194,304"),
-        ({"MAX_CONTENT_LENGTH": 0}, "wrong", "MAX_CONTENT_LENGTH is 0"),
-        ({"JWT_TTL": 0}, "wrong", "JWT_TTL is 0"),
-        ({"JWT_TTL": 10**6}, "advice", "a stolen token"),
+        ({"USE_RATE_LIMITS": False}, "exposure.W001", "requests are not limited"),
+        ({"CORS_ORIGINS": ["*"]}, "exposure.W002", "CORS_ORIGINS is *"),
+        ({"MAX_CONTENT_LENGTH": 0}, "limits.E101", "MAX_CONTENT_LENGTH is 0"),
+        ({"MAX_CONTENT_LENGTH": 2**31}, "limits.E102", "MAX_CONTENT_LENGTH is 2,147,"),
+        (
+            {"MAX_CONTENT_LENGTH": 2**22},
+            "limits.W103",
+            "MAX_CONTENT_LENGTH is 4,194,304",
+        ),
+        ({"MAX_CONTENT_LENGTH": "many"}, "limits.E000", "the check failed: ValueError"),
+        ({"JWT_TTL": 0}, "limits.E001", "JWT_TTL is 0"),
+        ({"JWT_TTL": 10**6}, "limits.W002", "a stolen token"),
         (
             {"SQLALCHEMY_REPLICA_URIS": ["postgresql://x"], "REPLICA_MAX_LAG": 2},
-            "wrong",
+            "limits.E003",
             "REPLICA_MAX_LAG",
         ),
-        ({"USE_RATE_LIMITS": False}, "advice", "requests are not limited"),
-        ({"CORS_ORIGINS": ["*"]}, "advice", "CORS_ORIGINS is *"),
-        ({"MAX_CONTENT_LENGTH": "many"}, "wrong", "the check failed: ValueError"),
     ],
 )
-def test_conflicting_limits_are_reported(healthy_app, given, level, words):
-    in_production(healthy_app).config.update(given)
-    reported = finding(healthy_app, "limits")
-    assert (reported[0], reported[1].startswith(words)) == (level, True), reported
+def test_settings_that_are_unsafe_in_production_are_reported(
+    healthy_app, given, id, message
+):
+    healthy_app.config.update(given)
+    if not id.startswith("limits"):
+        assert ids(healthy_app, id.split(".")[0]) == []
+    assert_finding(healthy_app, id, message, deploy=True)
+    hint = finding(healthy_app, id.split(".")[0], deploy=True)[2]
+    assert (
+        SECRET_COMMAND not in hint or " as MYAPP_" in hint or hint[:10] == "set MYAPP_"
+    )
 
 
 def test_a_host_that_names_the_port_has_a_proxy(healthy_app, monkeypatch):
-    in_production(healthy_app)
-    assert finding(healthy_app, "limits")[0] == "ok"
+    assert finding(healthy_app, "exposure", deploy=True)[0] == "ok"
     monkeypatch.setenv("PORT", "5001")
-    assert finding(healthy_app, "limits")[::2] == ("advice", "MYAPP_TRUSTED_PROXIES=1")
+    hint = "MYAPP_TRUSTED_PROXIES=1"
+    assert_finding(healthy_app, "exposure.W003", "", hint, deploy=True)
     healthy_app.config["TRUSTED_PROXIES"] = 1
-    assert finding(healthy_app, "limits")[0] == "ok"
-
-
-def test_advice_fails_the_command_only_if_it_is_strict(healthy_app):
-    healthy_app.config["JWT_TTL"] = 10**6
-    assert run(healthy_app).exit_code == 0
-    assert run(healthy_app, "--strict").exit_code == 1
-    assert run(healthy_app).output.endswith("nothing is wrong, 1 advice.\n")
-    things = re.compile(r"^\d+ checks:", re.MULTILINE)
-    before = things.findall(run(healthy_app).output)
-    healthy_app.config["MAX_CONTENT_LENGTH"] = 0  # another finding of the same check
-    assert things.findall(run(healthy_app).output) == before
-
-
-def test_the_hint_is_printed_below_its_error(healthy_app):
-    healthy_app.config["JWT_TTL"] = 0
-    lines = run(healthy_app).output.splitlines()
-    (at,) = (n for n, line in enumerate(lines) if line.startswith("limits "))
-    assert lines[at].split()[1] == "wrong"
-    assert lines[at + 1] == " " * 21 + "MYAPP_JWT_TTL=15"
-    assert lines[-1].endswith("1 wrong.")
-
-
-def test_no_secret_is_ever_shown(healthy_app):
-    secrets = {
-        "SECRET_KEY": "first-" + ONE,
-        "JWT_SECRET_KEY": "first-" + ONE,
-        "JWT_FORMER_SECRET_KEYS": ["former"],
-        "AUTH_PASSWORD1": DevelopmentConfig.AUTH_PASSWORD1,
-        "BROKER_URL": "redis://:p%40ss-word@127.0.0.1:1/0",
-    }
-    healthy_app.config.update(secrets, MAX_CONTENT_LENGTH="first-" + ONE)
-    in_production(healthy_app)
-    shown = run(healthy_app).output + run(healthy_app, "--json").output
-    assert "hidden" not in shown and "p%40ss" not in shown and "p@ss" not in shown
-    for secret in ("first-" + ONE, '"former"', DevelopmentConfig.AUTH_PASSWORD1):
-        assert secret not in shown
-
-
-def test_foreign_messages_are_shown_without_our_secrets(healthy_app):
-    healthy_app.config["REDIS_URL"] = "redis://:p%40ss-word@127.0.0.1:1/0"
-    with healthy_app.app_context():
-        words = common.redacted_message(
-            ValueError(f"{ONE} p@ss-word\np%40ss-word {OTHER}")
-        )
-    assert words == "*** *** *** ***"
-
-
-# The machine
+    assert finding(healthy_app, "exposure", deploy=True)[0] == "ok"
 
 
 def config_file(app, text, mode=0o600):
     path = Path(app.instance_path) / "config.py"
     path.write_text(text)
     path.chmod(mode)
+    return path
 
 
-def test_an_unknown_setting_is_reported(healthy_app):
-    config_file(healthy_app, "JWT_TLL = 5\nJWT_TTL = 5\nSQLALCHEMY_ECHO = False\n")
-    level, words, mend = finding(healthy_app, "settings")
-    assert (level, mend) == ("advice", "JWT_TTL, perhaps")
-    assert "JWT_TLL" in words
-
-
-def test_an_ignored_variable_is_reported(healthy_app, monkeypatch):
+def test_a_setting_without_effect_is_reported(healthy_app, monkeypatch):
+    file = config_file(
+        healthy_app, "JWT_TLL = 5\nJWT_TTL = 5\nSQLALCHEMY_ECHO = False\n"
+    )
+    assert_finding(healthy_app, "settings.W004", "JWT_TLL", "JWT_TTL, perhaps")
+    file.unlink()
     monkeypatch.setenv("JWT_TTL", "5")
-    assert finding(healthy_app, "settings")[::2] == ("advice", "MYAPP_JWT_TTL")
+    assert_finding(healthy_app, "settings.W005", "", "MYAPP_JWT_TTL")
     monkeypatch.setenv("MYAPP_JWT_TTL", "5")
-    assert finding(healthy_app, "settings")[0] == "ok"
-    assert finding(healthy_app, "settings")[1].endswith("set here: MYAPP_JWT_TTL")
+    level, fact, *_ = finding(healthy_app, "settings")
+    assert level == "ok" and fact.endswith("set here: MYAPP_JWT_TTL")
 
 
-def test_the_debugger_is_not_for_production(healthy_app, monkeypatch):
-    monkeypatch.setenv("FLASK_DEBUG", "1")  # the command `flask` itself reads it
-    assert run(healthy_app, "--strict").exit_code == 0
-    output = run(in_production(healthy_app)).output
-    assert "settings     wrong   the debugger is on\n" in output
-
-
-def test_a_readable_file_with_secrets_is_reported(healthy_app):
+def test_a_readable_file_with_secrets_is_reported(healthy_app, checkout):
     config_file(healthy_app, "", mode=0o640)
     assert finding(healthy_app, "readers")[0] == "ok"
-    config_file(healthy_app, "", mode=0o644)
-    path = Path(healthy_app.instance_path) / "config.py"
-    assert finding(healthy_app, "readers")[::2] == ("advice", f"chmod o-rwx {path}")
-    assert finding(in_production(healthy_app), "readers")[0] == "wrong"
-
-
-def test_a_readable_dotenv_with_secrets_is_reported(healthy_app, checkout):
+    file = config_file(healthy_app, "", mode=0o644)
+    assert_finding(healthy_app, "readers.E001", "", f"chmod o-rwx {file}", "advice")
+    assert_finding(healthy_app, "readers.E001", f"can read {file}", deploy=True)
+    file.unlink()
     (checkout / ".env").touch(mode=0o644)
-    assert finding(healthy_app, "readers")[::2] == (
-        "advice",
-        f"chmod o-rwx {checkout / '.env'}",
-    )
-
-
-def test_packages_that_differ_from_the_lock_are_reported(healthy_app, checkout):
-    lock = checkout / "requirements.txt"
-    lock.write_text(
-        "flask==0.1 \\\n    --hash=x\nnowhere==1 \\\nelse==1 ; other == 'x'\n"
-    )
-    missing, other = findings(healthy_app, "packages")
-    assert missing[:2] == ("wrong", "missing: nowhere")
-    assert other[0] == "advice" and other[1].startswith("not as locked: flask ")
-    install = f"{sys.executable} -m pip install --require-hashes -r requirements.txt"
-    assert missing[2] == other[2] == install
-
-
-@pytest.mark.parametrize(
-    "package, options, begin",
-    [("celery", [], "packages "), ("flask_restx", ["--json"], "[")],
-)
-def test_a_missing_essential_package_is_reported(tmp_path, package, options, begin):
-    """With Python's own libraries, and links to all packages but that one."""
-    for result in Path(sysconfig.get_path("purelib")).iterdir():
-        if not result.name.startswith(package):
-            (tmp_path / result.name).symlink_to(result)
-    done = subprocess.run(
-        [sys.executable, "-S", "-m", "flask", "doctor", *options],
-        cwd=ROOT,
-        env=os.environ | {"FLASK_APP": "myapp", "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert done.stdout.startswith(begin), done.stdout + done.stderr
-    assert package.replace("_", "-") in done.stdout
-    assert "pip install --require-hashes" in done.stdout
-    assert done.stderr == ""
+    hint = f"chmod o-rwx {checkout / '.env'}"
+    assert_finding(healthy_app, "readers.E001", "", hint, level="advice")
 
 
 def test_an_ignored_line_of_dotenv_is_reported(healthy_app, checkout):
@@ -719,49 +681,85 @@ def test_an_ignored_line_of_dotenv_is_reported(healthy_app, checkout):
     assert former[::2] == ("advice", "MYAPP_JWT_TTL, if it is meant for this service")
     assert former[1] == f"FORMER_NAME_JWT_TTL is ignored, in line 6 of {file}"
     assert empty[:2] == ("wrong", f"line 8 of {file} has no name and value")
+    expected = ["dotenv.E002", "dotenv.W003", "dotenv.E002"]
+    assert ids(healthy_app, "dotenv") == expected
     file.write_bytes(b"A=b\nB=\xff\n")
-    level, words, _ = finding(healthy_app, "dotenv")
-    assert level == "wrong" and words.startswith(f"line 2 of {file} is not UTF-8")
+    assert_finding(healthy_app, "dotenv.E001", f"line 2 of {file} is not UTF-8")
+
+
+# The machine
+
+
+def test_packages_that_differ_from_the_lock_are_reported(healthy_app, checkout):
+    (checkout / "requirements.txt").write_text(
+        "flask==0.1 \\\n    --hash=x\nnowhere==1 \\\nelse==1 ; other == 'x'\n"
+    )
+    missing, other = findings(healthy_app, "packages")
+    assert missing == ("wrong", "missing: nowhere", INSTALL, "packages.E001")
+    assert other[0] == "advice" and other[1].startswith("not as locked: flask ")
+    assert other[2:] == (INSTALL, "packages.W002")
+
+
+def run_process(*options, interpreter=(), **variables):
+    """Run `flask doctor` in a fresh clone, with these variables of the environment."""
+    result = subprocess.run(
+        [sys.executable, *interpreter, "-m", "flask", "doctor", *options],
+        cwd=ROOT,
+        env=os.environ | {"FLASK_APP": "myapp"} | variables,
+        capture_output=True,
+        text=True,
+    )
+    assert result.stderr == ""
+    return result
+
+
+@pytest.mark.parametrize(
+    "package, options, begin",
+    [("celery", [], "packages.E001 "), ("flask_restx", ["--json"], "[")],
+)
+def test_a_missing_essential_package_is_reported(tmp_path, package, options, begin):
+    """With Python's own libraries, and links to all packages but that one."""
+    for file in Path(sysconfig.get_path("purelib")).iterdir():
+        if not file.name.startswith(package):
+            (tmp_path / file.name).symlink_to(file)
+    result = run_process(*options, interpreter=["-S"], PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stdout.startswith(begin)
+    assert package.replace("_", "-") in result.stdout
+    assert "pip install --require-hashes" in result.stdout
 
 
 def test_a_broken_package_is_reported(tmp_path):
     (tmp_path / "celery.py").write_text("raise ImportError('no such thing')\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "flask", "doctor"],
-        cwd=ROOT,
-        env=os.environ | {"FLASK_APP": "myapp", "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (1, "")
-    assert "wrong   cannot be imported: no such thing\n" in done.stdout
-    assert "pip install --force-reinstall --require-hashes" in done.stdout
+    result = run_process(PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    message = "packages.E003    wrong   cannot be imported: no such thing\n"
+    assert message in result.stdout
+    assert "pip install --force-reinstall --require-hashes" in result.stdout
 
 
 def test_an_old_python_is_reported(healthy_app, monkeypatch):
-    monkeypatch.setitem(common.MIN_VERSIONS, "Python", (99, 1))
-    assert finding(healthy_app, "python")[0] == "wrong"
-    assert finding(healthy_app, "python")[1].endswith("is older than 99.1")
+    monkeypatch.setattr(machine, "MIN_PYTHON", (99, 1))
+    assert_finding(healthy_app, "python.E001", "is older than 99.1")
 
 
-def test_a_read_only_folder_is_reported(healthy_app, tmp_path):
+def test_a_folder_without_permission_or_room_is_reported(
+    healthy_app, monkeypatch, tmp_path
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(checks, "LOW_DISK_BYTES", 2**60)
+        assert set(ids(healthy_app, "folders")) == {"folders.E105"}
     (tmp_path / "file").touch(mode=0o777)
-    healthy_app.instance_path = str(tmp_path / "file" / "instance")
-    level, words, mend = finding(healthy_app, "folders")
-    assert level == "wrong" and words.startswith(f"{tmp_path}/file/instance cannot be")
-    assert mend.endswith("set another folder: INSTANCE_PATH")
-
-
-def test_a_disk_that_is_nearly_full_is_reported(healthy_app, monkeypatch):
-    monkeypatch.setattr(checks, "LOW_DISK_BYTES", 2**60)
-    assert {level for level, *_ in findings(healthy_app, "folders")} == {"wrong"}
+    healthy_app.instance_path = folder = str(tmp_path / "file" / "instance")
+    hint = "set another folder: INSTANCE_PATH"
+    assert_finding(healthy_app, "folders.E104", f"{folder} cannot be", hint)
 
 
 def test_a_low_limit_of_open_files_is_reported(healthy_app):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
     try:
-        assert finding(healthy_app, "open_files")[0] == "advice"
+        assert_finding(healthy_app, "open_files.W001")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert finding(healthy_app, "open_files")[0] == "ok"
@@ -772,9 +770,9 @@ def test_a_process_that_uses_the_port_is_reported(healthy_app):
         healthy_app.config["PORT"] = number = other.getsockname()[1]
         mute = Thread(target=lambda: other.accept()[0].close())
         mute.start()
-        assert finding(healthy_app, "port")[::2] == (
-            "advice",
+        assert finding(healthy_app, "port")[2:] == (
             f"PORT={number + 1} make run",
+            "port.W001",
         )
         mute.join()
     assert finding(healthy_app, "port")[:2] == ("ok", f"{number} is free")
@@ -786,8 +784,8 @@ def test_a_forbidden_port_is_not_reported_as_taken(healthy_app, monkeypatch):
 
     monkeypatch.setattr(socket.socket, "bind", bind)
     healthy_app.config["PORT"] = 65535
-    wanted = "this process must not listen on 65535: Permission denied"
-    assert finding(healthy_app, "port") == ("advice", wanted, "PORT=5001 make run")
+    message = "this process must not listen on 65535: Permission denied"
+    assert_finding(healthy_app, "port.W001", message, "PORT=5001 make run")
 
 
 def test_the_service_itself_may_listen_on_the_port(live_app, live_server):
@@ -800,13 +798,18 @@ def test_the_service_itself_may_listen_on_the_port(live_app, live_server):
 
 @pytest.fixture
 def broken_app(monkeypatch):
-    """Return a function that starts `flask doctor` with settings in the environment."""
+    """Return a function that starts `flask doctor` with settings in the environment, and
+    with a text in instance/config.py."""
     monkeypatch.setattr(sys, "argv", ["flask", "doctor"])
     monkeypatch.setenv("FLASK_RUN_FROM_CLI", "true")
 
-    def make_broken(**variables):
+    def make_broken(text=None, **variables):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
+        if text:
+            folder = Path(os.environ["INSTANCE_PATH"])
+            folder.mkdir()
+            (folder / "config.py").write_text(text)
         return create_app()
 
     return make_broken
@@ -814,89 +817,90 @@ def broken_app(monkeypatch):
 
 def test_all_errors_in_the_settings_are_reported_at_once(broken_app):
     app = broken_app(FLASK_CONFIG="production", MYAPP_JWT_TLL="5", MYAPP_PORT="x")
-    reported = findings(app, "settings")
-    assert {level for level, *_ in reported} == {"wrong"}
-    mends = {words: mend for _, words, mend in reported}
-    assert mends.pop("MYAPP_JWT_TLL is set, but there is no setting JWT_TLL") == (
+    assert set(ids(app, "settings")) == {"settings.E003"}
+    hints = {message: hint for _, message, hint, _ in findings(app, "settings")}
+    assert hints.pop("MYAPP_JWT_TLL is set, but there is no setting JWT_TLL") == (
         "Did you mean MYAPP_JWT_TTL?"
     )
-    assert mends.pop("MYAPP_PORT is 'x'; it must be a whole number, 0 or more")
-    assert {words.split()[0] for words in mends} == {"SECRET_KEY", "JWT_SECRET_KEY"}
+    assert hints.pop("MYAPP_PORT is 'x'; it must be a whole number, 0 or more")
+    assert {message.split()[0] for message in hints} == {"SECRET_KEY", "JWT_SECRET_KEY"}
     result = run(app)
     assert result.exit_code == 1
-    left_out = "Not checked until that is fixed: secrets, limits, folders, "
+    left_out = "Not checked until that is fixed: secrets, limits, exposure, folders, "
     assert left_out in result.output and " accounts" in result.output
     assert finding(app, "python")[0] == "ok"
 
 
-def test_settings_that_fail_only_together_are_reported(broken_app):
-    app = broken_app(REDIS_URL="redis+cluster://:hidden@host:1")
-    level, words, mend = finding(app, "settings")
-    assert level == "wrong" and words.startswith("REDIS_URL names a Cluster")
+@pytest.mark.parametrize(
+    "text, variables, id, message, hint",
+    [
+        (
+            None,
+            {"REDIS_URL": "redis+cluster://:hidden@host:1"},
+            "settings.E003",
+            "REDIS_URL names a Cluster",
+            "",
+        ),
+        (None, {"FLASK_CONFIG": "staging"}, "settings.E003", "FLASK_CONFIG is", ""),
+        (
+            None,
+            {"INSTANCE_PATH": "x"},
+            "settings.E003",
+            "INSTANCE_PATH is 'x'",
+            "Use an absolute",
+        ),
+        (
+            None,
+            {"DATABASE_URL": "no"},
+            "settings.E003",
+            "DATABASE_URL is not valid",
+            "Write it as",
+        ),
+        (
+            None,
+            {"PORT": "65536"},
+            "settings.E003",
+            "PORT is 65536",
+            "A port is at most 65535",
+        ),
+        (
+            "A = (\n",
+            {},
+            "settings.E002",
+            "they fail with SyntaxError in config.py, line 1",
+            "",
+        ),
+        (
+            "A = 1\n\nB = x\n",
+            {},
+            "settings.E002",
+            "they fail with NameError in config.py, li",
+            "",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_reported(
+    broken_app, text, variables, id, message, hint
+):
+    app = broken_app(text, **variables)
+    hint = hint or ("correct instance/config.py" if text else "")
+    assert_finding(app, id, message, hint)
     assert "hidden" not in run(app).output
 
 
-def test_an_unknown_environment_is_reported(broken_app):
-    assert finding(broken_app(FLASK_CONFIG="staging"), "settings")[1].startswith(
-        "FLASK_CONFIG is"
-    )
-
-
-@pytest.mark.parametrize(
-    "text, words",
-    [
-        ("A = 1\nB = (\n", "they fail with SyntaxError in config.py, line 2"),
-        ("A = 1\n\nB = x\n", "they fail with NameError in config.py, line 3"),
-    ],
-)
-def test_an_error_in_config_py_is_reported_with_its_line(broken_app, text, words):
-    folder = Path(os.environ["INSTANCE_PATH"])
-    folder.mkdir()
-    (folder / "config.py").write_text(text)
-    level, reported, mend = finding(broken_app(), "settings")
-    assert (level, mend) == ("wrong", "correct instance/config.py")
-    assert reported.startswith(words)
-
-
 def test_values_of_another_type_in_config_py_are_reported_at_once(broken_app):
-    folder = Path(os.environ["INSTANCE_PATH"])
-    folder.mkdir()
-    (folder / "config.py").write_text("JWT_TTL = 'x'\nCORS_ORIGINS = None\n")
-    of_list, of_number = findings(broken_app(MYAPP_PORT="1"), "settings")
-    assert of_list[:2] == (
-        "wrong",
-        "CORS_ORIGINS in instance/config.py must be a list of strings",
-    )
+    app = broken_app("JWT_TTL = 'x'\nCORS_ORIGINS = None\n", MYAPP_PORT="1")
+    of_list, of_number = findings(app, "settings")
+    message = "CORS_ORIGINS in instance/config.py must be a list of strings"
+    assert of_list[:2] == ("wrong", message)
     assert of_number[1].startswith("JWT_TTL in instance/config.py must be a whole")
     assert of_number[2].startswith("see its default in default_config.py, or in ")
 
 
-@pytest.mark.parametrize(
-    "variable, value, words, mend",
-    [
-        ("INSTANCE_PATH", "here", "INSTANCE_PATH is 'here'", "Use an absolute path: "),
-        (
-            "DATABASE_URL",
-            "no",
-            "DATABASE_URL is not valid",
-            "Write it as postgresql:",
-        ),
-        ("PORT", "65536", "PORT is 65536", "A port is at most 65535"),
-    ],
-)
-def test_an_invalid_variable_is_reported(broken_app, variable, value, words, mend):
-    level, reported, mends = finding(broken_app(**{variable: value}), "settings")
-    assert (level, reported) == ("wrong", words)
-    assert mends.startswith(mend)
-
-
 def test_an_instance_folder_that_cannot_be_created_is_reported(broken_app, tmp_path):
     (tmp_path / "file").touch()
-    level, words, mend = finding(
-        broken_app(INSTANCE_PATH=f"{tmp_path}/file/instance"), "settings"
-    )
-    assert level == "wrong" and words.startswith(f"{tmp_path}/file")
-    assert "INSTANCE_PATH" in mend
+    app = broken_app(INSTANCE_PATH=f"{tmp_path}/file/instance")
+    assert_finding(app, "settings.E001", f"{tmp_path}/file", "INSTANCE_PATH")
 
 
 def test_other_commands_still_fail(broken_app, monkeypatch):
@@ -905,18 +909,9 @@ def test_other_commands_still_fail(broken_app, monkeypatch):
         broken_app(FLASK_CONFIG="production")
 
 
-@pytest.mark.parametrize(
-    "variables, code", [({}, 0), ({"FLASK_CONFIG": "production"}, 1)]
-)
-def test_the_command_works_in_a_fresh_clone(variables, code):
-    done = subprocess.run(
-        [sys.executable, "-m", "flask", "doctor"],
-        cwd=ROOT,
-        env=os.environ | {"FLASK_APP": "myapp", "FLASK_SKIP_DOTENV": "1"} | variables,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert done.stderr == ""
-    assert "checks:" in done.stdout
-    assert ("SECRET_KEY must be" in done.stdout) == bool(code)
+@pytest.mark.parametrize("environment, code", [("development", 0), ("production", 1)])
+def test_the_command_works_in_a_fresh_clone(environment, code):
+    result = run_process(FLASK_SKIP_DOTENV="1", FLASK_CONFIG=environment)
+    assert result.returncode == code, result.stdout
+    assert "checks:" in result.stdout
+    assert ("SECRET_KEY must be" in result.stdout) == bool(code)
