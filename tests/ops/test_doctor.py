@@ -240,7 +240,7 @@ def test_the_findings_are_available_as_json(healthy_app):
 def test_each_id_is_unique_and_has_a_test():
     files = [*(ROOT / "myapp" / "ops" / "doctor").glob("*.py")]
     files += [file for file in (ROOT / "myapp").rglob("checks.py")]
-    pattern = r'"([a-z_]+\.[EW]\d{3})"|f"\{(?:check\.)?name\}(\.[EW]\d{3})"'
+    pattern = r'"([a-z_]+\.[EW]\d{3})"|f"\{(?:check\.|context\.)?name\}(\.[EW]\d{3})"'
     code = "".join(file.read_text(encoding="utf-8") for file in files)
     known = [id or shared for id, shared in re.findall(pattern, code)]
     assert len(known) == len(set(known)) > 60

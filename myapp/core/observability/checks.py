@@ -39,11 +39,10 @@ Error = partial(CheckMessage, "wrong")
 class Context(NamedTuple):
     """The argument of each check."""
 
+    name: str  # of the check
     config: Config
     deploy: bool  # whether production is checked: there, or with `--deploy`
-    settings_error: (
-        BaseException | None
-    )  # raised by the settings if they cannot be used
+    settings_error: BaseException | None  # raised by the settings if they are unusable
 
     def error_on_deploy(self, message: str, hint: str, id: str) -> CheckMessage:
         """Return an Error if production is checked, else a Warning."""
@@ -86,23 +85,24 @@ def project_folder() -> Path:
 
 
 def check_body_limit(
-    context: Context, name: str, setting: str, nginx: str
+    context: Context, setting: str, nginx: str
 ) -> Iterator[CheckMessage]:
-    """Yield an error of the check `name` if a server refuses a body that we allow.
+    """Yield an error if a server refuses a body that our limit, a setting, allows.
 
-    `setting`: our limit; `nginx`: the file of nginx's, relative to the project's folder.
+    `nginx`: the file with the limit of nginx, relative to the project's folder.
     """
-    size, message = context.config[setting], f"{setting} is {context.config[setting]:,}"
+    size, name = context.config[setting], context.name
+    message = f"{setting} is {size:,} bytes, but"
     uwsgi_bytes = _limit("myapp.ini", r"^limit-post = (\d+)")
     nginx_mib = _limit(nginx, r"client_max_body_size (\d+)m")
     if size == 0:
-        message += ", so every body is refused"
+        message = f"{setting} is 0, so every body is refused"
         yield Error(message, f"unset {PREFIX}{setting}", f"{name}.E101")
     elif size > uwsgi_bytes:
-        message += f" bytes, but uWSGI accepts only {uwsgi_bytes:,}"
+        message += f" uWSGI accepts only {uwsgi_bytes:,}"
         yield Error(message, "raise limit-post in myapp.ini", f"{name}.E102")
     elif size > nginx_mib * 2**20:
-        message += f" bytes, but nginx accepts only {nginx_mib} MiB"
+        message += f" nginx accepts only {nginx_mib} MiB"
         hint = f"raise client_max_body_size in {nginx}; then run deploy/setup"
         yield Warning(message, hint, f"{name}.W103")
 
@@ -115,24 +115,23 @@ def _limit(file: str, pattern: str) -> int:
 
 
 def check_folder(
-    name: str, path: str, setting: str
+    context: Context, path: str, setting: str
 ) -> Generator[CheckMessage, None, int | None]:
-    """Yield an error of the check `name` if a folder is not writable or its disk is full.
+    """Yield an error if a folder, named by a setting, is not writable or its disk is full.
 
     Return the number of free bytes, or None after an error. If the folder does not exist,
-    its nearest existing parent is checked. `setting`: the setting that names the folder.
+    its nearest existing parent is checked.
     """
     existing = path
     while not os.path.lexists(existing):
         existing = os.path.dirname(os.path.abspath(existing))
     if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
-        account = "give it to the account of the service"
-        hint = f"{account}, or set another folder: {setting}"
-        yield Error(f"{path} cannot be written to", hint, f"{name}.E104")
+        hint = f"allow the service to write there, or set another folder: {setting}"
+        yield Error(f"{path} cannot be written to", hint, f"{context.name}.E104")
         return None
     free = shutil.disk_usage(existing).free
     if free < LOW_DISK_BYTES:
         message = f"only {free:,} bytes are free on the disk of {path}"
-        yield Error(message, "free some disk space", f"{name}.E105")
+        yield Error(message, "free some disk space", f"{context.name}.E105")
         return None
     return free

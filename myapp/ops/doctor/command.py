@@ -46,14 +46,15 @@ def run_checks(checks, deploy=False):
     """Return the findings, and the names of the checks that had to be left out."""
     config, (_, settings_error) = current_app.config, current_app.extensions["doctor"]
     environment = config.get("CONFIG_NAME", configuration_name())
-    context = Context(config, deploy or environment == "production", settings_error)
+    deploy = deploy or environment == "production"
     findings, left_out, passed = [], [], {None}
     for check in checks:
-        if check.deploy and not context.deploy:
+        if check.deploy and not deploy:
             continue
         if check.after not in passed:
             left_out.append(check.name)
             continue
+        context = Context(check.name, config, deploy, settings_error)
         try:
             messages = list(check.function(context))
         except Exception as exception:  # the other checks still run

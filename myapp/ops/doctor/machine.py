@@ -58,7 +58,7 @@ def check_folders(context):
         settings.setdefault(os.path.dirname(file), setting)
     free = []
     for folder, setting in settings.items():
-        free.append((yield from check_folder("folders", folder, setting)))
+        free.append((yield from check_folder(context, folder, setting)))
     if all(free):
         yield Ok(f"writable, {min(free) / 2**30:,.0f} GiB left")
 

@@ -29,7 +29,7 @@ SKEW_SECONDS = 2  # tokens and replicas count in seconds
 def check_redis(context):
     """Check that Redis answers, and that it keeps what it has acknowledged."""
     if not context.config["REDIS_EMBEDDED"] or health.check_redis() == "ok":
-        yield from check_server(context, redis_store, "redis", "REDIS_URL")
+        yield from check_server(context, redis_store, "REDIS_URL")
     elif context.deploy:
         yield Error("there is none", "REDIS_URL=redis://…", "redis.E001")
     else:
@@ -44,14 +44,14 @@ def check_broker(context):
     if url != context.config["REDIS_URL"]:
         client = redis.ClientFactory.from_url(url, **redis.FAIL_FAST_OPTIONS)
         try:
-            yield from check_server(context, client, "broker", "BROKER_URL")
+            yield from check_server(context, client, "BROKER_URL")
         finally:
             client.close()
 
 
-def check_server(context, client, name, setting):
-    """Check, as `name`, the Redis that a setting names; of a Cluster, one node."""
-    url = urlsplit(context.config[setting])
+def check_server(context, client, setting):
+    """Check the Redis that a setting names; of a Cluster, one node."""
+    url, name = urlsplit(context.config[setting]), context.name
     where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
     try:
         client.ping()

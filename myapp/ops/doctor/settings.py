@@ -209,8 +209,8 @@ def check_secrets(context):
 @check("limits")
 def check_limits(context):
     """Check values that contradict each other, or the servers in front."""
-    config, nginx = context.config, "deploy/nginx.conf"
-    yield from check_body_limit(context, "limits", "MAX_CONTENT_LENGTH", nginx)
+    config = context.config
+    yield from check_body_limit(context, "MAX_CONTENT_LENGTH", "deploy/nginx.conf")
     if not config["JWT_TTL"]:
         message = "JWT_TTL is 0, so that each token expires at once"
         yield Error(message, f"{PREFIX}JWT_TTL={Config.JWT_TTL}", "limits.E001")
