@@ -58,10 +58,7 @@ on_sqlite = pytest.mark.skipif(
 def own_machine(monkeypatch, tmp_path):
     """Nothing of this machine's settings is heeded, and its instance folder stays."""
     for name in os.environ:
-        if (
-            name.startswith(("MYAPP_", "FLASK_"))
-            or name in settings.UNPREFIXED_VARIABLES
-        ):
+        if re.match("MYAPP_|FLASK_|(DATABASE_URL|REDIS_URL|PORT)$", name):
             monkeypatch.delenv(name)
     monkeypatch.setenv("INSTANCE_PATH", str(tmp_path / "instance"))
 
@@ -201,16 +198,11 @@ def test_a_healthy_service_has_no_finding_in_production_either(healthy_app):
 
 def test_each_fact_is_reported(healthy_app):
     fact = finding(healthy_app, "database")[1]
-    assert sql_name(healthy_app) in fact and " ms" in fact
+    assert re.match(r"(SQLite|PostgreSQL|MariaDB) \d.* ms$", fact)
     assert finding(healthy_app, "redis")[1].startswith("Valkey ")
     assert finding(healthy_app, "worker") == ("ok", "1 at work", "", "")
     assert "all have run" in finding(healthy_app, "migrations")[1]
     assert bool(findings(healthy_app, "connections")) == bool(DATABASE_SERVER)
-
-
-def sql_name(app):
-    with app.app_context():
-        return database.LABELS[sql.engine.dialect.name]
 
 
 def test_a_real_worker_and_a_real_scheduler_are_found(healthy_app, tmp_path):
@@ -305,6 +297,122 @@ def test_foreign_messages_are_shown_without_our_secrets(healthy_app):
         assert redacted_message(error) == "*** *** *** ***"
 
 
+# Each fault of an otherwise healthy service; a setup changes it
+
+
+def use(**settings):
+    return lambda app, _: app.config.update(settings)
+
+
+def export(**variables):
+    return lambda _, patch: [patch.setenv(*item) for item in variables.items()]
+
+
+def replace(module, name, value):
+    return lambda _, patch: patch.setattr(module, name, value)
+
+
+def configure(**values):
+    """Set these in Valkey; a small `maxmemory` is relative to what is in use."""
+
+    def setup(*_):
+        for name, value in values.items():
+            if name == "maxmemory" and value < 10**9:
+                value += redis_store.info("memory")["used_memory"]
+            redis_store.config_set(name.replace("_", "-"), value)
+
+    return setup
+
+
+def write(text, name="instance/config.py", mode=0o600):
+    def setup(app, _):
+        path = Path(app.root_path).parent / name
+        path.write_text(text)
+        path.chmod(mode)
+
+    return setup
+
+
+def follow(*_):
+    redis_store.replicaof("127.0.0.1", 1)
+
+
+def stop(*_):
+    redis_store.delete(WORKERS_KEY, SCHEDULER_KEY)
+
+
+REPLICA = {"SQLALCHEMY_REPLICA_URIS": ["postgresql://x"]}
+DEMO = DevelopmentConfig.AUTH_PASSWORD2
+LRU = {"maxmemory": 10**9, "maxmemory_policy": "allkeys-lru"}
+SAME = f"are the same; set MYAPP_JWT_SECRET_KEY to what this prints: {SECRET_COMMAND}"
+# Only for production, these messages are errors, and these checks run.
+ADVICE_ELSEWHERE = "worker.E001", "beat.E001", "readers.E001"
+ONLY_FOR_PRODUCTION = "secrets", "exposure"
+TYPO = "there is no such setting; JWT_TTL, perhaps"
+
+
+@pytest.mark.parametrize(
+    "setup, id, text",
+    [
+        (replace(machine, "MIN_PYTHON", (99, 1)), "python.E001", "is older than 99.1"),
+        (replace(redis_checks, "MIN_REDIS", (9, 1)), "redis.E004", "older than 9.1; a"),
+        (use(SECRET_KEY=ONE[:31]), "secrets.E001", "SECRET_KEY must be a secret of"),
+        (use(JWT_SECRET_KEY=ONE), "secrets.E002", SAME),
+        (use(SECRET_KEY="a" * 40), "secrets.W003", "SECRET_KEY has hardly any"),
+        (use(JWT_FORMER_SECRET_KEYS=["x"]), "secrets.E004", "one of JWT_FORMER_SECRET"),
+        (use(AUTH_PASSWORD2=DEMO), "secrets.E005", "AUTH_PASSWORD2 is a public demo"),
+        (use(USE_RATE_LIMITS=False), "exposure.W001", "requests are not limited"),
+        (use(CORS_ORIGINS=["*"]), "exposure.W002", "CORS_ORIGINS is *"),
+        (export(PORT="5001"), "exposure.W003", "; MYAPP_TRUSTED_PROXIES=1"),
+        (use(MAX_CONTENT_LENGTH=0), "limits.E101", "MAX_CONTENT_LENGTH is 0"),
+        (use(MAX_CONTENT_LENGTH=2**31), "limits.E102", "MAX_CONTENT_LENGTH is 2,147,"),
+        (use(MAX_CONTENT_LENGTH=2**22), "limits.W103", "LENGTH is 4,194,304"),
+        (use(MAX_CONTENT_LENGTH="x"), "limits.E000", "the check failed: ValueError"),
+        (use(JWT_TTL=0), "limits.E001", "JWT_TTL is 0, so that each"),
+        (use(JWT_TTL=10**6), "limits.W002", "a stolen token"),
+        (use(REPLICA_MAX_LAG=2, **REPLICA), "limits.E003", "REPLICA_MAX_LAG is"),
+        (configure(appendonly="no", save=""), "redis.E006", "all; appendonly yes"),
+        (configure(appendonly="no", save="60 1"), "redis.W007", "save; appendonly yes"),
+        (configure(**LRU), "redis.E008", "; maxmemory-policy noeviction"),
+        (configure(maxmemory_policy="volatile-ttl"), "redis.W009", "policy noeviction"),
+        (configure(maxmemory=50_000), "redis.W010", "; a higher maxmemory"),
+        (follow, "redis.E005", "is a replica"),
+        (stop, "worker.E001", "none answers, so tasks wait; "),
+        (stop, "beat.E001", "none runs, so periodic tasks do not run; "),
+        (write("JWT_TLL = 5\nSQLALCHEMY_ECHO = False\n"), "settings.W004", TYPO),
+        (export(JWT_TTL="5"), "settings.W005", "; MYAPP_JWT_TTL"),
+        (write("", mode=0o644), "readers.E001", "instance/config.py; chmod o-rwx /"),
+        (write("", ".env", 0o644), "readers.E001", ".env; chmod o-rwx /"),
+    ],
+)
+def test_a_fault_is_reported(healthy_app, monkeypatch, setup, id, text):
+    setup(healthy_app, monkeypatch)
+    check = id.partition(".")[0]
+    for deploy in (True, False):
+        level = "advice" if id in ADVICE_ELSEWHERE and not deploy else None
+        if deploy or check not in ONLY_FOR_PRODUCTION:
+            assert_finding(healthy_app, id, text, level=level, deploy=deploy)
+        else:
+            assert ids(healthy_app, check) == []
+    if check in ("worker", "beat"):
+        assert finding(healthy_app, check)[2] == f"make run, or flask {check}"
+
+
+@pytest.mark.parametrize(
+    "setup, check, fact",
+    [
+        (use(TRUSTED_PROXIES=1), "exposure", ""),
+        (export(MYAPP_JWT_TTL="5"), "settings", "set here: MYAPP_JWT_TTL"),
+        (write("", mode=0o640), "readers", "config.py: private"),
+    ],
+)
+def test_a_valid_setting_is_a_fact(healthy_app, monkeypatch, setup, check, fact):
+    export(PORT="5001", JWT_TTL="5")(healthy_app, monkeypatch)
+    setup(healthy_app, monkeypatch)
+    level, message, *_ = finding(healthy_app, check, deploy=True)
+    assert level == "ok" and fact in message
+
+
 # Checks of a feature
 
 
@@ -332,22 +440,21 @@ def featured(healthy_app, monkeypatch):
 
 
 def test_a_feature_brings_its_checks(featured):
-    assert_finding(featured, "sample.W001", "a message", "a hint")
+    assert_finding(featured, "sample.W001", "a message; a hint")
     assert run(featured).output.splitlines()[-4].startswith("sample.W001      advice")
-
-
-def test_checks_of_a_feature_that_is_not_mounted_do_not_run(healthy_app):
-    assert findings(healthy_app, "sample") == []
+    features, _ = featured.extensions["doctor"]
+    featured.extensions["doctor"] = (features[:-1], None)
+    assert findings(featured, "sample") == []
 
 
 def test_a_check_that_fails_is_a_finding(featured):
     featured.config["JWT_TTL"] = 1
-    message = "the check failed: LookupError: no such thing"
-    assert_finding(featured, "sample.E000", message)
+    text = "the check failed: LookupError: no such thing"
+    assert_finding(featured, "sample.E000", text)
 
 
-def test_a_check_waits_for_the_one_that_it_depends_on(featured, monkeypatch):
-    monkeypatch.setitem(featured.config, "SQLALCHEMY_DATABASE_URI", "sqlite:///gone/x")
+def test_a_check_waits_for_the_one_that_it_depends_on(featured):
+    featured.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///gone/x"
     assert finding(featured, "database")[0] == "wrong"
     assert findings(featured, "sample") == []
     left_out = run(featured).output.splitlines()[-2]
@@ -361,18 +468,20 @@ def test_a_check_waits_for_the_one_that_it_depends_on(featured, monkeypatch):
 @on_sqlite
 def test_a_missing_database_is_no_error_in_a_fresh_clone(make_app, empty_uri, tmp_path):
     with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=empty_uri) as app:
-        hint = "make run, or flask init-db"
-        assert finding(app, "database")[2] == hint
-        assert_finding(app, "database.E002", "does not exist yet", level="advice")
+        text = "does not exist yet; make run, or flask init-db"
+        assert_finding(app, "database.E002", text, level="advice")
         assert not Path(empty_uri.removeprefix("sqlite:///")).exists()
         assert findings(app, "migrations") == []
         assert "Not checked until that is fixed: migrations, " in run(app).output
-        assert_finding(app, "database.E002", "", "flask deploy", deploy=True)
+        assert_finding(app, "database.E002", "; flask deploy", deploy=True)
         (tmp_path / "former.sqlite3").touch()
-        message = f"does not exist yet, but {tmp_path}/former.sqlite3 does"
-        move = "if that is the right one, move former.sqlite3* to "
-        assert_finding(app, "database.E002", message, move, level="advice")
-        assert finding(app, "database")[2].endswith(hint)
+        text = (
+            f"yet, but {tmp_path}/former.sqlite3 does; if that is the right one, move"
+        )
+        assert_finding(app, "database.E002", text, level="advice")
+        assert finding(app, "database")[2].endswith(
+            "; otherwise make run, or flask init-db"
+        )
 
 
 def test_an_empty_database_is_reported(make_app, empty_uri):
@@ -380,99 +489,88 @@ def test_an_empty_database_is_reported(make_app, empty_uri):
         Path(empty_uri.removeprefix("sqlite:///")).touch()
     with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=empty_uri) as app:
         assert finding(app, "database")[0] == "ok"
-        hint = "make run, or flask init-db"
-        assert_finding(app, "migrations.E003", "the database is empty", hint)
+        text = "the database is empty; make run, or flask init-db"
+        assert_finding(app, "migrations.E003", text)
         assert findings(app, "models") == findings(app, "accounts") == []
         assert run(app).exit_code == 1
 
 
-def test_pending_migrations_are_counted(alterable):
+def test_migrations_that_have_not_run_are_reported(alterable):
     alterable.test_cli_runner().invoke(args=["db", "downgrade"])
-    assert_finding(alterable, "migrations.E001", "", "flask deploy")
-    message = finding(alterable, "migrations")[1]
-    assert re.fullmatch(r"1 of \d+ have not run yet", message)
+    assert_finding(alterable, "migrations.E001", "have not run yet; flask deploy")
+    assert re.fullmatch(r"1 of \d+ have.*", finding(alterable, "migrations")[1])
     alterable.test_cli_runner().invoke(args=["db", "upgrade"])
     assert finding(alterable, "migrations")[0] == "ok"
-
-
-def test_the_tables_of_a_newer_release_are_no_error(alterable):
     change(alterable, "UPDATE alembic_version SET version_num = 'f00d'")
     fact = "at f00d, of a newer release; this release can work with it"
     assert finding(alterable, "migrations") == ("ok", fact, "", "")
     assert findings(alterable, "models") == []
-
-
-def test_tables_without_recorded_migrations_are_reported(alterable):
     change(alterable, "DELETE FROM alembic_version")
-    message, hint = (
-        "the tables do not tell",
-        "flask db stamp REVISION, then flask deploy",
-    )
-    assert_finding(alterable, "migrations.E002", message, hint)
+    text = "the tables do not tell which migrations have created them; flask db stamp "
+    assert_finding(alterable, "migrations.E002", text)
+    assert finding(alterable, "migrations")[2].endswith(", then flask deploy")
 
 
 def test_models_without_a_migration_are_reported(alterable):
     gone = "ALTER TABLE sessions DROP COLUMN address"
     old = "ALTER TABLE roles ADD COLUMN old INTEGER"
     change(alterable, "DROP TABLE idempotency", gone, old)
-    lacking, leaving = findings(alterable, "models")
-    assert lacking[1] == "no migration has created idempotency, sessions.address"
-    assert lacking[::3] == ("wrong", "models.E002")
-    assert lacking[2].startswith("flask db migrate -m ")
+    new, leaving = findings(alterable, "models")
+    assert new[1] == "no migration has created idempotency, sessions.address"
+    assert new[::3] == ("wrong", "models.E002")
+    assert new[2].startswith("flask db migrate -m ")
     assert leaving[:2] == ("advice", "no model has roles.old")
     assert leaving[3] == "models.W003"
 
 
 @pytest.mark.parametrize(
-    "uri, id, message",
+    "uri, id, text",
     [
         (
             "postgresql://me:hidden@127.0.0.1:1/db",
             "database.E003",
-            "PostgreSQL at 127.0.0.1:1/db",
+            "PostgreSQL at 127.",
         ),
         (
             "mysql://me:hidden@127.0.0.1:1/db",
             "database.E003",
-            "MariaDB at 127.0.0.1:1/db refuses",
+            "MariaDB at 127.0.0.1:1/",
         ),
         (
-            "sqlite:////no/folder/db",
+            "sqlite:////no/such/db",
             "database.E001",
-            "/no/folder/db does not exist yet, and its",
+            "db does not exist yet, and its fol",
         ),
     ],
 )
-def test_an_unreachable_database_is_reported(make_app, uri, id, message):
+def test_an_unreachable_database_is_reported(make_app, uri, id, text):
     uri = settings.database_uri(uri)
     with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=uri) as app:
-        assert_finding(app, id, message)
+        assert_finding(app, id, text)
         result = run(app)
-        assert result.exit_code == 1
-        assert "hidden" not in result.output
+        assert result.exit_code == 1 and "hidden" not in result.output
 
 
 def test_a_file_that_is_no_database_is_reported(make_app, tmp_path):
-    file, hint = tmp_path / "db", "move it away; then flask restore with a backup"
+    file, hint = tmp_path / "db", "; move it away; then flask restore with a backup"
     file.write_text("no database, but long enough to be taken for one" * 99)
     with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}") as app:
-        assert_finding(app, "database.E003", "file is not a database", hint)
+        assert_finding(app, "database.E003", f"file is not a database{hint}")
         file.unlink()
         file.mkdir()
-        assert_finding(app, "database.E003", "", hint)
+        assert_finding(app, "database.E003", hint)
 
 
 def test_an_unsupported_database_is_reported(healthy_app, monkeypatch):
-    label = sql_name(healthy_app)
-    monkeypatch.setitem(database.MIN_VERSIONS, label, (99,))
-    assert_finding(healthy_app, "database.E005", "is older than 99")
     with healthy_app.app_context():
         dialect = sql.engine.dialect
+    label = database.LABELS[dialect.name]
+    monkeypatch.setitem(database.MIN_VERSIONS, label, (99,))
+    assert_finding(healthy_app, "database.E005", "is older than 99; flask backup")
     monkeypatch.setattr(dialect, "is_mariadb", False, raising=False)
     monkeypatch.setitem(database.LABELS, dialect.name, "MariaDB")
     monkeypatch.setitem(database.MIN_VERSIONS, "MariaDB", (1,))
-    hint = "MariaDB, PostgreSQL or SQLite"
-    assert_finding(healthy_app, "database.E004", " is MySQL", hint)
+    assert_finding(healthy_app, "database.E004", " is MySQL; MariaDB, PostgreSQL or ")
 
 
 @pytest.mark.skipif(not DATABASE_SERVER, reason="SQLite has no connections")
@@ -491,10 +589,10 @@ def test_replicas_that_do_not_follow_are_reported(make_app, empty_uri):
     away = settings.database_uri("postgresql://me:hidden@127.0.0.1:1/db")
     uris = {"SQLALCHEMY_REPLICA_URIS": [settings.database_uri(empty_uri), away]}
     with temporary_app(make_app, SQLALCHEMY_DATABASE_URI=empty_uri, **uris) as app:
-        none, gone = findings(app, "replicas")
-        assert none[:2] == ("wrong", "number 1 is not a replica")
+        primary, gone = findings(app, "replicas")
+        assert primary[:2] == ("wrong", "number 1 is not a replica")
         assert gone[1].startswith("number 2 refuses access")
-        assert (none[3], gone[3]) == ("replicas.E002", "replicas.E001")
+        assert (primary[3], gone[3]) == ("replicas.E002", "replicas.E001")
         assert "hidden" not in run(app).output
 
 
@@ -503,7 +601,7 @@ def test_replicas_that_do_not_follow_are_reported(make_app, empty_uri):
 
 def test_the_embedded_redis_is_there_only_beside_make_run(make_app):
     with temporary_app(make_app, REDIS_URL=None) as app:
-        assert_finding(app, "redis.W002", "the embedded one runs only", "make run")
+        assert_finding(app, "redis.W002", "only during make run; make run")
         assert findings(app, "worker") == findings(app, "beat") == []
         in_production(app)
         assert_finding(app, "redis.E001", "there is none")
@@ -518,23 +616,6 @@ def test_an_unreachable_redis_is_reported_without_its_password(make_app):
         assert "hidden" not in run(app).output
 
 
-@pytest.mark.parametrize(
-    "given, id, hint",
-    [
-        ({"appendonly": "no", "save": ""}, "redis.E006", "appendonly yes"),
-        ({"appendonly": "no", "save": "60 1"}, "redis.W007", "appendonly yes"),
-        ({"maxmemory": 10**9, "maxmemory-policy": "allkeys-lru"}, "redis.E008", "maxm"),
-        ({"maxmemory-policy": "volatile-ttl"}, "redis.W009", "maxmemory-policy noevi"),
-        ({"maxmemory": None}, "redis.W010", "a higher maxmemory"),
-    ],
-)
-def test_a_redis_without_persistence_is_reported(healthy_app, valkey, given, id, hint):
-    for name, value in given.items():
-        nearly_full = valkey.info("memory")["used_memory"] + 50_000
-        valkey.config_set(name, nearly_full if value is None else value)
-    assert_finding(healthy_app, id, "", hint)
-
-
 def test_a_redis_that_cannot_save_is_reported(valkey):
     for field in ("aof_last_write_status", "rdb_last_bgsave_status"):
         info = valkey.info() | {field: "err"}
@@ -543,31 +624,13 @@ def test_a_redis_that_cannot_save_is_reported(valkey):
         assert message == ("wrong", text, hint, "redis.E011")
 
 
-def test_a_redis_that_is_a_replica_or_too_old_is_reported(
-    healthy_app, valkey, monkeypatch
-):
-    with monkeypatch.context() as patched:
-        patched.setattr(redis_checks, "MIN_REDIS", (99, 1))
-        hint = "a newer Redis, or Valkey"
-        assert_finding(healthy_app, "redis.E004", "is older than 99.1", hint)
-    valkey.replicaof("127.0.0.1", 1)
-    assert_finding(healthy_app, "redis.E005", "is a replica")
-
-
 def test_a_separate_broker_is_checked_too(healthy_app, valkey):
     healthy_app.config["BROKER_URL"] = NO_REDIS
-    hint = "start it, or correct MYAPP_BROKER_URL"
-    assert_finding(healthy_app, "broker.E003", "", hint)
+    assert_finding(
+        healthy_app, "broker.E003", "; start it, or correct MYAPP_BROKER_URL"
+    )
     healthy_app.config["BROKER_URL"] = valkey_url(valkey) + "?db=1"
     assert finding(healthy_app, "broker")[0] == "ok"
-
-
-@pytest.mark.parametrize("id", ["worker.E001", "beat.E001"])
-def test_production_needs_a_worker_and_a_scheduler(healthy_app, id):
-    redis_store.delete(WORKERS_KEY, SCHEDULER_KEY)
-    command = f"flask {id.split('.')[0]}"
-    assert_finding(healthy_app, id, "", f"make run, or {command}", level="advice")
-    assert_finding(healthy_app, id, "", f", or {command}", deploy=True)
 
 
 @pytest.mark.parametrize("shift, where", [(-60, "ahead of"), (60, "behind")])
@@ -579,94 +642,6 @@ def test_a_clock_difference_is_reported(healthy_app, monkeypatch, shift, where):
     for level, message, _, id in reported:
         assert (level, id) == ("wrong", "clocks.E001")
         assert f"is 60 s {where} us" in message
-
-
-# Settings
-
-
-@pytest.mark.parametrize(
-    "given, id, message",
-    [
-        ({"SECRET_KEY": ONE[:31]}, "secrets.E001", "SECRET_KEY must be a secret of at"),
-        ({"JWT_SECRET_KEY": ONE}, "secrets.E002", "SECRET_KEY and JWT_SECRET_KEY are"),
-        ({"SECRET_KEY": "a" * 40}, "secrets.W003", "SECRET_KEY has hardly any"),
-        ({"JWT_FORMER_SECRET_KEYS": ["x"]}, "secrets.E004", "one of JWT_FORMER_SECRET"),
-        (
-            {"AUTH_PASSWORD2": DevelopmentConfig.AUTH_PASSWORD2},
-            "secrets.E005",
-            "AUTH_PASSWORD2 is a public demo password",
-        ),
-        ({"USE_RATE_LIMITS": False}, "exposure.W001", "requests are not limited"),
-        ({"CORS_ORIGINS": ["*"]}, "exposure.W002", "CORS_ORIGINS is *"),
-        ({"MAX_CONTENT_LENGTH": 0}, "limits.E101", "MAX_CONTENT_LENGTH is 0"),
-        ({"MAX_CONTENT_LENGTH": 2**31}, "limits.E102", "MAX_CONTENT_LENGTH is 2,147,"),
-        (
-            {"MAX_CONTENT_LENGTH": 2**22},
-            "limits.W103",
-            "MAX_CONTENT_LENGTH is 4,194,304",
-        ),
-        ({"MAX_CONTENT_LENGTH": "many"}, "limits.E000", "the check failed: ValueError"),
-        ({"JWT_TTL": 0}, "limits.E001", "JWT_TTL is 0"),
-        ({"JWT_TTL": 10**6}, "limits.W002", "a stolen token"),
-        (
-            {"SQLALCHEMY_REPLICA_URIS": ["postgresql://x"], "REPLICA_MAX_LAG": 2},
-            "limits.E003",
-            "REPLICA_MAX_LAG",
-        ),
-    ],
-)
-def test_settings_that_are_unsafe_in_production_are_reported(
-    healthy_app, given, id, message
-):
-    healthy_app.config.update(given)
-    if not id.startswith("limits"):
-        assert ids(healthy_app, id.split(".")[0]) == []
-    assert_finding(healthy_app, id, message, deploy=True)
-    hint = finding(healthy_app, id.split(".")[0], deploy=True)[2]
-    assert (
-        SECRET_COMMAND not in hint or " as MYAPP_" in hint or hint[:10] == "set MYAPP_"
-    )
-
-
-def test_a_host_that_names_the_port_has_a_proxy(healthy_app, monkeypatch):
-    assert finding(healthy_app, "exposure", deploy=True)[0] == "ok"
-    monkeypatch.setenv("PORT", "5001")
-    hint = "MYAPP_TRUSTED_PROXIES=1"
-    assert_finding(healthy_app, "exposure.W003", "", hint, deploy=True)
-    healthy_app.config["TRUSTED_PROXIES"] = 1
-    assert finding(healthy_app, "exposure", deploy=True)[0] == "ok"
-
-
-def config_file(app, text, mode=0o600):
-    path = Path(app.instance_path) / "config.py"
-    path.write_text(text)
-    path.chmod(mode)
-    return path
-
-
-def test_a_setting_without_effect_is_reported(healthy_app, monkeypatch):
-    file = config_file(
-        healthy_app, "JWT_TLL = 5\nJWT_TTL = 5\nSQLALCHEMY_ECHO = False\n"
-    )
-    assert_finding(healthy_app, "settings.W004", "JWT_TLL", "JWT_TTL, perhaps")
-    file.unlink()
-    monkeypatch.setenv("JWT_TTL", "5")
-    assert_finding(healthy_app, "settings.W005", "", "MYAPP_JWT_TTL")
-    monkeypatch.setenv("MYAPP_JWT_TTL", "5")
-    level, fact, *_ = finding(healthy_app, "settings")
-    assert level == "ok" and fact.endswith("set here: MYAPP_JWT_TTL")
-
-
-def test_a_readable_file_with_secrets_is_reported(healthy_app, checkout):
-    config_file(healthy_app, "", mode=0o640)
-    assert finding(healthy_app, "readers")[0] == "ok"
-    file = config_file(healthy_app, "", mode=0o644)
-    assert_finding(healthy_app, "readers.E001", "", f"chmod o-rwx {file}", "advice")
-    assert_finding(healthy_app, "readers.E001", f"can read {file}", deploy=True)
-    file.unlink()
-    (checkout / ".env").touch(mode=0o644)
-    hint = f"chmod o-rwx {checkout / '.env'}"
-    assert_finding(healthy_app, "readers.E001", "", hint, level="advice")
 
 
 def test_an_ignored_line_of_dotenv_is_reported(healthy_app, checkout):
@@ -738,11 +713,6 @@ def test_a_broken_package_is_reported(tmp_path):
     assert "pip install --force-reinstall --require-hashes" in result.stdout
 
 
-def test_an_old_python_is_reported(healthy_app, monkeypatch):
-    monkeypatch.setattr(machine, "MIN_PYTHON", (99, 1))
-    assert_finding(healthy_app, "python.E001", "is older than 99.1")
-
-
 def test_a_folder_without_permission_or_room_is_reported(
     healthy_app, monkeypatch, tmp_path
 ):
@@ -751,8 +721,8 @@ def test_a_folder_without_permission_or_room_is_reported(
         assert set(ids(healthy_app, "folders")) == {"folders.E105"}
     (tmp_path / "file").touch(mode=0o777)
     healthy_app.instance_path = folder = str(tmp_path / "file" / "instance")
-    hint = "set another folder: INSTANCE_PATH"
-    assert_finding(healthy_app, "folders.E104", f"{folder} cannot be", hint)
+    assert_finding(healthy_app, "folders.E104", f"{folder} cannot be")
+    assert finding(healthy_app, "folders")[2].endswith("other folder: INSTANCE_PATH")
 
 
 def test_a_low_limit_of_open_files_is_reported(healthy_app):
@@ -784,8 +754,8 @@ def test_a_forbidden_port_is_not_reported_as_taken(healthy_app, monkeypatch):
 
     monkeypatch.setattr(socket.socket, "bind", bind)
     healthy_app.config["PORT"] = 65535
-    message = "this process must not listen on 65535: Permission denied"
-    assert_finding(healthy_app, "port.W001", message, "PORT=5001 make run")
+    text = "must not listen on 65535: Permission denied; PORT=5001 make run"
+    assert_finding(healthy_app, "port.W001", f"this process {text}")
 
 
 def test_the_service_itself_may_listen_on_the_port(live_app, live_server):
@@ -819,9 +789,8 @@ def test_all_errors_in_the_settings_are_reported_at_once(broken_app):
     app = broken_app(FLASK_CONFIG="production", MYAPP_JWT_TLL="5", MYAPP_PORT="x")
     assert set(ids(app, "settings")) == {"settings.E003"}
     hints = {message: hint for _, message, hint, _ in findings(app, "settings")}
-    assert hints.pop("MYAPP_JWT_TLL is set, but there is no setting JWT_TLL") == (
-        "Did you mean MYAPP_JWT_TTL?"
-    )
+    unknown = "MYAPP_JWT_TLL is set, but there is no setting JWT_TLL"
+    assert hints.pop(unknown) == "Did you mean MYAPP_JWT_TTL?"
     assert hints.pop("MYAPP_PORT is 'x'; it must be a whole number, 0 or more")
     assert {message.split()[0] for message in hints} == {"SECRET_KEY", "JWT_SECRET_KEY"}
     result = run(app)
@@ -832,60 +801,31 @@ def test_all_errors_in_the_settings_are_reported_at_once(broken_app):
 
 
 @pytest.mark.parametrize(
-    "text, variables, id, message, hint",
+    "name, value, text",
     [
-        (
-            None,
-            {"REDIS_URL": "redis+cluster://:hidden@host:1"},
-            "settings.E003",
-            "REDIS_URL names a Cluster",
-            "",
-        ),
-        (None, {"FLASK_CONFIG": "staging"}, "settings.E003", "FLASK_CONFIG is", ""),
-        (
-            None,
-            {"INSTANCE_PATH": "x"},
-            "settings.E003",
-            "INSTANCE_PATH is 'x'",
-            "Use an absolute",
-        ),
-        (
-            None,
-            {"DATABASE_URL": "no"},
-            "settings.E003",
-            "DATABASE_URL is not valid",
-            "Write it as",
-        ),
-        (
-            None,
-            {"PORT": "65536"},
-            "settings.E003",
-            "PORT is 65536",
-            "A port is at most 65535",
-        ),
-        (
-            "A = (\n",
-            {},
-            "settings.E002",
-            "they fail with SyntaxError in config.py, line 1",
-            "",
-        ),
-        (
-            "A = 1\n\nB = x\n",
-            {},
-            "settings.E002",
-            "they fail with NameError in config.py, li",
-            "",
-        ),
+        ("REDIS_URL", "redis+cluster://:hidden@host:1", "REDIS_URL names a Cluster"),
+        ("FLASK_CONFIG", "staging", "FLASK_CONFIG is"),
+        ("INSTANCE_PATH", "here", "INSTANCE_PATH is 'here'; Use an absolute path: "),
+        ("DATABASE_URL", "no", "DATABASE_URL is not valid; Write it as postgresql:"),
+        ("PORT", "65536", "PORT is 65536; A port is at most 65535"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_reported(
-    broken_app, text, variables, id, message, hint
-):
-    app = broken_app(text, **variables)
-    hint = hint or ("correct instance/config.py" if text else "")
-    assert_finding(app, id, message, hint)
+def test_an_invalid_variable_is_reported(broken_app, name, value, text):
+    app = broken_app(**{name: value})
+    assert_finding(app, "settings.E003", text)
     assert "hidden" not in run(app).output
+
+
+@pytest.mark.parametrize(
+    "text, place",
+    [
+        ("A = 1\nB = (\n", "SyntaxError in config.py, line 2"),
+        ("A = 1\n\nB = x\n", "NameError in config.py, line 3"),
+    ],
+)
+def test_an_error_in_config_py_is_reported_with_its_line(broken_app, text, place):
+    expected = f"they fail with {place}; correct instance/config.py"
+    assert_finding(broken_app(text), "settings.E002", expected)
 
 
 def test_values_of_another_type_in_config_py_are_reported_at_once(broken_app):
@@ -900,7 +840,8 @@ def test_values_of_another_type_in_config_py_are_reported_at_once(broken_app):
 def test_an_instance_folder_that_cannot_be_created_is_reported(broken_app, tmp_path):
     (tmp_path / "file").touch()
     app = broken_app(INSTANCE_PATH=f"{tmp_path}/file/instance")
-    assert_finding(app, "settings.E001", f"{tmp_path}/file", "INSTANCE_PATH")
+    assert_finding(app, "settings.E001", ", or set INSTANCE_PATH")
+    assert finding(app, "settings")[1].startswith(f"{tmp_path}/file")
 
 
 def test_other_commands_still_fail(broken_app, monkeypatch):
@@ -909,9 +850,11 @@ def test_other_commands_still_fail(broken_app, monkeypatch):
         broken_app(FLASK_CONFIG="production")
 
 
-@pytest.mark.parametrize("environment, code", [("development", 0), ("production", 1)])
-def test_the_command_works_in_a_fresh_clone(environment, code):
-    result = run_process(FLASK_SKIP_DOTENV="1", FLASK_CONFIG=environment)
+@pytest.mark.parametrize(
+    "variables, code", [({}, 0), ({"FLASK_CONFIG": "production"}, 1)]
+)
+def test_the_command_works_in_a_fresh_clone(variables, code):
+    result = run_process(**{"FLASK_SKIP_DOTENV": "1"}, **variables)
     assert result.returncode == code, result.stdout
     assert "checks:" in result.stdout
     assert ("SECRET_KEY must be" in result.stdout) == bool(code)

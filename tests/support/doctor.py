@@ -30,12 +30,12 @@ def ids(app, check, deploy=False):
     return [id for *_, id in findings(app, check, deploy) if id]
 
 
-def assert_finding(app, id, message="", hint="", level=None, deploy=False):
-    """Assert that the check of this id has one finding: this one, with these texts in it.
+def assert_finding(app, id, text="", level=None, deploy=False):
+    """Assert that the check of this id has one finding: this one, with this text in it.
 
-    `level`: by default, the one that the letter of the id stands for.
+    `text`: a part of "message; hint"; `level`: by default as the letter of the id says.
     """
-    reported = finding(app, id.partition(".")[0], deploy)
-    level = level or ("wrong" if ".E" in id else "advice")
-    assert (reported[0], reported[3]) == (level, id), reported
-    assert message in reported[1] and hint in reported[2], reported
+    reported, message, hint, code = finding(app, id.partition(".")[0], deploy)
+    expected = level or ("wrong" if ".E" in id else "advice")
+    assert (reported, code) == (expected, id), message
+    assert text in f"{message}; {hint}"
