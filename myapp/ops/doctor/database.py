@@ -25,6 +25,7 @@ LABELS = dict(
 # The oldest versions with what the service relies on: RETURNING, FOR UPDATE SKIP LOCKED,
 # and on PostgreSQL the functions that replicas.py calls.
 MIN_VERSIONS = {"SQLite": (3, 35), "PostgreSQL": (12,), "MariaDB": (10, 6)}
+NOT_A_DATABASE = "SQLITE_NOTADB", "SQLITE_CORRUPT"
 MAX_CONNECTIONS_QUERIES = {
     "PostgreSQL": "SELECT current_setting('max_connections')",
     "MariaDB": "SELECT @@max_connections",
@@ -34,23 +35,24 @@ MAX_CONNECTIONS_QUERIES = {
 @check("database")
 def check_database(context):
     """Check that the database answers, and that its version is supported."""
-    file, url = sqlite_file(context), make_url(
-        context.config["SQLALCHEMY_DATABASE_URI"]
-    )
+    url = make_url(context.config["SQLALCHEMY_DATABASE_URI"])
+    file = sqlite_file(url)
     if file and not os.path.exists(file):  # connecting would create it
         yield missing_file(context, Path(file))
         return
     label, host = LABELS[url.get_backend_name()], url.host or "localhost"
-    where = file or f"{host}:{url.port}/{url.database}".replace(":None/", "/")
+    port = f":{url.port}" if url.port else ""
+    where = file or f"{host}{port}/{url.database}"
     try:
         _, ms = query_database("SELECT 1")
     except SQLAlchemyError as exception:
         hint = f"start it, or correct {variable_name('SQLALCHEMY_DATABASE_URI')}"
         if file:
             hint = f"allow this account to read and write {file}"
-        if file and is_corrupt(file, exception):
-            hint = "move it away; then flask restore with a backup of it, or "
-            hint += first_steps(context)
+        code = getattr(getattr(exception, "orig", None), "sqlite_errorname", "")
+        if file and (os.path.isdir(file) or code.startswith(NOT_A_DATABASE)):
+            backup = "flask restore with a backup of it"
+            hint = f"move it away; then {backup}, or {first_steps(context)}"
         message = f"{label} at {where} refuses access: {redacted_message(exception)}"
         yield Error(message, hint, "database.E003")
         return
@@ -78,20 +80,13 @@ def missing_file(context, file):
     return context.error_on_deploy(message, hint, "database.E002")
 
 
-def is_corrupt(file, error):
-    """Return whether the file at the database's path is no database."""
-    code = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
-    return os.path.isdir(file) or code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
-
-
 def first_steps(context):
     """Return the command that creates the tables."""
     return "flask deploy" if context.deploy else "make run, or flask init-db"
 
 
-def sqlite_file(context):
+def sqlite_file(url):
     """Return the path of the database's file; None if it has none."""
-    url = make_url(context.config["SQLALCHEMY_DATABASE_URI"])
     if url.get_backend_name() == "sqlite" and not is_in_memory(url):
         return os.path.abspath(url.database)
 
@@ -133,9 +128,8 @@ def check_migrations(context):
             hint = "flask db stamp REVISION, then flask deploy"
             yield Error(message, hint, "migrations.E002")
         else:
-            yield Error(
-                "the database is empty", first_steps(context), "migrations.E003"
-            )
+            message, hint = "the database is empty", first_steps(context)
+            yield Error(message, hint, "migrations.E003")
         return
     yield Ok(f"{len(known)}, all have run")
 
@@ -172,10 +166,8 @@ def changed_object(verb, what):
     """Return the table, or table.column, that a change of Alembic's is about."""
     if verb.endswith("_table"):
         return what[0].name
-    if verb.endswith("_column"):
-        return f"{what[1]}.{what[2].name}"
-    if verb.startswith("modify_"):
-        return f"{what[1]}.{what[2]}"
+    if verb.endswith("_column") or verb.startswith("modify_"):
+        return f"{what[1]}.{getattr(what[2], 'name', what[2])}"
     return f"{what[0].name} of {what[0].table.name}"
 
 

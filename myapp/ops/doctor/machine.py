@@ -6,6 +6,7 @@ import platform
 import sys
 
 from flask import current_app
+from sqlalchemy import make_url
 
 from ...core.observability.checks import Error, Ok, Warning, check, check_folder
 from ...core.observability.checks import project_folder
@@ -53,7 +54,7 @@ def check_open_files(_context):
 def check_folders(context):
     """Check that the folders of this machine are writable, and that there is room."""
     settings = {current_app.instance_path: "INSTANCE_PATH"}  # by folder
-    if file := sqlite_file(context):
+    if file := sqlite_file(make_url(context.config["SQLALCHEMY_DATABASE_URI"])):
         setting = variable_name("SQLALCHEMY_DATABASE_URI")
         settings.setdefault(os.path.dirname(file), setting)
     free = []

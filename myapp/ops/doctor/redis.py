@@ -108,8 +108,8 @@ def check_persistence(client, info, name):
 def check_worker(context):
     """Check that a worker runs."""
     if worker.check_worker() != "ok":
-        message, hint = "none answers, so tasks wait", start_command(context, "worker")
-        yield context.error_on_deploy(message, hint, "worker.E001")
+        message = "none answers, so tasks wait"
+        yield context.error_on_deploy(message, start_command(context), "worker.E001")
     number = redis_store.zcount(worker.WORKERS_KEY, int(time.time()), "+inf")
     yield Ok(f"{number} at work")
 
@@ -119,15 +119,14 @@ def check_beat(context):
     """Check that the scheduler of periodic tasks runs."""
     if worker.check_beat() != "ok":
         message = "none runs, so periodic tasks do not run"
-        hint = start_command(context, "beat")
-        yield context.error_on_deploy(message, hint, "beat.E001")
+        yield context.error_on_deploy(message, start_command(context), "beat.E001")
     yield Ok("ticks")
 
 
-def start_command(context, command):
-    """Return how to start `flask worker` or `flask beat`."""
-    service = f"systemctl start myapp-{command}" if context.deploy else "make run"
-    return f"{service}, or flask {command}"
+def start_command(context):
+    """Return how to start the worker or the scheduler."""
+    unit = f"systemctl start myapp-{context.name}" if context.deploy else "make run"
+    return f"{unit}, or flask {context.name}"
 
 
 @check("clocks")

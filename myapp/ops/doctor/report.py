@@ -35,9 +35,7 @@ def print_report(findings, left_out, as_json):
     if left_out:
         click.echo(f"Not checked until that is fixed: {', '.join(left_out)}.")
     levels = [finding.level for finding in findings]
-    errors = (
-        f"{levels.count('wrong')} wrong" if "wrong" in levels else "nothing is wrong"
-    )
+    errors = f"{levels.count('wrong') or 'nothing is'} wrong"
     advice = f", {levels.count('advice')} advice" if "advice" in levels else ""
     number = len({finding.check for finding in findings})
     click.echo(f"{number} checks: {errors}{advice}.")

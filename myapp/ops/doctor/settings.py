@@ -58,20 +58,17 @@ def check_settings(context):
     in_file = settings.read_config_file(current_app.instance_path)
     for name in sorted(in_file.keys() - known):
         near = settings.closest_name(name, known)
+        hint = f"{near}, perhaps" if near else "take it out"
         message = f"instance/config.py has {name}, and there is no such setting"
-        yield Warning(
-            message, f"{near}, perhaps" if near else "take it out", "settings.W004"
-        )
+        yield Warning(message, hint, "settings.W004")
     for name in sorted((DEFAULTS.keys() - PLAIN_NAMES) & os.environ.keys()):
         if PREFIX + name not in os.environ:
             message = f"{name} in the environment or in .env is ignored"
             yield Warning(message, f"{PREFIX}{name}", "settings.W005")
     if context.deploy and current_app.debug:
         yield Error("the debugger is on", "unset FLASK_DEBUG", "settings.E006")
-    here = {
-        name for name in os.environ if name.startswith(PREFIX) or name in PLAIN_NAMES
-    }
-    names = ", ".join(sorted(here | in_file.keys())) or "nothing"
+    names = {name for name in os.environ if name.startswith(PREFIX)} | in_file.keys()
+    names = ", ".join(sorted(names | (PLAIN_NAMES & os.environ.keys()))) or "nothing"
     environment = context.config["CONFIG_NAME"]
     yield Ok(f"{environment}, release {__version__}; set here: {names}")
 
@@ -101,9 +98,8 @@ def setting_messages(context):
     """Yield the message of each setting that is invalid by itself."""
     config = context.config
     with suppress(Exception, SettingError):  # the caller knows it
-        yield from settings.config_file_errors(
-            settings.read_config_file(config.root_path)
-        )
+        in_file = settings.read_config_file(config.root_path)
+        yield from settings.config_file_errors(in_file)
     if settings.configuration_name() in CONFIGS:
         for key, value in os.environ.items():
             try:
@@ -147,9 +143,8 @@ def check_dotenv(_context):
         whole = line.original.string  # it begins with the empty lines above it
         blank = whole[: len(whole) - len(whole.lstrip())].count("\n")
         at, key = f"line {line.original.line + blank} of {file}", line.key or ""
-        suffixes = [
-            name for name in DEFAULTS.keys() - PLAIN_NAMES if key.endswith(f"_{name}")
-        ]
+        names = DEFAULTS.keys() - PLAIN_NAMES
+        suffixes = [name for name in names if key.endswith(f"_{name}")]
         if line.error or key and line.value is None:
             message = f"{at} has no name and value"
             yield Error(message, "write it as NAME=value", "dotenv.E002")
@@ -167,9 +162,8 @@ def check_readers(context):
     for file in files:
         if file.stat().st_mode & 0o004:
             message = f"every account of this machine can read {file}"
-            yield context.error_on_deploy(
-                message, f"chmod o-rwx {file}", "readers.E001"
-            )
+            hint = f"chmod o-rwx {file}"
+            yield context.error_on_deploy(message, hint, "readers.E001")
     names = " and ".join(file.name for file in files)
     yield Ok(f"{names}: private" if names else "no .env, no instance/config.py")
 
@@ -191,12 +185,10 @@ def check_secrets(context):
         if len(set(config[name] or "")) < MIN_DISTINCT_LETTERS:
             message = f"{name} has hardly any different letters"
             yield Warning(message, hint.format(name), "secrets.W003")
-    if any(
-        len(key.encode()) < MIN_SECRET_BYTES for key in config["JWT_FORMER_SECRET_KEYS"]
-    ):
-        message = (
-            f"one of JWT_FORMER_SECRET_KEYS has less than {MIN_SECRET_BYTES} bytes"
-        )
+    sizes = [len(key.encode()) for key in config["JWT_FORMER_SECRET_KEYS"]]
+    if sizes and min(sizes) < MIN_SECRET_BYTES:
+        name = "JWT_FORMER_SECRET_KEYS"
+        message = f"one of {name} has less than {MIN_SECRET_BYTES} bytes"
         hint = "remove it: with a guessed secret, anyone can issue tokens"
         yield Error(message, hint, "secrets.E004")
     for name in PASSWORDS:
