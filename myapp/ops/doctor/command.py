@@ -19,11 +19,7 @@ def init_app(app, features, settings_error=None):
 
 
 @click.command()
-@click.option(
-    "--deploy",
-    is_flag=True,
-    help="Add the checks for production, which always run there.",
-)
+@click.option("--deploy", is_flag=True, help="Add the checks for production.")
 @click.option("--strict", is_flag=True, help="Fail on advice, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
