@@ -236,7 +236,7 @@ def test_each_id_is_unique_and_has_a_test():
     pattern = r'"([a-z_]+\.[EW]\d{3})"|f"\{(?:check\.|context\.)?name\}(\.[EW]\d{3})"'
     code = "".join(file.read_text(encoding="utf-8") for file in files)
     known = [id or shared for id, shared in re.findall(pattern, code)]
-    assert len(known) == len(set(known)) > 60
+    assert len(known) == len(set(known)) > 40
     files = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "myapp").rglob("test_*.py")]
     tests = "".join(file.read_text(encoding="utf-8") for file in files)
     assert [id for id in known if id not in tests] == []
