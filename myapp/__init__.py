@@ -56,7 +56,8 @@ def create_app(config=None, *, features=FEATURES, **overrides):
     except (Exception, SettingError) as error:
         if not is_doctor_command():
             raise
-        return doctor.doctor_only_app(app, features, error)
+        doctor.init_app(app, features, error)
+        return app  # with no other command, and the doctor reports the error
     application.assemble(app, features, (by_username, by_session, save_rehashed))
     commands.init_app(app)
     return app

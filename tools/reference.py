@@ -103,7 +103,7 @@ def pages():
     groups = setting_groups(features)
     return {
         "docs/settings.md": settings_page(groups),
-        "docs/commands.md": commands_page(current_app.cli, features),
+        "docs/commands.md": commands_page(current_app.cli),
         ".env.example": example_page(groups),
     }
 
@@ -181,7 +181,7 @@ def written(value):
     return "" if value is None else str(value)
 
 
-def commands_page(group, features):
+def commands_page(group):
     """Return docs/commands.md."""
     by_title = {title: [] for title in TITLES}
     for name, command in sorted(group.commands.items()):
@@ -195,7 +195,7 @@ def commands_page(group, features):
         for name, command in commands:
             text += described(f"flask {name}", command)
     text += CHECKS
-    for check in registered_checks(features):
+    for check in registered_checks():
         purpose, *_ = inspect.getdoc(check.function).splitlines()
         text += f"| `{check.name}` | {purpose} |\n"
     return text

@@ -43,13 +43,12 @@ from .jobs.schedule import periodic_task
 from .jobs.task import task
 from .jobs.worker import check_worker
 from .observability.checks import (
+    Error,
+    Ok,
+    Warning,
     check,
     check_body_limit,
     check_folder,
-    error,
-    error_in_production,
-    is_production,
-    warning,
 )
 from .observability.health import check_database, check_migrations, check_redis
 from .schema.fields import (

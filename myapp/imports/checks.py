@@ -1,17 +1,18 @@
 """The check of imports for `flask doctor`."""
 
-from ..core import check, check_body_limit, check_folder, warning
+from ..core import Ok, Warning, check, check_body_limit, check_folder
 
 
-@check()
-def imports(config):
+@check("imports")
+def check_imports(context):
     """Check that nginx, uWSGI and the disk accept the largest file."""
-    most, folder = config["MAX_IMPORT_BYTES"], config["IMPORTS_FOLDER"]
-    yield from check_body_limit(config, "MAX_IMPORT_BYTES", "myapp/imports/nginx.conf")
-    left = yield from check_folder(folder, "MYAPP_IMPORTS_FOLDER")
-    if left is not None and left < most:
-        message = (
-            f"{left:,} bytes are free on the disk of {folder}; an import can be larger"
-        )
-        yield warning(message, "free disk space, or lower MYAPP_MAX_IMPORT_BYTES")
-    return f"files of up to {most:,} bytes, in {folder}"
+    nginx, folder = "myapp/imports/nginx.conf", context.config["IMPORTS_FOLDER"]
+    most = context.config["MAX_IMPORT_BYTES"]
+    yield from check_body_limit(context, "MAX_IMPORT_BYTES", nginx)
+    free = yield from check_folder(context, folder, "MYAPP_IMPORTS_FOLDER")
+    if free is not None and free < most:
+        place = f"on the disk of {folder}"
+        message = f"{free:,} bytes are free {place}; an import can be larger"
+        hint = "free disk space, or lower MYAPP_MAX_IMPORT_BYTES"
+        yield Warning(message, hint, "imports.W001")
+    yield Ok(f"files of up to {most:,} bytes, in {folder}")

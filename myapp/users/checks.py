@@ -3,22 +3,21 @@
 from default_config import DevelopmentConfig
 
 from ..core import (
+    Error,
+    Ok,
+    Warning,
     check,
-    error,
-    error_in_production,
-    is_production,
     sql,
     unit_of_work,
     verify_password,
-    warning,
 )
 from ..roles.models import Role, has_admin
 from .commands import demo_accounts
 from .models import User
 
 
-@check(after="migrations")
-def accounts(config):
+@check("accounts", after="migrations")
+def check_accounts(context):
     """Check that an admin can sign in, and that no account has a well-known password."""
     hint = "flask adduser NAME --role admin"
     with unit_of_work(writes=False):
@@ -26,18 +25,17 @@ def accounts(config):
         number = sql.session.scalar(
             sql.select(sql.func.count(User.id)).where(User.deleted_at.is_(None))
         )
-        names = list(names_with_known_password()) if is_production(config) else []
+        names = list(names_with_known_password()) if context.deploy else []
     if not has_roles:
-        yield error("the built-in roles are missing", "flask deploy")
+        yield Error("the built-in roles are missing", "flask deploy", "accounts.E001")
     elif not number:
-        yield error_in_production(config, "there is no account", hint)
-    elif is_production(config) and not admin:
-        yield warning("no account has all permissions", hint)
+        yield context.error_on_deploy("there is no account", hint, "accounts.E002")
+    elif context.deploy and not admin:
+        yield Warning("no account has all permissions", hint, "accounts.W003")
     for name in names:
-        yield error(
-            f"{name} has the password of a demo account", f"flask passwd {name}"
-        )
-    return f"{number}, {'with' if admin else 'without'} an admin"
+        message = f"{name} has the password of a demo account"
+        yield Error(message, f"flask passwd {name}", "accounts.E004")
+    yield Ok(f"{number}, {'with' if admin else 'without'} an admin")
 
 
 def names_with_known_password():

@@ -1,8 +1,9 @@
-"""The checks of `flask doctor`: how to register one, and helpers for several of them.
+"""The checks of `flask doctor`: how to register one, and two that features share.
 
-A check is a generator function. It takes the configuration, yields `error(…)` or
-`warning(…)` for each error, and returns the text to print if there is no error, or None if
-there is nothing to check. A check changes nothing and shows no secret.
+A check is a generator function. It takes a Context and yields messages, at last `Ok(…)`,
+which is shown if there is no other. Without it, the checks that come after it do not run.
+It changes nothing and shows no secret. The id of a message, `<check>.E001` or
+`<check>.W001`, never changes. Numbers from 101 are those of the shared checks.
 """
 
 import os
@@ -10,66 +11,72 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from flask import Config, current_app
 
-from ..settings import PREFIX, configuration_name
+from ..settings import PREFIX
 
 LOW_DISK_BYTES = 256 * 2**20
 
-CheckResult = tuple[str, str, str]  # level, message, hint
-CheckFunction = TypeVar(
-    "CheckFunction", bound=Callable[[Config], Generator[CheckResult, None, Any]]
-)
+
+class CheckMessage(NamedTuple):
+    """A fact or an error, and the command or the setting that fixes it."""
+
+    level: str
+    message: str
+    hint: str = ""
+    id: str = ""
+
+
+Ok = partial(CheckMessage, "ok")
+Warning = partial(CheckMessage, "advice")  # fails only `flask doctor --strict`
+Error = partial(CheckMessage, "wrong")
+
+
+class Context(NamedTuple):
+    """The argument of each check."""
+
+    name: str  # of the check
+    config: Config
+    deploy: bool  # whether production is checked: there, or with `--deploy`
+    settings_error: BaseException | None  # raised by the settings if they are unusable
+
+    def error_on_deploy(self, message: str, hint: str, id: str) -> CheckMessage:
+        """Return an Error if production is checked, else a Warning."""
+        return (Error if self.deploy else Warning)(message, hint, id)
+
+
+CheckFunction = Callable[[Context], Iterator[CheckMessage]]
 
 
 class Check(NamedTuple):
-    """A registered check; `after` names the check that it depends on."""
+    """A registered check; it runs if the one named by `after` has yielded Ok."""
 
     name: str
     after: str | None
-    function: Callable
+    deploy: bool
+    function: CheckFunction
 
 
 CHECKS: dict[str, list[Check]] = defaultdict(list)  # by the name of their module
 
 
 def check(
-    after: str | None = "settings",
+    name: str, *, after: str | None = "settings", deploy: bool = False
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Register a generator function as a check; its name is the name of the check.
+    """Register a function as a check; `deploy`: only for production.
 
-    `after`: run it only if that check has returned a text. With broken settings, the check
-    `settings` returns None, so pass `after=None` for a check that needs no settings.
+    Pass `after=None` for a check that runs with invalid settings, too.
     """
 
     def register(function: CheckFunction) -> CheckFunction:
-        CHECKS[function.__module__].append(Check(function.__name__, after, function))
+        CHECKS[function.__module__].append(Check(name, after, deploy, function))
         return function
 
     return register
-
-
-def error(message: str, hint: str) -> CheckResult:
-    """Return a finding that makes `flask doctor` fail; `hint` says how to fix it."""
-    return "wrong", message, hint
-
-
-def warning(message: str, hint: str) -> CheckResult:
-    """Return a finding that makes only `flask doctor --strict` fail."""
-    return "advice", message, hint
-
-
-def error_in_production(config: Config, message: str, hint: str) -> CheckResult:
-    """Return `error(…)` in production, `warning(…)` elsewhere."""
-    return (error if is_production(config) else warning)(message, hint)
-
-
-def is_production(config: Config) -> bool:
-    """Return True in production; also works if the settings could not be loaded."""
-    return config.get("CONFIG_NAME", configuration_name()) == "production"
 
 
 def project_folder() -> Path:
@@ -77,51 +84,54 @@ def project_folder() -> Path:
     return Path(current_app.root_path).parent
 
 
-def check_body_limit(config: Config, name: str, nginx: str) -> Iterator[CheckResult]:
-    """Yield a finding if uWSGI or nginx refuses a body that the setting `name` allows.
+def check_body_limit(
+    context: Context, setting: str, nginx: str
+) -> Iterator[CheckMessage]:
+    """Yield an error if a server refuses a body that our limit, a setting, allows.
 
-    `nginx`: the file with nginx's limit, relative to the project's folder.
+    `nginx`: the file with the limit of nginx, relative to the project's folder.
     """
-    size = config[name]
+    size, name = context.config[setting], context.name
+    message = f"{setting} is {size:,} bytes, but"
     uwsgi_bytes = _limit("myapp.ini", r"^limit-post = (\d+)")
     nginx_mib = _limit(nginx, r"client_max_body_size (\d+)m")
-    message = f"{name} is {size:,} bytes, but"
     if size == 0:
-        yield error(f"{name} is 0, so every body is refused", f"unset {PREFIX}{name}")
+        message = f"{setting} is 0, so every body is refused"
+        yield Error(message, f"unset {PREFIX}{setting}", f"{name}.E101")
     elif size > uwsgi_bytes:
-        hint = "raise limit-post in myapp.ini"
-        yield error(f"{message} uWSGI accepts only {uwsgi_bytes:,}", hint)
+        message += f" uWSGI accepts only {uwsgi_bytes:,}"
+        yield Error(message, "raise limit-post in myapp.ini", f"{name}.E102")
     elif size > nginx_mib * 2**20:
+        message += f" nginx accepts only {nginx_mib} MiB"
         hint = f"raise client_max_body_size in {nginx}; then run deploy/setup"
-        yield warning(f"{message} nginx accepts only {nginx_mib} MiB", hint)
+        yield Warning(message, hint, f"{name}.W103")
 
 
 def _limit(file: str, pattern: str) -> int:
     text = (project_folder() / file).read_text(encoding="utf-8")
-    limit = re.search(pattern, text, re.MULTILINE)
-    if limit is None:
-        raise ValueError(f"{file} has no line {pattern}")
-    return int(limit[1])
+    if limit := re.search(pattern, text, re.MULTILINE):
+        return int(limit[1])
+    raise ValueError(f"{file} has no line {pattern}")
 
 
-def check_folder(path: str, setting: str) -> Generator[CheckResult, None, int | None]:
-    """Yield a finding if a folder cannot be written to, or if its disk is nearly full.
+def check_folder(
+    context: Context, path: str, setting: str
+) -> Generator[CheckMessage, None, int | None]:
+    """Yield an error if a folder, named by a setting, is not writable or its disk is full.
 
-    Return the number of free bytes, or None after a finding. If the folder does not exist,
-    its nearest existing parent is checked. `setting`: the setting that names the folder.
+    Return the number of free bytes, or None after an error. If the folder does not exist,
+    its nearest existing parent is checked.
     """
     existing = path
     while not os.path.lexists(existing):
         existing = os.path.dirname(os.path.abspath(existing))
     if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
-        hint = (
-            f"give it to the account of the service, or set another folder: {setting}"
-        )
-        yield error(f"{path} cannot be written to", hint)
+        hint = f"allow the service to write there, or set another folder: {setting}"
+        yield Error(f"{path} cannot be written to", hint, f"{context.name}.E104")
         return None
     free = shutil.disk_usage(existing).free
     if free < LOW_DISK_BYTES:
         message = f"only {free:,} bytes are free on the disk of {path}"
-        yield error(message, "free some disk space")
+        yield Error(message, "free some disk space", f"{context.name}.E105")
         return None
     return free

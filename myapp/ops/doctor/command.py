@@ -4,88 +4,66 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from ...core.observability.checks import CHECKS, error
-from .checks import database, machine, redis, runtime, settings
-from .checks.common import redacted_message
-from .report import ERROR, OK, WARNING, CheckMessage, print_report
+from ...core.observability.checks import CHECKS, Context, Error
+from ...core.settings import configuration_name
+from . import database, machine, redis, settings
+from .report import Finding, print_report
 
-MODULES = (
-    runtime,
-    settings,
-    machine,
-    database,
-    redis,
-)  # in the order in which they run
+MODULES = (settings, machine, database, redis)  # in the order in which they run
 
 
-def doctor_only_app(app, features, error):
-    """Give `app`, whose settings raised `error`, only the doctor; it reports the error."""
-    init_app(app, features, error)
-    return app
-
-
-def init_app(app, features, error=None):
-    """Give `app` the command; `error`: why its settings cannot be used."""
-    app.extensions["doctor"] = features, error
+def init_app(app, features, settings_error=None):
+    """Give `app` the command; `settings_error`: why its settings cannot be used."""
+    app.extensions["doctor"] = features, settings_error
     app.cli.add_command(doctor)
 
 
 @click.command()
+@click.option("--deploy", is_flag=True, help="Add the checks for production.")
 @click.option("--strict", is_flag=True, help="Fail on advice, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
-def doctor(strict, as_json):
+def doctor(deploy, strict, as_json):
     """Check the service and its machine, and print what is wrong and how to fix it.
 
     The exit code is 1 if something is wrong. It changes nothing, and shows no secret.
     """
-    features, _ = current_app.extensions["doctor"]
-    findings, left_out = run_checks(registered_checks(features))
+    findings, left_out = run_checks(registered_checks(), deploy)
     print_report(findings, left_out, as_json)
     levels = {finding.level for finding in findings}
-    if ERROR in levels or strict and WARNING in levels:
+    if "wrong" in levels or strict and "advice" in levels:
         raise SystemExit(1)
 
 
-def registered_checks(features):
+def registered_checks():
     """Return the checks of this package, then those in the features' checks.py."""
+    features, _ = current_app.extensions["doctor"]
     modules = [*MODULES, *(feature.module("checks") for feature in features)]
-    return [check for m in modules if m for check in CHECKS[m.__name__]]
+    return [check for module in modules if module for check in CHECKS[module.__name__]]
 
 
-def run_checks(checks):
-    """Return the findings, and the names of the checks that did not run.
-
-    A check does not run if the one that it depends on has returned nothing.
-    """
-    findings, left_out, facts = [], [], {None: True}
-    for name, after, function in checks:
-        if not facts.get(after):
-            left_out.append(name)
+def run_checks(checks, deploy=False):
+    """Return the findings, and the names of the checks that had to be left out."""
+    config, (_, settings_error) = current_app.config, current_app.extensions["doctor"]
+    environment = config.get("CONFIG_NAME", configuration_name())
+    deploy = deploy or environment == "production"
+    findings, left_out, passed = [], [], {None}
+    for check in checks:
+        if check.deploy and not deploy:
             continue
+        if check.after not in passed:
+            left_out.append(check.name)
+            continue
+        context = Context(check.name, config, deploy, settings_error)
         try:
-            facts[name], results = run_check(function)
+            messages = list(check.function(context))
         except Exception as exception:  # the other checks still run
-            message = (
-                f"the check failed: {type(exception).__name__}: "
-                f"{redacted_message(exception)}"
-            )
-            results = [
-                error(message, "fix the other faults, and run the command again")
-            ]
-        if facts.get(name) and not results:
-            results = [(OK, facts[name], "")]
-        findings += [CheckMessage(name, *result) for result in results]
+            text = settings.redacted_message(exception)
+            message = f"the check failed: {type(exception).__name__}: {text}"
+            hint = "fix the other faults, and run the command again"
+            messages = [Error(message, hint, f"{check.name}.E000")]
+        others = [message for message in messages if message[0] != "ok"]
+        if len(others) < len(messages):
+            passed.add(check.name)
+        findings += [Finding(check.name, *message) for message in others or messages]
     return findings, left_out
-
-
-def run_check(function):
-    """Return what a check returns, and the list of what it yields."""
-    fact = None
-
-    def results():
-        nonlocal fact
-        fact = yield from function(current_app.config)
-
-    yielded = list(results())
-    return fact, yielded

@@ -10,7 +10,7 @@ from collections import defaultdict
 from importlib import import_module, metadata
 from pathlib import Path
 
-from .report import ERROR, WARNING, CheckMessage, print_report
+from .report import Finding, print_report
 
 PACKAGE = __package__.partition(".")[0]
 ROOT = Path(__file__).parents[3]
@@ -25,31 +25,29 @@ def is_doctor_command():
 
 
 def check_packages(root):
-    """Yield a finding if packages are missing, and one if they are not the locked ones.
+    """Yield the fields of the messages about the packages, as core's CheckMessage has them.
 
-    `root`: the folder of requirements.txt. It is a check: see core/observability/checks.py.
+    `root`: the folder of requirements.txt.
     """
-    locked, optional = defaultdict(set), set()
+    locked, optional, missing, others = defaultdict(set), set(), [], []
     lines = (root / "requirements.txt").read_text(encoding="utf-8")
     for name, version, marker in LOCKED_PACKAGE.findall(lines):
         locked[name].add(version)  # there may be one for each kind of machine
         if marker:
             optional.add(name)
-    missing, others = [], []
     for name, versions in locked.items():
         try:
             installed = metadata.version(name)
         except metadata.PackageNotFoundError:
-            if name not in optional:
-                missing.append(name)
+            missing += {name} - optional
         else:
             if installed not in versions:
                 others.append(f"{name} {installed} for {' or '.join(sorted(versions))}")
     if missing:
-        yield ERROR, f"missing: {', '.join(missing)}", INSTALL
+        yield "wrong", f"missing: {', '.join(missing)}", INSTALL, "packages.E001"
     if others:
-        yield WARNING, f"not as locked: {', '.join(others)}", INSTALL
-    return f"{len(locked)}, as requirements.txt locks them"
+        yield "advice", f"not as locked: {', '.join(others)}", INSTALL, "packages.W002"
+    yield "ok", f"{len(locked)}, as requirements.txt locks them", "", ""
 
 
 def require_packages():
@@ -61,9 +59,10 @@ def require_packages():
     except ImportError as error:
         if (error.name or "").partition(".")[0] == PACKAGE:
             raise  # a mistake in our own code
-        results = list(check_packages(ROOT))
-        if not any(level == ERROR for level, *_ in results):
-            results.append((ERROR, f"cannot be imported: {error}", REPAIR))
-        findings = [CheckMessage("packages", *result) for result in results]
+        *messages, _ = check_packages(ROOT)
+        if not any(level == "wrong" for level, *_ in messages):
+            message = f"cannot be imported: {error}"
+            messages.append(("wrong", message, REPAIR, "packages.E003"))
+        findings = [Finding("packages", *message) for message in messages]
         print_report(findings, ["all else"], "--json" in sys.argv)
         raise SystemExit(1) from None

@@ -24,9 +24,9 @@ from myapp.core.data.migrations import MIGRATIONS, current_revisions
 from myapp.core.data.models.sql_model import SqlModel
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.observability.health import check_migrations
-from myapp.ops.doctor.checks import database
 from myapp.users.models import User
 from support import migrations
+from support.doctor import finding
 from support.features.sample_chores.models import SampleChore
 from support.features.sample_gadgets.models import SampleGadget
 
@@ -246,13 +246,10 @@ def test_a_forgotten_migration_is_reported_with_the_command(empty, caplog):
 
 def test_the_doctor_lists_missing_objects(newer_app):
     run_statements(newer_app, *LACKING)
-    with newer_app.app_context():
-        ((level, result, mend),) = database.models(newer_app.config)
-    assert (level, result) == (
-        "wrong",
-        "no migration has created audit.details, sample_chores",
-    )
-    assert "flask db downgrade" in mend
+    _, result, hint, id = finding(newer_app, "models")
+    assert id == "models.E001"
+    assert result == "no migration has created audit.details, sample_chores"
+    assert "flask db downgrade" in hint
 
 
 def test_complete_tables_are_checked_once(newer_app):

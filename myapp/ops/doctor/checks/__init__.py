@@ -1,1 +1,0 @@
-"""The doctor's checks of the machine, the settings and the stores."""
