@@ -3,7 +3,8 @@
 import pytest
 
 from myapp.core.openapi import document
-from myapp.core.openapi.swagger2 import downgrade, map_subschemas
+from myapp.core.openapi.components import map_subschemas
+from myapp.core.openapi.swagger2 import downgrade
 from myapp.core.schema import fields
 from support.features import SERVED
 
