@@ -13,22 +13,27 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from ..schema.examples import example_of
 from ..schema.fields import X_REFERENCES, Schema
+from .components import resolve
 
 COLLECTION_SCHEMA = (
     "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 )
 # The order of requests, after those that create: read, change, delete.
 VERB_ORDER = ("post", "get", "put", "patch", "delete")
-# the folder that deletes the account in the end, so it comes last
-ACCOUNT_FOLDER = "account"
 HEADER_VALUES = {
     "If-Match": "{{etag}}",
     "If-None-Match": "{{etag}}",
     "Idempotency-Key": "{{$guid}}",
 }
+CREDENTIALS = {"username": "{{username}}", "password": "{{password}}"}
+AUTHENTICATION = {  # Postman's type and values for each of our security schemes
+    "basic": ("basic", CREDENTIALS),
+    "bearer": ("bearer", {"token": "{{access_token}}"}),
+    "refresh": ("bearer", {"token": "{{refresh_token}}"}),
+}
 
 Document = dict[str, Any]  # the OpenAPI document
-Operation = dict[str, Any]
+Operation = dict[str, Any]  # with its path and verb
 Item = dict[str, Any]  # a part of the collection
 Variables = dict[tuple[str, str], str]  # by operationId and parameter
 
@@ -61,54 +66,84 @@ def build_collection(document: Document) -> Item:
             "description": info["description"],
             "schema": COLLECTION_SCHEMA,
         },
-        "auth": auth_settings("basic"),
+        "auth": authentication("basic"),
         "event": test_event(CHECK_SCRIPT),
         "item": [
             {
                 "name": tag["name"],
                 "description": " ".join(
-                    [tag["description"], *prerequisites(tag, document)]
+                    [tag["description"], *prerequisites(tag["name"], document)]
                 ),
                 "item": [
-                    build_request(path, verb, operation, document, ids)
-                    for path, verb, operation in sorted_operations(
-                        document, tag["name"]
-                    )
+                    build_request(operation, document, ids)
+                    for operation in operations(document, tag["name"])
                 ],
             }
             for tag in sorted(
-                document["tags"], key=lambda tag: tag["name"] == ACCOUNT_FOLDER
+                document["tags"],
+                key=lambda tag: deletes_account(tag["name"], document),
             )
         ],
     }
 
 
-def prerequisites(tag: dict[str, Any], document: Document) -> Iterator[str]:
+def operations(document: Document, tag: str | None = None) -> list[Operation]:
+    """Return the operations of a tag, or all: those that create first, deletions last."""
+    found = [
+        {"path": path, "verb": verb, **operation}
+        for path, verbs in document["paths"].items()
+        for verb, operation in verbs.items()
+        if tag in (None, *operation["tags"])
+    ]
+    return sorted(
+        found, key=lambda one: (not creates(one), VERB_ORDER.index(one["verb"]))
+    )
+
+
+def creates(operation: Operation) -> bool:
+    """Return True if the operation creates a resource."""
+    return bool({"201", "202"} & operation["responses"].keys())
+
+
+def acts_on_caller(operation: Operation) -> bool:
+    """Return True if the operation acts on the account or the token of the caller.
+
+    Such a resource has no id in its path.
+    """
+    return "{" not in operation["path"] and not creates(operation)
+
+
+def deletes_account(tag: str, document: Document) -> bool:
+    """Return True if an operation of the tag deletes the account of the caller."""
+    *_, last = operations(document, tag)
+    return last["verb"] == "delete" and acts_on_caller(last)
+
+
+def prerequisites(tag: str, document: Document) -> Iterator[str]:
     """Yield a sentence for each request of another folder that must run first.
 
     These create the resources that the requests of this folder act on or refer to.
     """
     own: set[str] = set()
     named: set[str] = set()
-    for _, _, operation in sorted_operations(document, tag["name"]):
+    for operation in operations(document, tag):
         own.add(operation["operationId"])
         if "requestBody" in operation:
             named.update(reference_variables(body_of(operation, document)[1]).values())
-    for path, verbs in document["paths"].items():
-        for operation in verbs.values():
-            about = {link["operationId"] for link in links_of(operation)}
-            if (
-                creates(operation)
-                and tag["name"] not in operation["tags"]
-                and (about & own or id_variable(path) in named)
-            ):
-                yield f"Run “{operation['summary']}” first."
+    for operation in operations(document):
+        about = {link["operationId"] for link in links_of(operation)}
+        if (
+            creates(operation)
+            and tag not in operation["tags"]
+            and (about & own or id_variable(operation["path"]) in named)
+        ):
+            yield f"Run “{operation['summary']}” first."
 
 
 def body_of(operation: Operation, document: Document) -> tuple[str, Schema]:
     """Return the media type and the schema of the request body."""
     media, content = next(iter(operation["requestBody"]["content"].items()))
-    return media, resolve_schema(content["schema"], document)
+    return media, resolve(content["schema"], document)
 
 
 def reference_variables(schema: Schema) -> dict[str, str]:
@@ -120,63 +155,28 @@ def reference_variables(schema: Schema) -> dict[str, str]:
     }
 
 
-def sorted_operations(document: Document, tag: str) -> list[tuple[str, str, Operation]]:
-    """Return the operations of a tag, those that create first, those that delete last."""
-    operations = [
-        (path, verb, operation)
-        for path, verbs in document["paths"].items()
-        for verb, operation in verbs.items()
-        if tag in operation["tags"]
-    ]
-    return sorted(
-        operations, key=lambda one: (not creates(one[2]), VERB_ORDER.index(one[1]))
-    )
-
-
-def creates(operation: Operation) -> bool:
-    """Return True if the operation creates a resource."""
-    return bool({"201", "202"} & operation["responses"].keys())
-
-
-def build_request(
-    path: str, verb: str, operation: Operation, document: Document, ids: Variables
-) -> Item:
+def build_request(operation: Operation, document: Document, ids: Variables) -> Item:
     """Return one request of the collection; `ids`: see `id_variables`."""
-    parameters: dict[str, list[dict[str, Any]]] = {
-        "path": [],
-        "query": [],
-        "header": [],
-    }
+    entries: dict[str, list[Item]] = {"path": [], "query": [], "header": []}
     for parameter in operation["parameters"]:
-        parameters[parameter["in"]].append(parameter)
-    headers: list[Item] = [
-        {
-            **parameter_entry(each),
-            "value": HEADER_VALUES.get(each["name"], ""),
-            "disabled": True,
-        }
-        for each in parameters["header"]
-    ]
-    address = path.replace("{", ":").replace("}", "")
+        name, place = parameter["name"], parameter["in"]
+        entry = {"key": name, "description": parameter.get("description", "")}
+        if place == "path":
+            entry["value"] = "{{%s}}" % ids[operation["operationId"], name]
+        else:
+            entry |= {"value": HEADER_VALUES.get(name, ""), "disabled": True}
+        entries[place].append(entry)
+    address = operation["path"].replace("{", ":").replace("}", "")
     request: Item = {
-        "method": verb.upper(),
+        "method": operation["verb"].upper(),
         "description": operation["description"],
-        "header": headers,
+        "header": entries["header"],
         "url": {
             "raw": "{{base_url}}" + address,
             "host": ["{{base_url}}"],
             "path": address.strip("/").split("/"),
-            "query": [
-                {**parameter_entry(each), "value": "", "disabled": True}
-                for each in parameters["query"]
-            ],
-            "variable": [
-                {
-                    **parameter_entry(each),
-                    "value": "{{%s}}" % ids[operation["operationId"], each["name"]],
-                }
-                for each in parameters["path"]
-            ],
+            "query": entries["query"],
+            "variable": entries["path"],
         },
     }
     if "requestBody" in operation:
@@ -187,16 +187,16 @@ def build_request(
             language, raw = "text", example_of(schema)
         options = {"raw": {"language": language}}
         request["body"] = {"mode": "raw", "raw": raw, "options": options}
-        headers.insert(0, {"key": "Content-Type", "value": media})
-    schemes = {name for choice in operation["security"] for name in choice}
-    if operation["operationId"] == "postAuthLogout":
-        request["auth"] = auth_settings("bearer")  # the session of this token ends
-    elif "basic" not in schemes:
-        request["auth"] = auth_settings(*schemes) if schemes else {"type": "noauth"}
+        entries["header"].insert(0, {"key": "Content-Type", "value": media})
+    schemes = [name for choice in operation["security"] for name in choice]
+    # A POST that sends nothing ends or replaces the session of a token.
+    needs_token = operation["verb"] == "post" and "body" not in request
+    if "basic" not in schemes or (needs_token and acts_on_caller(operation)):
+        request["auth"] = authentication(schemes[-1]) if schemes else {"type": "noauth"}
     return {
         "name": operation["summary"],
         "request": request,
-        "event": test_event(id_script(path, operation, ids)),
+        "event": test_event(id_script(operation, ids)),
         "response": list(examples(request, operation, document)),
     }
 
@@ -206,7 +206,7 @@ def examples(request: Item, operation: Operation, document: Document) -> Iterato
     for status, response in operation["responses"].items():
         for media, described in response.get("content", {}).items():
             if status < "300" and media.endswith("json"):
-                body = example_of(resolve_schema(described["schema"], document))
+                body = example_of(resolve(described["schema"], document))
                 yield {
                     "name": response["description"],
                     "originalRequest": request,
@@ -223,29 +223,25 @@ def example_body(operation: Operation, schema: Schema) -> str:
     Variables stand for the credentials, for the ids of resources that another folder has
     created, and for the changing part of unique values.
     """
-    example = example_of(schema)
-    properties, variables = schema["properties"], reference_variables(schema)
-    if (
-        operation["operationId"] == "postAuthLogin"
-        or ACCOUNT_FOLDER in operation["tags"]
-    ):
-        values = {"username": "{{username}}", "password": "{{password}}"}
-    else:
-        values = {name: "{{%s}}" % variable for name, variable in variables.items()}
+    example, properties = example_of(schema), schema["properties"]
+    references = reference_variables(schema)
+    values = {name: "{{%s}}" % variable for name, variable in references.items()}
+    if acts_on_caller(operation):
+        values |= CREDENTIALS
+    elif creates(operation):
         conflict = operation["responses"].get("409", {}).get("description", "")
-        unique = re.findall(r"The (\w+) is (?:already )?taken", conflict)
-        for name in unique if creates(operation) else ():
+        for name in re.findall(r"The (\w+) is (?:already )?taken", conflict):
             if type(example.get(name)) is str and "format" not in properties[name]:
                 values[name] = unique_text(example[name], **properties[name])
     body = {
         name: values.get(name, value)
         for name, value in example.items()
-        if name in variables or X_REFERENCES not in properties[name]
+        if name in references or X_REFERENCES not in properties[name]
     }
     text = json.dumps(body, indent=2, ensure_ascii=False)
-    for variable in variables.values():  # an id is a number, so without quotes
-        text = text.replace('"{{%s}}"' % variable, "{{%s}}" % variable)
-    return text
+    return re.sub(
+        r'"({{\w+_id}})"', r"\1", text
+    )  # an id is a number, so without quotes
 
 
 def unique_text(
@@ -257,19 +253,9 @@ def unique_text(
     return "{{$randomAlphaNumeric}}" * max(minLength, min(maxLength, 12))
 
 
-def parameter_entry(parameter: dict[str, Any]) -> Item:
-    """Return the key and the description of a parameter."""
-    return {"key": parameter["name"], "description": parameter.get("description", "")}
-
-
-def auth_settings(way: str) -> Item:
+def authentication(scheme: str) -> Item:
     """Return the authentication of a request by one of our security schemes."""
-    if way == "basic":
-        values = {"username": "{{username}}", "password": "{{password}}"}
-        kind = "basic"
-    else:
-        token = "refresh_token" if way == "refresh" else "access_token"
-        values, kind = {"token": "{{%s}}" % token}, "bearer"
+    kind, values = AUTHENTICATION[scheme]
     return {
         "type": kind,
         kind: [{"key": k, "value": v, "type": "string"} for k, v in values.items()],
@@ -282,20 +268,16 @@ def id_variables(document: Document) -> Variables:
     It holds the id from the response that creates such a resource or, without one, from
     the response that lists them.
     """
-    sources = [
-        (path, operation)
-        for path, verbs in document["paths"].items()
-        for operation in verbs.values()
-    ]
-    # By default, the variable is named after the path in front of the parameter.
-    variables = {
-        (operation["operationId"], match[1]): id_variable(path[: match.start()])
-        for path, operation in sources
-        for match in re.finditer(r"/{(\w+)}", path)
-    }
-    for path, operation in sorted(sources, key=lambda source: creates(source[1])):
+    variables: Variables = {}
+    for operation in operations(document):
         for link in links_of(operation):
-            variables[link["operationId"], link_parameter(link)] = id_variable(path)
+            target = link["operationId"], link_parameter(link)
+            variables.setdefault(target, id_variable(operation["path"]))
+    # By default, the variable is named after the path in front of the parameter.
+    for operation in operations(document):
+        for match in re.finditer(r"/{(\w+)}", operation["path"]):
+            target = operation["operationId"], match[1]
+            variables.setdefault(target, id_variable(match.string[: match.start()]))
     return variables
 
 
@@ -318,27 +300,25 @@ def links_of(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def id_script(path: str, operation: Operation, ids: Variables) -> Iterator[str]:
+def id_script(operation: Operation, ids: Variables) -> Iterator[str]:
     """Yield the lines of a script that saves the id from the response, if it is used.
 
     After a deletion, the script removes the id instead.
     """
-    # the variable with the id of the resource
-    own = id_variable(path.rpartition("/")[0])
-    if operation["operationId"].startswith("delete") and own in ids.values():
+    path, used = operation["path"], ids.values()
+    own = id_variable(path.rpartition("/")[0])  # holds the id of the resource
+    if operation["verb"] == "delete" and own in used:
         yield f'pm.collectionVariables.unset("{own}");'
     variable = id_variable(path)
-    for link in links_of(operation)[: variable in ids.values()]:
-        place = link["parameters"][link_parameter(link)]
+    if variable in used and links_of(operation):
         yield f'const variable = "{variable}";'
-        if place.endswith("/items/0/id"):
-            # A resource that this run has created takes precedence.
+        if creates(operation):
+            yield "if (pm.response.code < 300)"
+            yield "  pm.collectionVariables.set(variable, pm.response.json().id);"
+        else:  # A resource that this run has created takes precedence.
             yield "const first = pm.response.json().items?.[0];"
             yield "if (first && !pm.collectionVariables.get(variable))"
             yield "  pm.collectionVariables.set(variable, first.id);"
-        else:
-            yield "if (pm.response.code < 300)"
-            yield "  pm.collectionVariables.set(variable, pm.response.json().id);"
 
 
 # The script after each request.
@@ -362,10 +342,3 @@ if (body.id) pm.collectionVariables.set("etag", pm.response.headers.get("ETag"))
 def test_event(lines: Iterable[str]) -> list[Item]:
     """Return the event that runs these lines of script after a request."""
     return [{"listen": "test", "script": {"type": "text/javascript", "exec": [*lines]}}]
-
-
-def resolve_schema(schema: Schema, document: Document) -> Schema:
-    """Return the schema, or the one that it refers to."""
-    if "$ref" not in schema:
-        return schema
-    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
