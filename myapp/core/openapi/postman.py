@@ -33,32 +33,43 @@ AUTHENTICATION = {  # Postman's type and values for each of our security schemes
 }
 
 Document = dict[str, Any]  # the OpenAPI document
-Operation = dict[str, Any]  # with its path and verb
+Operation = dict[str, Any]  # see `list_operations`
 Item = dict[str, Any]  # a part of the collection
 Variables = dict[tuple[str, str], str]  # by operationId and parameter
 
 
 def build_environment(name: str, base_url: str) -> Item:
     """Return a Postman environment: the address of the service and the credentials."""
-    values = {"base_url": base_url, "username": "", "password": ""}
-    return {
-        "name": name,
-        "values": [
-            {
-                "key": key,
-                "value": value,
-                "type": "secret" if key == "password" else "default",
-                "enabled": True,
-            }
-            for key, value in values.items()
-        ],
-        "_postman_variable_scope": "environment",
-    }
+    values = [
+        {"key": "base_url", "value": base_url, "type": "default", "enabled": True},
+        {"key": "username", "value": "", "type": "default", "enabled": True},
+        {"key": "password", "value": "", "type": "secret", "enabled": True},
+    ]
+    return {"name": name, "values": values, "_postman_variable_scope": "environment"}
 
 
 def build_collection(document: Document) -> Item:
     """Return the Postman collection of an OpenAPI 3.1 document."""
-    info, ids = document["info"], id_variables(document)
+    info, operations = document["info"], list_operations(document)
+    ids = id_variables(operations)
+    final_tags = {
+        tag
+        for operation in operations
+        if operation["verb"] == "delete" and acts_on_caller(operation)
+        for tag in operation["tags"]
+    }
+    folders = []
+    # A folder that deletes the account of the caller comes last.
+    for tag in sorted(document["tags"], key=lambda tag: tag["name"] in final_tags):
+        own = [one for one in operations if tag["name"] in one["tags"]]
+        sentences = [tag["description"], *prerequisites(own, operations)]
+        folders.append(
+            {
+                "name": tag["name"],
+                "description": " ".join(sentences),
+                "item": [build_request(one, document, ids) for one in own],
+            }
+        )
     return {
         "info": {
             "name": info["title"],
@@ -68,35 +79,31 @@ def build_collection(document: Document) -> Item:
         },
         "auth": authentication("basic"),
         "event": test_event(CHECK_SCRIPT),
-        "item": [
-            {
-                "name": tag["name"],
-                "description": " ".join(
-                    [tag["description"], *prerequisites(tag["name"], document)]
-                ),
-                "item": [
-                    build_request(operation, document, ids)
-                    for operation in operations(document, tag["name"])
-                ],
-            }
-            for tag in sorted(
-                document["tags"],
-                key=lambda tag: deletes_account(tag["name"], document),
-            )
-        ],
+        "item": folders,
     }
 
 
-def operations(document: Document, tag: str | None = None) -> list[Operation]:
-    """Return the operations of a tag, or all: those that create first, deletions last."""
-    found = [
-        {"path": path, "verb": verb, **operation}
-        for path, verbs in document["paths"].items()
-        for verb, operation in verbs.items()
-        if tag in (None, *operation["tags"])
-    ]
+def list_operations(document: Document) -> list[Operation]:
+    """Return the operations, those that create first, those that delete last.
+
+    Each has in addition its path and verb, the links of its responses, and the media type
+    and the schema of its body.
+    """
+    operations = []
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            links = [
+                link
+                for response in operation["responses"].values()
+                for link in response.get("links", {}).values()
+            ]
+            body = operation.get("requestBody", {"content": {"": {"schema": {}}}})
+            media, described = next(iter(body["content"].items()))
+            added = {"path": path, "verb": verb, "links": links, "media": media}
+            schema = resolve(described["schema"], document)
+            operations.append({**operation, **added, "schema": schema})
     return sorted(
-        found, key=lambda one: (not creates(one), VERB_ORDER.index(one["verb"]))
+        operations, key=lambda one: (not creates(one), VERB_ORDER.index(one["verb"]))
     )
 
 
@@ -113,37 +120,23 @@ def acts_on_caller(operation: Operation) -> bool:
     return "{" not in operation["path"] and not creates(operation)
 
 
-def deletes_account(tag: str, document: Document) -> bool:
-    """Return True if an operation of the tag deletes the account of the caller."""
-    *_, last = operations(document, tag)
-    return last["verb"] == "delete" and acts_on_caller(last)
-
-
-def prerequisites(tag: str, document: Document) -> Iterator[str]:
+def prerequisites(own: list[Operation], operations: list[Operation]) -> Iterator[str]:
     """Yield a sentence for each request of another folder that must run first.
 
-    These create the resources that the requests of this folder act on or refer to.
+    These create the resources that the requests of a folder, `own`, act on or refer to.
     """
-    own: set[str] = set()
-    named: set[str] = set()
-    for operation in operations(document, tag):
-        own.add(operation["operationId"])
-        if "requestBody" in operation:
-            named.update(reference_variables(body_of(operation, document)[1]).values())
-    for operation in operations(document):
-        about = {link["operationId"] for link in links_of(operation)}
+    ids = {operation["operationId"] for operation in own}
+    named = {
+        name for one in own for name in reference_variables(one["schema"]).values()
+    }
+    for operation in operations:
+        about = {link["operationId"] for link in operation["links"]}
         if (
             creates(operation)
-            and tag not in operation["tags"]
-            and (about & own or id_variable(operation["path"]) in named)
+            and operation["operationId"] not in ids
+            and (about & ids or id_variable(operation["path"]) in named)
         ):
             yield f"Run “{operation['summary']}” first."
-
-
-def body_of(operation: Operation, document: Document) -> tuple[str, Schema]:
-    """Return the media type and the schema of the request body."""
-    media, content = next(iter(operation["requestBody"]["content"].items()))
-    return media, resolve(content["schema"], document)
 
 
 def reference_variables(schema: Schema) -> dict[str, str]:
@@ -179,15 +172,16 @@ def build_request(operation: Operation, document: Document, ids: Variables) -> I
             "variable": entries["path"],
         },
     }
-    if "requestBody" in operation:
-        media, schema = body_of(operation, document)
+    if operation["media"]:
+        schema = operation["schema"]
         if schema["type"] == "object":
-            language, raw = "json", example_body(operation, schema)
+            language, raw = "json", example_body(operation)
         else:
             language, raw = "text", example_of(schema)
         options = {"raw": {"language": language}}
         request["body"] = {"mode": "raw", "raw": raw, "options": options}
-        entries["header"].insert(0, {"key": "Content-Type", "value": media})
+        content_type = {"key": "Content-Type", "value": operation["media"]}
+        entries["header"].insert(0, content_type)
     schemes = [name for choice in operation["security"] for name in choice]
     # A POST that sends nothing ends or replaces the session of a token.
     needs_token = operation["verb"] == "post" and "body" not in request
@@ -217,14 +211,14 @@ def examples(request: Item, operation: Operation, document: Document) -> Iterato
                 }
 
 
-def example_body(operation: Operation, schema: Schema) -> str:
+def example_body(operation: Operation) -> str:
     """Return an example of a request body as JSON, with variables where needed.
 
     Variables stand for the credentials, for the ids of resources that another folder has
     created, and for the changing part of unique values.
     """
-    example, properties = example_of(schema), schema["properties"]
-    references = reference_variables(schema)
+    schema, properties = operation["schema"], operation["schema"]["properties"]
+    example, references = example_of(schema), reference_variables(schema)
     values = {name: "{{%s}}" % variable for name, variable in references.items()}
     if acts_on_caller(operation):
         values |= CREDENTIALS
@@ -262,42 +256,29 @@ def authentication(scheme: str) -> Item:
     }
 
 
-def id_variables(document: Document) -> Variables:
+def id_variables(operations: list[Operation]) -> Variables:
     """Return the variable with the value of each path parameter of an operation.
 
     It holds the id from the response that creates such a resource or, without one, from
     the response that lists them.
     """
     variables: Variables = {}
-    for operation in operations(document):
-        for link in links_of(operation):
-            target = link["operationId"], link_parameter(link)
+    for operation in operations:
+        for link in operation["links"]:
+            # The last parameter of a link comes from the response body.
+            target = link["operationId"], list(link["parameters"])[-1]
             variables.setdefault(target, id_variable(operation["path"]))
     # By default, the variable is named after the path in front of the parameter.
-    for operation in operations(document):
+    for operation in operations:
         for match in re.finditer(r"/{(\w+)}", operation["path"]):
             target = operation["operationId"], match[1]
             variables.setdefault(target, id_variable(match.string[: match.start()]))
     return variables
 
 
-def link_parameter(link: dict[str, Any]) -> str:
-    """Return the parameter of a link that comes from the response body."""
-    return list(link["parameters"])[-1]
-
-
 def id_variable(path: str) -> str:
     """Return the variable with the id of a resource created or listed at `path`."""
     return f"{path.rpartition('/')[2]}_id"
-
-
-def links_of(operation: Operation) -> list[dict[str, Any]]:
-    """Return the OpenAPI links of all responses."""
-    return [
-        link
-        for response in operation["responses"].values()
-        for link in response.get("links", {}).values()
-    ]
 
 
 def id_script(operation: Operation, ids: Variables) -> Iterator[str]:
@@ -310,7 +291,7 @@ def id_script(operation: Operation, ids: Variables) -> Iterator[str]:
     if operation["verb"] == "delete" and own in used:
         yield f'pm.collectionVariables.unset("{own}");'
     variable = id_variable(path)
-    if variable in used and links_of(operation):
+    if variable in used and operation["links"]:
         yield f'const variable = "{variable}";'
         if creates(operation):
             yield "if (pm.response.code < 300)"
