@@ -61,23 +61,27 @@ def _prefix(part: Part, known: Iterable[str]) -> Part:
 
 
 def _operation(operation: Part, document: Part) -> Part:
-    translated = {key: operation[key] for key in operation if key != "requestBody"}
-    responses = operation["responses"].items()
-    produced = (
-        resolve(response, document).get("content", ()) for _, response in responses
-    )
-    translated |= {
-        "consumes": [],
-        "produces": sorted(set().union(*produced)),
-        "parameters": [_parameter(each, document) for each in operation["parameters"]],
-        "responses": {status: _response(each, document) for status, each in responses},
-    }
-    if "requestBody" in operation:
-        body = operation["requestBody"]
+    body = operation.get("requestBody", {"content": {}})
+    parameters = [_parameter(each, document) for each in operation["parameters"]]
+    if body["content"]:
+        parameters.append(
+            {"name": "body", "in": "body", "required": False, **_with_schema(body)}
+        )
+    responses = operation["responses"]
+    produced = [
+        resolve(each, document).get("content", ()) for each in responses.values()
+    ]
+    return {
+        **{key: operation[key] for key in operation if key != "requestBody"},
         # In Swagger 2.0, an operation with form parameters cannot have a body.
-        translated["consumes"] = [m for m in body["content"] if "form" not in m]
-        translated["parameters"].append(_body(body))
-    return translated
+        "consumes": [media for media in body["content"] if "form" not in media],
+        "produces": sorted(set().union(*produced)),
+        "parameters": parameters,
+        "responses": {
+            status: _response(response, document)
+            for status, response in responses.items()
+        },
+    }
 
 
 def _parameter(parameter: Part, document: Part) -> Part:
@@ -87,42 +91,33 @@ def _parameter(parameter: Part, document: Part) -> Part:
     return {"required": False, **value}
 
 
-def _body(body: Part) -> Part:
-    translated: Part = {"name": "body", "in": "body", "required": False, **body}
-    translated |= _content(translated.pop("content"))
-    for media, described in body["content"].items():
-        if "encoding" in described:
-            translated.setdefault("x-encoding", {})[media] = described["encoding"]
-    return translated
-
-
 def _response(response: Part, document: Part) -> Part:
     if "$ref" in response:
         return {"$ref": response["$ref"].replace("/components", "")}
-    translated: Part = {"description": response["description"]}
+    translated = _with_schema(_prefix(response, ("description", "headers", "content")))
     if "headers" in response:
         translated["headers"] = {
             name: _value(resolve(header, document), document, ("description",))
             for name, header in response["headers"].items()
         }
-    if "content" in response:
-        translated |= _content(response["content"])
-        for media, described in response["content"].items():
-            if "example" in described:
-                fits = translated["x-content"][media] == translated["schema"]
-                name = "examples" if fits else "x-examples"
-                translated.setdefault(name, {})[media] = described["example"]
-    if "links" in response:
-        translated["x-links"] = response["links"]
     return translated
 
 
-def _content(content: Part) -> Part:
-    """Return the schema of the first media type, the only one in Swagger 2.0, and all."""
-    schemas = {
-        media: _schema(each.get("schema", {})) for media, each in content.items()
-    }
-    return {"schema": next(iter(schemas.values())), "x-content": schemas}
+def _with_schema(part: Part) -> Part:
+    """Convert the content of a body or response to one schema for all media types.
+
+    That is the schema of the first media type; the others are kept under `x-content`.
+    """
+    translated = {key: part[key] for key in part if key != "content"}
+    for media, described in part.get("content", {}).items():
+        schema = _schema(described.get("schema", {}))
+        translated.setdefault("schema", schema)
+        translated.setdefault("x-content", {})[media] = schema
+        examples = "examples" if schema == translated["schema"] else "x-examples"
+        for key, name in {"example": examples, "encoding": "x-encoding"}.items():
+            if key in described:
+                translated.setdefault(name, {})[media] = described[key]
+    return translated
 
 
 def _value(described: Part, document: Part, beside: Iterable[str]) -> Part:
@@ -167,7 +162,7 @@ def _schema(schema: Any) -> Schema:
     if schema is True or schema is False:
         return {} if schema else {"x-not": {}}
     schema = map_subschemas(schema, _schema)
-    for rule in (_type, _choice, _bounds, _wording, _reference):
+    for rule in (_type, _choice, _wording, _reference):
         rule(schema)
     kept = {key: schema[key] for key in schema if key not in DROPPED_KEYWORDS}
     return _prefix(kept, BODY_KEYWORDS)
@@ -207,15 +202,12 @@ def _choice(schema: Schema) -> None:
                 schema["type"] = types.pop()
 
 
-def _bounds(schema: Schema) -> None:
-    """Convert an exclusive bound to a bound with a flag."""
+def _wording(schema: Schema) -> None:
+    """Convert the keywords for which Swagger 2.0 has others."""
     for bound in ("Minimum", "Maximum"):
         exclusive = f"exclusive{bound}"
         if exclusive in schema:
             schema[bound.lower()], schema[exclusive] = schema[exclusive], True
-
-
-def _wording(schema: Schema) -> None:
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
     if schema.get("examples"):
