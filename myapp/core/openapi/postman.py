@@ -53,23 +53,18 @@ def build_collection(document: Document) -> Item:
     info, operations = document["info"], list_operations(document)
     ids = id_variables(operations)
     final_tags = {
-        tag
+        operation["tags"][0]
         for operation in operations
         if operation["verb"] == "delete" and acts_on_caller(operation)
-        for tag in operation["tags"]
     }
     folders = []
     # A folder that deletes the account of the caller comes last.
     for tag in sorted(document["tags"], key=lambda tag: tag["name"] in final_tags):
-        own = [one for one in operations if tag["name"] in one["tags"]]
+        own = [each for each in operations if tag["name"] in each["tags"]]
         sentences = [tag["description"], *prerequisites(own, operations)]
-        folders.append(
-            {
-                "name": tag["name"],
-                "description": " ".join(sentences),
-                "item": [build_request(one, document, ids) for one in own],
-            }
-        )
+        requests = [build_request(each, document, ids) for each in own]
+        description = " ".join(sentences)
+        folders.append({**tag, "description": description, "item": requests})
     return {
         "info": {
             "name": info["title"],
@@ -173,12 +168,9 @@ def build_request(operation: Operation, document: Document, ids: Variables) -> I
         },
     }
     if operation["media"]:
-        schema = operation["schema"]
-        if schema["type"] == "object":
-            language, raw = "json", example_body(operation)
-        else:
-            language, raw = "text", example_of(schema)
-        options = {"raw": {"language": language}}
+        is_json = operation["schema"]["type"] == "object"
+        raw = example_body(operation) if is_json else example_of(operation["schema"])
+        options = {"raw": {"language": "json" if is_json else "text"}}
         request["body"] = {"mode": "raw", "raw": raw, "options": options}
         content_type = {"key": "Content-Type", "value": operation["media"]}
         entries["header"].insert(0, content_type)
@@ -233,9 +225,8 @@ def example_body(operation: Operation) -> str:
         if name in references or X_REFERENCES not in properties[name]
     }
     text = json.dumps(body, indent=2, ensure_ascii=False)
-    return re.sub(
-        r'"({{\w+_id}})"', r"\1", text
-    )  # an id is a number, so without quotes
+    # An id is a number, so it has no quotes.
+    return re.sub(r'"({{\w+_id}})"', r"\1", text)
 
 
 def unique_text(
