@@ -1,15 +1,33 @@
-"""Move repeated schemas and responses into `components`."""
+"""Move repeated schemas and responses into `components`, and resolve references there."""
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import STATUS_TITLES
 from ..schema.examples import example_of
 from ..schema.fields import Schema
-from .swagger2 import map_subschemas
 
-Use = tuple[dict[str, Any], dict[str, Any]]  # a response, and the operation that has it
+Part = dict[str, Any]  # a part of an OpenAPI or Swagger document
+Use = tuple[Part, Part]  # a response, and the operation that has it
+
+# The keywords of JSON Schema that hold schemas: by name, in a list, alone.
+NAMED_SCHEMA_KEYWORDS = {"properties", "patternProperties", "dependentSchemas", "$defs"}
+SCHEMA_LIST_KEYWORDS = {"allOf", "anyOf", "oneOf", "prefixItems"}
+SCHEMA_KEYWORDS = set(
+    "items additionalProperties unevaluatedProperties unevaluatedItems contains"
+    " propertyNames not if then else".split()
+)
+
+
+def resolve(part: Part, document: Part) -> Part:
+    """Return a part of the document, or the component that it refers to."""
+    if "$ref" not in part:
+        return part
+    _, _, kind, name = part["$ref"].split("/")
+    component: Part = document["components"][kind][name]
+    return component
 
 
 def extract_common_responses(
@@ -85,3 +103,16 @@ def schema_reference(schema: Schema, schemas: dict[str, Schema]) -> Schema:
     if schemas.setdefault(name, schema) != schema:
         raise ValueError(f"two schemas have the title {name}")
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def map_subschemas(schema: Schema, change: Callable[[Any], Any]) -> Schema:
+    """Return a copy of a JSON Schema, with `change` applied to its direct subschemas."""
+    copy = dict(schema)
+    for key, value in schema.items():
+        if key in NAMED_SCHEMA_KEYWORDS:
+            copy[key] = {name: change(part) for name, part in value.items()}
+        elif key in SCHEMA_LIST_KEYWORDS:
+            copy[key] = [change(part) for part in value]
+        elif key in SCHEMA_KEYWORDS and isinstance(value, dict):
+            copy[key] = change(value)
+    return copy

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from flask import Flask
@@ -36,22 +36,16 @@ INFO = {
     "contact": {"name": "The operator of this service"},
     "license": {"name": "MIT", "url": "https://spdx.org/licenses/MIT"},
 }
+BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 SECURITY_SCHEMES = {
     "basic": {
         "type": "http",
         "scheme": "basic",
         "description": "A username and a password.",
     },
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "An access token from a login.",
-    },
+    "bearer": {**BEARER, "description": "An access token from a login."},
     "refresh": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
+        **BEARER,
         "description": "A refresh token from a login; it can be used once.",
     },
 }
@@ -141,15 +135,19 @@ def iter_operations(
         path = path_of(rule)
         for verb in HTTP_METHODS:
             function: Any = getattr(view, verb, None)
-            if hasattr(function, "operation"):
-                yield path, verb, {
-                    "tags": [name],
-                    "operationId": operation_id(app, verb, path),
-                    **summary_and_description(function),
-                    "security": [],
-                    **function.operation,
-                    **parameters_and_responses(rule, function.operation),
-                }
+            if not hasattr(function, "operation"):
+                continue
+            # The first line of the docstring, and the rest.
+            summary, _, details = (inspect.getdoc(function) or "").partition("\n")
+            yield path, verb, {
+                "tags": [name],
+                "operationId": operation_id(app, verb, path),
+                "summary": summary.rstrip("."),
+                "description": details.strip() or summary,
+                "security": [],
+                **function.operation,
+                **parameters_and_responses(rule, function.operation),
+            }
 
 
 def path_of(rule: Rule) -> str:
@@ -158,13 +156,6 @@ def path_of(rule: Rule) -> str:
     The trailing slash of a collection is left out; the service accepts both forms.
     """
     return PATH_VARIABLE.sub(r"{\g<name>}", rule.rule).rstrip("/")
-
-
-def summary_and_description(function: Callable[..., Any]) -> dict[str, str]:
-    """Return the summary of an operation, the first line of the docstring, and the rest."""
-    text = inspect.getdoc(function) or ""
-    summary, _, details = text.partition("\n")
-    return {"summary": summary.rstrip("."), "description": details.strip() or summary}
 
 
 def parameters_and_responses(rule: Rule, operation: Operation) -> dict[str, Any]:
@@ -216,7 +207,7 @@ def with_common_headers(status: str, response: dict[str, Any]) -> dict[str, Any]
 def example_problem(status: int) -> dict[str, Any]:
     """Return an example of the error body of a status."""
     problem = {
-        **PROBLEM_SCHEMA["examples"][0],
+        **example_of(PROBLEM_SCHEMA),
         "title": STATUS_TITLES[status],
         "status": status,
         "detail": DEFAULT_DETAILS[status],

@@ -13,47 +13,58 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from ..schema.examples import example_of
 from ..schema.fields import X_REFERENCES, Schema
+from .components import resolve
 
 COLLECTION_SCHEMA = (
     "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 )
 # The order of requests, after those that create: read, change, delete.
 VERB_ORDER = ("post", "get", "put", "patch", "delete")
-# the folder that deletes the account in the end, so it comes last
-ACCOUNT_FOLDER = "account"
 HEADER_VALUES = {
     "If-Match": "{{etag}}",
     "If-None-Match": "{{etag}}",
     "Idempotency-Key": "{{$guid}}",
 }
+CREDENTIALS = {"username": "{{username}}", "password": "{{password}}"}
+AUTHENTICATION = {  # Postman's type and values for each of our security schemes
+    "basic": ("basic", CREDENTIALS),
+    "bearer": ("bearer", {"token": "{{access_token}}"}),
+    "refresh": ("bearer", {"token": "{{refresh_token}}"}),
+}
 
 Document = dict[str, Any]  # the OpenAPI document
-Operation = dict[str, Any]
+Operation = dict[str, Any]  # see `list_operations`
 Item = dict[str, Any]  # a part of the collection
 Variables = dict[tuple[str, str], str]  # by operationId and parameter
 
 
 def build_environment(name: str, base_url: str) -> Item:
     """Return a Postman environment: the address of the service and the credentials."""
-    values = {"base_url": base_url, "username": "", "password": ""}
-    return {
-        "name": name,
-        "values": [
-            {
-                "key": key,
-                "value": value,
-                "type": "secret" if key == "password" else "default",
-                "enabled": True,
-            }
-            for key, value in values.items()
-        ],
-        "_postman_variable_scope": "environment",
-    }
+    values = [
+        {"key": "base_url", "value": base_url, "type": "default", "enabled": True},
+        {"key": "username", "value": "", "type": "default", "enabled": True},
+        {"key": "password", "value": "", "type": "secret", "enabled": True},
+    ]
+    return {"name": name, "values": values, "_postman_variable_scope": "environment"}
 
 
 def build_collection(document: Document) -> Item:
     """Return the Postman collection of an OpenAPI 3.1 document."""
-    info, ids = document["info"], id_variables(document)
+    info, operations = document["info"], list_operations(document)
+    ids = id_variables(operations)
+    final_tags = {
+        operation["tags"][0]
+        for operation in operations
+        if operation["verb"] == "delete" and acts_on_caller(operation)
+    }
+    folders = []
+    # A folder that deletes the account of the caller comes last.
+    for tag in sorted(document["tags"], key=lambda tag: tag["name"] in final_tags):
+        own = [each for each in operations if tag["name"] in each["tags"]]
+        sentences = [tag["description"], *prerequisites(own, operations)]
+        requests = [build_request(each, document, ids) for each in own]
+        description = " ".join(sentences)
+        folders.append({**tag, "description": description, "item": requests})
     return {
         "info": {
             "name": info["title"],
@@ -61,54 +72,66 @@ def build_collection(document: Document) -> Item:
             "description": info["description"],
             "schema": COLLECTION_SCHEMA,
         },
-        "auth": auth_settings("basic"),
+        "auth": authentication("basic"),
         "event": test_event(CHECK_SCRIPT),
-        "item": [
-            {
-                "name": tag["name"],
-                "description": " ".join(
-                    [tag["description"], *prerequisites(tag, document)]
-                ),
-                "item": [
-                    build_request(path, verb, operation, document, ids)
-                    for path, verb, operation in sorted_operations(
-                        document, tag["name"]
-                    )
-                ],
-            }
-            for tag in sorted(
-                document["tags"], key=lambda tag: tag["name"] == ACCOUNT_FOLDER
-            )
-        ],
+        "item": folders,
     }
 
 
-def prerequisites(tag: dict[str, Any], document: Document) -> Iterator[str]:
+def list_operations(document: Document) -> list[Operation]:
+    """Return the operations, those that create first, those that delete last.
+
+    Each has in addition its path and verb, the links of its responses, and the media type
+    and the schema of its body.
+    """
+    operations = []
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            links = [
+                link
+                for response in operation["responses"].values()
+                for link in response.get("links", {}).values()
+            ]
+            body = operation.get("requestBody", {"content": {"": {"schema": {}}}})
+            media, described = next(iter(body["content"].items()))
+            added = {"path": path, "verb": verb, "links": links, "media": media}
+            schema = resolve(described["schema"], document)
+            operations.append({**operation, **added, "schema": schema})
+    return sorted(
+        operations, key=lambda one: (not creates(one), VERB_ORDER.index(one["verb"]))
+    )
+
+
+def creates(operation: Operation) -> bool:
+    """Return True if the operation creates a resource."""
+    return bool({"201", "202"} & operation["responses"].keys())
+
+
+def acts_on_caller(operation: Operation) -> bool:
+    """Return True if the operation acts on the account or the token of the caller.
+
+    Such a resource has no id in its path.
+    """
+    return "{" not in operation["path"] and not creates(operation)
+
+
+def prerequisites(own: list[Operation], operations: list[Operation]) -> Iterator[str]:
     """Yield a sentence for each request of another folder that must run first.
 
-    These create the resources that the requests of this folder act on or refer to.
+    These create the resources that the requests of a folder, `own`, act on or refer to.
     """
-    own: set[str] = set()
-    named: set[str] = set()
-    for _, _, operation in sorted_operations(document, tag["name"]):
-        own.add(operation["operationId"])
-        if "requestBody" in operation:
-            named.update(reference_variables(body_of(operation, document)[1]).values())
-    for path, verbs in document["paths"].items():
-        for operation in verbs.values():
-            about = {link["operationId"] for link in links_of(operation)}
-            if (
-                creates(operation)
-                and tag["name"] not in operation["tags"]
-                and (about & own or id_variable(path) in named)
-            ):
-                yield f"Run “{operation['summary']}” first."
-
-
-def body_of(operation: Operation, document: Document) -> tuple[str, Schema]:
-    """Return the media type and the schema of the request body."""
-    media, content = next(iter(operation["requestBody"]["content"].items()))
-    return media, resolve_schema(content["schema"], document)
+    ids = {operation["operationId"] for operation in own}
+    named = {
+        name for one in own for name in reference_variables(one["schema"]).values()
+    }
+    for operation in operations:
+        about = {link["operationId"] for link in operation["links"]}
+        if (
+            creates(operation)
+            and operation["operationId"] not in ids
+            and (about & ids or id_variable(operation["path"]) in named)
+        ):
+            yield f"Run “{operation['summary']}” first."
 
 
 def reference_variables(schema: Schema) -> dict[str, str]:
@@ -120,83 +143,46 @@ def reference_variables(schema: Schema) -> dict[str, str]:
     }
 
 
-def sorted_operations(document: Document, tag: str) -> list[tuple[str, str, Operation]]:
-    """Return the operations of a tag, those that create first, those that delete last."""
-    operations = [
-        (path, verb, operation)
-        for path, verbs in document["paths"].items()
-        for verb, operation in verbs.items()
-        if tag in operation["tags"]
-    ]
-    return sorted(
-        operations, key=lambda one: (not creates(one[2]), VERB_ORDER.index(one[1]))
-    )
-
-
-def creates(operation: Operation) -> bool:
-    """Return True if the operation creates a resource."""
-    return bool({"201", "202"} & operation["responses"].keys())
-
-
-def build_request(
-    path: str, verb: str, operation: Operation, document: Document, ids: Variables
-) -> Item:
+def build_request(operation: Operation, document: Document, ids: Variables) -> Item:
     """Return one request of the collection; `ids`: see `id_variables`."""
-    parameters: dict[str, list[dict[str, Any]]] = {
-        "path": [],
-        "query": [],
-        "header": [],
-    }
+    entries: dict[str, list[Item]] = {"path": [], "query": [], "header": []}
     for parameter in operation["parameters"]:
-        parameters[parameter["in"]].append(parameter)
-    headers: list[Item] = [
-        {
-            **parameter_entry(each),
-            "value": HEADER_VALUES.get(each["name"], ""),
-            "disabled": True,
-        }
-        for each in parameters["header"]
-    ]
-    address = path.replace("{", ":").replace("}", "")
+        name, place = parameter["name"], parameter["in"]
+        entry = {"key": name, "description": parameter.get("description", "")}
+        if place == "path":
+            entry["value"] = "{{%s}}" % ids[operation["operationId"], name]
+        else:
+            entry |= {"value": HEADER_VALUES.get(name, ""), "disabled": True}
+        entries[place].append(entry)
+    address = operation["path"].replace("{", ":").replace("}", "")
     request: Item = {
-        "method": verb.upper(),
+        "method": operation["verb"].upper(),
         "description": operation["description"],
-        "header": headers,
+        "header": entries["header"],
         "url": {
             "raw": "{{base_url}}" + address,
             "host": ["{{base_url}}"],
             "path": address.strip("/").split("/"),
-            "query": [
-                {**parameter_entry(each), "value": "", "disabled": True}
-                for each in parameters["query"]
-            ],
-            "variable": [
-                {
-                    **parameter_entry(each),
-                    "value": "{{%s}}" % ids[operation["operationId"], each["name"]],
-                }
-                for each in parameters["path"]
-            ],
+            "query": entries["query"],
+            "variable": entries["path"],
         },
     }
-    if "requestBody" in operation:
-        media, schema = body_of(operation, document)
-        if schema["type"] == "object":
-            language, raw = "json", example_body(operation, schema)
-        else:
-            language, raw = "text", example_of(schema)
-        options = {"raw": {"language": language}}
+    if operation["media"]:
+        is_json = operation["schema"]["type"] == "object"
+        raw = example_body(operation) if is_json else example_of(operation["schema"])
+        options = {"raw": {"language": "json" if is_json else "text"}}
         request["body"] = {"mode": "raw", "raw": raw, "options": options}
-        headers.insert(0, {"key": "Content-Type", "value": media})
-    schemes = {name for choice in operation["security"] for name in choice}
-    if operation["operationId"] == "postAuthLogout":
-        request["auth"] = auth_settings("bearer")  # the session of this token ends
-    elif "basic" not in schemes:
-        request["auth"] = auth_settings(*schemes) if schemes else {"type": "noauth"}
+        content_type = {"key": "Content-Type", "value": operation["media"]}
+        entries["header"].insert(0, content_type)
+    schemes = [name for choice in operation["security"] for name in choice]
+    # A POST that sends nothing ends or replaces the session of a token.
+    needs_token = operation["verb"] == "post" and "body" not in request
+    if "basic" not in schemes or (needs_token and acts_on_caller(operation)):
+        request["auth"] = authentication(schemes[-1]) if schemes else {"type": "noauth"}
     return {
         "name": operation["summary"],
         "request": request,
-        "event": test_event(id_script(path, operation, ids)),
+        "event": test_event(id_script(operation, ids)),
         "response": list(examples(request, operation, document)),
     }
 
@@ -206,7 +192,7 @@ def examples(request: Item, operation: Operation, document: Document) -> Iterato
     for status, response in operation["responses"].items():
         for media, described in response.get("content", {}).items():
             if status < "300" and media.endswith("json"):
-                body = example_of(resolve_schema(described["schema"], document))
+                body = example_of(resolve(described["schema"], document))
                 yield {
                     "name": response["description"],
                     "originalRequest": request,
@@ -217,35 +203,30 @@ def examples(request: Item, operation: Operation, document: Document) -> Iterato
                 }
 
 
-def example_body(operation: Operation, schema: Schema) -> str:
+def example_body(operation: Operation) -> str:
     """Return an example of a request body as JSON, with variables where needed.
 
     Variables stand for the credentials, for the ids of resources that another folder has
     created, and for the changing part of unique values.
     """
-    example = example_of(schema)
-    properties, variables = schema["properties"], reference_variables(schema)
-    if (
-        operation["operationId"] == "postAuthLogin"
-        or ACCOUNT_FOLDER in operation["tags"]
-    ):
-        values = {"username": "{{username}}", "password": "{{password}}"}
-    else:
-        values = {name: "{{%s}}" % variable for name, variable in variables.items()}
+    schema, properties = operation["schema"], operation["schema"]["properties"]
+    example, references = example_of(schema), reference_variables(schema)
+    values = {name: "{{%s}}" % variable for name, variable in references.items()}
+    if acts_on_caller(operation):
+        values |= CREDENTIALS
+    elif creates(operation):
         conflict = operation["responses"].get("409", {}).get("description", "")
-        unique = re.findall(r"The (\w+) is (?:already )?taken", conflict)
-        for name in unique if creates(operation) else ():
+        for name in re.findall(r"The (\w+) is (?:already )?taken", conflict):
             if type(example.get(name)) is str and "format" not in properties[name]:
                 values[name] = unique_text(example[name], **properties[name])
     body = {
         name: values.get(name, value)
         for name, value in example.items()
-        if name in variables or X_REFERENCES not in properties[name]
+        if name in references or X_REFERENCES not in properties[name]
     }
     text = json.dumps(body, indent=2, ensure_ascii=False)
-    for variable in variables.values():  # an id is a number, so without quotes
-        text = text.replace('"{{%s}}"' % variable, "{{%s}}" % variable)
-    return text
+    # An id is a number, so it has no quotes.
+    return re.sub(r'"({{\w+_id}})"', r"\1", text)
 
 
 def unique_text(
@@ -257,51 +238,33 @@ def unique_text(
     return "{{$randomAlphaNumeric}}" * max(minLength, min(maxLength, 12))
 
 
-def parameter_entry(parameter: dict[str, Any]) -> Item:
-    """Return the key and the description of a parameter."""
-    return {"key": parameter["name"], "description": parameter.get("description", "")}
-
-
-def auth_settings(way: str) -> Item:
+def authentication(scheme: str) -> Item:
     """Return the authentication of a request by one of our security schemes."""
-    if way == "basic":
-        values = {"username": "{{username}}", "password": "{{password}}"}
-        kind = "basic"
-    else:
-        token = "refresh_token" if way == "refresh" else "access_token"
-        values, kind = {"token": "{{%s}}" % token}, "bearer"
+    kind, values = AUTHENTICATION[scheme]
     return {
         "type": kind,
         kind: [{"key": k, "value": v, "type": "string"} for k, v in values.items()],
     }
 
 
-def id_variables(document: Document) -> Variables:
+def id_variables(operations: list[Operation]) -> Variables:
     """Return the variable with the value of each path parameter of an operation.
 
     It holds the id from the response that creates such a resource or, without one, from
     the response that lists them.
     """
-    sources = [
-        (path, operation)
-        for path, verbs in document["paths"].items()
-        for operation in verbs.values()
-    ]
+    variables: Variables = {}
+    for operation in operations:
+        for link in operation["links"]:
+            # The last parameter of a link comes from the response body.
+            target = link["operationId"], list(link["parameters"])[-1]
+            variables.setdefault(target, id_variable(operation["path"]))
     # By default, the variable is named after the path in front of the parameter.
-    variables = {
-        (operation["operationId"], match[1]): id_variable(path[: match.start()])
-        for path, operation in sources
-        for match in re.finditer(r"/{(\w+)}", path)
-    }
-    for path, operation in sorted(sources, key=lambda source: creates(source[1])):
-        for link in links_of(operation):
-            variables[link["operationId"], link_parameter(link)] = id_variable(path)
+    for operation in operations:
+        for match in re.finditer(r"/{(\w+)}", operation["path"]):
+            target = operation["operationId"], match[1]
+            variables.setdefault(target, id_variable(match.string[: match.start()]))
     return variables
-
-
-def link_parameter(link: dict[str, Any]) -> str:
-    """Return the parameter of a link that comes from the response body."""
-    return list(link["parameters"])[-1]
 
 
 def id_variable(path: str) -> str:
@@ -309,36 +272,25 @@ def id_variable(path: str) -> str:
     return f"{path.rpartition('/')[2]}_id"
 
 
-def links_of(operation: Operation) -> list[dict[str, Any]]:
-    """Return the OpenAPI links of all responses."""
-    return [
-        link
-        for response in operation["responses"].values()
-        for link in response.get("links", {}).values()
-    ]
-
-
-def id_script(path: str, operation: Operation, ids: Variables) -> Iterator[str]:
+def id_script(operation: Operation, ids: Variables) -> Iterator[str]:
     """Yield the lines of a script that saves the id from the response, if it is used.
 
     After a deletion, the script removes the id instead.
     """
-    # the variable with the id of the resource
-    own = id_variable(path.rpartition("/")[0])
-    if operation["operationId"].startswith("delete") and own in ids.values():
+    path, used = operation["path"], ids.values()
+    own = id_variable(path.rpartition("/")[0])  # holds the id of the resource
+    if operation["verb"] == "delete" and own in used:
         yield f'pm.collectionVariables.unset("{own}");'
     variable = id_variable(path)
-    for link in links_of(operation)[: variable in ids.values()]:
-        place = link["parameters"][link_parameter(link)]
+    if variable in used and operation["links"]:
         yield f'const variable = "{variable}";'
-        if place.endswith("/items/0/id"):
-            # A resource that this run has created takes precedence.
+        if creates(operation):
+            yield "if (pm.response.code < 300)"
+            yield "  pm.collectionVariables.set(variable, pm.response.json().id);"
+        else:  # A resource that this run has created takes precedence.
             yield "const first = pm.response.json().items?.[0];"
             yield "if (first && !pm.collectionVariables.get(variable))"
             yield "  pm.collectionVariables.set(variable, first.id);"
-        else:
-            yield "if (pm.response.code < 300)"
-            yield "  pm.collectionVariables.set(variable, pm.response.json().id);"
 
 
 # The script after each request.
@@ -362,10 +314,3 @@ if (body.id) pm.collectionVariables.set("etag", pm.response.headers.get("ETag"))
 def test_event(lines: Iterable[str]) -> list[Item]:
     """Return the event that runs these lines of script after a request."""
     return [{"listen": "test", "script": {"type": "text/javascript", "exec": [*lines]}}]
-
-
-def resolve_schema(schema: Schema, document: Document) -> Schema:
-    """Return the schema, or the one that it refers to."""
-    if "$ref" not in schema:
-        return schema
-    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]

@@ -4,51 +4,21 @@ Information for which Swagger 2.0 has no keyword is kept under a name with `x-`,
 ignore. So the Swagger document may accept more than the OpenAPI document, never less.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
-from ..schema.fields import Schema
-
-Part = dict[str, Any]  # a part of an OpenAPI or Swagger document
-
-# The keywords of JSON Schema that hold schemas: by name, in a list, alone.
-NAMED_SCHEMA_KEYWORDS = {"properties", "patternProperties", "dependentSchemas", "$defs"}
-SCHEMA_LIST_KEYWORDS = {"allOf", "anyOf", "oneOf", "prefixItems"}
-SCHEMA_KEYWORDS = {
-    "items",
-    "additionalProperties",
-    "unevaluatedProperties",
-    "unevaluatedItems",
-}
-SCHEMA_KEYWORDS |= {"contains", "propertyNames", "not", "if", "then", "else"}
+from ..schema.fields import Schema, json_types
+from .components import Part, map_subschemas, resolve
 
 # The keywords that Swagger 2.0 has for parameters, those for bodies, and those to drop.
-PARAMETER_KEYWORDS = {
-    "type",
-    "format",
-    "items",
-    "default",
-    "enum",
-    "multipleOf",
-    "pattern",
-}
-PARAMETER_KEYWORDS |= {"maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"}
-PARAMETER_KEYWORDS |= {"maxLength", "minLength", "maxItems", "minItems", "uniqueItems"}
-BODY_KEYWORDS = {
-    "$ref",
-    "title",
-    "description",
-    "properties",
-    "required",
-    "allOf",
-    "example",
-}
-BODY_KEYWORDS |= {
-    "additionalProperties",
-    "maxProperties",
-    "minProperties",
-    "readOnly",
-} | PARAMETER_KEYWORDS
+PARAMETER_KEYWORDS = set(
+    "type format items default enum multipleOf pattern maximum exclusiveMaximum minimum"
+    " exclusiveMinimum maxLength minLength maxItems minItems uniqueItems".split()
+)
+BODY_KEYWORDS = PARAMETER_KEYWORDS | set(
+    "$ref title description properties required allOf example additionalProperties"
+    " maxProperties minProperties readOnly".split()
+)
 DROPPED_KEYWORDS = {"$schema", "$id", "$comment"}
 
 NULLABLE = {"x-nullable": True}  # replaces `{"type": "null"}`
@@ -62,14 +32,11 @@ def downgrade(document: Part) -> Part:
         "info": document["info"],
         "tags": document["tags"],
         "paths": {
-            path: {
-                verb: _operation(operation, components)
-                for verb, operation in verbs.items()
-            }
+            path: {verb: _operation(verbs[verb], document) for verb in verbs}
             for path, verbs in document["paths"].items()
         },
         "responses": {
-            name: _response(response, components)
+            name: _response(response, document)
             for name, response in components["responses"].items()
         },
         "definitions": {
@@ -82,137 +49,97 @@ def downgrade(document: Part) -> Part:
     }
 
 
-def map_subschemas(schema: Schema, change: Callable[[Any], Any]) -> Schema:
-    """Return a copy of a JSON Schema, with `change` applied to its direct subschemas."""
-    copy = dict(schema)
-    for key, value in schema.items():
-        if key in NAMED_SCHEMA_KEYWORDS:
-            copy[key] = {name: change(part) for name, part in value.items()}
-        elif key in SCHEMA_LIST_KEYWORDS:
-            copy[key] = [change(part) for part in value]
-        elif key in SCHEMA_KEYWORDS and isinstance(value, dict):
-            copy[key] = change(value)
-    return copy
+def _prefix(part: Part, known: Iterable[str]) -> Part:
+    """Return a part with `x-` in front of all keywords but the known ones."""
+    return {
+        key if key in known or key.startswith("x-") else f"x-{key}": value
+        for key, value in part.items()
+    }
 
 
 # Operations
 
 
-def _operation(operation: Part, components: Part) -> Part:
-    body = operation.get("requestBody")
-    parameters = [_parameter(each, components) for each in operation["parameters"]]
-    if body:
-        parameters.append(_body(body))
+def _operation(operation: Part, document: Part) -> Part:
+    body = operation.get("requestBody", {"content": {}})
+    parameters = [_parameter(each, document) for each in operation["parameters"]]
+    if body["content"]:
+        parameters.append(
+            {"name": "body", "in": "body", "required": False, **_with_schema(body)}
+        )
     responses = operation["responses"]
-    produced = {
-        mime
-        for response in responses.values()
-        for mime in _resolve(response, components).get("content", ())
-    }
-    translated = {
-        **operation,
+    produced = [
+        resolve(each, document).get("content", ()) for each in responses.values()
+    ]
+    return {
+        **{key: operation[key] for key in operation if key != "requestBody"},
         # In Swagger 2.0, an operation with form parameters cannot have a body.
-        "consumes": [m for m in body["content"] if "form" not in m] if body else [],
-        "produces": sorted(produced),
+        "consumes": [media for media in body["content"] if "form" not in media],
+        "produces": sorted(set().union(*produced)),
         "parameters": parameters,
         "responses": {
-            status: _response(response, components)
+            status: _response(response, document)
             for status, response in responses.items()
         },
     }
-    translated.pop("requestBody", None)
-    return translated
 
 
-def _parameter(parameter: Part, components: Part) -> Part:
-    value = _value(parameter, components)
+def _parameter(parameter: Part, document: Part) -> Part:
+    value = _value(parameter, document, ("name", "in", "required", "description"))
     if value["type"] == "array" and parameter.get("explode", True):
         value["collectionFormat"] = "multi"
     return {"required": False, **value}
 
 
-def _body(body: Part) -> Part:
-    # Swagger 2.0 has one schema for a body: here that of the first media type.
-    content = _schemas(body)
-    translated: Part = {
-        "name": "body",
-        "in": "body",
-        "required": False,
-        **{key: body[key] for key in body if key != "content"},
-        "schema": next(iter(content.values())),
-        "x-content": content,
-    }
-    for media, described in body["content"].items():
-        if "encoding" in described:
-            translated.setdefault("x-encoding", {})[media] = described["encoding"]
-    return translated
-
-
-def _response(response: Part, components: Part) -> Part:
+def _response(response: Part, document: Part) -> Part:
     if "$ref" in response:
         return {"$ref": response["$ref"].replace("/components", "")}
-    translated: Part = {"description": response["description"]}
+    translated = _with_schema(_prefix(response, ("description", "headers", "content")))
     if "headers" in response:
         translated["headers"] = {
-            name: _header(_resolve(header, components), components)
+            name: _value(resolve(header, document), document, ("description",))
             for name, header in response["headers"].items()
         }
-    if "content" in response:
-        content = translated["x-content"] = _schemas(response)
-        translated["schema"] = next(iter(content.values()))
-        for media, described in response["content"].items():
-            if "example" in described:
-                fits = content[media] == translated["schema"]
-                name = "examples" if fits else "x-examples"
-                translated.setdefault(name, {})[media] = described["example"]
-    if "links" in response:
-        translated["x-links"] = response["links"]
     return translated
 
 
-def _resolve(part: Part, components: Part) -> Part:
-    if "$ref" not in part:
-        return part
-    _, _, kind, name = part["$ref"].split("/")
-    return components[kind][name]
+def _with_schema(part: Part) -> Part:
+    """Convert the content of a body or response to one schema for all media types.
+
+    That is the schema of the first media type; the others are kept under `x-content`.
+    """
+    translated = {key: part[key] for key in part if key != "content"}
+    for media, described in part.get("content", {}).items():
+        schema = _schema(described.get("schema", {}))
+        translated.setdefault("schema", schema)
+        translated.setdefault("x-content", {})[media] = schema
+        examples = "examples" if schema == translated["schema"] else "x-examples"
+        for key, name in {"example": examples, "encoding": "x-encoding"}.items():
+            if key in described:
+                translated.setdefault(name, {})[media] = described[key]
+    return translated
 
 
-def _schemas(part: Part) -> dict[str, Schema]:
-    """Return the schemas of a body or a response by media type."""
-    return {
-        media: _schema(described.get("schema", {}))
-        for media, described in part["content"].items()
-    }
+def _value(described: Part, document: Part, beside: Iterable[str]) -> Part:
+    """Convert a parameter or header; the keywords of its schema become its own.
 
-
-def _header(header: Part, components: Part) -> Part:
-    value = _value(header, components)
-    return {f"x-{key}" if key == "required" else key: value[key] for key in value}
-
-
-def _value(described: Part, components: Part) -> Part:
-    """Convert a parameter or header; the keywords of its schema become its own."""
-    value = _plain(_schema(_resolve(described["schema"], components)))
+    `beside`: the keywords that Swagger 2.0 has beside those of the schema.
+    """
+    value = _plain(_schema(resolve(described["schema"], document)))
     if "x-description" in value and "description" not in described:
         value["description"] = value.pop("x-description")
     if "x-example" in value:  # Swagger UI would send it by default
-        value.setdefault("x-examples", [value["x-example"]])
-        del value["x-example"]
-    return value | {
-        key if key in ("name", "in", "required", "description") else f"x-{key}": word
-        for key, word in described.items()
-        if key != "schema"
-    }
+        example = value.pop("x-example")
+        value.setdefault("x-examples", [example])
+    others = {key: described[key] for key in described if key != "schema"}
+    return value | _prefix(others, beside)
 
 
 def _plain(schema: Schema) -> Schema:
-    plain = {
-        key if key in PARAMETER_KEYWORDS or key[:2] == "x-" else f"x-{key}": word
-        for key, word in schema.items()
-    }
+    plain = {"type": "string", **_prefix(schema, PARAMETER_KEYWORDS)}
     if "items" in plain:
         plain["items"] = _plain(plain["items"])
-    return {"type": "string", **plain}
+    return plain
 
 
 def _security(type: str, scheme: str, description: str, **other: Any) -> Part:
@@ -235,19 +162,16 @@ def _schema(schema: Any) -> Schema:
     if schema is True or schema is False:
         return {} if schema else {"x-not": {}}
     schema = map_subschemas(schema, _schema)
-    for rule in (_type, _choice, _bounds, _wording, _reference):
+    for rule in (_type, _choice, _wording, _reference):
         rule(schema)
-    return {
-        key if key in BODY_KEYWORDS or key.startswith("x-") else f"x-{key}": value
-        for key, value in schema.items()
-        if key not in DROPPED_KEYWORDS
-    }
+    kept = {key: schema[key] for key in schema if key not in DROPPED_KEYWORDS}
+    return _prefix(kept, BODY_KEYWORDS)
 
 
 def _type(schema: Schema) -> None:
     """Convert a list of types to one type and `x-nullable`."""
-    types = schema.pop("type", [])
-    types = [types] if isinstance(types, str) else list(types)
+    types = list(json_types(schema))
+    schema.pop("type", None)
     if "null" in types:
         types.remove("null")
         schema.update(NULLABLE)
@@ -278,17 +202,12 @@ def _choice(schema: Schema) -> None:
                 schema["type"] = types.pop()
 
 
-def _bounds(schema: Schema) -> None:
-    """Convert an exclusive bound to a bound with a flag."""
-    for bound, exclusive in (
-        ("minimum", "exclusiveMinimum"),
-        ("maximum", "exclusiveMaximum"),
-    ):
-        if exclusive in schema:
-            schema[bound], schema[exclusive] = schema[exclusive], True
-
-
 def _wording(schema: Schema) -> None:
+    """Convert the keywords for which Swagger 2.0 has others."""
+    for bound in ("Minimum", "Maximum"):
+        exclusive = f"exclusive{bound}"
+        if exclusive in schema:
+            schema[bound.lower()], schema[exclusive] = schema[exclusive], True
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
     if schema.get("examples"):

@@ -23,25 +23,20 @@ LAYERS = (
 )
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
-REQUEST_ID_SCHEMA = {
-    "type": "string",
-    "description": "The id of the request in the log.",
-    "examples": ["5f2c9a1e7b3d4086"],
-}
+
+def example_schema(
+    description: str, example: Any, type: str = "string", **other: Any
+) -> Schema:
+    """Return the schema of a property of an error, with an example of it."""
+    return {"type": type, **other, "description": description, "examples": [example]}
+
+
 FAULT_SCHEMA: Schema = {
     "title": "Fault",
     "type": "object",
     "properties": {
-        "pointer": {
-            "type": "string",
-            "description": "The place of the error (RFC 6901).",
-            "examples": ["/name"],
-        },
-        "detail": {
-            "type": "string",
-            "description": "The error.",
-            "examples": ["This property is required."],
-        },
+        "pointer": example_schema("The place of the error (RFC 6901).", "/name"),
+        "detail": example_schema("The error.", "This property is required."),
     },
     "required": ["pointer", "detail"],
 }
@@ -50,30 +45,19 @@ PROBLEM_SCHEMA: Schema = {
     "description": "An error (RFC 9457).",
     "type": "object",
     "properties": {
-        "type": {
-            "type": "string",
-            "format": "uri-reference",
-            "description": "The kind of problem; about:blank if the status says it all.",
-            "examples": ["about:blank"],
-        },
-        "title": {
-            "type": "string",
-            "description": "The name of the status.",
-            "examples": ["Not Found"],
-        },
-        "status": {
-            "type": "integer",
-            "minimum": 400,
-            "maximum": 599,
-            "description": "The HTTP status.",
-            "examples": [404],
-        },
-        "detail": {
-            "type": "string",
-            "description": "The cause of this error.",
-            "examples": [DEFAULT_DETAILS[404]],
-        },
-        "request_id": REQUEST_ID_SCHEMA,
+        "type": example_schema(
+            "The kind of problem; about:blank if the status says it all.",
+            "about:blank",
+            format="uri-reference",
+        ),
+        "title": example_schema("The name of the status.", "Not Found"),
+        "status": example_schema(
+            "The HTTP status.", 404, "integer", minimum=400, maximum=599
+        ),
+        "detail": example_schema("The cause of this error.", DEFAULT_DETAILS[404]),
+        "request_id": example_schema(
+            "The id of the request in the log.", "5f2c9a1e7b3d4086"
+        ),
         "errors": {
             "description": "All errors of a body or a query.",
             "type": "array",
@@ -82,13 +66,6 @@ PROBLEM_SCHEMA: Schema = {
     },
     "required": ["type", "title", "status", "detail", "request_id"],
 }
-PROBLEM_SCHEMA["examples"] = [
-    {
-        name: schema["examples"][0]
-        for name, schema in PROBLEM_SCHEMA["properties"].items()
-        if name != "errors"
-    }
-]
 
 
 def response_header(description: str, required: bool = True, **schema: Any) -> Schema:

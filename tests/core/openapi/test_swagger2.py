@@ -3,7 +3,8 @@
 import pytest
 
 from myapp.core.openapi import document
-from myapp.core.openapi.swagger2 import downgrade, map_subschemas
+from myapp.core.openapi.components import map_subschemas, resolve
+from myapp.core.openapi.swagger2 import downgrade
 from myapp.core.schema import fields
 from support.features import SERVED
 
@@ -38,11 +39,10 @@ def value_of(old):
 def content_of(old):
     assert old["schema"] == next(iter(old["x-content"].values()))
     examples = old.get("examples", {}) | old.get("x-examples", {})
-    encodings = old.get("x-encoding", {})
+    others = {"example": examples, "encoding": old.get("x-encoding", {})}
     return {
         media: {"schema": schema_of(schema)}
-        | ({"example": examples[media]} if media in examples else {})
-        | ({"encoding": encodings[media]} if media in encodings else {})
+        | {key: values[media] for key, values in others.items() if media in values}
         for media, schema in old["x-content"].items()
     }
 
@@ -88,19 +88,19 @@ def value_at_length(value):
     return {**aside, "schema": schema_at_length(schema)}
 
 
-def response_at_length(response, headers):
-    if "headers" in response:
-        named = {
-            name: value_at_length(headers[each["$ref"].rpartition("/")[2]])
-            for name, each in response["headers"].items()
-        }
-        response = {**response, "headers": named}
-    return response
+def response_at_length(response, document):
+    if "headers" not in response:
+        return response
+    headers = {
+        name: value_at_length(resolve(header, document))
+        for name, header in response["headers"].items()
+    }
+    return {**response, "headers": headers}
 
 
-def operation_at_length(operation, headers):
+def operation_at_length(operation, document):
     responses = {
-        status: response_at_length(response, headers)
+        status: response_at_length(response, document)
         for status, response in operation["responses"].items()
     }
     parameters = [value_at_length(each) for each in operation["parameters"]]
@@ -111,19 +111,17 @@ def operation_at_length(operation, headers):
 def test_the_document_of_a_feature_loses_nothing_in_swagger(app, feature):
     new = document.build_document(app, [feature], feature.name)
     old, parts = downgrade(new), new["components"]
-    headers = parts["headers"]
     assert (old["info"], old["tags"]) == (new["info"], new["tags"])
     assert old["securityDefinitions"].keys() == parts["securitySchemes"].keys()
     for path, verbs in new["paths"].items():
         for verb, operation in verbs.items():
             restored = operation_of(old["paths"][path][verb])
-            assert restored == operation_at_length(operation, headers)
+            assert restored == operation_at_length(operation, new)
             for response in operation["responses"].values():
-                name = response.get("$ref", "").rpartition("/")[2]
-                content = parts["responses"].get(name, response).get("content", {})
+                content = resolve(response, new).get("content", {})
                 assert content.keys() <= set(old["paths"][path][verb]["produces"])
     for name, schema in parts["schemas"].items():
         assert schema_of(old["definitions"][name]) == schema_at_length(schema)
     for name, response in parts["responses"].items():
         restored = response_of(old["responses"][name])
-        assert restored == response_at_length(response, headers)
+        assert restored == response_at_length(response, new)
