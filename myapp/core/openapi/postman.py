@@ -61,7 +61,7 @@ def build_collection(document: Document) -> Item:
     # A folder that deletes the account of the caller comes last.
     for tag in sorted(document["tags"], key=lambda tag: tag["name"] in final_tags):
         own = [each for each in operations if tag["name"] in each["tags"]]
-        sentences = [tag["description"], *prerequisites(own, operations)]
+        sentences = [tag["description"], *prerequisites(own, operations, ids)]
         requests = [build_request(each, document, ids) for each in own]
         description = " ".join(sentences)
         folders.append({**tag, "description": description, "item": requests})
@@ -81,27 +81,19 @@ def build_collection(document: Document) -> Item:
 def list_operations(document: Document) -> list[Operation]:
     """Return the operations, those that create first, those that delete last.
 
-    Each has in addition:
-    - `path`, `verb`, `links` of its responses, `media` type and `schema` of its body
-    - `creates`: whether it creates a resource
-    - `on_caller`: whether it acts on the account or the token of the caller, the only
-      resources without an id in their path
+    Each has in addition its path and verb, the media type and the schema of its body,
+    whether it creates a resource, and whether it acts on the account or the token of the
+    caller, which are the only resources without an id in their path.
     """
     operations = []
     for path, verbs in document["paths"].items():
         for verb, operation in verbs.items():
-            responses = operation["responses"]
             body = operation.get("requestBody", {"content": {"": {"schema": {}}}})
             media, described = next(iter(body["content"].items()))
-            creates = bool({"201", "202"} & responses.keys())
+            creates = bool({"201", "202"} & operation["responses"].keys())
             added = {
                 "path": path,
                 "verb": verb,
-                "links": [
-                    link
-                    for response in responses.values()
-                    for link in response.get("links", {}).values()
-                ],
                 "media": media,
                 "schema": resolve(described["schema"], document),
                 "creates": creates,
@@ -114,22 +106,20 @@ def list_operations(document: Document) -> list[Operation]:
     return operations
 
 
-def prerequisites(own: list[Operation], operations: list[Operation]) -> Iterator[str]:
+def prerequisites(
+    own: list[Operation], operations: list[Operation], ids: Variables
+) -> Iterator[str]:
     """Yield a sentence for each request of another folder that must run first.
 
     These create the resources that the requests of a folder, `own`, act on or refer to.
     """
-    ids = {operation["operationId"] for operation in own}
-    named = {
-        name for one in own for name in reference_variables(one["schema"]).values()
-    }
+    names = {operation["operationId"] for operation in own}
+    needed = {variable for (name, _), variable in ids.items() if name in names}
+    for operation in own:
+        needed.update(reference_variables(operation["schema"]).values())
     for operation in operations:
-        about = {link["operationId"] for link in operation["links"]}
-        if (
-            operation["creates"]
-            and operation["operationId"] not in ids
-            and (about & ids or id_variable(operation["path"]) in named)
-        ):
+        creates = operation["creates"] and id_variable(operation["path"]) in needed
+        if creates and operation["operationId"] not in names:
             yield f"Run “{operation['summary']}” first."
 
 
@@ -253,10 +243,11 @@ def id_variables(operations: list[Operation]) -> Variables:
     """
     variables: Variables = {}
     for operation in operations:
-        for link in operation["links"]:
-            # The last parameter of a link comes from the response body.
-            target = link["operationId"], list(link["parameters"])[-1]
-            variables.setdefault(target, id_variable(operation["path"]))
+        for response in operation["responses"].values():
+            for link in response.get("links", {}).values():
+                # The last parameter of a link comes from the response body.
+                target = link["operationId"], list(link["parameters"])[-1]
+                variables.setdefault(target, id_variable(operation["path"]))
     # By default, the variable is named after the path in front of the parameter.
     for operation in operations:
         for match in re.finditer(r"/{(\w+)}", operation["path"]):
@@ -275,20 +266,21 @@ def id_script(operation: Operation, ids: Variables) -> Iterator[str]:
 
     After a deletion, the script removes the id instead.
     """
-    path, used = operation["path"], ids.values()
+    path, verb, used = operation["path"], operation["verb"], ids.values()
     own = id_variable(path.rpartition("/")[0])  # holds the id of the resource
-    if operation["verb"] == "delete" and own in used:
+    if verb == "delete" and own in used:
         yield f'pm.collectionVariables.unset("{own}");'
     variable = id_variable(path)
-    if variable in used and operation["links"]:
+    if variable in used and operation["creates"]:
         yield f'const variable = "{variable}";'
-        if operation["creates"]:
-            yield "if (pm.response.code < 300)"
-            yield "  pm.collectionVariables.set(variable, pm.response.json().id);"
-        else:  # A resource that this run has created takes precedence.
-            yield "const first = pm.response.json().items?.[0];"
-            yield "if (first && !pm.collectionVariables.get(variable))"
-            yield "  pm.collectionVariables.set(variable, first.id);"
+        yield "if (pm.response.code < 300)"
+        yield "  pm.collectionVariables.set(variable, pm.response.json().id);"
+    elif variable in used and verb == "get":
+        # A resource that this run has created takes precedence.
+        yield f'const variable = "{variable}";'
+        yield "const first = pm.response.json().items?.[0];"
+        yield "if (first && !pm.collectionVariables.get(variable))"
+        yield "  pm.collectionVariables.set(variable, first.id);"
 
 
 # The script after each request.
