@@ -81,9 +81,9 @@ def build_collection(document: Document) -> Item:
 def list_operations(document: Document) -> list[Operation]:
     """Return the operations, those that create first, those that delete last.
 
-    Each has in addition its path and verb, the media type and the schema of its body,
-    whether it creates a resource, and whether it acts on the account or the token of the
-    caller, which are the only resources without an id in their path.
+    Each has in addition its path and verb, the media type and the schema of its body (both
+    empty without one), whether it creates a resource, and whether it acts on the account or
+    the token of the caller, which are the only resources without an id in their path.
     """
     operations = []
     for path, verbs in document["paths"].items():
