@@ -189,19 +189,13 @@ def parameters_and_responses(rule: Rule, operation: Operation) -> dict[str, Any]
 def with_common_headers(status: str, response: dict[str, Any]) -> dict[str, Any]:
     """Return a response with its common headers, and an error with its example."""
     names = [*response.get("headers", ()), *COMMON_HEADERS]
-    response = dict(response)
-    if "application/problem+json" in response.get("content", ()):
+    media, content = "application/problem+json", response.get("content", {})
+    if media in content:
         names += PROBLEM_HEADERS.get(status, ())
-        response["content"] = {
-            media: (
-                {**described, "example": example_problem(int(status))}
-                if described["schema"] is PROBLEM_SCHEMA
-                else described
-            )
-            for media, described in response["content"].items()
-        }
-    response["headers"] = header_refs(*names)
-    return response
+        if content[media]["schema"] is PROBLEM_SCHEMA:
+            described = content[media] | {"example": example_problem(int(status))}
+            response = response | {"content": content | {media: described}}
+    return response | {"headers": header_refs(*names)}
 
 
 def example_problem(status: int) -> dict[str, Any]:

@@ -55,13 +55,13 @@ def build_collection(document: Document) -> Item:
     final_tags = {
         operation["tags"][0]
         for operation in operations
-        if operation["verb"] == "delete" and acts_on_caller(operation)
+        if operation["verb"] == "delete" and operation["on_caller"]
     }
     folders = []
     # A folder that deletes the account of the caller comes last.
     for tag in sorted(document["tags"], key=lambda tag: tag["name"] in final_tags):
         own = [each for each in operations if tag["name"] in each["tags"]]
-        sentences = [tag["description"], *prerequisites(own, operations)]
+        sentences = [tag["description"], *prerequisites(own, operations, ids)]
         requests = [build_request(each, document, ids) for each in own]
         description = " ".join(sentences)
         folders.append({**tag, "description": description, "item": requests})
@@ -81,56 +81,45 @@ def build_collection(document: Document) -> Item:
 def list_operations(document: Document) -> list[Operation]:
     """Return the operations, those that create first, those that delete last.
 
-    Each has in addition its path and verb, the links of its responses, and the media type
-    and the schema of its body.
+    Each has in addition its path and verb, the media type and the schema of its body (both
+    empty without one), whether it creates a resource, and whether it acts on the account or
+    the token of the caller, which are the only resources without an id in their path.
     """
     operations = []
     for path, verbs in document["paths"].items():
         for verb, operation in verbs.items():
-            links = [
-                link
-                for response in operation["responses"].values()
-                for link in response.get("links", {}).values()
-            ]
             body = operation.get("requestBody", {"content": {"": {"schema": {}}}})
             media, described = next(iter(body["content"].items()))
-            added = {"path": path, "verb": verb, "links": links, "media": media}
-            schema = resolve(described["schema"], document)
-            operations.append({**operation, **added, "schema": schema})
-    return sorted(
-        operations, key=lambda one: (not creates(one), VERB_ORDER.index(one["verb"]))
+            creates = bool({"201", "202"} & operation["responses"].keys())
+            added = {
+                "path": path,
+                "verb": verb,
+                "media": media,
+                "schema": resolve(described["schema"], document),
+                "creates": creates,
+                "on_caller": "{" not in path and not creates,
+            }
+            operations.append({**operation, **added})
+    operations.sort(
+        key=lambda each: (not each["creates"], VERB_ORDER.index(each["verb"]))
     )
+    return operations
 
 
-def creates(operation: Operation) -> bool:
-    """Return True if the operation creates a resource."""
-    return bool({"201", "202"} & operation["responses"].keys())
-
-
-def acts_on_caller(operation: Operation) -> bool:
-    """Return True if the operation acts on the account or the token of the caller.
-
-    Such a resource has no id in its path.
-    """
-    return "{" not in operation["path"] and not creates(operation)
-
-
-def prerequisites(own: list[Operation], operations: list[Operation]) -> Iterator[str]:
+def prerequisites(
+    own: list[Operation], operations: list[Operation], ids: Variables
+) -> Iterator[str]:
     """Yield a sentence for each request of another folder that must run first.
 
     These create the resources that the requests of a folder, `own`, act on or refer to.
     """
-    ids = {operation["operationId"] for operation in own}
-    named = {
-        name for one in own for name in reference_variables(one["schema"]).values()
-    }
+    names = {operation["operationId"] for operation in own}
+    needed = {variable for (name, _), variable in ids.items() if name in names}
+    for operation in own:
+        needed.update(reference_variables(operation["schema"]).values())
     for operation in operations:
-        about = {link["operationId"] for link in operation["links"]}
-        if (
-            creates(operation)
-            and operation["operationId"] not in ids
-            and (about & ids or id_variable(operation["path"]) in named)
-        ):
+        creates = operation["creates"] and id_variable(operation["path"]) in needed
+        if creates and operation["operationId"] not in names:
             yield f"Run “{operation['summary']}” first."
 
 
@@ -177,7 +166,7 @@ def build_request(operation: Operation, document: Document, ids: Variables) -> I
     schemes = [name for choice in operation["security"] for name in choice]
     # A POST that sends nothing ends or replaces the session of a token.
     needs_token = operation["verb"] == "post" and "body" not in request
-    if "basic" not in schemes or (needs_token and acts_on_caller(operation)):
+    if "basic" not in schemes or (needs_token and operation["on_caller"]):
         request["auth"] = authentication(schemes[-1]) if schemes else {"type": "noauth"}
     return {
         "name": operation["summary"],
@@ -212,13 +201,13 @@ def example_body(operation: Operation) -> str:
     schema, properties = operation["schema"], operation["schema"]["properties"]
     example, references = example_of(schema), reference_variables(schema)
     values = {name: "{{%s}}" % variable for name, variable in references.items()}
-    if acts_on_caller(operation):
+    if operation["on_caller"]:
         values |= CREDENTIALS
-    elif creates(operation):
+    elif operation["creates"]:
         conflict = operation["responses"].get("409", {}).get("description", "")
         for name in re.findall(r"The (\w+) is (?:already )?taken", conflict):
             if type(example.get(name)) is str and "format" not in properties[name]:
-                values[name] = unique_text(example[name], **properties[name])
+                values[name] = unique_text(example[name], properties[name])
     body = {
         name: values.get(name, value)
         for name, value in example.items()
@@ -229,13 +218,12 @@ def example_body(operation: Operation) -> str:
     return re.sub(r'"({{\w+_id}})"', r"\1", text)
 
 
-def unique_text(
-    example: str, minLength: int = 0, maxLength: int = 255, **_: Any
-) -> str:
+def unique_text(example: str, schema: Schema) -> str:
     """Return a text that is different in each run, of an allowed length."""
-    if len(example) + 37 <= maxLength:  # a hyphen and a UUID
+    maximum = schema.get("maxLength", 255)
+    if len(example) + 37 <= maximum:  # a hyphen and a UUID
         return f"{example}-{{{{$guid}}}}"
-    return "{{$randomAlphaNumeric}}" * max(minLength, min(maxLength, 12))
+    return "{{$randomAlphaNumeric}}" * max(schema.get("minLength", 0), min(maximum, 12))
 
 
 def authentication(scheme: str) -> Item:
@@ -255,10 +243,11 @@ def id_variables(operations: list[Operation]) -> Variables:
     """
     variables: Variables = {}
     for operation in operations:
-        for link in operation["links"]:
-            # The last parameter of a link comes from the response body.
-            target = link["operationId"], list(link["parameters"])[-1]
-            variables.setdefault(target, id_variable(operation["path"]))
+        for response in operation["responses"].values():
+            for link in response.get("links", {}).values():
+                # The last parameter of a link comes from the response body.
+                target = link["operationId"], list(link["parameters"])[-1]
+                variables.setdefault(target, id_variable(operation["path"]))
     # By default, the variable is named after the path in front of the parameter.
     for operation in operations:
         for match in re.finditer(r"/{(\w+)}", operation["path"]):
@@ -277,20 +266,21 @@ def id_script(operation: Operation, ids: Variables) -> Iterator[str]:
 
     After a deletion, the script removes the id instead.
     """
-    path, used = operation["path"], ids.values()
+    path, verb, used = operation["path"], operation["verb"], ids.values()
     own = id_variable(path.rpartition("/")[0])  # holds the id of the resource
-    if operation["verb"] == "delete" and own in used:
+    if verb == "delete" and own in used:
         yield f'pm.collectionVariables.unset("{own}");'
     variable = id_variable(path)
-    if variable in used and operation["links"]:
+    if variable in used and operation["creates"]:
         yield f'const variable = "{variable}";'
-        if creates(operation):
-            yield "if (pm.response.code < 300)"
-            yield "  pm.collectionVariables.set(variable, pm.response.json().id);"
-        else:  # A resource that this run has created takes precedence.
-            yield "const first = pm.response.json().items?.[0];"
-            yield "if (first && !pm.collectionVariables.get(variable))"
-            yield "  pm.collectionVariables.set(variable, first.id);"
+        yield "if (pm.response.code < 300)"
+        yield "  pm.collectionVariables.set(variable, pm.response.json().id);"
+    elif variable in used and verb == "get":
+        # A resource that this run has created takes precedence.
+        yield f'const variable = "{variable}";'
+        yield "const first = pm.response.json().items?.[0];"
+        yield "if (first && !pm.collectionVariables.get(variable))"
+        yield "  pm.collectionVariables.set(variable, first.id);"
 
 
 # The script after each request.

@@ -49,11 +49,12 @@ def downgrade(document: Part) -> Part:
     }
 
 
-def _prefix(part: Part, known: Iterable[str]) -> Part:
-    """Return a part with `x-` in front of all keywords but the known ones."""
+def _prefix(part: Part, known: Iterable[str], dropped: Iterable[str] = ()) -> Part:
+    """Return a part with `x-` in front of the keywords that are not known."""
     return {
         key if key in known or key.startswith("x-") else f"x-{key}": value
         for key, value in part.items()
+        if key not in dropped
     }
 
 
@@ -131,8 +132,7 @@ def _value(described: Part, document: Part, beside: Iterable[str]) -> Part:
     if "x-example" in value:  # Swagger UI would send it by default
         example = value.pop("x-example")
         value.setdefault("x-examples", [example])
-    others = {key: described[key] for key in described if key != "schema"}
-    return value | _prefix(others, beside)
+    return value | _prefix(described, beside, dropped=("schema",))
 
 
 def _plain(schema: Schema) -> Schema:
@@ -164,8 +164,7 @@ def _schema(schema: Any) -> Schema:
     schema = map_subschemas(schema, _schema)
     for rule in (_type, _choice, _wording, _reference):
         rule(schema)
-    kept = {key: schema[key] for key in schema if key not in DROPPED_KEYWORDS}
-    return _prefix(kept, BODY_KEYWORDS)
+    return _prefix(schema, BODY_KEYWORDS, DROPPED_KEYWORDS)
 
 
 def _type(schema: Schema) -> None:

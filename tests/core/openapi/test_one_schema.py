@@ -136,17 +136,15 @@ def test_an_export_has_their_columns(observed):
 
 @pytest.mark.parametrize("document", ["openapi", "swagger"])
 def test_the_documents_contain_them(observed, document):
-    write, read = (
-        observed[document]["SampleGadgetWrite"],
-        observed[document]["SampleGadget"],
-    )
+    schemas = observed[document]
+    write, read = schemas["SampleGadgetWrite"], schemas["SampleGadget"]
     for schema in (write, read):
         assert schema["properties"]["location"]["maxLength"] == 80
         assert schema["properties"]["firmware"]["maxLength"] == 32
         assert schema["properties"]["floor"]["maximum"] == 99
     assert "floor" in write["required"] and "firmware" not in write["required"]
     assert {"floor", "firmware"} <= set(read["required"])
-    assert "floor" in observed[document]["SampleGadgetPatch"]["properties"]
+    assert "floor" in schemas["SampleGadgetPatch"]["properties"]
     assert '\\"floor\\": 2' in observed["postman"]
 
 
