@@ -23,6 +23,7 @@ from .errors import (
     NotFound,
     Problem,
     ServiceError,
+    ValueTaken,
     fault,
 )
 from .events import emit_security_event, security_event

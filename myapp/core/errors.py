@@ -1,11 +1,12 @@
 """The errors that the service raises and that a client can act on.
 
 Models and schemas raise an error that names the cause: NotFound, Conflict, Invalid, …
-Code that handles HTTP may raise a Problem with a status and headers.
+Code that handles HTTP may raise a Problem with any status and headers.
 `http/error_handlers.py` renders all of them as `application/problem+json` (RFC 9457).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -38,36 +39,73 @@ DEFAULT_DETAILS = {
 class ServiceError(Exception):
     """An error that is reported to the client.
 
-    `detail`: one sentence; by default the one of the status.
+    `detail`: one sentence; by default the one of the class, or of the status.
     `errors`: a list of violations, as `fault` returns them.
+
+    A subclass with a `problem` is a kind of error that clients can tell from others of its
+    status; `/docs/problems` lists it, and its docstring is the detail:
+
+        class Lent(Conflict):
+            '''The game is lent to an account.'''
+
+            problem = "lent"
     """
+
+    status: int
+    problem: ClassVar[str | None] = None
 
     def __init__(
         self, detail: str | None = None, errors: list[dict[str, str]] | None = None
     ) -> None:
         super().__init__(detail)
+        if detail is None and self.problem:
+            detail = " ".join(str(type(self).__doc__).split())
         self.detail = detail
         self.errors = errors
+
+    @classmethod
+    def kinds(cls) -> Iterator[type["ServiceError"]]:
+        """Yield the subclasses with a `problem`."""
+        for kind in cls.__subclasses__():
+            if kind.problem:
+                yield kind
+            yield from kind.kinds()
 
 
 class NotFound(ServiceError):
     """There is no such record, or the caller must not know that it exists."""
 
+    status = 404
+
 
 class Conflict(ServiceError):
-    """A unique value is taken, or the state of a record forbids the change."""
+    """The state of a record forbids the change."""
+
+    status = 409
+
+
+class ValueTaken(Conflict):
+    """Another record has this value, which must be unique."""
+
+    problem = "value-taken"
 
 
 class Forbidden(ServiceError):
     """The caller lacks a permission."""
 
+    status = 403
+
 
 class Malformed(ServiceError):
     """The input cannot be parsed."""
 
+    status = 400
+
 
 class Invalid(ServiceError):
     """The input violates its schema or a rule of the model."""
+
+    status = 422
 
 
 class InvalidReference(Invalid):
@@ -75,7 +113,7 @@ class InvalidReference(Invalid):
 
 
 class Problem(ServiceError):
-    """An error with an HTTP status, and headers for its response."""
+    """An error with any HTTP status, and headers for its response."""
 
     def __init__(
         self,

@@ -52,6 +52,12 @@ def count(description, example):
     return integer(0, MAX_INT64, description, example)
 
 
+class TooManyImports(Conflict):
+    """You have too many unfinished imports."""
+
+    problem = "too-many-imports"
+
+
 class Import(Owned, SqlModel):
     """A file whose devices are registered in the background."""
 
@@ -133,7 +139,7 @@ class Import(Owned, SqlModel):
             cls.owner_id == owner_id, cls.status.in_(UNFINISHED)
         )
         if sql.session.scalar(waiting) >= MAX_WAITING:
-            raise Conflict("You have too many unfinished imports.")
+            raise TooManyImports
         return super().create(
             owner_id=owner_id,
             file=upload.keep(),

@@ -1,7 +1,6 @@
 """The limits of nginx for imports."""
 
 import pytest
-
 from support.nginx import NGINX, deployed_nginx, send
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")

@@ -10,6 +10,7 @@ from ..core import (
     Conflict,
     Forbidden,
     SqlModel,
+    ValueTaken,
     boolean,
     request_schema,
     sql,
@@ -24,6 +25,18 @@ def builtin_roles():
         "manager": [name for name in PERMISSIONS if name.endswith(":read_all")],
         "admin": list(PERMISSIONS),
     }
+
+
+class DefaultRole(Conflict):
+    """This is the default role."""
+
+    problem = "default-role"
+
+
+class LastAdmin(Conflict):
+    """At least one account must have all permissions."""
+
+    problem = "last-admin"
 
 
 class Role(SqlModel):
@@ -61,12 +74,12 @@ class Role(SqlModel):
 
     def update(self, **values):
         if self.default and not values.get("default", True):
-            raise Conflict("Make another role the default instead.")
+            raise DefaultRole("Make another role the default instead.")
         return super().update(**self._checked_values(values, self))
 
     def delete(self):
         if self.default:
-            raise Conflict("This is the default role.")
+            raise DefaultRole
         super().delete()  # the database refuses if an account has it
 
     @classmethod
@@ -74,7 +87,7 @@ class Role(SqlModel):
         key = values["title"].casefold()
         existing = cls.by_title(values["title"])
         if existing and existing is not current:
-            raise Conflict("The title is taken.")
+            raise ValueTaken("The title is taken.")
         if values.get("default"):
             for role in sql.session.scalars(sql.select(cls).where(cls.default)):
                 role.default = role is current
@@ -142,7 +155,7 @@ def last_admin_guard():
     yield
     sql.session.flush()
     if before and not has_admin():
-        raise Conflict("At least one account must have all permissions.")
+        raise LastAdmin
 
 
 def has_admin():

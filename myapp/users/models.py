@@ -7,9 +7,9 @@ from ..core import (
     BIGINT_ID,
     TIMESTAMP,
     Account,
-    Conflict,
     Invalid,
     SqlModel,
+    ValueTaken,
     clear_account_cache,
     compiled_query,
     date_time,
@@ -143,7 +143,7 @@ class User(SqlModel):
     def require_free_name(cls, username):
         """Raise 409 if an account has this name."""
         if cls.find(username):
-            raise Conflict("The username is taken.")
+            raise ValueTaken("The username is taken.")
 
     @classmethod
     def record_sign_in(cls, account, address):

@@ -11,7 +11,6 @@ import pytest
 
 from myapp.core.data.models.schema_model import human_name
 from myapp.core.data.session import sql, unit_of_work
-from myapp.core.http.idempotency import OTHER_BODY
 from myapp.core.schema.fields import is_optional, json_types
 from support.assertions import assert_problem
 from support.discovery import (
@@ -261,7 +260,7 @@ def test_a_post_with_a_key_happens_once(client, things, collection):
     assert (second.data, second.headers["Idempotent-Replayed"]) == (first.data, "true")
     other = client.post(url, json=things.body(collection.model, 1), headers=KEY)
     assert faults(other).keys() == {"/Idempotency-Key"}
-    assert other.json["detail"] == OTHER_BODY
+    assert other.json["type"] == "/docs/problems#key-reused"
     assert client.get(url).json["items"] == [first.json]
 
 

@@ -30,6 +30,9 @@ SERVICE_ERRORS = {
     for name, value in vars(errors).items()
     if isinstance(value, type) and issubclass(value, errors.ServiceError)
 }
+# The docstring of such a class is its message.
+PROBLEM_KINDS = {kind.__name__ for kind in errors.ServiceError.kinds()}
+SERVICE_ERRORS |= PROBLEM_KINDS
 CLICK_ERRORS = {
     name
     for name, value in vars(click).items()
@@ -68,6 +71,9 @@ class Module:
     def messages(self):
         """Yield the message of each call in POSITIONS."""
         for node in ast.walk(self.tree):
+            if isinstance(node, ast.ClassDef) and node.name in PROBLEM_KINDS:
+                place = f"{self.name}:{node.lineno}"
+                yield Message(place, ast.get_docstring(node))
             if isinstance(node, ast.Call):
                 for argument in self.message_arguments(node):
                     for text in self.texts(argument):

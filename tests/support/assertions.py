@@ -15,8 +15,11 @@ def assert_problem(response, status):
     if response.request.method == "HEAD":
         return None
     problem = response.json
-    assert problem["type"] == "about:blank"
-    assert problem["title"] == STATUS_TITLES[status]
+    title, (page, _, kind) = STATUS_TITLES[status], problem["type"].partition("#")
+    if kind:
+        title = kind.replace("-", " ").capitalize()
+    assert page == ("/docs/problems" if kind else "about:blank")
+    assert problem["title"] == title
     assert problem["status"] == status
     assert problem["request_id"] == response.headers["X-Request-ID"]
     known = {"type", "title", "status", "detail", "request_id"}

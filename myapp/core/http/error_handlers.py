@@ -7,7 +7,7 @@ Every exception of Flask, Werkzeug, Flask-RESTX, the service or a store is passe
 from collections.abc import Iterable
 
 import orjson
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
@@ -24,11 +24,6 @@ from ..errors import (
     RETRY_HEADERS,
     STATUS_TITLES,
     Conflict,
-    Forbidden,
-    Invalid,
-    InvalidReference,
-    Malformed,
-    NotFound,
     Problem,
     ServiceError,
     fault,
@@ -38,16 +33,6 @@ from ..errors import (
 def init_app(app: Flask) -> None:
     """Handle every error of `app` with `handle_error`."""
     app.register_error_handler(Exception, handle_error)
-
-
-STATUS_BY_ERROR: dict[type[ServiceError], int] = {
-    NotFound: 404,
-    Conflict: 409,
-    Forbidden: 403,
-    Malformed: 400,
-    Invalid: 422,
-    InvalidReference: 422,
-}
 
 
 def handle_error(error: Exception) -> Response | HTTPException:
@@ -62,10 +47,10 @@ def handle_error(error: Exception) -> Response | HTTPException:
     if not isinstance(error, ServiceError):
         error = _translate(error)
     if isinstance(error, Problem):
-        status, headers = error.status, error.headers.items()
-    else:
-        status = STATUS_BY_ERROR[type(error)]
-    return problem_response(status, error.detail, error.errors, headers)
+        headers = error.headers.items()
+    return problem_response(
+        error.status, error.detail, error.errors, headers, error.problem
+    )
 
 
 def problem_response(
@@ -73,16 +58,18 @@ def problem_response(
     detail: str | None = None,
     errors: list[dict[str, str]] | None = None,
     headers: Iterable[tuple[str, str]] = (),
+    kind: str | None = None,
 ) -> Response:
     """Return a problem (RFC 9457) as a response.
 
     `detail`: by default that of the status. `errors`: the violations, for 400 and 422.
-    `headers`: additional headers, as pairs of name and value.
+    `headers`: additional headers, as pairs of name and value. `kind`: the `problem` of its
+    class, if it is of a kind of its own.
     """
     detail = detail or DEFAULT_DETAILS.get(status, STATUS_TITLES[status] + ".")
     problem = {
-        "type": "about:blank",
-        "title": STATUS_TITLES[status],
+        "type": problem_url(kind) if kind else "about:blank",
+        "title": problem_title(kind) if kind else STATUS_TITLES[status],
         "status": status,
         "detail": detail,
         "request_id": g.get("request_id"),
@@ -96,6 +83,16 @@ def problem_response(
     for name, value in headers:
         response.headers[name] = value
     return response
+
+
+def problem_url(kind: str) -> str:
+    """Return the relative URL of the description of a kind of problem."""
+    return f"{request.root_path}/docs/problems#{kind}"
+
+
+def problem_title(kind: str) -> str:
+    """Return the title of a kind of problem: `Value taken` for value-taken."""
+    return kind.replace("-", " ").capitalize()
 
 
 def _translate(error: Exception) -> ServiceError:

@@ -23,8 +23,6 @@ P = ParamSpec("P")
 
 VISIBLE_ASCII = "!-~"  # the range of visible ASCII characters
 KEY_PATTERN = re.compile(f"[{VISIBLE_ASCII}]{{1,255}}")
-OTHER_BODY = "The Idempotency-Key was used with another request."
-STILL_RUNNING = "The first request with this Idempotency-Key is still running."
 ANONYMOUS_ID = 0  # the account id of anonymous clients
 REPLAYED_HEADERS = (
     "Cache-Control",
@@ -34,6 +32,18 @@ REPLAYED_HEADERS = (
     "Location",
     "Vary",
 )
+
+
+class KeyInUse(Conflict):
+    """The first request with this Idempotency-Key is still running."""
+
+    problem = "key-in-use"
+
+
+class KeyReused(Invalid):
+    """The Idempotency-Key was used with another request."""
+
+    problem = "key-reused"
 
 
 def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
@@ -89,8 +99,8 @@ def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
         responses={
             **dict.fromkeys(created, replay),
             "400": problem_spec("The Idempotency-Key is malformed."),
-            "409": problem_spec(STILL_RUNNING),
-            "422": problem_spec(OTHER_BODY),
+            "409": problem_spec(str(KeyInUse.__doc__)),
+            "422": problem_spec(str(KeyReused.__doc__)),
         },
     )
 
@@ -98,7 +108,7 @@ def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
 def claim_key(key_columns: dict[str, Any]) -> bool:
     """Return True if this is the first request with its key.
 
-    `key_columns`: the account id and the key. Raises Conflict if the first request runs for
+    `key_columns`: the account id and the key. Raises KeyInUse if the first request runs for
     too long.
     """
     try:
@@ -106,18 +116,18 @@ def claim_key(key_columns: dict[str, Any]) -> bool:
     except OperationalError as error:
         if not is_lock_timeout(error):
             raise
-        raise Conflict(STILL_RUNNING) from None
+        raise KeyInUse from None
 
 
 def find_record(key_columns: dict[str, Any]) -> IdempotencyRecord | None:
     """Return the record of the first request, or None if it is older than a day.
 
-    Raises Invalid if that was another request.
+    Raises KeyReused if that was another request.
     """
     record = IdempotencyRecord.find(**key_columns)
     if record and record.request_hash != request_hash():
         detail = "Was used with another request."
-        raise Invalid(OTHER_BODY, [fault("/Idempotency-Key", detail)])
+        raise KeyReused(errors=[fault("/Idempotency-Key", detail)])
     return record
 
 

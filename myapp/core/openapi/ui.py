@@ -24,6 +24,7 @@ from flask import (
 )
 from werkzeug.wrappers import Response as WsgiResponse
 
+from ..errors import ServiceError
 from ..http.compression import compress, negotiate_coding
 from .document import TITLE, DocumentedFeature, openapi, swagger
 from .postman import build_collection, build_environment
@@ -82,6 +83,13 @@ def postman_environment() -> Response:
     return static_response(data, "application/json", "no-cache")
 
 
+@docs.route("/docs/problems")
+def problems() -> Response:
+    """Return the page that describes each kind of problem."""
+    kinds = sorted(ServiceError.kinds(), key=lambda kind: str(kind.problem))
+    return html_page("problems.html", kinds=kinds)
+
+
 @docs.route("/docs/<stamp>/<name>")
 def asset(stamp: str, name: str) -> Response:
     """Return a static file of the page.
@@ -97,13 +105,13 @@ def asset(stamp: str, name: str) -> Response:
 
 def ui_page(feature: DocumentedFeature | None = None) -> Response:
     """Return Swagger UI for the document of a feature, or of the whole service."""
-    page = render_template(
-        "docs.html",
-        title=TITLE,
-        current=feature,
-        features=current_app.extensions["features"],
-        stamp=STAMP,
-    )
+    features = current_app.extensions["features"]
+    return html_page("docs.html", current=feature, features=features)
+
+
+def html_page(template: str, **values: Any) -> Response:
+    """Return a page that a template makes."""
+    page = render_template(template, title=TITLE, stamp=STAMP, **values)
     headers = {"Content-Security-Policy": DOCS_POLICY, "Cache-Control": "no-cache"}
     return Response(page, headers=headers)
 

@@ -8,8 +8,14 @@ import sys
 from flask import current_app
 from sqlalchemy import make_url
 
-from ...core.observability.checks import Error, Ok, Warning, check, check_folder
-from ...core.observability.checks import project_folder
+from ...core.observability.checks import (
+    Error,
+    Ok,
+    Warning,
+    check,
+    check_folder,
+    project_folder,
+)
 from ...core.settings import MAX_PORT, variable_name
 from ..probes import bind_error, readiness
 from . import packages

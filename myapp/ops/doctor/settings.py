@@ -13,8 +13,14 @@ from flask import Flask, current_app
 from default_config import CONFIGS, Config, DevelopmentConfig
 
 from ...core import settings
-from ...core.observability.checks import Error, Ok, Warning, check, check_body_limit
-from ...core.observability.checks import project_folder
+from ...core.observability.checks import (
+    Error,
+    Ok,
+    Warning,
+    check,
+    check_body_limit,
+    project_folder,
+)
 from ...core.settings import DEFAULTS, MIN_SECRET_BYTES, PREFIX, SettingError
 from ...version import __version__
 from ..databases import error_message

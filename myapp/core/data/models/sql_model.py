@@ -24,7 +24,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
-from ...errors import Conflict, DefinitionError, InvalidReference, NotFound, fault
+from ...errors import (
+    DefinitionError,
+    InvalidReference,
+    NotFound,
+    ValueTaken,
+    fault,
+)
 from ...schema.fields import X_REFERENCES, json_types
 from ..session import sql, unit_of_work
 from ..statements import column_params, column_values, insert_all, read, write
@@ -215,7 +221,7 @@ class SqlModel(PageQueries, SchemaModel, Model):
 
         `values` may include properties that are shown and not stored. Raises
         InvalidReference if a reference names no record, Invalid if `validate` yields a
-        fault, and Conflict if a unique value is taken.
+        fault, and ValueTaken if a unique value is taken.
         """
         cls._check_references(values, values.get("owner_id"))
         cls.check_rules(values)
@@ -307,8 +313,10 @@ class SqlModel(PageQueries, SchemaModel, Model):
     @classmethod
     @contextmanager
     def _conflict_as_409(cls) -> Iterator[None]:
-        """Raise Conflict if the block violates a unique constraint, whose index or columns
-        the database's message names."""
+        """Raise ValueTaken if the block violates a unique constraint.
+
+        The database's message names its index or its columns.
+        """
         try:
             yield
         except IntegrityError as error:
@@ -316,7 +324,7 @@ class SqlModel(PageQueries, SchemaModel, Model):
             for name in cls.unique:
                 index = "_".join(("uq", table, *cls.scoped_by, name))
                 if re.search(rf"\b({index}|{table}[.]{name})\b", message):
-                    raise Conflict(f"The {name} is taken.") from None
+                    raise ValueTaken(f"The {name} is taken.") from None
             raise
 
     @classmethod
