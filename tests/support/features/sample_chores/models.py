@@ -36,7 +36,7 @@ class SampleChore(Owned, SqlModel):
 
     @classmethod
     def validate(cls, body, before):
-        """A chore ends once, and then has no time."""
+        """Check that a chore ends once, and then has no time."""
         if body["done"] and body["due_at"]:
             yield fault("/due_at", HAS_NO_TIME)
         if before and before.done and not body["done"]:
