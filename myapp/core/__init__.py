@@ -27,7 +27,7 @@ from .errors import (
     fault,
 )
 from .events import emit_security_event, security_event
-from .http.crud import CrudResource
+from .http.crud import CrudResource, action
 from .http.exports import ENCODERS, exports, responds_csv
 from .http.feature_api import FeatureApi
 from .http.idempotency import idempotent

@@ -146,8 +146,9 @@ def hook(model, name):
     """Return what the test module of a model's feature provides under a name, or None.
 
     A feature that is not plain CRUD tells the contract tests so, in its own test module:
-    `fit_body(body, before)` returns a similar body that obeys the rules of the model, and
-    RULE_DETAILS are the details of its own 422s.
+    `fit_body(body, before)` returns a similar body that obeys the rules of the model,
+    RULE_DETAILS are the details of its own 422s, and `furnish(client)` returns a new record
+    of a collection without a POST.
     """
     for feature in SERVED:
         if f"{feature.package}." in model.__module__:
@@ -323,7 +324,16 @@ class ResourceFactory:
                 return id
         if path == SESSIONS:
             self.client.get(f"{API}/auth/request-token")
-        return self.client.get(path.rstrip("/")).json["items"][0]["id"]
+        collection = COLLECTIONS.get(path)
+        furnish = collection and hook(collection.model, "furnish")
+        if furnish:
+            return furnish(self.client)["id"]
+        items = self.client.get(path.rstrip("/")).json["items"]
+        assert items, (
+            f"No request creates a record in {path}: let `furnish(client)` in the test "
+            "module of the feature create one, and return it."
+        )
+        return items[0]["id"]
 
     def request_arguments(self, verb, /, **changes):
         """Return a valid body as arguments of the test client; `changes`: in its body."""

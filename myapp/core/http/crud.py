@@ -15,20 +15,31 @@ feature defines only its model and the noun for a record. To omit verbs, name th
 
     Books.register(books, Book, one="a book")
 
+A method with `action` is a POST below the record, as `/<int:id>/lend`:
+
+    class Books(CrudResource):
+        @action(request_schema("Loan", until=date("The last day.")))
+        def lend(self, book, body):
+            '''Lend a book.'''
+            if book.lent_until:
+                raise Lent
+            return book.update(lent_until=body["until"])
+
 Write all verbs out as soon as one of them needs other decorators.
 """
 
 import sys
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from flask import Response, g
+from flask import Response, g, request
 
 from ..data.models.child import ChildOf
 from ..data.models.owned import PermissionScoped
 from ..data.models.pages import Page, PageResult
 from ..data.models.redis_model import RedisModel
 from ..data.models.sql_model import SqlModel
+from ..schema.operation import document_operation
 from ..security.permissions import requires
 from .feature_api import FeatureApi
 from .idempotency import idempotent
@@ -38,11 +49,41 @@ from .requests import accepts, accepts_patch, apply_merge_patch
 from .resource import Resource
 from .responses import responds_no_content, responds_with
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Model = type[SqlModel] | type[RedisModel]
 # Models whose records belong to an account or to a parent record.
 SCOPED_MIXINS = (PermissionScoped, ChildOf)
 ITEM_PATH, COLLECTION_PATH = "/<int:id>", "/"
 CRUD_METHODS = ("list", "create", "read", "replace", "change", "remove")
+
+
+class Action(NamedTuple):
+    """The options of an action; see `action`."""
+
+    schema: dict[str, Any] | None
+    permissions: tuple[str, ...]
+    readers: bool
+
+
+def action(
+    schema: dict[str, Any] | None = None, *permissions: str, readers: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a method of a CrudResource an action: POST `/<int:id>/<name of the method>`.
+
+    The method gets the record, locked for a change, and returns it; it raises a Conflict if
+    the state of the record forbids the action. With a `schema`, it gets the request body as
+    `body`. The response is the record. An Idempotency-Key and an If-Match are respected.
+
+    `permissions`: those that the action requires. `readers`: whether the accounts that may
+    read the record may act on it; else only those that may change it.
+    """
+
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        setattr(method, "action", Action(schema, permissions, readers))
+        return method
+
+    return decorate
 
 
 class CrudResource(Resource):
@@ -89,6 +130,15 @@ class CrudResource(Resource):
         check_preconditions(record)
         return record
 
+    def act(self, name: str, id: int, body: dict[str, Any], **parent: int) -> Any:
+        """Return the record after the action of that name. Raises 404 and 412."""
+        method = getattr(self, name)
+        scope = self.readable if method.action.readers else self.writable
+        record = self.model.lock_or_404(id, **scope(parent))
+        if "If-Match" in request.headers:
+            check_preconditions(record)
+        return method(record, **body)
+
     def readable(self, parent: dict[str, int]) -> dict[str, Any]:
         """Return the scope that the caller may read; empty for a model without scopes."""
         if not issubclass(self.model, SCOPED_MIXINS):
@@ -121,6 +171,13 @@ class CrudResource(Resource):
         # The caller's module; collections.namedtuple finds it in the same way.
         module = sys._getframe(1).f_globals["__name__"]
         resources: dict[str, dict[str, Any]] = {}
+        actions = [name for name in dir(cls) if hasattr(getattr(cls, name), "action")]
+        for name in actions:
+            verb = build_action(model, name, getattr(cls, name))
+            path = f"{ITEM_PATH}/{name.replace('_', '-')}"
+            attributes = {"post": verb, "model": model, "__module__": module}
+            class_name = model.__name__ + name.title().replace("_", "")
+            feature.route(path)(type(class_name, (cls,), attributes))
         for name, address, verb in build_verbs(model):
             if name in only:
                 text = getattr(cls, name).__doc__ or getattr(CrudResource, name).__doc__
@@ -132,6 +189,27 @@ class CrudResource(Resource):
                 attributes["writes"] = False  # not to the SQL database
             name = model.__name__ + ("Item" if address == ITEM_PATH else "Collection")
             feature.route(address)(type(name, (cls,), attributes))
+
+
+def build_action(
+    model: Model, name: str, method: Callable[..., Any]
+) -> Callable[..., Response]:
+    """Return the function of the verb that calls an action."""
+    options: Action = getattr(method, "action")
+    accept: Any = accepts(options.schema) if options.schema else lambda verb: verb
+
+    @requires(*options.permissions)
+    @idempotent
+    @accept
+    @responds_with(model)
+    def action(
+        self: CrudResource, id: int, body: dict[str, Any] | None = None, **parent: int
+    ) -> Any:
+        return self.act(name, id, {} if body is None else {"body": body}, **parent)
+
+    action.__doc__ = method.__doc__
+    # What `error_responses` has documented at the method.
+    return document_operation(action, **getattr(method, "operation", {}))
 
 
 def build_verbs(model: Model) -> Iterator[tuple[str, str, Callable[..., Response]]]:

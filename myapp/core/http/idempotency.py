@@ -79,7 +79,7 @@ def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
 
     replay = {"description": "", "headers": header_refs("Idempotent-Replayed")}
     operation: dict[str, Any] = getattr(verb, "operation")
-    created = [status for status in operation["responses"] if status in ("201", "202")]
+    successes = [status for status in operation["responses"] if status[0] == "2"]
     return document_operation(
         wrapper,
         decorator="idempotent",
@@ -97,7 +97,7 @@ def idempotent(verb: Callable[P, Response]) -> Callable[P, Response]:
             }
         ],
         responses={
-            **dict.fromkeys(created, replay),
+            **dict.fromkeys(successes, replay),
             "400": problem_spec("The Idempotency-Key is malformed."),
             "409": problem_spec(str(KeyInUse.__doc__)),
             "422": problem_spec(str(KeyReused.__doc__)),

@@ -103,6 +103,6 @@ def document_preconditions(verb: Callable[P, R]) -> Callable[P, R]:
             "description": "Not Modified.",
             "headers": header_refs("ETag"),
         }
-    else:
+    elif verb.__name__ != "action":  # which may, but need not, have one
         responses["428"] = problem_spec("If-Match is required.")
     return document_operation(verb, parameters=parameters, responses=responses)

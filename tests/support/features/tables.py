@@ -83,6 +83,7 @@ def create_sample_tables():
         "sample_labels",
         sa.Column("name", sample_text(64), nullable=False),
         sa.Column("colour", sample_text(4), nullable=False),
+        sa.Column("retired_at", TIMESTAMP, nullable=True),
         sa.UniqueConstraint("name", name="uq_sample_labels_name"),
         fields=("name", "colour"),
         scope=None,

@@ -1,6 +1,23 @@
 """A label: a name that no other label has."""
 
-from myapp.core import SqlModel, enum, request_schema, text
+from sqlalchemy import Column
+
+from myapp.core import (
+    TIMESTAMP,
+    Conflict,
+    SqlModel,
+    date_time,
+    enum,
+    optional,
+    request_schema,
+    text,
+)
+
+
+class Retired(Conflict):
+    """The label is retired."""
+
+    problem = "sample-label-retired"
 
 
 class SampleLabel(SqlModel):
@@ -15,3 +32,5 @@ class SampleLabel(SqlModel):
     )
     sortable = ("id", "name", "colour", "created_at", "updated_at")
     unique = ("name",)
+    read_only = {"retired_at": optional(date_time("Since when nothing gets it."))}
+    retired_at = Column(TIMESTAMP, nullable=True)
