@@ -1,7 +1,7 @@
 import pytest
-from support.assertions import assert_problem
 
 from conftest import SHARED_PASSWORD, basic, signed_in_client
+from support.assertions import assert_problem
 
 ACCOUNT = "/api/v1/account"
 SESSIONS = "/api/v1/auth/sessions"

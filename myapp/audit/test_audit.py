@@ -1,9 +1,9 @@
 from datetime import timedelta
 
 import pytest
-from support.assertions import assert_problem
 
 from conftest import SHARED_PASSWORD, signed_in_client
+from support.assertions import assert_problem
 
 from ..core.data.models.columns import now
 from ..core.data.session import sql, unit_of_work

@@ -7,8 +7,6 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from support.assertions import assert_problem
-from support.concurrency import at_once
 
 from conftest import (
     CHEAP_PARAMETERS,
@@ -19,6 +17,8 @@ from conftest import (
     signed_in_client,
 )
 from myapp.core.data import batches
+from support.assertions import assert_problem
+from support.concurrency import at_once
 
 from ..core.data.models.columns import now
 from ..core.data.session import sql, unit_of_work

@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from support.doctor import finding, findings
 
 from myapp.core.observability import checks
+from support.doctor import finding, findings
 
 
 def test_the_doctor_reports_the_folder_of_files(app):

@@ -10,8 +10,6 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy.exc import OperationalError
-from support.background import SharedWorker, background, worker
-from support.workers import TIMEOUT_SECONDS, temporary_app, wait_until
 
 from conftest import signed_in_client
 from myapp.core.data.embedded_redis import start_redis
@@ -24,6 +22,8 @@ from myapp.devices.models import Device
 from myapp.imports.models import LEASE, MAX_TRIES, Import
 from myapp.imports.tasks import TIME_SLICE_SECONDS, call_workers
 from myapp.users.models import User
+from support.background import SharedWorker, background, worker
+from support.workers import TIMEOUT_SECONDS, temporary_app, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 IMPORTS = "/api/v1/imports/"

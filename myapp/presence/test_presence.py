@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 from flask import g
-from support.concurrency import at_once
 
 from conftest import THERMOSTAT, as_account, create_tables_and_accounts
 from myapp.core.data.models import redis_model
+from support.concurrency import at_once
 
 from ..core.data.models import columns
 from ..core.data.redis import redis_store

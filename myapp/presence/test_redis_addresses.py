@@ -1,9 +1,9 @@
 """Heartbeats in a Redis Cluster and behind Sentinels."""
 
 import pytest
-from support.redis_servers import cluster, watched_pair
 
 from conftest import as_account, create_tables_and_accounts
+from support.redis_servers import cluster, watched_pair
 
 from ..core.jobs.schedule import periodic_tasks
 from ..core.schema.examples import example_of

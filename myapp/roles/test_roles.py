@@ -1,8 +1,8 @@
 import pytest
-from support.assertions import assert_problem
-from support.concurrency import at_once
 
 from conftest import signed_in_client
+from support.assertions import assert_problem
+from support.concurrency import at_once
 
 from ..core.data.session import unit_of_work
 from ..core.security.permissions import PERMISSIONS

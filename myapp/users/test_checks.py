@@ -2,10 +2,10 @@
 
 import pytest
 from flask_migrate import upgrade
-from support.doctor import finding, findings
 
 from conftest import close_stores, signed_in_client
 from myapp.core.data.session import sql, unit_of_work
+from support.doctor import finding, findings
 
 HINT = "flask adduser NAME --role admin"
 

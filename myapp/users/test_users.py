@@ -3,11 +3,11 @@ from functools import partial
 
 import pytest
 from sqlalchemy import event
-from support.assertions import assert_problem
-from support.concurrency import at_once
 
 from conftest import LAMP, SHARED_PASSWORD, as_account, basic, signed_in_client
 from myapp.core.data import batches
+from support.assertions import assert_problem
+from support.concurrency import at_once
 
 from ..core.data.models.columns import now
 from ..core.data.session import sql, unit_of_work
