@@ -10,14 +10,10 @@ from ..core.schema.examples import example_of
 from ..devices.models import Device
 
 
-@pytest.fixture(params=["Cluster", "Sentinel"])
+@pytest.fixture(params=[cluster, watched_pair])
 def address(request, tmp_path):
-    if request.param == "Cluster":
-        with cluster(tmp_path) as address:
-            yield address
-    else:
-        with watched_pair(tmp_path) as (address, _master):
-            yield address
+    with request.param(tmp_path) as servers:
+        yield servers if request.param is cluster else servers[0]
 
 
 def test_online_devices_are_written_back_and_counted(

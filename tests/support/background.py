@@ -1,6 +1,8 @@
 """`flask worker`, `flask beat` and other commands, as production runs them.
 
-They are processes of their own and end with the tests, however these end.
+They are processes of their own and end with the tests, however these end. The tests of a
+module share the stores of an application, and a worker; FOLDER_SETTING of the module is
+the name of the setting of the folder of files.
 """
 
 import json
@@ -10,11 +12,24 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
+import pytest
+
+from conftest import signed_in_client
+from myapp.core.data.embedded_redis import start_redis
 from myapp.core.data.redis import redis_store
+from myapp.core.data.session import sql, unit_of_work
 from myapp.core.jobs.worker import WORKERS_KEY
 from myapp.core.processes import spawn
-from support.workers import ROOT, TIMEOUT_SECONDS, production_environment, wait_until
+from myapp.users.models import User
+from support.workers import (
+    ROOT,
+    TIMEOUT_SECONDS,
+    production_environment,
+    temporary_app,
+    wait_until,
+)
 
 
 class Background:
@@ -136,3 +151,56 @@ def worker_names(app):
     """Return the keys of the heartbeats of workers."""
     with app.app_context():
         return set(redis_store.zrange(WORKERS_KEY, 0, -1))
+
+
+class Account:
+    """A new account, with its client."""
+
+    def __init__(self, app):
+        self.app, self.name = app, f"member-{uuid4().hex[:8]}"
+        self.client = signed_in_client(app, self.name)
+        with app.app_context(), unit_of_work(writes=False):
+            mine = sql.select(User.id).filter_by(username=self.name)
+            self.id = sql.session.scalar(mine)
+
+
+@pytest.fixture(scope="module")
+def stores(request, tmp_path_factory):
+    """Yield an application on stores that the workers of a module share."""
+    folder = tmp_path_factory.mktemp("jobs")
+    kept = {request.module.FOLDER_SETTING: str(folder / "files")}
+    with start_redis() as (_, url), temporary_app(folder, url, **kept) as app:
+        yield app
+
+
+@pytest.fixture
+def service(stores):
+    """Return that application; a test may have changed the address of the Redis client."""
+    redis_store.init_app(stores)
+    return stores
+
+
+@pytest.fixture(scope="module")
+def folder_of_files(request, stores):
+    """Return the setting with which another process finds the files."""
+    name = request.module.FOLDER_SETTING
+    return {f"MYAPP_{name}": stores.config[name]}
+
+
+@pytest.fixture(scope="module")
+def shared_worker(stores, folder_of_files, tmp_path_factory):
+    crew = SharedWorker(stores, tmp_path_factory.mktemp("workers"), **folder_of_files)
+    yield crew
+    redis_store.init_app(stores)
+    crew.stop()
+
+
+@pytest.fixture
+def crew(service, shared_worker):
+    return shared_worker
+
+
+@pytest.fixture
+def at_work(crew):
+    """Return a worker with two processes."""
+    return crew.get_worker()

@@ -11,34 +11,28 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from conftest import close_stores, signed_in_client
+from conftest import close_stores
 from myapp import create_app
 from myapp.core.data.embedded_redis import start_redis
 from myapp.core.data.models.idempotency import IdempotencyRecord
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.jobs.worker import WORKER_TTL_SECONDS
-from myapp.users.models import User
-from support.background import SharedWorker, background, worker
+from support.background import Account, background, worker
 from support.features import SERVED
 from support.features.sample_files.models import SampleFile
-from support.workers import temporary_app, wait_until
+from support.workers import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+FOLDER_SETTING = "SAMPLE_FILES_FOLDER"
 FILES = "/api/v1/sample_files/"
 READY = "/status/ready"
 NDJSON = "application/x-ndjson"
 LINES = b'{"name": "Reading lamp"}\n' * 3
 
 
-class Account:
+class Uploader(Account):
     """A new account that uploads files."""
-
-    def __init__(self, app):
-        name = f"uploader-{uuid4().hex[:8]}"
-        self.app, self.client = app, signed_in_client(app, name)
-        with app.app_context(), unit_of_work(writes=False):
-            self.id = sql.session.scalar(sql.select(User.id).filter_by(username=name))
 
     def upload(self, **headers):
         """Upload a file and return its URL."""
@@ -102,54 +96,12 @@ def is_alive(pid):
 
 
 def files(app):
-    return set(Path(app.config["SAMPLE_FILES_FOLDER"]).glob("*"))
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory):
-    """Yield an application on stores that the workers of this module share."""
-    folder = tmp_path_factory.mktemp("jobs")
-    with start_redis() as (_, url):
-        kept = {"SAMPLE_FILES_FOLDER": str(folder / "files")}
-        with temporary_app(folder, url, **kept) as app:
-            yield app
-
-
-@pytest.fixture
-def service(stores):
-    """Return that application; a test may have changed the address of the Redis client."""
-    redis_store.init_app(stores)
-    return stores
-
-
-def folder_of(app):
-    """Return the setting with which another process finds the files."""
-    return {"MYAPP_SAMPLE_FILES_FOLDER": app.config["SAMPLE_FILES_FOLDER"]}
-
-
-@pytest.fixture(scope="module")
-def shared_worker(stores, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("workers")
-    crew = SharedWorker(stores, folder, **folder_of(stores))
-    yield crew
-    redis_store.init_app(stores)
-    crew.stop()
-
-
-@pytest.fixture
-def crew(service, shared_worker):
-    return shared_worker
-
-
-@pytest.fixture
-def at_work(crew):
-    """Return a worker with two processes."""
-    return crew.get_worker()
+    return set(Path(app.config[FOLDER_SETTING]).glob("*"))
 
 
 @pytest.fixture
 def me(service):
-    return Account(service)
+    return Uploader(service)
 
 
 # Each task runs to its end
@@ -195,7 +147,7 @@ def test_a_task_of_a_removed_feature_is_dropped_with_a_line(service, at_work, me
 def test_without_a_broker_nothing_is_half_made(service, tmp_path, me):
     with start_redis(tmp_path) as (_, url):
         pass
-    settings = ("SQLALCHEMY_DATABASE_URI", "REDIS_URL", "SAMPLE_FILES_FOLDER")
+    settings = ("SQLALCHEMY_DATABASE_URI", "REDIS_URL", FOLDER_SETTING)
     shared = {name: service.config[name] for name in settings}
     app = create_app("testing", features=SERVED, **shared, BROKER_URL=url)
     client = app.test_client()
