@@ -1,11 +1,13 @@
 """The account gardener: its sessions, and the responses to right and wrong credentials."""
 
-import re
+from datetime import timedelta
 
 import pytest
 from argon2 import PasswordHasher
 
 from conftest import CHEAP_PARAMETERS, SHARED_PASSWORD, basic, signed_in_client
+from myapp.core.data.models.columns import now
+from myapp.core.data.session import sql, unit_of_work
 from myapp.core.jobs import schedule
 from myapp.core.security import passwords
 from support.assertions import assert_problem
@@ -34,9 +36,9 @@ def sign_in(client, username="gardener", password=SHARED_PASSWORD, address=HERE)
     )
 
 
-def refresh(client, token):
-    """Return the response to a refresh token."""
-    return client.post(f"{API}/auth/refresh", headers=bearer(token))
+def refresh(client, token, **options):
+    """Return the response to a refresh token; `options`: of the test client."""
+    return client.post(f"{API}/auth/refresh", headers=bearer(token), **options)
 
 
 def status(client, username, password):
@@ -66,10 +68,16 @@ def url_of(client):
 
 
 def purge(app, feature):
-    """Return the number of records that the purge of a feature deletes."""
+    """Run the purge of a feature; return what it reports, "0" if that is nothing."""
     with app.app_context():
-        result = schedule.periodic_tasks()[f"{feature}.purge"].run()
-    return int(re.match(r"\d+", result)[0]) if result else 0
+        return schedule.periodic_tasks()[f"{feature}.purge"].run() or "0"
+
+
+def set_age(app, column, condition, **age):
+    """Set a time of the rows that meet the condition to this long ago."""
+    values = {column: now() - timedelta(**age)}
+    with app.app_context(), unit_of_work():
+        sql.session.execute(sql.update(column.class_).where(condition).values(values))
 
 
 @pytest.fixture
