@@ -40,7 +40,7 @@ from support.features import SERVED
 from support.features.sample_gadgets.models import SampleGadget
 from support.migrations import copy_migrations, use_migrations
 
-pytest_plugins = ["support.background", "support.populated"]
+pytest_plugins = ["support.accounts", "support.background", "support.populated"]
 
 # PostgreSQL or MariaDB; None: SQLite
 DATABASE_SERVER = os.environ.get("TEST_DATABASE_URL")
