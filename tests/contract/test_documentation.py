@@ -225,3 +225,13 @@ def test_the_index_lists_every_number_once():
     for page in DECISIONS:
         title = next(iter(takewhile(str.strip, text_of(page).splitlines())))
         assert f"[{title.removeprefix('# ')}]({page.name})" in index
+
+
+def test_the_architecture_page_counts_the_lines_of_each_package():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|[^|]*`([\w/]+/)` \|.* ([\d,]+) \|$", page, re.M)
+    assert len(rows) > 8
+    for folder, number in rows:
+        files = (ROOT / folder).rglob("*.py")
+        actual = sum(len(file.read_text("utf-8").splitlines()) for file in files)
+        assert 0.7 < actual / int(number.replace(",", "")) < 1.3, folder
