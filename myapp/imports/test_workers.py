@@ -14,10 +14,9 @@ from sqlalchemy.exc import OperationalError
 from myapp.core.data.models.columns import now
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.jobs.celery_app import enqueue
-from myapp.core.jobs.worker import WORKER_TTL_SECONDS
 from myapp.devices.models import Device
 from myapp.imports.models import LEASE, Import
-from myapp.imports.tasks import TIME_SLICE_SECONDS, call_workers
+from myapp.imports.tasks import call_workers
 from support.background import Account, background, worker
 from support.workers import TIMEOUT_SECONDS, wait_until
 
@@ -203,26 +202,6 @@ def holds_a_lock(app):
         finally:
             engine.dispose()
     return False
-
-
-def test_a_worker_that_is_told_to_stop_finishes_its_time_slice(
-    crew, at_work, me, other
-):
-    """It commits its current batch; the next worker continues."""
-    url, serials = me.begin(MANY)
-    me.wait_for(url, 1)
-    at_work.signal_parent(signal.SIGTERM)
-    start = time.monotonic()
-    wait_until(lambda: "shutdown" in at_work.output)
-    later, others = other.begin(FEW)
-    assert at_work.exit_code() == 0
-    assert time.monotonic() - start < TIME_SLICE_SECONDS + WORKER_TTL_SECONDS
-    assert me.read(url)["status"] == "done"
-    assert me.devices() == serials
-    assert other.read(later)["status"] == "queued"
-    crew.get_worker()
-    assert other.done(later)[0]["status"] == "done"
-    assert other.devices() == others
 
 
 # Order
