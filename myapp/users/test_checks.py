@@ -5,7 +5,10 @@ from flask_migrate import upgrade
 
 from conftest import close_stores, signed_in_client
 from myapp.core.data.session import sql, unit_of_work
+from support.accounts import ACCOUNT
 from support.doctor import finding, findings
+
+from .models import User
 
 HINT = "flask adduser NAME --role admin"
 
@@ -20,41 +23,26 @@ def empty_app(make_app, empty_uri):
     close_stores(app)
 
 
-def test_accounts_need_the_built_in_roles(empty_app):
+def test_accounts_need_the_built_in_roles_and_production_an_account(empty_app):
     expected = ("wrong", "the built-in roles are missing", "flask deploy")
     assert finding(empty_app, "accounts") == expected
-
-
-def test_production_without_accounts_is_an_error(empty_app):
     empty_app.test_cli_runner().invoke(args=["deploy"])
     assert finding(empty_app, "accounts") == ("advice", "there is no account", HINT)
     empty_app.config["CONFIG_NAME"] = "production"
     assert finding(empty_app, "accounts") == ("wrong", "there is no account", HINT)
 
 
-def test_accounts_are_counted_without_the_deleted_ones(live_app):
+def test_production_needs_an_active_admin_and_no_password_of_development(live_app):
+    signed_in_client(live_app, "gone").delete(ACCOUNT)
     assert finding(live_app, "accounts") == ("ok", "2, without an admin", "")
-    signed_in_client(live_app, "chief", "admin").delete("/api/v1/users/1")
-    assert finding(live_app, "accounts") == ("ok", "2, with an admin", "")
-
-
-def test_production_needs_an_admin_who_can_sign_in(live_app):
     signed_in_client(live_app, "chief", "admin")
-    change(live_app, "UPDATE users SET status = 'blocked'")
-    live_app.config["CONFIG_NAME"] = "production"
-    admin, *_ = findings(live_app, "accounts")
-    assert admin == ("advice", "no account has all permissions", HINT)
-
-
-def test_production_has_no_account_with_a_password_of_development(live_app):
-    signed_in_client(live_app, "chief", "admin")
+    assert finding(live_app, "accounts") == ("ok", "3, with an admin", "")
     live_app.config["CONFIG_NAME"] = "production"
     first, second = findings(live_app, "accounts")
     message = "pythonista has the password of a demo account"
     assert first == ("wrong", message, "flask passwd pythonista")
     assert second[::2] == ("wrong", "flask passwd engineer")
-
-
-def change(app, statement):
-    with app.app_context(), unit_of_work():
-        sql.session.execute(sql.text(statement))
+    with live_app.app_context(), unit_of_work():
+        sql.session.execute(sql.update(User).values(status="blocked"))
+    admin, *_ = findings(live_app, "accounts")
+    assert admin == ("advice", "no account has all permissions", HINT)
