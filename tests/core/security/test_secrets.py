@@ -9,11 +9,10 @@ from conftest import SHARED_PASSWORD, basic, signed_in_client
 from myapp.auth.models import Session
 from myapp.core.data.session import sql
 from myapp.users.models import User
+from support.accounts import ACCOUNT, AUDIT, USERS, bearer
+from support.discovery import API
 
-AUTH = "/api/v1/auth"
-ACCOUNT = "/api/v1/account"
-USERS = "/api/v1/users/"
-AUDIT = "/api/v1/audit/"
+AUTH = f"{API}/auth"
 
 
 class Scenario:
@@ -24,33 +23,23 @@ class Scenario:
         self.secrets = {app.config["JWT_SECRET_KEY"], app.config["SECRET_KEY"]}
         self.responses = []
 
-    def password(self, text):
-        self.secrets.add(text)
-        return text
-
     def send(self, verb, address, status, token=None, basic_of=None, **payload):
-        headers = {}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        elif basic_of:
+        headers = bearer(token) if token else {}
+        if basic_of:
             headers["Authorization"] = basic(*basic_of)
             self.secrets.add(headers["Authorization"].split()[1])
         client = self.app.test_client()
-        kwargs = {"json": payload} if payload else {}
-        response = client.open(address, method=verb, headers=headers, **kwargs)
+        json = payload or None
+        response = client.open(address, method=verb, headers=headers, json=json)
         assert response.status_code == status
         body = response.json if response.is_json and status == 200 else {}
         tokens = {"access_token", "refresh_token", "token"} & body.keys()
         self.secrets.update(body[name] for name in tokens)
         if not tokens:
             self.responses.append(f"{response.headers}\n{response.text}")
-        self.keep_hashes()
-        return body
-
-    def keep_hashes(self):
         with self.app.app_context():
-            hashes = set(sql.session.scalars(sql.select(User.password_hash)))
-        self.secrets |= hashes
+            self.secrets.update(sql.session.scalars(sql.select(User.password_hash)))
+        return body
 
     def leaked(self, text):
         """Return the secrets in a text; of a token or a hash, the last part is compared."""
@@ -71,9 +60,9 @@ def test_no_secret_is_in_responses_logs_or_the_audit_trail(
     # Set here, because at this level SQLAlchemy would log every row of the set-up.
     caplog.set_level(logging.DEBUG)
     admin = signed_in_client(scenario.app, "chief", "admin")
-    scenario.password(SHARED_PASSWORD)
-    first, second = map(scenario.password, ("green fingers", "greener fingers"))
-    invalid, short = map(scenario.password, ("a wrong guess", "2 short"))
+    first, second = "green fingers", "greener fingers"
+    invalid, short = "a wrong guess", "2 short"
+    scenario.secrets.update([SHARED_PASSWORD, first, second, invalid, short])
     name = "gardener"
     send = scenario.send
 
