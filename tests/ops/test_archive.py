@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from zipfile import ZipFile
@@ -42,9 +43,11 @@ from support.features.sample_chores.models import SampleChore
 from support.features.sample_gadgets.models import SampleGadget
 
 SERVER = os.environ.get("TEST_DATABASE_URL")
-WAYS = [(None, None)]  # from and to: the URL of a server, or None for SQLite
+# From and to, by their names: the URL of a server, or None for SQLite.
+WAYS = {(None, None): "SQLite-to-SQLite"}
 if SERVER:
-    WAYS += [(SERVER, None), (None, SERVER), (SERVER, SERVER)]
+    WAYS |= {(SERVER, None): "server-to-SQLite", (None, SERVER): "SQLite-to-server"}
+    WAYS[SERVER, SERVER] = "server-to-server"
 NAMES = ["Küche 🏠 中文 עברית", "e\u0301 is not é", "'); DROP TABLE sample_gadgets; --"]
 NAMES += ["%s %(name)s :name \\ \\0 \\N", " spaces ", "null", "\U0001f321" * 64]
 NAMES += ["tab\tand\nline\r\n"]
@@ -67,6 +70,15 @@ def application(make_app, folder, server=DATABASE_SERVER):
         close_stores(app)
 
 
+@contextmanager
+def filled_application(*args):
+    """Yield an application whose database has records of every kind."""
+    with application(*args) as app:
+        create_tables_and_accounts(app)
+        create_rows(app)
+        yield app
+
+
 @pytest.fixture(scope="module")
 def small_batches():
     with pytest.MonkeyPatch.context() as patch:
@@ -74,21 +86,14 @@ def small_batches():
         yield
 
 
-@pytest.fixture(
-    scope="module",
-    params=WAYS,
-    ids=["-to-".join("server" if url else "SQLite" for url in way) for way in WAYS],
-)
+@pytest.fixture(scope="module", params=WAYS, ids=WAYS.get)
 def way(request, make_app, tmp_path_factory, small_batches):
     """Yield a database with records of every kind, its backup, and a restored database."""
     folder = tmp_path_factory.mktemp("way")
-    with ExitStack() as stack:
-        source, target = (
-            stack.enter_context(application(make_app, folder / name, server))
-            for name, server in zip(("source", "target"), request.param)
-        )
-        create_tables_and_accounts(source)
-        create_rows(source)
+    with (
+        filled_application(make_app, folder / "source", request.param[0]) as source,
+        application(make_app, folder / "target", request.param[1]) as target,
+    ):
         tokens = source.test_client().post(LOGIN, json=ME).json
         client = as_account(source, "pythonista")
         last = client.post(GADGETS, json=LAMP).json["id"]
@@ -111,9 +116,7 @@ def way(request, make_app, tmp_path_factory, small_batches):
 @pytest.fixture(scope="module")
 def stored(make_app, tmp_path_factory, small_batches):
     folder = tmp_path_factory.mktemp("stored")
-    with application(make_app, folder / "source") as app:
-        create_tables_and_accounts(app)
-        create_rows(app)
+    with filled_application(make_app, folder / "source") as app:
         file = backup(app, folder / "file.zip")
         yield SimpleNamespace(app=app, file=file, held=everything(app))
 
@@ -142,9 +145,7 @@ def folder(tmp_path):
 @pytest.fixture
 def sqlite_app(make_app, tmp_path, small_batches):
     """Yield an application with records of every kind in SQLite."""
-    with application(make_app, tmp_path / "source", None) as app:
-        create_tables_and_accounts(app)
-        create_rows(app)
+    with filled_application(make_app, tmp_path / "source", None) as app:
         yield app
 
 
@@ -152,8 +153,7 @@ def create_rows(app):
     app.test_client().post(LOGIN, json=ME)
     client = as_account(app, "pythonista")
     for name in NAMES:
-        response = client.post(GADGETS, json={**LAMP, "name": name})
-        assert response.status_code == 201
+        assert client.post(GADGETS, json={**LAMP, "name": name}).status_code == 201
     assert client.post(GADGETS, json=LAMP, headers=KEY).status_code == 201
     task = {"name": "New bulb", "task": "E27", "gadget": 1}
     for more in ({}, {"done": True, "due_at": "2027-01-06T17:00:00Z"}):
@@ -166,14 +166,12 @@ def create_rows(app):
             factory.make(collection, 8)
     with app.app_context(), unit_of_work():
         for number in range(7):  # more than two batches
-            sql.session.add(
-                IdempotencyRecord(
-                    account_id=number // 4,
-                    key=f"unfinished {number}",
-                    request_hash=b"\0\xff\\x00'",
-                    created_at=datetime(2026, 11, 21, 7, 40, 0, number),
-                )
+            at = datetime(2026, 11, 21, 7, 40, 0, number)
+            key = {"account_id": number // 4, "key": f"unfinished {number}"}
+            record = IdempotencyRecord(
+                **key, request_hash=b"\0\xff\\x00'", created_at=at
             )
+            sql.session.add(record)
 
 
 def run(app, *args, code=0):
@@ -296,9 +294,7 @@ def test_the_ids_of_a_table_without_rows_begin_with_one(make_app, empty, tmp_pat
     assert execute(empty, "SELECT min(id) FROM roles") == 1
 
 
-def test_a_backup_is_a_consistent_snapshot(
-    filled, empty, folder, make_app, monkeypatch
-):
+def test_a_backup_is_a_snapshot(filled, empty, folder, make_app, monkeypatch):
     command = make_app(SQLALCHEMY_DATABASE_URI=address(filled))  # with its own engine
     monkeypatch.setattr(archive, "BATCH_ROWS", 1000)  # the writer adds many rows
     before, written, done = rows(filled, SampleGadget), [], threading.Event()
@@ -337,16 +333,12 @@ def rows(app, model):
         return connection.execute(select(table).order_by(table.c.id)).all()
 
 
-def test_an_open_transaction_neither_delays_a_backup_nor_is_in_it(
-    filled, empty, folder
-):
+def test_a_backup_ignores_an_open_transaction(filled, empty, folder):
     before = everything(filled)
-    engine = create_engine(full(address(filled)))
-    with engine.connect() as writer:
+    with filled.app_context(), sql.engine.connect() as writer:
         writer.execute(text("UPDATE users SET generation = generation + 1"))
         file = backup(filled, folder)
         writer.commit()
-    engine.dispose()
     run(empty, "restore", file)
     assert everything(empty) == before != everything(filled)
 
@@ -354,8 +346,7 @@ def test_an_open_transaction_neither_delays_a_backup_nor_is_in_it(
 def test_an_older_backup_is_restored_at_its_own_revision(empty, filled, folder):
     file = backup(filled, folder)
     with filled.app_context():
-        head = migrations.head_revisions()
-        older = migrations.known_revisions() - head
+        older = migrations.known_revisions() - migrations.head_revisions()
     assert older
     with ZipFile(file) as source, ZipFile(folder / "older.zip", "w") as target:
         manifest = orjson.loads(source.read("manifest.json"))
@@ -368,9 +359,7 @@ def test_an_older_backup_is_restored_at_its_own_revision(empty, filled, folder):
 # Existing content
 
 
-def test_a_database_with_rows_is_only_replaced_on_request(
-    stored, filled, make_app, tmp_path
-):
+def test_rows_are_only_replaced_on_request(stored, filled, make_app, tmp_path):
     client, former = as_account(filled, "pythonista"), everything(filled)
     refused = run(filled, "restore", stored.file, code=1)
     assert refused.startswith("Error: The database is not empty: audit, ")
@@ -384,9 +373,11 @@ def test_a_database_with_rows_is_only_replaced_on_request(
         assert everything(app) == former
 
 
-def test_the_tables_of_another_service_are_not_replaced(stored, empty):
-    execute(empty, "CREATE TABLE theirs (id INTEGER)", "INSERT INTO theirs VALUES (1)")
+def test_a_database_without_our_tables_is_refused(stored, empty, folder):
     refused = "Error: The database has no tables of this service.\n"
+    assert run(empty, "backup", folder, code=1) == refused
+    assert names(folder) == []
+    execute(empty, "CREATE TABLE theirs (id INTEGER)", "INSERT INTO theirs VALUES (1)")
     assert run(empty, "restore", stored.file, "--replace", code=1) == refused
     assert execute(empty, "SELECT count(*) FROM theirs") == 1
 
@@ -412,50 +403,29 @@ def test_a_restore_that_is_interrupted_repeatedly_is_completed(stored, empty):
     assert everything(empty) == stored.held
 
 
-KILLED = """
-import os, signal, sys
-import pytest
-from sqlalchemy import Engine, event
-from myapp import create_app
-from myapp.ops import archive
-from support.features import SERVED
-from support.migrations import use_migrations
-
-use_migrations(pytest.MonkeyPatch(), sys.argv[3])
-archive.BATCH_ROWS = 3
-written = []
-
-@event.listens_for(Engine, "after_cursor_execute")
-def kill(_connection, _cursor, statement, *_):
-    if statement.startswith("INSERT INTO sample_gadgets"):
-        written.append(statement)
+def test_a_killed_restore_loses_at_most_a_batch(stored, empty):
+    def kill(values):
+        written.append(values)
         if len(written) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
-stores = {"SQLALCHEMY_DATABASE_URI": sys.argv[1], "REDIS_URL": "unix:///no"}
-app = create_app("testing", features=SERVED, **stores)
-app.test_cli_runner().invoke(args=["restore", sys.argv[2]])
-"""
+    def restore_until_killed():
+        with after("INSERT INTO sample_gadgets", kill):
+            run(empty, "restore", stored.file)
 
-
-def test_a_killed_restore_loses_at_most_a_batch(stored, empty):
-    arguments = address(empty), stored.file, migrations.MIGRATIONS
-    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments], env=os.environ | path
-    )
-    assert ended.returncode == -signal.SIGKILL
-    assert execute(empty, "SELECT count(*) FROM sample_gadgets") == 6
     written = []
+    killed = get_context("fork").Process(target=restore_until_killed)
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    assert execute(empty, "SELECT count(*) FROM sample_gadgets") == 6
     with after("INSERT INTO sample_gadgets", written.extend):
         run(empty, "restore", stored.file)
     assert len(written) == len(stored.held[0]["sample_gadgets"]) - 6
     assert everything(empty) == stored.held
 
 
-def test_an_unfinished_restore_is_neither_backed_up_nor_continued_with_another_file(
-    stored, filled, empty, folder
-):
+def test_an_unfinished_restore_needs_its_own_file(stored, filled, empty, folder):
     with interrupted(9):
         run(empty, "restore", stored.file, code=1)
     unfinished = "Error: The database is an unfinished restore.\n"
@@ -562,9 +532,7 @@ NEWER = "at revision f00d, which this release does not know"
         (MANIFEST, lambda content: REVISION.sub(b'"revision": "f00d"', content), NEWER),
     ],
 )
-def test_a_damaged_or_newer_file_is_refused(
-    stored, filled, tmp_path, name, change, message
-):
+def test_an_unusable_file_is_refused(stored, filled, tmp_path, name, change, message):
     before, bad = everything(filled), tmp_path / "bad.zip"
     if name:  # a valid ZIP with a changed member
         with ZipFile(stored.file) as source, ZipFile(bad, "w") as target:
@@ -629,23 +597,12 @@ def test_a_full_disk_leaves_no_partial_backup(filled, folder):
 # Databases
 
 
-def test_an_empty_database_is_not_backed_up(empty, folder):
-    refused = "Error: The database has no tables of this service.\n"
-    assert run(empty, "backup", folder, code=1) == refused
-    assert names(folder) == []
-
-
 @pytest.mark.parametrize(
     "uri",
-    [
-        "sqlite:////nowhere/hunter2.sqlite3",
-        "postgresql://me:hunter2@127.0.0.1:1/x",
-        "mysql://me:hunter2@127.0.0.1:1/x",
-    ],
+    ["sqlite:////nowhere/hunter2.sqlite3"]
+    + [f"{kind}://me:hunter2@127.0.0.1:1/x" for kind in ("postgresql", "mysql")],
 )
-def test_an_unreachable_database_is_reported_without_its_password(
-    make_app, stored, folder, uri
-):
+def test_no_message_has_the_password_of_a_database(make_app, stored, folder, uri):
     app = make_app(SQLALCHEMY_DATABASE_URI=uri)
     for command in (("backup", folder), ("restore", stored.file)):
         refused = run(app, *command, code=1)
