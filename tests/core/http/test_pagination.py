@@ -22,7 +22,7 @@ GADGETS = "/api/v1/sample_gadgets/"
 SIGNALS = "/api/v1/sample_signals/"
 COLLECTIONS = [GADGETS, SIGNALS]
 SORTS = "id -id name -name created_at -updated_at type,name -type,-location".split()
-SORTS += ["-created_at,name", "location,-type,name", "name,-id"]
+SORTS += ["-created_at,name", "location,-type,name", "name,-id", "-location,id"]
 # Many records have equal values, so that sorting must break ties.
 SORTED_DEVICES = [
     {
