@@ -53,10 +53,12 @@ NAMES += ["%s %(name)s :name \\ \\0 \\N", " spaces ", "null", "\U0001f321" * 64]
 NAMES += ["tab\tand\nline\r\n"]
 GADGETS = "/api/v1/sample_gadgets/"
 CHORES = "/api/v1/sample_chores/"
+TASK = {"name": "New bulb", "task": "E27"}
 LOGIN = "/api/v1/auth/login"
 ME = {"username": "pythonista", "password": PASSWORDS["pythonista"]}
 KEY = {"Idempotency-Key": "once"}
 WRITTEN = re.compile(r"(.+\.zip): (\d+) bytes in \d+\.\d s\n")
+PROGRESS = archive.PROGRESS.name
 INTERRUPTED = "Error: Interrupted. Run the same command again to resume.\n"
 
 
@@ -155,9 +157,10 @@ def create_rows(app):
     for name in NAMES:
         assert client.post(GADGETS, json={**LAMP, "name": name}).status_code == 201
     assert client.post(GADGETS, json=LAMP, headers=KEY).status_code == 201
-    task = {"name": "New bulb", "task": "E27", "gadget": 1}
     for more in ({}, {"done": True, "due_at": "2027-01-06T17:00:00Z"}):
-        assert client.post(CHORES, json=task | more).status_code == 201
+        assert (
+            client.post(CHORES, json={**TASK, "gadget": 1, **more}).status_code == 201
+        )
     factory = ResourceFactory(client)
     factory.ids = {GADGETS: 1, CHORES: 1}
     for collection in CRUD_COLLECTIONS:
@@ -245,10 +248,6 @@ def interrupted(number):
         yield
 
 
-def is_unfinished(app):
-    return archive.PROGRESS.name in everything(app)[1]
-
-
 # There and back
 
 
@@ -301,7 +300,7 @@ def test_a_backup_is_a_snapshot(filled, empty, folder, make_app, monkeypatch):
 
     def write():
         body = SampleGadget.body.validate(LAMP)
-        task = SampleChore.body.validate({"name": "New bulb", "task": "E27"})
+        task = SampleChore.body.validate(TASK)
         while not done.is_set():
             with filled.app_context(), unit_of_work():
                 id = SampleGadget.create(owner_id=1, **body).id
@@ -335,10 +334,12 @@ def rows(app, model):
 
 def test_a_backup_ignores_an_open_transaction(filled, empty, folder):
     before = everything(filled)
-    with filled.app_context(), sql.engine.connect() as writer:
+    engine = create_engine(full(address(filled)))  # the command disposes of its own
+    with engine.connect() as writer:
         writer.execute(text("UPDATE users SET generation = generation + 1"))
         file = backup(filled, folder)
         writer.commit()
+    engine.dispose()
     run(empty, "restore", file)
     assert everything(empty) == before != everything(filled)
 
@@ -397,7 +398,7 @@ def test_a_restore_that_is_interrupted_repeatedly_is_completed(stored, empty):
     for _ in range(batches - 1):
         with interrupted(2):
             assert run(empty, "restore", stored.file, code=1) == INTERRUPTED
-    assert is_unfinished(empty)
+    assert PROGRESS in everything(empty)[1]
     with interrupted(2):
         run(empty, "restore", stored.file)
     assert everything(empty) == stored.held
@@ -442,7 +443,7 @@ def test_a_change_in_between_is_detected(stored, empty):
     execute(empty, "UPDATE users SET status = 'blocked' WHERE id = 2")
     output = run(empty, "restore", stored.file, code=1)
     assert "Error: These tables differ from the backup: users. Use --replace" in output
-    assert is_unfinished(empty)
+    assert PROGRESS in everything(empty)[1]
 
 
 # Rows
