@@ -34,8 +34,11 @@ SERVER = os.environ.get("TEST_DATABASE_URL")
 # Each "table.column" that no model names any more and that the next release drops.
 # This release may still be rolled back to one that reads it.
 LEAVING = frozenset()
+VERSION = "alembic_version"
 BASE = ScriptDirectory(MIGRATIONS).get_base()
-on_a_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
+on_sqlite = pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+on_a_server = pytest.mark.parametrize("empty", ["server"], indirect=True)
+needs_server = pytest.mark.skipif(not SERVER, reason="SQLite is no server")
 
 
 @pytest.fixture(params=["SQLite", "server"] if SERVER else ["SQLite"])
@@ -63,7 +66,7 @@ def leaves(change):
 def tables():
     """Every table as the database itself describes it, but for Alembic's own."""
     inspector = inspect(sql.engine)
-    names = set(inspector.get_table_names()) - {"alembic_version"}
+    names = set(inspector.get_table_names()) - {VERSION}
     return {name: describe_table(inspector, name) for name in names}
 
 
@@ -78,12 +81,10 @@ def describe_table(record, table):
     def by_name(parts):
         return {part["name"]: as_text(part) for part in parts}
 
+    collations = [(c["name"], getattr(c["type"], "collation", None)) for c in columns]
     return {
         "columns": by_name(columns),
-        "collations": {
-            column["name"]: getattr(column["type"], "collation", None)
-            for column in columns
-        },
+        "collations": sorted(collations),
         "key": record.get_pk_constraint(table),
         "references": by_name(record.get_foreign_keys(table)),
         "unique": by_name(record.get_unique_constraints(table)),
@@ -115,47 +116,26 @@ def test_the_service_runs_on_tables_made_from_the_models(shared_app):
         assert unlike_the_models() == []
 
 
-def test_the_migrations_build_the_tables_of_the_models(empty):
-    with empty.app_context():
-        upgrade()
-        assert unlike_the_models() == []
-        built = tables()
-        migrated = {name: built[name] for name in sql.metadata.tables}
-        downgrade(revision="base")
-        sql.create_all()
-        assert migrated == tables()
-
-
-def test_every_id_that_is_shown_counts_up(empty):
+def test_the_migrations_build_the_tables_of_the_models_and_lead_back_to_nothing(empty):
     models = [mapper.class_ for mapper in sql.Model.registry.mappers]
-    shown = [m.__tablename__ for m in models if issubclass(m, SqlModel)]
-    with empty.app_context():
-        upgrade()
-        assert {table: counts_up(table) for table in shown} == dict.fromkeys(
-            shown, True
-        )
-
-
-def test_the_migrations_lead_back_to_nothing_and_up_again(empty):
     with empty.app_context():
         assert check_migrations().startswith("pending")
         upgrade()
         assert check_migrations() == "ok"
+        assert unlike_the_models() == []
         before = tables()
+        for shown in (m.__tablename__ for m in models if issubclass(m, SqlModel)):
+            assert before[shown]["counts up"], shown
+        upgrade()
+        assert tables() == before, "there was nothing to do"
         downgrade(revision="base")
         assert tables() == {}
         assert check_migrations().startswith("pending")
         upgrade()
-        assert tables() == before
-        assert check_migrations() == "ok"
-
-
-def test_an_upgrade_of_current_tables_changes_nothing(empty):
-    with empty.app_context():
-        upgrade()
-        before = tables()
-        upgrade()
-        assert tables() == before
+        assert (tables(), check_migrations()) == (before, "ok")
+        downgrade(revision="base")
+        sql.create_all()
+        assert {name: before[name] for name in sql.metadata.tables} == tables()
 
 
 # A newer release
@@ -170,65 +150,65 @@ def newer_app(empty):
     return empty
 
 
+def run(app, args, code=0):
+    """Run a command and return its output; check its exit code."""
+    result = app.test_cli_runner().invoke(args=args)
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.output
+
+
 @pytest.mark.parametrize("command", ["deploy", "init-db"])
 def test_the_tables_of_a_newer_release_stay(newer_app, command):
     with newer_app.app_context():
         before = tables()
-    result = newer_app.test_cli_runner().invoke(args=[command])
-    assert result.exit_code == 0
-    assert result.output.startswith("The database is at f00d, which this release does")
-    with newer_app.app_context():
+        output = run(newer_app, args=[command])
+        assert output.startswith("The database is at f00d, which this release does")
         assert tables() == before
         assert current_revisions() == {"f00d"}
 
 
 @pytest.mark.parametrize("command", ["upgrade", "downgrade"])
 def test_alembic_reports_the_tables_of_a_newer_release(newer_app, caplog, command):
-    result = newer_app.test_cli_runner().invoke(args=["db", command])
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)
+    run(newer_app, args=["db", command], code=1)
     assert "f00d, which this release does not know" in caplog.text
     with newer_app.app_context():
         assert current_revisions() == {"f00d"}
 
 
-def run_statements(app, *statements):
-    """Run statements that remove objects from the tables of an application."""
+def drop_objects(app):
+    """Drop objects that the models need."""
     with app.app_context(), unit_of_work():
-        for statement in statements:
-            sql.session.execute(text(statement))
+        sql.session.execute(text("DROP TABLE sample_chores"))
+        sql.session.execute(text("ALTER TABLE audit DROP COLUMN details"))
 
 
-HEADS = "alembic_version"
-LACKING = "DROP TABLE sample_chores", "ALTER TABLE audit DROP COLUMN details"
+@pytest.fixture
+def lacking_app(newer_app):
+    drop_objects(newer_app)
+    return newer_app
 
 
 @pytest.mark.parametrize("command", ["deploy", "init-db"])
-def test_tables_of_a_lost_migration_are_reported(newer_app, command):
-    run_statements(newer_app, *LACKING)
-    result = newer_app.test_cli_runner().invoke(args=[command])
-    assert result.exit_code == 1
-    message = (
-        "f00d, which this release does not know, and lacks audit.details, "
-        "sample_chores."
-    )
-    assert message in result.output
-    assert "flask db downgrade" in result.output
-    with newer_app.app_context():
-        assert current_revisions() == {"f00d"}
-
-
-def test_a_service_that_lacks_tables_is_not_ready(newer_app):
-    run_statements(newer_app, *LACKING)
-    ready = newer_app.test_client().get("/status/ready")
+def test_missing_objects_are_reported(lacking_app, command):
+    output = run(lacking_app, args=[command], code=1)
+    assert "f00d, which this release does not know, and lacks audit.details, " in output
+    assert "audit.details, sample_chores." in output and "flask db downgrade" in output
+    ready = lacking_app.test_client().get("/status/ready")
     assert ready.status_code == 503
     lacking = "The database lacks audit.details, sample_chores: `flask deploy` says how"
     assert ready.json["migrations"].startswith(lacking)
+    with lacking_app.app_context():
+        assert current_revisions() == {"f00d"}
+    _, message, hint, id = finding(lacking_app, "models")
+    missing = "no migration has created audit.details, sample_chores"
+    assert (id, message) == ("models.E001", missing)
+    assert "flask db downgrade" in hint
 
 
 def test_a_forgotten_migration_is_reported_with_the_command(empty, caplog):
     create_tables_and_accounts(empty)
-    run_statements(empty, *LACKING)
+    drop_objects(empty)
     lacking = (
         "The database lacks audit.details, sample_chores: "
         '`flask db migrate -m "…"` writes a migration, `flask deploy` runs it.'
@@ -240,16 +220,7 @@ def test_a_forgotten_migration_is_reported_with_the_command(empty, caplog):
     ready = client.get("/status/ready")
     assert (ready.status_code, ready.json["migrations"]) == (503, lacking)
     for command in ("deploy", "init-db"):
-        result = empty.test_cli_runner().invoke(args=[command])
-        assert (result.exit_code, result.output) == (1, f"Error: {lacking}\n")
-
-
-def test_the_doctor_lists_missing_objects(newer_app):
-    run_statements(newer_app, *LACKING)
-    _, result, hint, id = finding(newer_app, "models")
-    assert id == "models.E001"
-    assert result == "no migration has created audit.details, sample_chores"
-    assert "flask db downgrade" in hint
+        assert run(empty, args=[command], code=1) == f"Error: {lacking}\n"
 
 
 def test_complete_tables_are_checked_once(newer_app):
@@ -257,7 +228,7 @@ def test_complete_tables_are_checked_once(newer_app):
     assert client.get("/status/ready").json["migrations"] == "ok"
     with record_statements(newer_app) as seen:
         assert client.get("/status/ready").json["migrations"] == "ok"
-    others = [words for words, values in seen if HEADS not in f"{words} {values}"]
+    others = [words for words, values in seen if VERSION not in f"{words} {values}"]
     assert set(others) <= {"BEGIN", "SELECT 1"}
 
 
@@ -270,9 +241,7 @@ def lived_in(empty):
     create_tables_and_accounts(empty)
     with empty.app_context(), unit_of_work():
         owner_id = sql.session.scalars(select(User.id).order_by(User.id)).first()
-        gadget, last = (
-            SampleGadget.create(owner_id=owner_id, **LAMP) for _ in range(2)
-        )
+        gadget, last = (SampleGadget.create(owner_id=owner_id, **LAMP) for _ in "12")
         chore = {"name": "Look", "task": "at it", "done": False, "due_at": None}
         SampleChore.create(owner_id=owner_id, gadget=gadget.id, **chore)
         SampleGadget.lock_or_404(last.id).delete()
@@ -294,32 +263,23 @@ LONGER = (
 )
 
 
-def test_a_changed_column_keeps_every_row(lived_in, next_migration):
+def test_a_changed_column_keeps_every_row_and_id(lived_in, next_migration):
     next_migration(*LONGER)
     with lived_in.app_context():
         before = rows()
-        assert before["sample_chores"][0].gadget == before["sample_gadgets"][0].id
+        gadget = before["sample_gadgets"][0]
+        assert before["sample_chores"][0].gadget == gadget.id
         upgrade()
         assert rows() == before
-        lengths = {
-            c["name"]: c["type"] for c in inspect(sql.engine).get_columns("users")
-        }
-        assert lengths["username"].length == 80
-
-
-def test_no_id_is_used_again_after_a_column_has_changed(lived_in, next_migration):
-    next_migration(*LONGER)
-    with lived_in.app_context():
-        before = rows()
-        upgrade()
+        columns = {c["name"]: c for c in inspect(sql.engine).get_columns("users")}
+        assert columns["username"]["type"].length == 80
         assert counts_up("sample_gadgets") and counts_up("users")
         with unit_of_work():
-            owner_id = before["users"][0].id
-            new = SampleGadget.create(owner_id=owner_id, **LAMP)
-        assert new.id == before["sample_gadgets"][0].id + 2
+            new = SampleGadget.create(owner_id=gadget.owner_id, **LAMP)
+        assert new.id == gadget.id + 2, "no id is used again"
 
 
-@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+@on_sqlite
 def test_a_rebuilt_table_has_the_same_definition(lived_in, next_migration):
     next_migration(
         f"for table in {sorted(sql.metadata.tables)}:",
@@ -332,30 +292,26 @@ def test_a_rebuilt_table_has_the_same_definition(lived_in, next_migration):
         assert (tables(), rows()) == before
 
 
-@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+@on_sqlite
 def test_a_migration_that_leaves_a_dangling_reference_changes_nothing(
     lived_in, next_migration, caplog
 ):
     next_migration(*LONGER, "op.execute('DELETE FROM sample_gadgets')")
     with lived_in.app_context():
         before = tables(), rows(), current_revisions()
-    result = lived_in.test_cli_runner().invoke(args=["deploy"])
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)
-    assert "missing rows (sample_chores to sample_gadgets)" in caplog.text
-    with lived_in.app_context():
+        run(lived_in, args=["deploy"], code=1)
+        assert "missing rows (sample_chores to sample_gadgets)" in caplog.text
         assert (tables(), rows(), current_revisions()) == before
 
 
-@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
+@on_sqlite
 def test_foreign_keys_are_enforced_again_after_a_migration(lived_in):
     asks = text("PRAGMA foreign_keys")
     with lived_in.app_context(), sql.engine.connect() as connection:
-        with pytest.raises(ZeroDivisionError), alembic_hooks.foreign_keys_disabled(
-            connection
-        ):
-            assert connection.scalar(asks) == 0
-            1 / 0
+        with pytest.raises(ZeroDivisionError):
+            with alembic_hooks.foreign_keys_disabled(connection):
+                assert connection.scalar(asks) == 0
+                1 / 0
         assert connection.scalar(asks) == 1
 
 
@@ -379,8 +335,8 @@ def locked_app(empty, monkeypatch):
             yield writer, empty
 
 
+@needs_server
 @on_a_server
-@pytest.mark.parametrize("empty", ["server"], indirect=True)
 def test_a_migration_retries_when_a_table_was_locked(locked_app, monkeypatch):
     writer, app = locked_app
     wait = time.sleep
@@ -390,30 +346,25 @@ def test_a_migration_retries_when_a_table_was_locked(locked_app, monkeypatch):
         wait(seconds)
 
     monkeypatch.setattr(time, "sleep", wait_while_they_end)
-    result = app.test_cli_runner().invoke(args=["deploy"])
-    assert result.exit_code == 0
-    assert result.output.startswith("A table is locked. Next attempt in")
+    output = run(app, args=["deploy"])
+    assert output.startswith("A table is locked. Next attempt in")
     assert check_migrations() == "ok"
     assert unlike_the_models() == []
 
 
+@needs_server
 @on_a_server
-@pytest.mark.parametrize("empty", ["server"], indirect=True)
-def test_a_migration_gives_up_when_a_table_stays_locked(
-    locked_app, caplog, monkeypatch
-):
+def test_a_migration_gives_up_after_attempts(locked_app, caplog, monkeypatch):
     monkeypatch.setattr(dialects, "MIGRATION_ATTEMPTS", 2)
     writer, app = locked_app
     began = time.monotonic()
-    result = app.test_cli_runner().invoke(args=["deploy"])
+    output = run(app, args=["deploy"], code=1)
     assert 2 < time.monotonic() - began < 4
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)
-    assert result.output.count("A table is locked") == 1
-    assert (
+    assert output.count("A table is locked") == 1
+    locked = (
         "Another transaction has locked a table of this migration for 2 times 1 sec"
-        in caplog.text
     )
+    assert locked in caplog.text
     assert current_revisions() == {BASE}
 
 

@@ -41,20 +41,21 @@ assert NO_NUL_PATTERN == "^[^\\u0000]*$"
 anything = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
-def rows_of(text):
-    return list(csv.DictReader(io.StringIO(text, newline="")))
+def parse_records(text, form):
+    """Return the records of an export, as an import would read them."""
+    if form == "ndjson":
+        return [orjson.loads(line) for line in text.splitlines()]
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    return [
+        {name: unescape_formula(text) for name, text in row.items()} for row in rows
+    ]
 
 
 def export_records(client, form="csv", **query):
-    """Return the records of an export, as an import would read them."""
+    """Return the records of an export."""
     response = client.get(EXPORT, query_string={"format": form, **query})
     assert response.status_code == 200
-    if form == "ndjson":
-        return [orjson.loads(line) for line in response.data.splitlines()]
-    return [
-        {name: unescape_formula(text) for name, text in row.items()}
-        for row in rows_of(response.text)
-    ]
+    return parse_records(response.text, form)
 
 
 def register(app, number, username="pythonista", **values):
@@ -72,18 +73,11 @@ def elsewhere(function, *args, **kwargs):
 # Content
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_an_export_holds_the_items_of_the_list(client, gadget, form):
-    other = client.post(GADGETS, json={**LAMP, "name": "Oven"}).json
-    expected = [gadget, other]
-    if form == "csv":
-        expected = [{name: str(item[name]) for name in item} for item in expected]
-    assert export_records(client, form) == expected
-
-
-def test_csv_follows_rfc_4180(client):
+def test_csv_follows_rfc_4180(client, gadget):
     body = {**LAMP, "name": 'a "b", c', "location": "two\nlines"}
     created = client.post(GADGETS, json=body).json
+    items = [{name: str(item[name]) for name in item} for item in (gadget, created)]
+    assert export_records(client) == items
     response = client.get(EXPORT)
     assert response.content_type == "text/csv; charset=utf-8; header=present"
     head, rest = response.text.split("\r\n", 1)
@@ -92,23 +86,22 @@ def test_csv_follows_rfc_4180(client):
 
 
 def test_ndjson_has_a_line_for_each_record(client, gadget):
+    other = client.post(GADGETS, json={**LAMP, "name": "Oven"}).json
     response = client.get(EXPORT, query_string={"format": "ndjson"})
     assert response.content_type == "application/x-ndjson"
-    assert response.data == client.get(gadget["url"]).data + b"\n"
+    lines = [client.get(item["url"]).data + b"\n" for item in (gadget, other)]
+    assert response.data == b"".join(lines)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_download_has_a_name_and_is_not_cached(client, form):
-    headers = client.get(EXPORT, query_string={"format": form}).headers
+def test_an_empty_download_has_a_name_and_is_not_cached(client, form):
+    response = client.get(EXPORT, query_string={"format": form})
     named = f'attachment; filename="sample_gadgets.{form}"'
-    assert headers["Content-Disposition"] == named
-    assert headers["Cache-Control"] == "no-store"
-    assert "Content-Length" not in headers
-
-
-def test_an_empty_export_is_a_header_or_no_line(client):
-    assert client.get(EXPORT).text.split(",")[:2] == ["url", "id"]
-    assert export_records(client) == export_records(client, "ndjson") == []
+    assert response.headers["Content-Disposition"] == named
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Content-Length" not in response.headers
+    assert response.text.split(",")[:2] == (["url", "id"] if form == "csv" else [""])
+    assert export_records(client, form) == []
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -139,11 +132,8 @@ def test_an_export_holds_only_what_the_caller_may_read(app, client, engineer):
     register(app, 2)
     register(app, 1, "engineer")
     manager = signed_in_client(app, "overseer", "manager")
-    assert [len(export_records(who)) for who in (client, engineer, manager)] == [
-        2,
-        1,
-        3,
-    ]
+    lengths = [len(export_records(who)) for who in (client, engineer, manager)]
+    assert lengths == [2, 1, 3]
     (theirs,) = export_records(manager, owner="engineer")
     assert theirs["owner"] == "engineer"
     assert export_records(engineer, owner="pythonista") == []
@@ -154,13 +144,10 @@ def test_an_export_holds_only_what_the_caller_may_read(app, client, engineer):
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(
-    "query",
-    ["format=xml", "format=", "format=csv&format=csv", "sort=x", "id=x", "q=%00"],
+    "query", ["format=", "format=csv&format=csv", "sort=x", "q=%00"]
 )
 def test_an_invalid_query_is_refused(client, method, query):
-    response = client.open(f"{EXPORT}?{query}", method=method)
-    assert response.status_code == 400
-    assert response.mimetype == "application/problem+json"
+    assert_problem(client.open(f"{EXPORT}?{query}", method=method), 400)
 
 
 def test_all_errors_of_a_query_are_reported_at_once(client):
@@ -170,18 +157,14 @@ def test_all_errors_of_a_query_are_reported_at_once(client):
     assert pointers == {"/format", "/sort", "/id", "/created_at", "/q", "/type"}
 
 
-def test_the_parameters_of_pages_are_unknown(client, gadget):
+def test_the_parameters_of_pages_are_unknown_and_those_of_an_export_documented(client):
     query = {"page": 1, "per_page": 1, "cursor": "x", "view": "items", "total": "none"}
     problem = assert_problem(client.get(EXPORT, query_string=query), 400)
-    pointers = {fault["pointer"] for fault in problem["errors"]}
-    assert pointers == {f"/{name}" for name in query}
-
-
-def test_the_parameters_of_an_export_are_documented(stranger):
-    paths = stranger.get("/openapi.json").json["paths"]
+    assert {fault["pointer"] for fault in problem["errors"]} == {f"/{n}" for n in query}
+    paths = client.get("/openapi.json").json["paths"]
     names = {known["name"] for known in paths[EXPORT]["get"]["parameters"]}
     assert {"format", "sort", "q", "type", "owner"} <= names
-    assert not names & {"page", "per_page", "cursor", "view", "total"}
+    assert not names & query.keys()
 
 
 # Cells
@@ -191,8 +174,7 @@ def test_the_parameters_of_an_export_are_documented(stranger):
 def test_a_cell_that_a_spreadsheet_would_run_is_escaped(client, begin):
     body = {**LAMP, "name": f"{begin}1+1"}
     created = client.post(GADGETS, json=body).json
-    (row,) = rows_of(client.get(EXPORT).text)
-    assert row["name"] == f"'{begin}1+1"
+    assert f"'{begin}1+1" in client.get(EXPORT).text
     (row,) = export_records(client)
     assert row["name"] == created["name"]
 
@@ -208,16 +190,11 @@ def test_any_text_can_be_restored_from_its_cell(text):
     assert restored[:1] not in set("=+-@\t\r\n")
 
 
-@pytest.mark.parametrize("text", ["", "'tis", "'", "a=b"])
-def test_a_text_that_was_not_escaped_is_unchanged(text):
-    assert unescape_formula(text) == text
-
-
-@pytest.mark.parametrize(
-    "value, expected", [(None, ""), (True, "true"), (-5, "-5"), (0.5, "0.5")]
-)
-def test_other_values_are_written_as_in_json(value, expected):
-    assert encode_cell(value) == expected
+def test_other_values_are_written_as_in_json_and_other_cells_read_unchanged():
+    values = {"": None, "true": True, "-5": -5, "0.5": 0.5}
+    assert [encode_cell(value) for value in values.values()] == list(values)
+    for text in ("", "'tis", "'", "a=b"):  # was not escaped
+        assert unescape_formula(text) == text
 
 
 # Snapshots and connections
@@ -257,39 +234,25 @@ def test_an_export_is_a_snapshot(committed_app, form):
         response = elsewhere(getattr(client, verb), url, **body)
         assert response.status_code < 300
     read += b"".join(pieces)
-    if form == "csv":
-        assert rows_of(read.decode()) == before
-    else:
-        assert [orjson.loads(line) for line in read.splitlines()] == before
+    assert parse_records(read.decode(), form) == before
     after = elsewhere(export_records, client, form)
     assert len(after) == len(before) - 1
     assert [row["name"] for row in after[-2:]] == ["changed", LAMP["name"]]
 
 
-def test_an_export_uses_one_connection_and_releases_it_early(committed_app):
-    client = as_account(committed_app, "pythonista")
-    pieces = client.get(EXPORT).iter_encoded()
-    in_use = [connections(committed_app) for _ in pieces]
-    assert in_use == [1, 1, 1, 0]
-
-
-def test_a_closed_download_releases_its_connection_and_reads_no_more(
-    committed_app, monkeypatch
-):
+def test_a_download_releases_its_connection_early(committed_app, monkeypatch):
     serialized = count_shown(monkeypatch)
     client = as_account(committed_app, "pythonista")
-    for _ in range(3):  # more requests than connections
+    for is_read in (True, True, True, False):  # more requests than connections
         response = client.get(EXPORT)
-        next(response.iter_encoded())
+        if is_read:
+            next(response.iter_encoded())
         response.close()
         assert connections(committed_app) == 0
-    assert len(serialized) == 3 * STREAM_BATCH_ROWS
+    assert len(serialized) == 4 * STREAM_BATCH_ROWS
+    in_use = [connections(committed_app) for _ in client.get(EXPORT).iter_encoded()]
+    assert in_use == [1, 1, 1, 0]
     assert len(elsewhere(export_records, client)) == 3 * STREAM_BATCH_ROWS + 10
-
-
-def test_a_download_that_is_never_read_releases_its_connection(committed_app):
-    as_account(committed_app, "pythonista").get(EXPORT).close()
-    assert connections(committed_app) == 0
 
 
 def count_shown(monkeypatch):
@@ -384,17 +347,8 @@ def test_an_export_ends_when_the_client_disconnects(live_app, live_server, monke
     assert STREAM_BATCH_ROWS <= len(serialized) < 6000
 
 
-def parse_whole(text, form):
-    """Parse a file with a strict parser."""
-    if form == "csv":
-        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    return [orjson.loads(line) for line in text.splitlines()]
-
-
 @pytest.mark.parametrize("form", FORMS)
-def test_an_export_that_fails_halfway_does_not_look_complete(
-    live_app, live_server, monkeypatch, form
-):
+def test_a_broken_export_is_incomplete(live_app, live_server, monkeypatch, form):
     register(live_app, 3 * STREAM_BATCH_ROWS)
     as_json = SampleGadget.as_json
 
@@ -408,5 +362,5 @@ def test_an_export_that_fails_halfway_does_not_look_complete(
     with pytest.raises(IncompleteRead) as caught:
         response.read()
     with pytest.raises((csv.Error, orjson.JSONDecodeError)):
-        parse_whole(caught.value.partial.decode(), form)
+        parse_records(caught.value.partial.decode(), form)
     assert until(lambda: connections(live_app) == 0)

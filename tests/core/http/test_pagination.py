@@ -15,24 +15,14 @@ from hypothesis import strategies as st
 from conftest import LAMP
 from myapp.core.data.session import unit_of_work
 from myapp.users.models import User
+from support.assertions import assert_problem
 from support.features.sample_gadgets.models import SampleGadget
 
 GADGETS = "/api/v1/sample_gadgets/"
 SIGNALS = "/api/v1/sample_signals/"
 COLLECTIONS = [GADGETS, SIGNALS]
-SORTS = [
-    "id",
-    "-id",
-    "name",
-    "-name",
-    "created_at",
-    "-updated_at",
-    "type,name",
-    "-type,-location",
-    "-created_at,name",
-    "location,-type,name",
-    "name,-id",
-]
+SORTS = "id -id name -name created_at -updated_at type,name -type,-location".split()
+SORTS += ["-created_at,name", "location,-type,name", "name,-id", "-location,id"]
 # Many records have equal values, so that sorting must break ties.
 SORTED_DEVICES = [
     {
@@ -92,28 +82,30 @@ def items_of(pages):
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_next_links_visit_every_item_once_and_in_order(client, sorted_devices, sort):
-    pages = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
-    assert items_of(pages) == in_pages(in_order(sorted_devices, sort), 5)
-    assert [page["meta"]["page"] for page in pages] == [1, 2, 3, 4, 5]
-    assert {page["meta"]["total"] for page in pages} == {23}
-
-
-@pytest.mark.parametrize("sort", SORTS)
-def test_prev_links_visit_the_same_pages_backwards(client, sorted_devices, sort):
-    there = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
-    back = walk(client, there[-1]["meta"]["prev"], "prev")
-    assert items_of(back) == items_of(there)[-2::-1]
-    assert [page["meta"]["page"] for page in back] == [4, 3, 2, 1]
-
-
-@pytest.mark.parametrize("sort", SORTS)
-def test_the_next_link_of_a_previous_page_leads_forward_again(
+def test_links_and_numbers_lead_to_the_same_pages_in_both_directions(
     client, sorted_devices, sort
 ):
+    expected = in_pages(in_order(sorted_devices, sort), 5)
     there = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
+    assert items_of(there) == expected
+    assert [page["meta"]["page"] for page in there] == [1, 2, 3, 4, 5]
+    assert {page["meta"]["total"] for page in there} == {23}
+    uncounted = walk(client, f"{GADGETS}?sort={sort}&per_page=5&total=none", "next")
+    assert items_of(uncounted) == expected
+    for link, end in ((there[0]["meta"]["last"], 5), (there[4]["meta"]["prev"], 4)):
+        back = walk(client, link, "prev")
+        assert items_of(back) == expected[:end][::-1]
+        assert [page["meta"]["page"] for page in back] == [5, 4, 3, 2, 1][-end:]
     third = client.get(there[3]["meta"]["prev"]).json
-    assert items_of(walk(client, third["meta"]["next"], "next")) == items_of(there)[3:]
+    assert items_of(walk(client, third["meta"]["next"], "next")) == expected[3:]
+    for number in range(1, 6):
+        query = {"sort": sort, "per_page": 5, "page": number}
+        body = client.get(GADGETS, query_string=query).json
+        meta = body["meta"]
+        assert (body["items"], meta["page"]) == (expected[number - 1], number)
+        for rel, other in {"prev": number - 1, "next": number + 1}.items():
+            linked = meta[rel] and client.get(meta[rel]).json["items"]
+            assert linked == (expected[other - 1] if 1 <= other <= 5 else None)
 
 
 @pytest.mark.parametrize("per_page", [1, 5, 22, 23, 24])
@@ -130,43 +122,11 @@ def test_first_and_last_link_to_both_ends(client, sorted_devices, sort, per_page
         assert last["meta"]["page"] == meta["pages"] == len(expected)
 
 
-def test_prev_links_lead_from_the_last_page_to_the_first(client, sorted_devices):
-    last = client.get(f"{GADGETS}?per_page=5").json["meta"]["last"]
-    assert items_of(walk(client, last, "prev")) == in_pages(sorted_devices, 5)[::-1]
-
-
-@pytest.mark.parametrize("sort", SORTS)
-def test_a_numbered_page_is_the_page_that_the_links_lead_to(
-    client, sorted_devices, sort
-):
-    for number, page in enumerate(in_pages(in_order(sorted_devices, sort), 5), 1):
-        query = {"sort": sort, "per_page": 5, "page": number}
-        body = client.get(GADGETS, query_string=query).json
-        assert body["items"] == page
-        assert body["meta"]["page"] == number
-        assert bool(body["meta"]["prev"]) is (number > 1)
-        assert bool(body["meta"]["next"]) is (number < 5)
-
-
-def test_a_numbered_page_links_to_its_neighbours(client, sorted_devices):
-    meta = client.get(f"{GADGETS}?per_page=5&page=3").json["meta"]
-    for rel, number in {"prev": 1, "next": 3}.items():
-        assert (
-            client.get(meta[rel]).json["items"] == in_pages(sorted_devices, 5)[number]
-        )
-
-
 @pytest.mark.parametrize(
     "query",
-    [
-        {"page": 1},
-        {"page": 3},
-        {"page": 5},
-        {"page": 6},
-        {"q": "name", "type": "Type 1", "sort": "-name"},
-        {"total": "none", "page": 2},
-        {"q": 'no such>, <x>; rel="next"'},
-    ],
+    [{"page": number} for number in (1, 3, 5, 6)]
+    + [{"q": "name", "type": "Type 1", "sort": "-name"}, {"total": "none", "page": 2}]
+    + [{"q": 'no such>, <x>; rel="next"'}],
 )
 @pytest.mark.parametrize("verb", ["GET", "HEAD"])
 def test_the_link_header_has_the_links_of_meta(client, sorted_devices, verb, query):
@@ -174,28 +134,26 @@ def test_the_link_header_has_the_links_of_meta(client, sorted_devices, verb, que
     meta = client.get(GADGETS, query_string=query).json["meta"]
     header = client.open(GADGETS, method=verb, query_string=query).headers["Link"]
     links = re.findall(r'<([^<>]*)>; rel="(\w+)"(?:, |$)', header)
-    assert [rel for _, rel in links] == [
-        rel for rel in ("first", "prev", "next", "last") if meta[rel]
-    ]
+    known = [rel for rel in ("first", "prev", "next", "last") if meta[rel]]
+    assert [rel for _, rel in links] == known
     assert all(meta[rel] == address for address, rel in links)
 
 
-def test_links_keep_the_query_parameters(client, sorted_devices):
+@pytest.mark.parametrize("address", [GADGETS, GADGETS.rstrip("/")])
+def test_links_keep_the_query_parameters(client, sorted_devices, address):
     query = {
         "type": "Type 1",
         "location": "Küche & Bad=2",
         "q": "NAME",
         "sort": "-name",
-        "per_page": "2",
-        "view": "items",
-        "total": "exact",
     }
+    query |= {"per_page": "2", "view": "items", "total": "exact"}
     wanted = [
         d
         for d in sorted_devices
         if d["type"] == "Type 1" and d["location"] == "Küche & Bad=2"
     ]
-    meta = client.get(GADGETS, query_string={**query, "page": 2}).json["meta"]
+    meta = client.get(address, query_string={**query, "page": 2}).json["meta"]
     for rel in ("first", "prev", "next", "last"):
         link = urlsplit(meta[rel])
         linked = parse_qs(link.query)
@@ -206,11 +164,6 @@ def test_links_keep_the_query_parameters(client, sorted_devices):
     assert items_of(pages) == in_pages(in_order(wanted, "-name"), 2)
 
 
-def test_links_work_from_a_url_without_its_trailing_slash(client, sorted_devices):
-    pages = walk(client, GADGETS.rstrip("/") + "?per_page=10", "next")
-    assert items_of(pages) == in_pages(sorted_devices, 10)
-
-
 # Totals
 
 
@@ -218,62 +171,35 @@ def test_links_work_from_a_url_without_its_trailing_slash(client, sorted_devices
 def test_the_page_of_an_empty_collection(client, address):
     response = client.get(address)
     assert response.status_code == 200
-    assert response.json == {
-        "items": [],
-        "meta": {
-            "page": 1,
-            "per_page": 20,
-            "pages": 0,
-            "total": 0,
-            "total_exact": True,
-            "first": f"http://localhost{address}",
-            "prev": None,
-            "next": None,
-            "last": None,
-        },
-    }
+    counts = {"page": 1, "per_page": 20, "pages": 0, "total": 0, "total_exact": True}
+    links = {"first": f"http://localhost{address}"}
+    links |= dict.fromkeys(["prev", "next", "last"])
+    assert response.json == {"items": [], "meta": counts | links}
+    for total in GOOD["total"]:
+        body = client.get(f"{address}?page=2&total={total}").json
+        assert body["items"] == []
+        assert (body["meta"]["prev"], body["meta"]["next"]) == (None, None)
 
 
-def test_a_page_holds_20_items_by_default(client, sorted_devices):
+def test_a_page_holds_20_items_by_default_and_at_most_100(app, client, sorted_devices):
     body = client.get(GADGETS).json
     assert body["items"] == sorted_devices[:20]
     assert (body["meta"]["per_page"], body["meta"]["pages"]) == (20, 2)
-
-
-def test_a_page_holds_at_most_100_items(app, client, sorted_devices):
     stock(app, SORTED_DEVICES * 4)
     pages = walk(client, f"{GADGETS}?per_page=101", "next")
     assert [len(page["items"]) for page in pages] == [100, 15]
     assert {page["meta"]["per_page"] for page in pages} == {100}
-    assert client.get(f"{GADGETS}?per_page={2**31 - 1}").json["items"] == (
-        pages[0]["items"]
-    )
+    most = client.get(f"{GADGETS}?per_page={2**31 - 1}").json
+    assert most["items"] == pages[0]["items"]
 
 
 @pytest.mark.parametrize("page", [6, 7, 2**31 - 1])
 def test_a_page_beyond_the_end_is_empty_and_links_back(client, sorted_devices, page):
     response = client.get(f"{GADGETS}?per_page=5&page={page}")
-    assert response.status_code == 200
-    assert response.json["items"] == []
+    assert (response.status_code, response.json["items"]) == (200, [])
     meta = response.json["meta"]
     assert (meta["page"], meta["pages"], meta["next"]) == (page, 5, None)
     assert client.get(meta["prev"]).json["items"] == sorted_devices[20:]
-
-
-@pytest.mark.parametrize("total", ["capped", "exact", "none"])
-def test_a_page_beyond_the_end_of_an_empty_collection_has_no_links(client, total):
-    body = client.get(f"{GADGETS}?page=2&total={total}").json
-    assert body["items"] == []
-    assert (body["meta"]["prev"], body["meta"]["next"]) == (None, None)
-
-
-def test_the_total_is_omitted_on_request(client, sorted_devices):
-    pages = walk(client, f"{GADGETS}?total=none&per_page=5", "next")
-    assert items_of(pages) == in_pages(sorted_devices, 5)
-    for page in pages:
-        meta = page["meta"]
-        assert (meta["total"], meta["pages"], meta["last"]) == (None, None, None)
-        assert meta["total_exact"] is False
 
 
 def test_the_total_is_counted_up_to_10000(app, client):
@@ -322,27 +248,13 @@ def test_unchanged_items_are_listed_once_while_others_come_and_go(
     assert deleted
 
 
-def test_a_link_to_items_that_were_deleted_leads_to_an_empty_page(
-    client, sorted_devices
-):
+def test_a_link_to_deleted_items_leads_to_an_empty_page(client, sorted_devices):
     address = client.get(f"{GADGETS}?per_page=20").json["meta"]["next"]
     for item in sorted_devices[20:]:
         client.delete(item["url"])
     page = client.get(address).json
-    assert page["items"] == []
-    assert page["meta"]["next"] is None
+    assert (page["items"], page["meta"]["next"]) == ([], None)
     assert client.get(page["meta"]["prev"]).json["items"] == sorted_devices[:20]
-
-
-# Views
-
-
-def test_the_urls_view_lists_only_the_urls_of_the_items(client, sorted_devices):
-    pages = walk(client, f"{GADGETS}?view=urls&sort=-name&per_page=5", "next")
-    assert all(page.keys() == {"urls", "meta"} for page in pages)
-    urls = [item["url"] for item in in_order(sorted_devices, "-name")]
-    assert [page["urls"] for page in pages] == in_pages(urls, 5)
-    assert pages[0]["meta"]["total"] == 23
 
 
 # Invalid queries
@@ -376,9 +288,7 @@ OPAQUE = {"cursor": ["x", "W10", "AAAA", "bnVsbA"]}
 
 @pytest.mark.parametrize("name", [*GOOD, "cursor"])
 @pytest.mark.parametrize("address", COLLECTIONS)
-def test_the_documented_schema_accepts_valid_values_and_refuses_invalid_ones(
-    client, address, name
-):
+def test_values_are_accepted_or_refused_as_documented(client, address, name):
     verbs = client.get("/openapi.json").json["paths"][address.rstrip("/")]
     schemas = {each["name"]: each["schema"] for each in verbs["get"]["parameters"]}
     schema = schemas[name]
@@ -386,6 +296,9 @@ def test_the_documented_schema_accepts_valid_values_and_refuses_invalid_ones(
     for value in GOOD.get(name, ()):
         assert client.get(address, query_string={name: value}).status_code == 200
         assert fits(read_as(schema, value)), value
+    for value in [*BAD[name], *([value, value] for value in GOOD.get(name, "x"))]:
+        problem = assert_problem(client.get(address, query_string={name: value}), 400)
+        assert [error["pointer"] for error in problem["errors"]] == [f"/{name}"]
     for value in set(BAD[name]) - set(OPAQUE.get(name, ())):
         assert not fits(read_as(schema, value)), value
 
@@ -397,39 +310,9 @@ def read_as(schema, text):
 
 
 def test_only_the_first_occurrence_of_a_sort_field_counts(client, sorted_devices):
-    def order(sort):
-        items = client.get(GADGETS, query_string={"sort": sort}).json["items"]
-        return [item["id"] for item in items]
-
-    assert order("name,-type,-name,type") == order("name,-type")
-
-
-@pytest.mark.parametrize("name, value", [(n, v) for n in BAD for v in BAD[n]])
-@pytest.mark.parametrize("address", COLLECTIONS)
-def test_an_invalid_value_is_reported_with_its_parameter(client, address, name, value):
-    response = client.get(address, query_string={name: value})
-    assert response.status_code == 400
-    assert response.mimetype == "application/problem+json"
-    (error,) = response.json["errors"]
-    assert error["pointer"] == f"/{name}"
-
-
-@pytest.mark.parametrize("name", [*BAD, "name"])
-def test_a_parameter_that_is_sent_twice_is_invalid(client, name):
-    good = {"page": 1, "per_page": 1, "sort": "id", "view": "urls", "total": "none"}
-    value = good.get(name, "x")
-    response = client.get(f"{GADGETS}?{name}={value}&{name}={value}")
-    assert response.status_code == 400
-    assert [error["pointer"] for error in response.json["errors"]] == [f"/{name}"]
-
-
-@pytest.mark.parametrize("address", COLLECTIONS)
-def test_all_errors_of_a_query_are_reported_at_once(client, address):
-    response = client.get(address, query_string={name: BAD[name][0] for name in BAD})
-    assert response.status_code == 400
-    pointers = [error["pointer"] for error in response.json["errors"]]
-    assert sorted(pointers) == sorted(f"/{name}" for name in BAD)
-    assert all(error["detail"] for error in response.json["errors"])
+    sorts = ("name,-type,-name,type", "name,-type")
+    one, other = (client.get(f"{GADGETS}?sort={sort}").json["items"] for sort in sorts)
+    assert one == other
 
 
 # Cursors
@@ -451,79 +334,32 @@ def follow(client, sort, cursor):
     return client.get(GADGETS, query_string={"sort": sort, "cursor": cursor})
 
 
-@pytest.mark.parametrize("other", ["-id", "name", "id,name", "name,-id"])
-def test_a_cursor_of_another_sort_is_refused(client, sorted_devices, other):
-    cursor = encode_cursor(cursor_of(client))
-    assert follow(client, "id", cursor).status_code == 200
-    response = follow(client, other, cursor)
-    assert response.status_code == 400
-    assert [error["pointer"] for error in response.json["errors"]] == ["/cursor"]
-
-
-def test_a_cursor_of_another_collection_is_refused_or_harmless(client, sorted_devices):
-    cursor = encode_cursor(cursor_of(client, "name"))
-    assert client.get(f"{SIGNALS}?cursor={cursor}").status_code == 400
+NO_TIMES = "", "now", "2026-01-01", "0001-01-01T00:00:00+23:59"
+# What else the parts of a cursor must not be, by their place.
+TAMPERED = {
+    ("id", 0): [None, "name", "id,name"],
+    ("id", 1): [[True], {}],
+    ("id", 2): [0, None],
+    ("id", 3): [-1, "2"],
+    ("id", 4): [101, False],
+    ("name", 1): [["a\0b", 1], [["x"], 1]],
+    ("created_at", 1): [[text, 1] for text in NO_TIMES],
+}
 
 
 @pytest.mark.parametrize(
-    "place, value",
-    [
-        (0, "name"),
-        (0, None),
-        (1, None),  # no page lies after the end
-        (1, []),
-        (1, ["x"]),
-        (1, [1.5]),
-        (1, [True]),
-        (1, [None]),
-        (1, [2**63]),
-        (1, [1, 2]),
-        (1, {}),
-        (1, 7),
-        (2, 0),
-        (2, None),
-        (3, 0),
-        (3, -1),
-        (3, 2**31),
-        (3, "2"),
-        (3, True),
-        (4, -1),
-        (4, 101),
-        (4, False),
-    ],
+    "sort, place, value", [(*key, value) for key in TAMPERED for value in TAMPERED[key]]
 )
 def test_a_cursor_that_was_tampered_with_is_refused(
-    client, sorted_devices, place, value
-):
-    cursor = cursor_of(client)
-    assert follow(client, "id", encode_cursor(cursor)).status_code == 200
-    cursor[place] = value
-    assert follow(client, "id", encode_cursor(cursor)).status_code == 400
-
-
-@pytest.mark.parametrize(
-    "sort, value",
-    [("name", 7), ("name", None), ("name", "a\0b"), ("name", ["x"])]
-    + [("created_at", value) for value in (7, None, "", "now", "2026-01-01")]
-    + [("created_at", "0001-01-01T00:00:00+23:59")],
-)
-def test_a_value_of_another_type_in_a_cursor_is_refused(
-    client, sorted_devices, sort, value
+    client, sorted_devices, sort, place, value
 ):
     cursor = cursor_of(client, sort)
     assert follow(client, sort, encode_cursor(cursor)).status_code == 200
-    cursor[1][0] = value
+    cursor[place] = value
     assert follow(client, sort, encode_cursor(cursor)).status_code == 400
 
 
-@pytest.mark.parametrize("value", [None, [], {}, 7, "12345", ["id"] * 6, "id", True])
-def test_json_that_is_not_a_cursor_is_refused(client, sorted_devices, value):
-    assert follow(client, "id", encode_cursor(value)).status_code == 400
-
-
-def test_a_link_of_another_account_shows_none_of_its_items(
-    client, engineer, sorted_devices
-):
+def test_a_link_of_another_account_shows_no_item(client, engineer, sorted_devices):
     address = client.get(f"{GADGETS}?per_page=5").json["meta"]["next"]
     assert client.get(address).json["items"] == sorted_devices[5:10]
     assert engineer.get(address).json["items"] == []
@@ -538,33 +374,14 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FITTING = {"id": INTEGERS, "name": TEXT, "created_at": TIMES}
-fuzz = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    max_examples=100,
-    deadline=None,
-)
+KINDS = st.sampled_from(["id", "-name", "created_at", "-created_at,name"])
 
 
-@fuzz
-@given(JSON)
-def test_no_json_in_place_of_a_cursor_breaks_the_service(client, value):
-    assert follow(client, "id", encode_cursor(value)).status_code == 400
-
-
-@fuzz
-@given(
-    sort=st.sampled_from(["id", "-name", "created_at", "-created_at,name"]),
-    data=st.data(),
-)
-def test_no_value_in_a_cursor_breaks_the_service(client, sorted_devices, sort, data):
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(KINDS, JSON, st.data())
+def test_no_cursor_breaks_the_service(client, sorted_devices, sort, json, data):
+    assert follow(client, sort, encode_cursor(json)).status_code == 400
     cursor = cursor_of(client, sort)
     names = re.findall(r"\w+", cursor[0])
     cursor[1] = [data.draw(FITTING[name] | JSON) for name in names]
-    response = follow(client, sort, encode_cursor(cursor))
-    assert response.status_code in (200, 400)
-
-
-@fuzz
-@given(st.text(st.characters(codec="utf-8")) | st.binary().map(urlsafe_b64encode))
-def test_no_text_in_place_of_a_cursor_breaks_the_service(client, text):
-    assert follow(client, "id", text).status_code == 400
+    assert follow(client, sort, encode_cursor(cursor)).status_code in (200, 400)
