@@ -35,9 +35,7 @@ def list_devices(client, **query):
 
 
 def pointers(response, status=422):
-    return sorted(
-        error["pointer"] for error in assert_problem(response, status)["errors"]
-    )
+    return [error["pointer"] for error in assert_problem(response, status)["errors"]]
 
 
 @pytest.fixture
