@@ -38,17 +38,11 @@ NASTY = [
 WRITTEN = tuple(Device.write_schema["properties"])
 
 
-@pytest.fixture
-def flask(app, tmp_path):
-    """Return a function that runs a `flask` command and returns its output."""
-    app.config["IMPORTS_FOLDER"] = str(tmp_path / "imports")
-
-    def flask(*words):
-        result = app.test_cli_runner().invoke(args=[str(word) for word in words])
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    return flask
+def flask(app, *words):
+    """Run a `flask` command and return its output."""
+    result = app.test_cli_runner().invoke(args=[str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def written_properties(client):
@@ -58,9 +52,8 @@ def written_properties(client):
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_an_export_can_be_imported_without_loss(
-    app, client, engineer, flask, tmp_path, form
-):
+def test_an_export_can_be_imported_without_loss(app, client, engineer, tmp_path, form):
+    app.config["IMPORTS_FOLDER"] = str(tmp_path / "imports")
     engineer.post(DEVICES, json=THERMOSTAT)  # which must not be exported
     for number, text in enumerate(NASTY):
         body = {**THERMOSTAT, WRITTEN[number % len(WRITTEN)]: text}
@@ -69,9 +62,9 @@ def test_an_export_can_be_imported_without_loss(
     assert client.post(DEVICES, json=everything).status_code == 201
     file, heir = tmp_path / f"devices.{form}", signed_in_client(app, "heir")
 
-    output = flask("export-devices", "--owner", "pythonista", file)
+    output = flask(app, "export-devices", "--owner", "pythonista", file)
     assert output.endswith(f"{len(NASTY) + 1} devices exported.\n")
-    output = flask("import-devices", "--owner", "heir", file)
+    output = flask(app, "import-devices", "--owner", "heir", file)
     assert output.endswith(f"{len(NASTY) + 1} registered, 0 rejected.\n")
     assert written_properties(heir) == written_properties(client)
     assert list((tmp_path / "imports").iterdir()) == []
@@ -79,8 +72,7 @@ def test_an_export_can_be_imported_without_loss(
 
 def test_the_first_account_gets_the_demo_devices(make_app, empty_uri):
     app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri)
-    result = app.test_cli_runner().invoke(args=["init-db"])
-    assert "2 users\n4516 devices\n" in result.output
+    assert "2 users\n4516 devices\n" in flask(app, "init-db")
     listed = as_account(app, "pythonista").get(DEVICES).json
     assert listed["meta"]["total"] == 4516
     close_stores(app)

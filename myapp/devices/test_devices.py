@@ -35,9 +35,7 @@ def list_devices(client, **query):
 
 
 def pointers(response, status=422):
-    return sorted(
-        error["pointer"] for error in assert_problem(response, status)["errors"]
-    )
+    return [error["pointer"] for error in assert_problem(response, status)["errors"]]
 
 
 @pytest.fixture
@@ -81,7 +79,7 @@ def test_a_device_of_another_account_is_as_one_that_does_not_exist(
 
 
 @pytest.mark.parametrize("text", ["x", "🌡" * 64, " ", "a\nb", "<b>", "ü"])
-def test_a_text_is_stored_unchanged_and_null_is_none(client, device, text):
+def test_a_text_is_stored_unchanged_and_null_is_refused(client, device, text):
     sent = dict.fromkeys(THERMOSTAT, text)
     response = client.post(DEVICES, json=sent)
     assert client.get(response.json["url"]).json.items() >= sent.items()

@@ -581,3 +581,15 @@ def test_old_imports_and_files_without_an_import_are_deleted(app, client, send, 
     left = [item["id"] for item in client.get(IMPORTS).json["items"]]
     assert left == [new["id"], waiting["id"]]
     assert sorted(files(app)) == sorted([kept, "young"])
+
+
+# The folder of files
+
+
+@pytest.mark.parametrize(
+    "given, expected", [(None, "{instance}/imports"), ("here", "{here}"), ("/x", "/x")]
+)
+def test_the_folder_is_an_absolute_path(make_app, given, expected):
+    app = make_app(IMPORTS_FOLDER=given)
+    wanted = expected.format(instance=app.instance_path, here=os.path.abspath("here"))
+    assert app.config["IMPORTS_FOLDER"] == wanted

@@ -85,11 +85,6 @@ def me(service):
     return Importer(service)
 
 
-@pytest.fixture
-def other(service):
-    return Importer(service)
-
-
 # Each row once
 
 
@@ -105,10 +100,10 @@ def test_a_repeatedly_killed_pool_registers_each_row_once(at_work, me):
 
 
 def test_another_worker_continues_where_a_lost_one_stopped(
-    service, crew, at_work, folder_of_files, tmp_path, me, other
+    service, crew, at_work, folder_of_files, tmp_path, me
 ):
     """One worker is killed, one is a command, one is suspended and resumed."""
-    third, still = Importer(service), Importer(service)
+    other, third, still = (Importer(service) for _ in range(3))
     with ExitStack() as stack:
 
         def start(*words):
@@ -208,8 +203,9 @@ def holds_a_lock(app):
 
 
 def test_imports_of_an_account_run_in_order_and_block_no_other_account(
-    at_work, me, other
+    service, at_work, me
 ):
+    other = Importer(service)
     with at_work.paused():
         (url, first), (following, second) = me.begin(LONG), me.begin(MANY)
         theirs, serials = other.begin(FEW)

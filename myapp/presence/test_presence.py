@@ -42,9 +42,7 @@ def pointers(response, status=422):
 
 def seconds(beat):
     """Return the lifetime of a heartbeat in seconds."""
-    ends, starts = (
-        datetime.fromisoformat(beat[name]) for name in ("expires_at", "last_seen")
-    )
+    starts, ends = map(datetime.fromisoformat, (beat["last_seen"], beat["expires_at"]))
     return (ends - starts).total_seconds()
 
 
