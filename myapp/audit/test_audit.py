@@ -141,12 +141,9 @@ def test_a_line_keeps_the_username_of_the_actor(app, admin, url):
     assert (blocked["action"], blocked["actor"]) == ("blocked", "chief")
 
 
-def test_the_audit_trail_has_pages_and_filters(admin, id, url):
-    before = admin.get(AUDIT).json["meta"]["total"]
+def test_the_audit_trail_is_filtered_and_sorted(admin, id, url):
     for status in ("blocked", "normal") * 2:
         admin.patch(url, json={"status": status})
-    page = admin.get(AUDIT, query_string={"per_page": 2, "page": 1}).json
-    assert (len(page["items"]), page["meta"]["total"]) == (2, before + 4)
     query = {"account_id": id, "action": "blocked", "actor": "chief", "sort": "-id"}
     items = admin.get(AUDIT, query_string=query).json["items"]
     assert [line["action"] for line in items] == ["blocked"] * 2
