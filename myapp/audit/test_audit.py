@@ -19,6 +19,8 @@ from .models import AuditLine
 
 LOGIN = {"username": "gardener", "password": SHARED_PASSWORD}
 COOK = {"username": "cook", "password": "just arrived"}
+FROM_HERE = {"REMOTE_ADDR": HERE}
+MANAGER = {"role": "Manager"}
 NEW = {"password": NEW_PASSWORD}
 CONFIRMED = {**NEW, "current_password": SHARED_PASSWORD}
 
@@ -37,54 +39,39 @@ def url(id):
 @pytest.fixture
 def new_events(admin):
     """Return a function that returns the new lines since its last call."""
-    seen = set()
+    seen = []
 
     def read_new_events():
         items = admin.get(AUDIT, query_string={"per_page": 100}).json["items"]
-        lines = [line for line in items if line["id"] not in seen]
-        seen.update(line["id"] for line in lines)
+        lines = items[len(seen) :]
+        seen.extend(lines)
         return lines
 
     read_new_events()
     return read_new_events
 
 
-@pytest.mark.parametrize(
-    "deed, body, action, actor, details",
-    [
-        ("stranger POST auth/login", LOGIN, "signed in", "gardener", None),
-        ("gardener GET auth/request-token", None, "signed in", "gardener", None),
-        (
-            "stranger POST auth/register",
-            COOK,
-            "account created",
-            "anonymous",
-            "role=user",
-        ),
-        ("admin POST users/", COOK, "account created", "chief", "role=user"),
-        ("gardener PATCH account", CONFIRMED, "password changed", "gardener", None),
-        ("admin PATCH users/{}", NEW, "password changed", "chief", None),
-        (
-            "admin PATCH users/{}",
-            {"role": "Manager"},
-            "role changed",
-            "chief",
-            "role=manager",
-        ),
-        ("admin PATCH users/{}", {"status": "blocked"}, "blocked", "chief", None),
-        ("admin DELETE users/{}", None, "account deleted", "chief", None),
-        ("gardener DELETE account", None, "account deleted", "gardener", None),
-    ],
-)
+DEEDS = [
+    ("stranger POST auth/login", LOGIN, "signed in", "gardener", None),
+    ("gardener GET auth/request-token", None, "signed in", "gardener", None),
+    ("stranger POST auth/register", COOK, "account created", "anonymous", "role=user"),
+    ("admin POST users/", COOK, "account created", "chief", "role=user"),
+    ("gardener PATCH account", CONFIRMED, "password changed", "gardener", None),
+    ("admin PATCH users/{}", NEW, "password changed", "chief", None),
+    ("admin PATCH users/{}", MANAGER, "role changed", "chief", "role=manager"),
+    ("admin PATCH users/{}", {"status": "blocked"}, "blocked", "chief", None),
+    ("admin DELETE users/{}", None, "account deleted", "chief", None),
+    ("gardener DELETE account", None, "account deleted", "gardener", None),
+]
+
+
+@pytest.mark.parametrize("deed, body, action, actor, details", DEEDS)
 def test_each_event_of_an_account_is_a_line(
     request, admin, id, new_events, deed, body, action, actor, details
 ):
     fixture, verb, path = deed.split()
     answer = request.getfixturevalue(fixture).open(
-        f"{API}/{path.format(id)}",
-        method=verb,
-        json=body,
-        environ_overrides={"REMOTE_ADDR": HERE},
+        f"{API}/{path.format(id)}", method=verb, json=body, environ_overrides=FROM_HERE
     )
     assert answer.status_code in (200, 201, 204)
     (line,) = new_events()
@@ -98,8 +85,8 @@ def test_each_event_of_an_account_is_a_line(
 def test_a_reused_refresh_token_adds_a_line_despite_the_401(
     stranger, pair, id, new_events
 ):
-    options = {"environ_overrides": {"REMOTE_ADDR": HERE}}
-    answers = [refresh(stranger, pair["refresh_token"], **options) for _ in range(2)]
+    token, environ = pair["refresh_token"], {"environ_overrides": FROM_HERE}
+    answers = [refresh(stranger, token, **environ) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 401]
     (theft,) = new_events()
     assert (theft["action"], theft["actor"]) == ("refresh token used twice", "unknown")
@@ -141,12 +128,9 @@ def test_a_line_keeps_the_username_of_the_actor(app, admin, url):
     assert (blocked["action"], blocked["actor"]) == ("blocked", "chief")
 
 
-def test_the_audit_trail_has_pages_and_filters(admin, id, url):
-    before = admin.get(AUDIT).json["meta"]["total"]
+def test_the_audit_trail_is_filtered_and_sorted(admin, id, url):
     for status in ("blocked", "normal") * 2:
         admin.patch(url, json={"status": status})
-    page = admin.get(AUDIT, query_string={"per_page": 2, "page": 1}).json
-    assert (len(page["items"]), page["meta"]["total"]) == (2, before + 4)
     query = {"account_id": id, "action": "blocked", "actor": "chief", "sort": "-id"}
     items = admin.get(AUDIT, query_string=query).json["items"]
     assert [line["action"] for line in items] == ["blocked"] * 2

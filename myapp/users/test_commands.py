@@ -17,19 +17,18 @@ def account(app, username, password):
 
 @pytest.fixture
 def flask(app):
-    """Return a function that runs a `flask` command with a standard input."""
+    """Return a function that runs a `flask` command and returns its output.
 
-    def flask(*words, input=None, of=app):
-        return of.test_cli_runner().invoke(args=words, input=input)
+    `input`: its standard input. The command must end with the exit code `code`.
+    """
+
+    def flask(*words, input=None, code=0, of=app):
+        result = of.test_cli_runner().invoke(args=words, input=input)
+        assert result.exit_code == code, result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.output
 
     return flask
-
-
-def output_of(result, code=0):
-    """Return the output of a command, which must end with this code."""
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.output
 
 
 # adduser
@@ -39,14 +38,14 @@ def output_of(result, code=0):
     "options, role", [([], "user"), (["--role", "ADMIN"], "admin")]
 )
 def test_an_account_is_added_with_a_role_in_any_case(app, flask, options, role):
-    output = output_of(flask("adduser", "Gardener", *options, input=f"{NEW}\n"))
+    output = flask("adduser", "Gardener", *options, input=f"{NEW}\n")
     assert output == f"Gardener was added, as {role}.\n"
     assert account(app, "gardener", NEW)["role"] == role
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\nand more\n"])
 def test_a_password_is_the_whole_first_line(app, flask, end):
-    output_of(flask("adduser", "gardener", input=f"  {NEW}  {end}"))
+    flask("adduser", "gardener", input=f"  {NEW}  {end}")
     assert account(app, "gardener", f"  {NEW}  ")
     assert account(app, "gardener", NEW) is None
 
@@ -54,10 +53,10 @@ def test_a_password_is_the_whole_first_line(app, flask, end):
 def test_adding_an_existing_account_changes_only_a_given_role(app, flask):
     signed_in_client(app, "gardener", "manager")
     before = account(app, "gardener", SHARED_PASSWORD)
-    output = output_of(flask("adduser", "GARDENER", input="another password"))
+    output = flask("adduser", "GARDENER", input="another password")
     assert output == "gardener exists already, as manager.\n"
     assert account(app, "gardener", SHARED_PASSWORD) == before
-    output = output_of(flask("adduser", "gardener", "--role", "admin", input=""))
+    output = flask("adduser", "gardener", "--role", "admin", input="")
     assert output == "gardener exists already, as admin.\n"
     assert account(app, "gardener", SHARED_PASSWORD)["role"] == "admin"
 
@@ -76,7 +75,7 @@ def test_an_invalid_account_is_reported_and_not_added(
     flask, admin, name, password, faults
 ):
     before = admin.get(USERS).json["meta"]["total"]
-    output = output_of(flask("adduser", name, input=password), 1)
+    output = flask("adduser", name, input=password, code=1)
     assert output.startswith("Error: ")
     assert sorted(part.split(":")[0] for part in output[7:].split("; ")) == faults
     assert "secret1" not in output
@@ -87,7 +86,7 @@ def test_an_invalid_account_is_reported_and_not_added(
 @pytest.mark.parametrize("name", ["newcomer", "gardener"])
 def test_a_missing_role_is_reported(app, flask, name):
     signed_in_client(app, "gardener")
-    output = output_of(flask("adduser", name, "--role", "duke", input=NEW), 1)
+    output = flask("adduser", name, "--role", "duke", input=NEW, code=1)
     assert output == "Error: role: There is no role with this title.\n"
     assert account(app, "gardener", SHARED_PASSWORD)["role"] == "user"
     assert account(app, "newcomer", NEW) is None
@@ -98,7 +97,7 @@ def test_a_missing_role_is_reported(app, flask, name):
 
 def test_a_new_password_is_valid_and_ends_the_sessions(app, flask, session_client):
     assert session_client.get(ACCOUNT).status_code == 200
-    output = output_of(flask("passwd", "GARDENER", input=f"{NEW}\n"))
+    output = flask("passwd", "GARDENER", input=f"{NEW}\n")
     assert output == "gardener has a new password.\n"
     assert account(app, "gardener", NEW)
     assert account(app, "gardener", SHARED_PASSWORD) is None
@@ -106,7 +105,7 @@ def test_a_new_password_is_valid_and_ends_the_sessions(app, flask, session_clien
 
 
 def test_an_invalid_password_is_reported_and_the_old_one_stays(app, flask, gardener):
-    output = output_of(flask("passwd", "gardener", input="secret1"), 1)
+    output = flask("passwd", "gardener", input="secret1", code=1)
     assert output.startswith("Error: password: ")
     assert "secret1" not in output
     assert account(app, "gardener", SHARED_PASSWORD)
@@ -114,9 +113,9 @@ def test_an_invalid_password_is_reported_and_the_old_one_stays(app, flask, garde
 
 def test_a_blocked_account_cannot_sign_in_until_it_is_unblocked(app, flask, gardener):
     assert gardener.get(ACCOUNT).status_code == 200
-    assert output_of(flask("block", "Gardener")) == "gardener is blocked now.\n"
+    assert flask("block", "Gardener") == "gardener is blocked now.\n"
     assert gardener.get(ACCOUNT).status_code == 401
-    output = output_of(flask("block", "gardener", "--undo"))
+    output = flask("block", "gardener", "--undo")
     assert output == "gardener is normal now.\n"
     assert gardener.get(ACCOUNT).status_code == 200
 
@@ -125,7 +124,7 @@ def test_a_blocked_account_cannot_sign_in_until_it_is_unblocked(app, flask, gard
 def test_a_missing_account_is_reported(app, flask, command):
     signed_in_client(app, "gone").delete(ACCOUNT)
     for name in ("unknown", "gone"):
-        output = output_of(flask(command, name, input=NEW), 1)
+        output = flask(command, name, input=NEW, code=1)
         assert output == f"Error: There is no account {name}.\n"
 
 
@@ -135,9 +134,9 @@ def test_a_missing_account_is_reported(app, flask, command):
 def test_accounts_are_listed_with_role_and_block_but_not_deleted_ones(app, flask):
     signed_in_client(app, "gone").delete(ACCOUNT)
     signed_in_client(app, "gardener", "manager")
-    output_of(flask("block", "gardener"))
-    output_of(flask("passwd", "gardener", input=NEW))  # keeps both
-    rows = [line.split() for line in output_of(flask("users")).splitlines()]
+    flask("block", "gardener")
+    flask("passwd", "gardener", input=NEW)  # keeps both
+    rows = [line.split() for line in flask("users").splitlines()]
     assert [row[1:] for row in rows] == [
         ["pythonista", "user", "normal"],
         ["engineer", "user", "normal"],
@@ -147,8 +146,8 @@ def test_accounts_are_listed_with_role_and_block_but_not_deleted_ones(app, flask
 
 
 def test_the_commands_are_audited(flask, admin):
-    output_of(flask("adduser", "gardener", input=NEW))
-    output_of(flask("block", "gardener"))
+    flask("adduser", "gardener", input=NEW)
+    flask("block", "gardener")
     query = {"sort": "-id", "per_page": 2}
     lines = admin.get(AUDIT, query_string=query).json["items"]
     assert [line["action"] for line in lines] == ["blocked", "account created"]
@@ -168,15 +167,15 @@ def bare(make_app, empty_uri):
 
 def test_deploy_creates_the_first_admin_once(bare, flask):
     app = bare(AUTH_USERNAME1="chief", AUTH_PASSWORD1=NEW)
-    output = output_of(flask("deploy", of=app))
+    output = flask("deploy", of=app)
     assert output.endswith("Ready. chief is the first admin.\n")
     first = account(app, "chief", NEW)
     assert first["role"] == "admin"
     headers = {"Authorization": basic("chief", NEW)}
     roles = app.test_client().get(ROLES, headers=headers).json
-    assert output_of(flask("deploy", of=app)).endswith("Ready.\n")
+    assert flask("deploy", of=app).endswith("Ready.\n")
     assert app.test_client().get(ROLES, headers=headers).json == roles
-    assert output_of(flask("users", of=app)).count("\n") == 1
+    assert flask("users", of=app).count("\n") == 1
     assert account(app, "chief", NEW) == first
 
 
@@ -185,10 +184,10 @@ def test_only_an_account_of_ones_own_becomes_the_first_admin(bare, flask):
     demo = {"AUTH_USERNAME1": "pythonista", "AUTH_PASSWORD1": PASSWORDS["pythonista"]}
     for settings in (demo, {"AUTH_USERNAME1": None, "AUTH_USERNAME2": None}):
         app = bare(**settings)
-        assert output_of(flask("deploy", of=app)).endswith(hint)
-        assert output_of(flask("users", of=app)) == ""
+        assert flask("deploy", of=app).endswith(hint)
+        assert flask("users", of=app) == ""
     signed_in_client(app, "Gardener")
     app = bare(AUTH_USERNAME1="gardener", AUTH_PASSWORD1="not its password")
-    assert "gardener is the first admin" in output_of(flask("deploy", of=app))
+    assert "gardener is the first admin" in flask("deploy", of=app)
     assert account(app, "gardener", SHARED_PASSWORD)["role"] == "admin"
     assert account(app, "gardener", "not its password") is None

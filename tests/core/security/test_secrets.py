@@ -60,9 +60,9 @@ def test_no_secret_is_in_responses_logs_or_the_audit_trail(
     # Set here, because at this level SQLAlchemy would log every row of the set-up.
     caplog.set_level(logging.DEBUG)
     admin = signed_in_client(scenario.app, "chief", "admin")
-    first, second = "green fingers", "greener fingers"
+    first, second, third = "green fingers", "greener fingers", "greenest fingers"
     invalid, short = "a wrong guess", "2 short"
-    scenario.secrets.update([SHARED_PASSWORD, first, second, invalid, short])
+    scenario.secrets.update([SHARED_PASSWORD, first, second, third, invalid, short])
     name = "gardener"
     send = scenario.send
 
@@ -97,8 +97,12 @@ def test_no_secret_is_in_responses_logs_or_the_audit_trail(
     send("POST", f"{AUTH}/login", 429, username=name, password=invalid)
     send("GET", ACCOUNT, 429, basic_of=(name, invalid))
     chief = ("chief", SHARED_PASSWORD)
-    users = send("GET", f"{USERS}?username={name}", 200, basic_of=chief)["items"]
-    send("DELETE", users[0]["url"], 204, basic_of=chief)
+    (user,) = send("GET", f"{USERS}?username={name}", 200, basic_of=chief)["items"]
+    send("POST", USERS, 201, basic_of=chief, username="cook", password=third)
+    send("PUT", user["url"], 200, basic_of=chief, username=name, password=third)
+    send("PATCH", user["url"], 200, basic_of=chief, password=first)
+    send("GET", user["url"], 200, basic_of=chief)
+    send("DELETE", user["url"], 204, basic_of=chief)
 
     audit = admin.get(AUDIT, query_string={"per_page": 100}).text
     assert "password changed" in audit and "refresh token used twice" in audit

@@ -2,12 +2,10 @@
 
 import time
 from base64 import urlsafe_b64encode
-from contextlib import contextmanager
 
 import orjson
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from flask_migrate import upgrade
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
@@ -15,17 +13,13 @@ from conftest import (
     LAMP,
     SHARED_PASSWORD,
     basic,
-    close_stores,
     record_statements,
     signed_in_client,
 )
-from myapp import create_app
 from myapp.core.data.models.columns import now
-from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.security import authentication, passwords
 from myapp.core.security.tokens import ACCESS_TOKEN_TYPE, REFRESH_TOKEN_TYPE
-from myapp.roles.models import Role
 from myapp.users.models import User
 from support.accounts import (
     ACCOUNT,
@@ -40,30 +34,8 @@ from support.accounts import (
 )
 from support.concurrency import at_once
 from support.discovery import API
-from support.features import SERVED
 
 REFRESHING = f"{API}/auth/refresh"
-
-
-@pytest.fixture
-def uri(empty_uri):
-    """Return the address of a new database with tables and roles."""
-    with process_app(empty_uri) as app, app.app_context():
-        upgrade()
-        with unit_of_work():
-            Role.ensure_builtin_roles()
-    return empty_uri
-
-
-@contextmanager
-def process_app(uri, redis_url="unix:///nowhere"):
-    """Yield an application on that database, as another process would have."""
-    stores = {"SQLALCHEMY_DATABASE_URI": uri, "REDIS_URL": redis_url}
-    app = create_app("testing", features=SERVED, **stores)
-    try:
-        yield app
-    finally:
-        close_stores(app)
 
 
 def read_sessions(client, token):
@@ -187,21 +159,17 @@ def test_an_unsigned_token_is_refused(assert_token_refused, token, algorithm):
             assert_token_refused(f"{header}.{payload}.{signature}")
 
 
-@pytest.mark.parametrize(
-    "secret", ["another key, as long as ours is and longer", "x" * 64]
-)
-@pytest.mark.parametrize("header", [{}, {"kid": None}])
-def test_a_token_signed_with_another_key_is_refused(
-    assert_token_refused, forge, secret, header
-):
-    assert_token_refused(forge(secret, header))
+OTHER_KEYS = ["another key, as long as ours is and longer", "x" * 64]
+FORGERIES = [{"secret": key} for key in OTHER_KEYS]
+FORGERIES += [{"secret": key, "header": {"kid": None}} for key in OTHER_KEYS]
+FORGERIES += [{"header": {"alg": algorithm}} for algorithm in ("HS384", "HS512")]
 
 
-@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
-def test_a_token_of_another_algorithm_is_refused(
-    assert_token_refused, forge, algorithm
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_token_of_another_key_or_algorithm_is_refused(
+    assert_token_refused, forge, forgery
 ):
-    assert_token_refused(forge(header={"alg": algorithm}))
+    assert_token_refused(forge(**forgery))
 
 
 @pytest.mark.parametrize("kind", [None, "JWT", "at", "jwt+at", REFRESH_TOKEN_TYPE, ""])
@@ -350,64 +318,55 @@ def test_a_new_password_a_block_and_a_deletion_end_all_sessions(
     refusal(sign_in(stranger))
 
 
-def test_changes_reach_every_process_within_a_second_without_redis(uri):
-    names = ("renamed", "password", "blocked", "deleted", "demoted", "left")
-    with process_app(uri) as here, process_app(uri) as there:
-        admin, stranger = signed_in_client(here, "chief", "admin"), there.test_client()
-        clients, tokens, basics = {}, {}, {}
-        for name in names:
-            role = "admin" if name == "demoted" else "user"
-            clients[name] = signed_in_client(here, name, role)
-            tokens[name] = bearer(sign_in(clients[name], name).json["access_token"])
-            basics[name] = {"Authorization": basic(name, SHARED_PASSWORD)}
-        urls = {name: url_of(clients[name]) for name in names}
-
-        def statuses(headers, address=ACCOUNT):
-            return {
-                name: stranger.get(address, headers=headers[name]).status_code
-                for name in names
-            }
-
-        before = dict.fromkeys(names, 200)
-        assert statuses(tokens) == statuses(basics) == before
-        assert stranger.get(USERS, headers=tokens["demoted"]).status_code == 200
-        responses = [
-            admin.patch(urls["renamed"], json={"username": "other"}),
-            clients["password"].patch(ACCOUNT, json=CONFIRMED),
-            admin.patch(urls["blocked"], json=BLOCKED),
-            admin.patch(urls["demoted"], json={"role": "user"}),
-            admin.delete(urls["deleted"]),
-            here.test_client().post(f"{API}/auth/logout", headers=tokens["left"]),
-        ]
-        assert [each.status_code for each in responses] == [200] * 4 + [204] * 2
-        time.sleep(1.05)
-        gone = {"password": 401, "blocked": 401, "deleted": 401}
-        assert statuses(tokens) == {**before, **gone, "left": 401}
-        assert statuses(basics) == {**before, **gone, "renamed": 401}
-        assert stranger.get(USERS, headers=tokens["demoted"]).status_code == 403
-
-
-def test_of_two_concurrent_refreshes_one_succeeds_and_the_session_ends(uri, redis_url):
-    with process_app(uri, redis_url) as app:
-        gardener = signed_in_client(app, "gardener")
-        pair = sign_in(app.test_client()).json
-
-        def renew():
-            return refresh(app.test_client(), pair["refresh_token"]).status_code
-
-        assert sorted(at_once(renew, renew)) == [200, 401]
-        assert gardener.get(SESSIONS).json["items"] == []
-
-
-def test_sessions_work_and_end_without_redis(
-    app, admin, gardener, stranger, assert_token_refused
+def test_changes_reach_every_process_within_a_second_without_redis(
+    live_app, make_app, empty_uri
 ):
-    app.config["REDIS_URL"] = "unix:///nowhere"
-    redis_store.init_app(app)
-    pair = sign_in(stranger).json
-    assert read_sessions(stranger, pair["access_token"]).status_code == 200
-    assert admin.patch(url_of(gardener), json=BLOCKED).status_code == 200
-    assert_token_refused(pair["access_token"], pair["refresh_token"])
+    names = ("renamed", "password", "blocked", "deleted", "demoted", "left")
+    settings = {"SQLALCHEMY_DATABASE_URI": empty_uri, "REDIS_URL": "unix:///nowhere"}
+    here, there = make_app(**settings), make_app(**settings)
+    admin, stranger = signed_in_client(here, "chief", "admin"), there.test_client()
+    clients, tokens, basics = {}, {}, {}
+    for name in names:
+        role = "admin" if name == "demoted" else "user"
+        clients[name] = signed_in_client(here, name, role)
+        tokens[name] = bearer(sign_in(clients[name], name).json["access_token"])
+        basics[name] = {"Authorization": basic(name, SHARED_PASSWORD)}
+    urls = {name: url_of(clients[name]) for name in names}
+
+    def statuses(headers, address=ACCOUNT):
+        return {
+            name: stranger.get(address, headers=headers[name]).status_code
+            for name in names
+        }
+
+    before = dict.fromkeys(names, 200)
+    assert statuses(tokens) == statuses(basics) == before
+    assert stranger.get(USERS, headers=tokens["demoted"]).status_code == 200
+    responses = [
+        admin.patch(urls["renamed"], json={"username": "other"}),
+        clients["password"].patch(ACCOUNT, json=CONFIRMED),
+        admin.patch(urls["blocked"], json=BLOCKED),
+        admin.patch(urls["demoted"], json={"role": "user"}),
+        admin.delete(urls["deleted"]),
+        here.test_client().post(f"{API}/auth/logout", headers=tokens["left"]),
+    ]
+    assert [each.status_code for each in responses] == [200] * 4 + [204] * 2
+    time.sleep(1.05)
+    gone = {"password": 401, "blocked": 401, "deleted": 401}
+    assert statuses(tokens) == {**before, **gone, "left": 401}
+    assert statuses(basics) == {**before, **gone, "renamed": 401}
+    assert stranger.get(USERS, headers=tokens["demoted"]).status_code == 403
+
+
+def test_of_two_concurrent_refreshes_one_succeeds_and_the_session_ends(live_app):
+    gardener = signed_in_client(live_app, "gardener")
+    pair = sign_in(gardener).json
+
+    def renew():
+        return refresh(live_app.test_client(), pair["refresh_token"]).status_code
+
+    assert sorted(at_once(renew, renew)) == [200, 401]
+    assert gardener.get(SESSIONS).json["items"] == []
 
 
 # Hashes of older parameters
