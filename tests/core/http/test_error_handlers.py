@@ -1,5 +1,7 @@
 """Every error has one format, regardless of its source, and reveals no internals."""
 
+from functools import partial
+
 import flask_restx
 import pytest
 from flask import abort, request
@@ -7,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from conftest import as_account, basic, close_stores, empty_database
+from conftest import as_account, close_stores
 from myapp.core.data.session import unit_of_work
 from myapp.core.errors import Problem
 from myapp.core.http.feature_api import FeatureApi
@@ -17,33 +19,13 @@ from myapp.users.models import User
 from support.assertions import assert_problem
 
 
-def divide_by_zero():
-    1 / 0
-
-
 def take_a_name_twice():
     with unit_of_work():
         User.create("pythonista", "I<3testing")
 
 
-def ask_a_database_that_is_gone():
-    raise OperationalError("SELECT password", {}, Exception("no file /var/lib/db"))
-
-
-def wait_for_a_connection():
-    raise PoolTimeout("QueuePool limit of size 5 overflow 10 reached")
-
-
-def ask_a_redis_that_is_gone():
-    raise RedisConnectionError("Error 111 connecting to 10.0.0.7:6379")
-
-
-def abort_as_flask():
-    abort(404, "There is no file /etc/shadow.py")
-
-
-def abort_as_restx():
-    flask_restx.abort(418, "I am short and stout", password="I<3testing")
+def divide_by_zero():
+    1 / 0
 
 
 def parse_as_restx():
@@ -51,30 +33,28 @@ def parse_as_restx():
     parser.add_argument("secret", required=True, location="args").parse_args()
 
 
-def read_a_form_as_werkzeug():
-    request.form["missing"]
+def raise_error(error):
+    raise error
 
 
-def ask_the_guard():
-    authenticate_request(basic_only=False)
-
-
-def say_it_ourselves():
-    raise Problem(428, "Send If-Match.", headers={"X-Why": "because"})
-
-
-STATUSES = {
-    divide_by_zero: 500,
-    take_a_name_twice: 409,
-    ask_a_database_that_is_gone: 503,
-    wait_for_a_connection: 503,
-    ask_a_redis_that_is_gone: 503,
-    abort_as_flask: 404,
-    abort_as_restx: 418,
-    parse_as_restx: 400,
-    read_a_form_as_werkzeug: 400,
-    ask_the_guard: 401,
-    say_it_ourselves: 428,
+RESTX_ERROR = {"message": "I am short and stout", "password": "I<3testing"}
+PROBLEM = Problem(428, "Send If-Match.", headers={"X-Why": "because"})
+NO_DATABASE = OperationalError("SELECT password", {}, Exception("no file /var/lib/db"))
+NO_CONNECTION = PoolTimeout("QueuePool limit of size 5 overflow 10 reached")
+NO_REDIS = RedisConnectionError("Error 111 connecting to 10.0.0.7:6379")
+# The functions that fail, and the status of the response.
+FAILURES = {
+    "unexpected": (divide_by_zero, 500),
+    "conflict": (take_a_name_twice, 409),
+    "database": (partial(raise_error, NO_DATABASE), 503),
+    "connection": (partial(raise_error, NO_CONNECTION), 503),
+    "redis": (partial(raise_error, NO_REDIS), 503),
+    "flask": (partial(abort, 404, "There is no file /etc/shadow.py"), 404),
+    "restx": (partial(flask_restx.abort, 418, **RESTX_ERROR), 418),
+    "parser": (parse_as_restx, 400),
+    "werkzeug": (lambda: request.form["missing"], 400),
+    "guard": (partial(authenticate_request, basic_only=False), 401),
+    "problem": (partial(raise_error, PROBLEM), 428),
 }
 INSIDES = ("division", "zero", "10.0.0.7", "Queue", "shadow", "short", "I<3", "secret")
 
@@ -86,76 +66,54 @@ def failing_client(make_app):
     Paths below /flask raise it in a view, those below /restx in a Resource.
     """
     app = make_app(TESTING=False, API_PREFIX="")
-    actions = {action.__name__: action for action in STATUSES}
     feature = FeatureApi("restx", "Trouble.")
 
     @feature.route("/<action>")
     class Trouble(Resource):
         def get(self, action):
-            actions[action]()
+            FAILURES[action][0]()
 
     feature.mount(app)
-    app.add_url_rule("/flask/<action>", view_func=lambda action: actions[action]())
+    app.add_url_rule("/flask/<action>", view_func=lambda action: FAILURES[action][0]())
     return app.test_client()
 
 
 @pytest.mark.parametrize("way", ["flask", "restx"])
-@pytest.mark.parametrize("action", STATUSES, ids=lambda action: action.__name__)
-def test_every_error_is_a_problem_without_internals(failing_client, way, action):
-    response = failing_client.get(f"/{way}/{action.__name__}")
-    assert_problem(response, STATUSES[action])
+@pytest.mark.parametrize("action", FAILURES)
+def test_every_error_is_a_problem_without_internals_and_server_errors_are_logged(
+    failing_client, way, action, caplog
+):
+    headers, (_, status) = {"X-Request-ID": "find-me-again"}, FAILURES[action]
+    response = failing_client.get(f"/{way}/{action}", headers=headers)
+    assert assert_problem(response, status)["request_id"] == "find-me-again"
     assert not [word for word in INSIDES if word in response.text]
     assert response.headers["Cache-Control"] == "no-store"
+    records = [record for record in caplog.records if record.name != "myapp.access"]
+    if status >= 500:
+        (record,) = records
+        assert record.levelname == "ERROR" and "find-me-again" in record.getMessage()
+    else:
+        assert not records
+    if status == 500:
+        assert "in divide_by_zero" in caplog.text
+        assert "ZeroDivisionError" in caplog.text
 
 
 def test_an_error_keeps_its_headers(failing_client):
-    assert failing_client.get("/restx/say_it_ourselves").headers["X-Why"] == "because"
-    assert (
-        "Bearer"
-        in failing_client.get("/restx/ask_the_guard").headers["WWW-Authenticate"]
-    )
-    down = failing_client.get("/restx/ask_a_database_that_is_gone")
-    assert int(down.headers["Retry-After"]) > 0
+    assert failing_client.get("/restx/problem").headers["X-Why"] == "because"
+    guard = failing_client.get("/restx/guard")
+    assert "Bearer" in guard.headers["WWW-Authenticate"]
+    assert_unavailable(failing_client.get("/restx/database"))
 
 
 def test_unknown_urls_and_methods_are_problems(failing_client):
     assert_problem(failing_client.get("/nowhere"), 404)
-    assert_problem(failing_client.post("/flask/divide_by_zero"), 405)
+    assert_problem(failing_client.post("/flask/unexpected"), 405)
 
 
-def troubles(caplog):
-    """Return the log records other than the access log."""
-    return [record for record in caplog.records if record.name != "myapp.access"]
-
-
-@pytest.mark.parametrize("way", ["flask", "restx"])
-@pytest.mark.parametrize(
-    "action",
-    [divide_by_zero, ask_a_database_that_is_gone, ask_a_redis_that_is_gone],
-    ids=lambda action: action.__name__,
-)
-def test_server_errors_are_logged_with_the_request_id(
-    failing_client, way, action, caplog
-):
-    response = failing_client.get(
-        f"/{way}/{action.__name__}", headers={"X-Request-ID": "find-me-again"}
-    )
-    assert response.json["request_id"] == "find-me-again"
-    (record,) = troubles(caplog)
-    assert record.levelname == "ERROR"
-    assert "find-me-again" in record.getMessage()
-
-
-def test_the_traceback_of_an_unexpected_error_is_logged(failing_client, caplog):
-    failing_client.get("/restx/divide_by_zero")
-    assert "in divide_by_zero" in caplog.text
-    assert "ZeroDivisionError" in caplog.text
-
-
-def test_client_errors_are_not_logged_as_errors(failing_client, caplog):
-    failing_client.get("/restx/abort_as_flask")
-    failing_client.get("/restx/say_it_ourselves")
-    assert not troubles(caplog)
+def assert_unavailable(response):
+    assert_problem(response, 503)
+    assert int(response.headers["Retry-After"]) > 0
 
 
 def test_an_error_rolls_the_request_back(make_app):
@@ -174,37 +132,25 @@ def test_an_error_rolls_the_request_back(make_app):
         assert User.find("newcomer") is None
 
 
-def test_an_unavailable_database_is_503(make_app, tmp_path):
+def test_an_unavailable_store_is_503_only_where_it_is_needed(make_app, tmp_path):
     uri = f"sqlite:///{tmp_path}/no/such/folder/db"
     client = as_account(make_app(SQLALCHEMY_DATABASE_URI=uri), "pythonista")
-    response = client.get("/api/v1/account")
-    assert_problem(response, 503)
-    assert int(response.headers["Retry-After"]) > 0
-
-
-def test_an_unavailable_redis_is_503_only_where_it_is_needed(make_app, tmp_path):
+    assert_unavailable(client.get("/api/v1/account"))
     app = make_app(REDIS_URL=f"unix://{tmp_path}/missing.sock")
     client = as_account(app, "pythonista")
     assert client.get("/api/v1/account").status_code == 200
-    response = client.get("/api/v1/sample_signals/")
-    assert_problem(response, 503)
-    assert int(response.headers["Retry-After"]) > 0
+    assert_unavailable(client.get("/api/v1/sample_signals/"))
 
 
-def test_missing_tables_are_503_without_a_traceback(make_app, tmp_path, caplog):
-    with empty_database(tmp_path) as uri:
-        app = make_app(SQLALCHEMY_DATABASE_URI=uri, TESTING=False)
-        headers = {"Authorization": basic("pythonista", "I<3testing")}
-        response = app.test_client().get("/api/v1/account", headers=headers)
-        close_stores(app)
-    assert response.status_code == 503
-    assert int(response.headers["Retry-After"]) > 0
+def test_missing_tables_are_503_without_a_traceback(make_app, empty_uri, caplog):
+    app = make_app(SQLALCHEMY_DATABASE_URI=empty_uri, TESTING=False)
+    assert_unavailable(as_account(app, "pythonista").get("/api/v1/account"))
+    close_stores(app)
     assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize(
-    "collection",
-    ["sample_gadgets", "sample_chores", "sample_signals", "users", "account"],
+    "collection", "sample_gadgets sample_chores sample_signals users account".split()
 )
 def test_a_url_without_its_trailing_slash_allows_the_same_methods(client, collection):
     bare = f"/api/v1/{collection}"
