@@ -22,13 +22,10 @@ def live(make_app, empty_uri, redis_url):
     """Make an application on a database of its own and this Redis."""
 
     def live(address):
-        app = make_app(
-            SQLALCHEMY_DATABASE_URI=empty_uri,
-            REDIS_URL=address,
-            BROKER_URL=redis_url,  # a Cluster cannot carry tasks
-            USE_RATE_LIMITS=True,
-            RATE_LIMIT="1000 per minute",
-        )
+        stores = {"SQLALCHEMY_DATABASE_URI": empty_uri, "REDIS_URL": address}
+        stores["BROKER_URL"] = redis_url  # a Cluster cannot carry tasks
+        limits = {"USE_RATE_LIMITS": True, "RATE_LIMIT": "1000 per minute"}
+        app = make_app(**stores, **limits)
         create_tables_and_accounts(app)
         return app
 
@@ -67,18 +64,14 @@ def signals_work(app):
     return True
 
 
-def assert_swept(app):
-    """Assert that a sweep finds the signals in Redis."""
+def assert_everything_works(app):
+    """Assert that signals, sweeps, rate limits and the login throttle use Redis."""
+    assert signals_work(app)
     client = as_account(app, "pythonista")
     id = client.post(GADGETS, json=LAMP).json["id"]
     client.put(f"{SIGNALS}{id}", json={})
     with app.app_context():
         assert periodic_tasks()["sample_signals.count"].run() == "1 signals"
-
-
-def assert_all_counts(app):
-    """Assert that Redis counts requests and failed logins."""
-    client = as_account(app, "pythonista")
     left = [int(client.get(GADGETS).headers["X-RateLimit-Remaining"]) for _ in range(3)]
     assert left == [left[0], left[0] - 1, left[0] - 2]
     guess = {"username": "pythonista", "password": "wrong"}
@@ -88,18 +81,13 @@ def assert_all_counts(app):
 
 def test_everything_works_in_a_cluster(live, cluster_address):
     app = live(cluster_address)
-    assert signals_work(app)
-    assert_swept(app)
-    assert_all_counts(app)
+    assert_everything_works(app)
     assert app.test_client().get("/status/ready").json["redis"] == "ok"
 
 
 def test_everything_works_with_sentinels(live, sentinel_address):
     address, _ = sentinel_address
-    app = live(address)
-    assert signals_work(app)
-    assert_swept(app)
-    assert_all_counts(app)
+    assert_everything_works(live(address))
     assert redis_store.connection_pool.get_master_address()
 
 
@@ -143,17 +131,12 @@ def test_without_its_servers_only_its_models_are_unavailable(live, scheme):
     assert app.test_client().get("/status/ready").json["redis"] == "does not answer"
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "redis+sentinel://host:1",
-        "redis+sentinel://host/service",
-        "redis+sentinel://host:1/service/one",
-        "redis+cluster://host:1,host",
-        "redis+cluster://",
-        "redis+else://host:1",
-    ],
-)
+SENTINEL, CLUSTER = "redis+sentinel://", "redis+cluster://"
+INVALID = [SENTINEL + rest for rest in ("host:1", "host/service", "host:1/service/one")]
+INVALID += [CLUSTER, f"{CLUSTER}host:1,host", "redis+else://host:1"]
+
+
+@pytest.mark.parametrize("url", INVALID)
 def test_an_invalid_address_is_refused(make_app, url):
     with pytest.raises(SettingError, match="REDIS_URL is not valid"):
         make_app(REDIS_URL=url, BROKER_URL="redis://127.0.0.1:1")

@@ -7,31 +7,21 @@ import time
 from contextlib import ExitStack, contextmanager
 from glob import glob
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
-from conftest import (
-    LAMP,
-    PASSWORDS,
-    basic,
-    close_stores,
-    create_tables_and_accounts,
-    signed_in_client,
-)
+from conftest import LAMP, SHARED_PASSWORD, as_account, basic, close_stores
+from conftest import create_tables_and_accounts, signed_in_client
 from myapp import create_app
 from myapp.core.data import replicas
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.settings import SettingError
 from myapp.users.models import User
-from support.databases import (
-    address,
-    copy_postgresql,
-    free_port,
-    init_postgresql,
-    run_postgresql,
-)
+from support.databases import address, copy_postgresql, free_port
+from support.databases import init_postgresql, run_postgresql
 from support.features import SERVED
 from support.features.sample_gadgets.models import SampleGadget
 
@@ -114,17 +104,12 @@ def host(pair, redis_url):
     results = []
 
     def host(uris=(pair.uri("replica"),), **settings):
-        app = create_app(
-            "testing",
-            features=SERVED,
-            **{
-                "SQLALCHEMY_DATABASE_URI": pair.uri("primary"),
-                "SQLALCHEMY_REPLICA_URIS": uris,
-                "REPLICA_MAX_LAG": MAX_LAG,
-                "REDIS_URL": redis_url,
-                **settings,
-            },
-        )
+        stores = {
+            "SQLALCHEMY_DATABASE_URI": pair.uri("primary"),
+            "REDIS_URL": redis_url,
+        }
+        lag = {"SQLALCHEMY_REPLICA_URIS": uris, "REPLICA_MAX_LAG": MAX_LAG}
+        app = create_app("testing", features=SERVED, **stores | lag | settings)
         results.append(app)
         return app
 
@@ -148,12 +133,9 @@ def other(host):
 def all_well(pair, one, other, monkeypatch):
     """Start both servers; no account has written lately, and checks are frequent."""
     monkeypatch.setattr(replicas, "CHECK_INTERVAL_SECONDS", 0.05)
-    for app in (
-        one,
-        other,
-    ):  # which a server that was stopped has cut
+    for app in (one, other):
         with app.app_context():
-            sql.engine.dispose()
+            sql.engine.dispose()  # a server that was stopped has cut its connections
     pair.go_on()
     redis_store.init_app(one)
     redis_store.flushdb()
@@ -187,12 +169,6 @@ def caught_up(app):
     wait_until(looks)
 
 
-def client_of(app, username="pythonista"):
-    client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = basic(username, PASSWORDS[username])
-    return client
-
-
 def rename(app, url, name):
     """Change a gadget behind its owner's back, as another host's caller may."""
     id = int(url.rsplit("/", 1)[1])
@@ -203,20 +179,20 @@ def rename(app, url, name):
 @pytest.fixture
 def lamp(one):
     """Return the URL of a gadget on both servers; its owner has not just written."""
-    url = client_of(one).post(GADGETS, json=LAMP).json["url"]
+    url = as_account(one, "pythonista").post(GADGETS, json=LAMP).json["url"]
     caught_up(one)
     redis_store.flushdb()
     return url
 
 
 def name_at(app, url):
-    return client_of(app).get(url).json["name"]
+    return as_account(app, "pythonista").get(url).json["name"]
 
 
 def test_a_read_goes_to_the_replica(pair, one, lamp):
     pair.halt()
     rename(one, lamp, "Moved")
-    client = client_of(one)
+    client = as_account(one, "pythonista")
     assert client.get(lamp).json["name"] == LAMP["name"]
     assert client.get(GADGETS + "?name=Moved").json["items"] == []
     exported = client.get(GADGETS + "export?name=Moved&format=ndjson").text
@@ -230,17 +206,17 @@ def test_a_read_goes_to_the_replica(pair, one, lamp):
 def test_a_writer_reads_its_change_on_every_host(pair, one, other, lamp):
     in_use(other)
     pair.halt()
-    changed = client_of(one).patch(lamp, json={"name": "Changed"})
+    changed = as_account(one, "pythonista").patch(lamp, json={"name": "Changed"})
     assert changed.status_code == 200
     for app in (one, other):
         in_use(app)
-        assert name_at(app, lamp) == "Changed"
-        tag = client_of(app).get(lamp).headers["ETag"]
-        assert tag == changed.headers["ETag"]
+        read = as_account(app, "pythonista").get(lamp)
+        assert read.json["name"] == "Changed"
+        assert read.headers["ETag"] == changed.headers["ETag"]
 
 
 def test_a_writer_returns_to_the_replica_in_time(pair, one, lamp):
-    client_of(one).patch(lamp, json={"name": "Changed"})
+    as_account(one, "pythonista").patch(lamp, json={"name": "Changed"})
     time.sleep(MAX_LAG + 0.05)
     caught_up(one)
     pair.halt()
@@ -249,13 +225,14 @@ def test_a_writer_returns_to_the_replica_in_time(pair, one, lamp):
 
 
 def test_after_a_412_an_account_reads_the_current_state(pair, one, lamp):
-    tag = client_of(one).get(lamp).headers["ETag"]
+    client = as_account(one, "pythonista")
+    tag = client.get(lamp).headers["ETag"]
     in_use(one)
     pair.halt()
     rename(one, lamp, "Changed")
-    refused = client_of(one).patch(lamp, json={}, headers={"If-Match": tag})
+    refused = client.patch(lamp, json={}, headers={"If-Match": tag})
     assert refused.status_code == 412
-    assert client_of(one).get(lamp).headers["ETag"] != tag
+    assert client.get(lamp).headers["ETag"] != tag
 
 
 def test_a_new_account_exists_for_every_host(pair, one, other):
@@ -278,7 +255,7 @@ def test_a_replica_too_far_behind_is_left_out(pair, one, lamp):
     rename(one, lamp, "Changed")
     time.sleep(MAX_LAG + 0.05)
     assert name_at(one, lamp) == "Changed"
-    client_of(one).get(lamp)  # this triggers the next check
+    as_account(one, "pythonista").get(lamp)  # this triggers the next check
     time.sleep(0.2)
     assert name_at(one, lamp) == "Changed"
 
@@ -286,17 +263,13 @@ def test_a_replica_too_far_behind_is_left_out(pair, one, lamp):
 def test_a_block_takes_effect_before_it_reaches_the_replica(pair, one, other):
     signed_in_client(one, "nuisance")
     caught_up(one)
-    header = {"Authorization": basic("nuisance", "correct horse battery")}
+    header = {"Authorization": basic("nuisance", SHARED_PASSWORD)}
     assert other.test_client().get(GADGETS, headers=header).status_code == 200
     pair.halt()
     with one.app_context(), unit_of_work():
         User.find("nuisance").update("nuisance", status="blocked")
-
-    def blocked():
-        return other.test_client().get(GADGETS, headers=header).status_code == 401
-
-    began = time.monotonic()
-    wait_until(blocked)
+    began, client = time.monotonic(), other.test_client()
+    wait_until(lambda: client.get(GADGETS, headers=header).status_code == 401)
     assert time.monotonic() - began < 1.2
 
 
@@ -322,7 +295,7 @@ def test_while_the_replica_is_down_the_primary_responds(pair, one, lamp):
     assert name_at(one, lamp)
     in_use(one)
     with without(pair, "replica"):
-        assert client_of(one).get(lamp).status_code == 200
+        assert as_account(one, "pythonista").get(lamp).status_code == 200
         rename(one, lamp, "Changed")
         assert name_at(one, lamp) == "Changed"
     caught_up(one)
@@ -334,13 +307,13 @@ def test_while_the_replica_is_down_the_primary_responds(pair, one, lamp):
 def test_after_a_restart_a_writer_reads_at_the_primary_still(pair, one, lamp):
     in_use(one)
     pair.halt()
-    client = client_of(one)
+    client = as_account(one, "pythonista")
     assert client.patch(lamp, json={"name": "Changed"}).status_code == 200
     with without(pair, "primary"):
         pass
     for _ in range(5):
         assert client.get(lamp).json["name"] == "Changed"
-        client_of(one, "engineer").get(GADGETS)  # this triggers a check of the servers
+        as_account(one, "engineer").get(GADGETS)  # this triggers a check of the servers
         time.sleep(0.06)
 
 
@@ -349,59 +322,47 @@ def test_while_the_primary_is_down_reads_go_on(pair, one, host, lamp):
     in_use(one)
     with without(pair, "primary"):
         for app in (one, started_late):
-            client = client_of(app)
+            client = as_account(app, "pythonista")
             app.extensions["authenticator"].accounts.clear()
             assert client.get(lamp).json["name"] == LAMP["name"]
             refused = client.patch(lamp, json={"name": "Changed"})
             assert refused.status_code == 503 and refused.headers["Retry-After"]
-            assert (
-                client.get(lamp).status_code == 200
-            ), "an account that has tried to write, too"
+            again = client.get(lamp)
+            assert again.status_code == 200, "an account that has tried to write, too"
             ready = client.get("/status/ready")
             assert ready.status_code == 503 and ready.json["database"] != "ok"
             with without(pair, "replica"):
                 assert client.get(lamp).status_code == 503
-    wait_until(lambda: client_of(one).get(lamp).status_code == 200)
-    changed = client_of(one).patch(lamp, json={"name": "Changed"})
-    assert changed.status_code == 200
+    client = as_account(one, "pythonista")
+    wait_until(lambda: client.get(lamp).status_code == 200)
+    assert client.patch(lamp, json={"name": "Changed"}).status_code == 200
 
 
 def test_a_server_that_accepts_writes_is_no_replica(pair, host, lamp):
     app = host(uris=[pair.uri("primary")])
     replica = servers(app).all[0]
     wait_until(lambda: replica.refresh() or replica.away)
-    assert servers(app).choose(hire_nobody()) is servers(app).primary
+    assert servers(app).choose(SimpleNamespace(id=1)) is servers(app).primary
     assert name_at(app, lamp) == LAMP["name"]
-
-
-def hire_nobody():
-    class Caller:
-        id = 1
-
-    return Caller
 
 
 def test_of_several_replicas_an_account_reads_one(host, pair, lamp):
     app = host(uris=[pair.uri("replica")] * 2)
-    wait_until(
-        lambda: in_use(app) or all(map(servers(app)._is_fresh, servers(app).all))
-    )
+    both = servers(app).all
+    wait_until(lambda: in_use(app) or all(map(servers(app)._is_fresh, both)))
     with app.app_context():
         owner = User.query.filter_by(username="pythonista").first()
         chosen = {servers(app).choose(owner) for _ in range(5)}
         sql.session.rollback()
-    assert len(chosen) == 1 and chosen <= set(servers(app).all)
+    assert len(chosen) == 1 and chosen <= set(both)
 
 
 @pytest.mark.parametrize(
     "database, replica",
-    [
-        ("sqlite:///x", "postgresql://h/d"),
-        ("postgresql://h/d", "mariadb://h/d"),
-        ("mariadb://h/d", "mariadb://h/d"),
-    ],
+    [("sqlite", "postgresql"), ("postgresql", "mariadb"), ("mariadb", "mariadb")],
 )
 def test_replicas_are_postgresql_s(database, replica):
-    uris = {"SQLALCHEMY_DATABASE_URI": database, "SQLALCHEMY_REPLICA_URIS": [replica]}
+    uris = {"SQLALCHEMY_DATABASE_URI": f"{database}:///h/d"}
+    uris["SQLALCHEMY_REPLICA_URIS"] = [f"{replica}://h/d"]
     with pytest.raises(SettingError, match="PostgreSQL"):
         create_app("testing", **uris)

@@ -1,6 +1,7 @@
 """The rules for every sweep, and the command that runs them all."""
 
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -12,12 +13,7 @@ from myapp.core.data.session import sql, unit_of_work
 from myapp.core.jobs import schedule
 from myapp.users.models import User
 
-SWEEPS = (
-    "audit.purge",
-    "auth.purge",
-    "idempotency.purge",
-    "users.purge",
-)
+SWEEPS = ("audit.purge", "auth.purge", "idempotency.purge", "users.purge")
 
 
 def purge(app):
@@ -54,17 +50,13 @@ def test_a_sweep_may_be_repeated(app, name):
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 7])
-def test_rows_are_removed_in_batches_by_keys_of_several_columns(
-    app, number, monkeypatch
-):
+def test_rows_are_removed_in_batches_by_several_columns(app, number, monkeypatch):
     monkeypatch.setattr("myapp.core.data.batches.DELETE_BATCH_ROWS", 2)
     with app.app_context():
         with unit_of_work():
-            for account in (1, 2):
-                for key in range(7):
-                    row = {"account_id": account, "key": str(key)}
-                    more = {"request_hash": b"", "created_at": now()}
-                    sql.session.add(IdempotencyRecord(**row, **more))
+            for account, key in product((1, 2), range(7)):
+                row = {"account_id": account, "key": str(key), "request_hash": b""}
+                sql.session.add(IdempotencyRecord(**row, created_at=now()))
         table = IdempotencyRecord.__table__
         chosen = table.c.account_id == 2, table.c.key < str(number)
         with record_statements(app) as seen:

@@ -50,22 +50,13 @@ def test_an_export_is_compressed_while_it_is_streamed(client, many, coding, form
     assert {"Accept-Encoding", "Authorization"} <= set(short.vary)
 
 
-@pytest.mark.parametrize(
-    "accepted, chosen",
-    [
-        ("gzip, deflate, br, zstd", "zstd"),
-        ("GZIP", "gzip"),
-        ("zstd;q=0.1, gzip", "gzip"),
-        ("*", "zstd"),
-        ("", None),
-        ("br", None),
-        ("identity", None),
-        ("gzip;q=0, zstd;q=0", None),
-        ("gzip;q=nonsense", None),
-        (";;,=,\x7f", None),
-        ("x" * 5000, None),
-    ],
-)
+CHOSEN = {"gzip, deflate, br, zstd": "zstd", "*": "zstd"}
+CHOSEN |= {"GZIP": "gzip", "zstd;q=0.1, gzip": "gzip", "": None, "br": None}
+CHOSEN |= {"identity": None, "gzip;q=0, zstd;q=0": None, "gzip;q=nonsense": None}
+CHOSEN |= {";;,=,\x7f": None, "x" * 5000: None}
+
+
+@pytest.mark.parametrize("accepted, chosen", CHOSEN.items())
 def test_the_client_chooses_the_coding(client, many, accepted, chosen):
     response = fetch(client, many, accepted)
     assert response.status_code == 200
@@ -93,9 +84,8 @@ def test_an_item_is_never_compressed_so_its_etag_works_with_if_match(client):
     for response in (created, got):
         assert "Content-Encoding" not in response.headers
     assert got.headers["ETag"] == created.headers["ETag"]
-    changed = client.put(
-        created.json["url"], json=LAMP, headers={"If-Match": got.headers["ETag"]}
-    )
+    seen = {"If-Match": got.headers["ETag"]}
+    changed = client.put(created.json["url"], json=LAMP, headers=seen)
     assert changed.status_code == 200
 
 

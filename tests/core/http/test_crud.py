@@ -59,11 +59,8 @@ def without_words(operation):
 
 
 def test_the_contract_tests_cover_each_kind_of_feature():
-    tried = {
-        str(collection).rstrip("/").rpartition("/")[2]
-        for collection in CRUD_COLLECTIONS
-    }
-    assert tried >= set(KINDS)
+    paths = [str(collection).rstrip("/") for collection in CRUD_COLLECTIONS]
+    assert {path.rpartition("/")[2] for path in paths} >= set(KINDS)
 
 
 def test_the_documents_equal_those_of_verbs_that_are_written_out():
@@ -81,56 +78,41 @@ def test_the_documents_equal_those_of_verbs_that_are_written_out():
             assert without_words(operation) == without_words(written_out[path][verb])
 
 
-@pytest.mark.parametrize(
-    "path, summaries",
-    [
-        ("", {"get": "List your sample chores", "post": "Add a chore"}),
-        (
-            "/{id}",
-            {
-                "get": "Read a chore",
-                "put": "Replace a chore",
-                "patch": "Change some properties of a chore",
-                "delete": "Delete a chore",
-            },
-        ),
-    ],
-)
-def test_summaries_name_the_records(app, path, summaries):
-    verbs = openapi(app)["paths"][f"/api/v1/sample_chores{path}"]
-    assert {
-        verb: operation["summary"] for verb, operation in verbs.items()
-    } == summaries
+def test_summaries_name_the_records(app):
+    paths = operations(app, "/api/v1/sample_chores", "/api/v1/sample_chores/{id}")
+    summaries = [verb["summary"] for path in paths.values() for verb in path.values()]
+    assert sorted(summaries) == [
+        "Add a chore",
+        "Change some properties of a chore",
+        "Delete a chore",
+        "List your sample chores",
+        "Read a chore",
+        "Replace a chore",
+    ]
 
 
-def test_only_the_named_verbs_are_mounted(mount):
+def test_only_the_named_verbs_and_their_paths_are_mounted(mount):
     app = mount(only=("create", "read", "remove"))
-    client = app.test_client()
+    client = as_account(app, "pythonista")
     assert set(client.options("/shop/").allow) == {"POST", "OPTIONS"}
     assert set(client.options("/shop/1").allow) == {"GET", "HEAD", "DELETE", "OPTIONS"}
     documents = operations(app, "/shop", "/shop/{id}")
     assert list(documents["/shop"]) == ["post"]
     assert set(documents["/shop/{id}"]) == {"get", "delete"}
-    assert_problem(as_account(app, "pythonista").patch("/shop/1", json={}), 405)
-
-
-def test_a_path_without_verbs_is_not_mounted(mount):
+    assert_problem(client.patch("/shop/1", json={}), 405)
     app = mount(only=("list", "create"))
     assert_problem(as_account(app, "pythonista").get("/shop/1"), 404)
     assert "/shop/{id}" not in openapi(app)["paths"]
 
 
-def test_an_overridden_method_keeps_its_decorators(mount):
+def test_an_overridden_method_keeps_its_decorators_and_documents(mount):
     app = mount(Closed)
     client, path = as_account(app, "pythonista"), "/shop/"
     assert assert_problem(client.get(path), 409)["detail"] == "The shop is closed."
     assert_problem(client.get(path, query_string={"page": 0}), 400)
     assert_problem(app.test_client().get(path), 401)
     assert assert_problem(client.get("/shop/7"), 409)["detail"] == "7 is sold."
-
-
-def test_an_overridden_method_keeps_the_summary_unless_it_has_a_docstring(mount):
-    documents = operations(mount(Closed), "/shop", "/shop/{id}")
+    documents = operations(app, "/shop", "/shop/{id}")
     assert documents["/shop"]["get"]["summary"] == "Refuse to list your sample chores"
     assert documents["/shop/{id}"]["get"]["summary"] == "Read an item"
 
