@@ -177,8 +177,9 @@ def check_connections(context):
     if label not in MAX_CONNECTIONS_QUERIES:
         return
     most = int(query_database(MAX_CONNECTIONS_QUERIES[label])[0])
-    # myapp.ini starts a process for each core and one more, Celery one for each core. A
-    # process handles one request at a time, with a connection to read and one to write.
+    # myapp.ini starts a process for each core and one more, Celery one for each
+    # core. A process handles one request at a time, with a connection to read and one
+    # to write.
     cores = os.cpu_count() or 1
     wanted = 2 * (int(os.environ.get("WEB_CONCURRENCY", cores + 1)) + cores)
     message = f"this host may open {wanted}, {label} allows {most}"
