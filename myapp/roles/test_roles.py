@@ -91,9 +91,10 @@ def test_an_unknown_or_repeated_permission_is_422(admin, permissions, fault):
 
 @pytest.mark.parametrize("title", ["Auditor", "AUDITOR", "auditor"])
 def test_a_title_that_is_taken_in_any_case_is_409(admin, auditor, title):
-    assert_problem(admin.post(ROLES, json={**AUDITOR, "title": title}), 409)
     manager = read_roles(admin)["manager"]
-    assert_problem(admin.patch(manager["url"], json={"title": title}), 409)
+    added = admin.post(ROLES, json={**AUDITOR, "title": title})
+    for refused in (added, admin.patch(manager["url"], json={"title": title})):
+        assert assert_problem(refused, 409)["detail"] == "The title is taken."
     assert admin.patch(auditor["url"], json={"title": title}).status_code == 200
 
 
@@ -124,7 +125,8 @@ def test_a_new_default_replaces_the_former_one(admin, stranger, auditor):
 
 def test_there_is_always_a_default(admin):
     url, body = read_roles(admin)["user"]["url"], {"title": "user", "permissions": []}
-    assert_problem(admin.delete(url), 409)
+    refused = assert_problem(admin.delete(url), 409)
+    assert refused["detail"] == "This is the default role."
     assert_problem(admin.patch(url, json={"default": False}), 409)
     assert_problem(admin.put(url, json=body), 409)
     assert defaults(admin) == ["user"]
