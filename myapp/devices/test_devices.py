@@ -74,8 +74,8 @@ def test_a_device_of_another_account_is_as_one_that_does_not_exist(
         assert theirs | {"request_id": missing["request_id"]} == missing
     for query in {}, {"owner": "pythonista"}, {"q": "Kitchen"}:
         assert list_devices(client, **query) == [device]
-        found = engineer.get(DEVICES, query_string=query).json
-        assert (found["items"], found["meta"]["total"]) == ([], 0)
+        page = engineer.get(DEVICES, query_string=query).json
+        assert (page["items"], page["meta"]["total"]) == ([], 0)
 
 
 @pytest.mark.parametrize("text", ["x", "🌡" * 64, " ", "a\nb", "<b>", "ü"])
