@@ -106,11 +106,6 @@ def test_an_error_keeps_its_headers(failing_client):
     assert_unavailable(failing_client.get("/restx/database"))
 
 
-def test_unknown_urls_and_methods_are_problems(failing_client):
-    assert_problem(failing_client.get("/nowhere"), 404)
-    assert_problem(failing_client.post("/flask/unexpected"), 405)
-
-
 def assert_unavailable(response):
     assert_problem(response, 503)
     assert int(response.headers["Retry-After"]) > 0

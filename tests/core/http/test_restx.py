@@ -13,7 +13,6 @@ from myapp.core.http.feature_api import FeatureApi
 from myapp.core.http.resource import Resource
 from support import ROOT
 from support.assertions import assert_problem
-from support.discovery import parametrize
 from support.features import SERVED
 
 PINNED = "1.3.2"
@@ -61,8 +60,9 @@ def test_flask_restx_adds_no_routes(app):
     assert not [module for module in modules if module.startswith("flask_restx")]
 
 
-@parametrize("feature", [feature for feature in SERVED if not feature.below])
-def test_the_root_of_a_feature_is_the_url_of_its_collection(app, admin, feature):
+@pytest.mark.parametrize("name", [each.name for each in SERVED if not each.below])
+def test_the_root_of_a_feature_is_the_url_of_its_collection(app, admin, name):
+    (feature,) = [each for each in SERVED if each.name == name]
     with app.test_request_context():
         root = feature.base_url
     assert root.endswith(f"/{feature.name}/")
