@@ -110,11 +110,6 @@ def counts_up(table):
         return "AUTOINCREMENT" in connection.scalar(statement, {"name": table})
 
 
-def test_the_service_runs_on_tables_made_from_the_models(shared_app):
-    with shared_app.app_context():
-        assert unlike_the_models() == []
-
-
 def test_the_migrations_build_the_tables_of_the_models_and_lead_back_to_nothing(empty):
     models = [mapper.class_ for mapper in sql.Model.registry.mappers]
     with empty.app_context():
@@ -175,27 +170,21 @@ def test_alembic_reports_the_tables_of_a_newer_release(newer_app, caplog, comman
         assert current_revisions() == {"f00d"}
 
 
-@pytest.fixture
-def lacking_app(newer_app):
-    """Return the application; objects that its models need are missing."""
+@pytest.mark.parametrize("command", ["deploy", "init-db"])
+def test_missing_objects_are_reported(newer_app, command):
     with newer_app.app_context(), unit_of_work():
         sql.session.execute(text("DROP TABLE sample_chores"))
         sql.session.execute(text("ALTER TABLE audit DROP COLUMN details"))
-    return newer_app
-
-
-@pytest.mark.parametrize("command", ["deploy", "init-db"])
-def test_missing_objects_are_reported(lacking_app, command):
-    output = run(lacking_app, args=[command], code=1)
+    output = run(newer_app, args=[command], code=1)
     assert "f00d, which this release does not know, and lacks audit.details, " in output
     assert "audit.details, sample_chores." in output and "flask db downgrade" in output
-    ready = lacking_app.test_client().get("/status/ready")
+    ready = newer_app.test_client().get("/status/ready")
     assert ready.status_code == 503
     assert ready.json["migrations"].startswith("foreign: `flask deploy`")
     assert "sample_chores" not in ready.text
-    with lacking_app.app_context():
+    with newer_app.app_context():
         assert current_revisions() == {"f00d"}
-        ((level, message, hint),) = database.models(lacking_app.config)
+        ((level, message, hint),) = database.models(newer_app.config)
     missing = "no migration has created audit.details, sample_chores"
     assert (level, message) == ("wrong", missing)
     assert "flask db downgrade" in hint
@@ -339,10 +328,7 @@ def test_a_migration_gives_up_after_attempts(locked_app, caplog, monkeypatch):
     output = run(app, args=["deploy"], code=1)
     assert 2 < time.monotonic() - began < 4
     assert output.count("A table is locked") == 1
-    locked = (
-        "Another transaction has locked a table of this migration for 2 times 1 sec"
-    )
-    assert locked in caplog.text
+    assert "has locked a table of this migration for 2 times 1 sec" in caplog.text
     assert current_revisions() == {BASE}
 
 
