@@ -10,8 +10,13 @@ import pytest
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import DataError
 
-from conftest import DATABASE_SERVER, LAMP, as_account, close_stores
-from conftest import create_tables_and_accounts
+from conftest import (
+    DATABASE_SERVER,
+    LAMP,
+    as_account,
+    close_stores,
+    create_tables_and_accounts,
+)
 from myapp.core.data import dialects
 from myapp.core.data.batches import in_batches
 from myapp.core.data.session import RetryTransaction, sql, unit_of_work

@@ -12,16 +12,22 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from conftest import LAMP, SHARED_PASSWORD, as_account, basic, close_stores
-from conftest import create_tables_and_accounts, signed_in_client
+from conftest import (
+    LAMP,
+    SHARED_PASSWORD,
+    as_account,
+    basic,
+    close_stores,
+    create_tables_and_accounts,
+    signed_in_client,
+)
 from myapp import create_app
 from myapp.core.data import replicas
 from myapp.core.data.redis import redis_store
 from myapp.core.data.session import sql, unit_of_work
 from myapp.core.settings import SettingError
 from myapp.users.models import User
-from support.databases import address, copy_postgresql, free_port
-from support.databases import init_postgresql, run_postgresql
+from support import databases
 from support.features import SERVED
 from support.features.sample_gadgets.models import SampleGadget
 
@@ -45,19 +51,21 @@ class Pair:
             name: stack.enter_context(TemporaryDirectory(prefix=f"{name}-"))
             for name in ("primary", "replica")
         }
-        self._ports = {name: free_port() for name in self._folders}
+        self._ports = {name: databases.free_port() for name in self._folders}
         self._running = {}
-        init_postgresql(self._folders["primary"])
+        databases.init_postgresql(self._folders["primary"])
         self.start("primary")
-        copy_postgresql(self._folders["replica"], self._ports["primary"])
+        databases.copy_postgresql(self._folders["replica"], self._ports["primary"])
         self.start("replica")
 
     def uri(self, name):
-        return address(self._ports[name])
+        return databases.address(self._ports[name])
 
     def start(self, name):
         self._running[name] = server = ExitStack()
-        server.enter_context(run_postgresql(self._folders[name], self._ports[name]))
+        server.enter_context(
+            databases.run_postgresql(self._folders[name], self._ports[name])
+        )
         self._stack.push(server)
         wait_until(lambda: self._answers(name))
 

@@ -55,12 +55,7 @@ def test_a_request_without_a_key_or_of_another_account_is_carried_out(client, en
 
 @pytest.mark.parametrize(
     "path, body",
-    [
-        (GADGETS, {**LAMP, "name": "Another"}),
-        (GADGETS + "?x=1", LAMP),
-        (CHORES, {"name": "Clean", "task": "The filter"}),
-        (GADGETS, {}),
-    ],
+    [(f"{GADGETS}?x=1", LAMP), (CHORES, {"name": "a", "task": "b"}), (GADGETS, {})],
 )
 def test_a_key_cannot_be_used_for_another_request(client, path, body):
     post(client)

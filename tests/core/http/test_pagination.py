@@ -81,45 +81,41 @@ def items_of(pages):
 # Links
 
 
-@pytest.mark.parametrize("sort", SORTS)
-def test_links_and_numbers_lead_to_the_same_pages_in_both_directions(
-    client, sorted_devices, sort
+def follow_links(client, page, *rels):
+    return [page["meta"][rel] and client.get(page["meta"][rel]).json for rel in rels]
+
+
+@pytest.mark.parametrize(
+    "sort, per_page",
+    [(sort, 5) for sort in SORTS]
+    + [(sort, size) for sort in ("id", "-created_at,name") for size in (1, 22, 23, 24)],
+)
+def test_links_and_numbers_lead_to_the_same_pages(
+    client, sorted_devices, sort, per_page
 ):
-    expected = in_pages(in_order(sorted_devices, sort), 5)
-    there = walk(client, f"{GADGETS}?sort={sort}&per_page=5", "next")
-    assert items_of(there) == expected
-    assert [page["meta"]["page"] for page in there] == [1, 2, 3, 4, 5]
-    assert {page["meta"]["total"] for page in there} == {23}
-    uncounted = walk(client, f"{GADGETS}?sort={sort}&per_page=5&total=none", "next")
-    assert items_of(uncounted) == expected
-    for link, end in ((there[0]["meta"]["last"], 5), (there[4]["meta"]["prev"], 4)):
-        back = walk(client, link, "prev")
-        assert items_of(back) == expected[:end][::-1]
-        assert [page["meta"]["page"] for page in back] == [5, 4, 3, 2, 1][-end:]
-    third = client.get(there[3]["meta"]["prev"]).json
-    assert items_of(walk(client, third["meta"]["next"], "next")) == expected[3:]
-    for number in range(1, 6):
-        query = {"sort": sort, "per_page": 5, "page": number}
-        body = client.get(GADGETS, query_string=query).json
-        meta = body["meta"]
-        assert (body["items"], meta["page"]) == (expected[number - 1], number)
-        for rel, other in {"prev": number - 1, "next": number + 1}.items():
-            linked = meta[rel] and client.get(meta[rel]).json["items"]
-            assert linked == (expected[other - 1] if 1 <= other <= 5 else None)
-
-
-@pytest.mark.parametrize("per_page", [1, 5, 22, 23, 24])
-@pytest.mark.parametrize("sort", ["id", "-created_at,name"])
-def test_first_and_last_link_to_both_ends(client, sorted_devices, sort, per_page):
     expected = in_pages(in_order(sorted_devices, sort), per_page)
-    for page in range(1, len(expected) + 1):
-        query = {"sort": sort, "per_page": per_page, "page": page}
-        meta = client.get(GADGETS, query_string=query).json["meta"]
-        first, last = (client.get(meta[rel]).json for rel in ("first", "last"))
-        assert (first["items"], last["items"]) == (expected[0], expected[-1])
-        assert (first["meta"]["prev"], last["meta"]["next"]) == (None, None)
-        assert first["meta"]["page"] == 1
-        assert last["meta"]["page"] == meta["pages"] == len(expected)
+    url, length = f"{GADGETS}?sort={sort}&per_page={per_page}", len(expected)
+    there = walk(client, url, "next")
+    assert items_of(there) == expected
+    assert items_of(walk(client, f"{url}&total=none", "next")) == expected
+    assert [page["meta"]["page"] for page in there] == list(range(1, length + 1))
+    assert {page["meta"]["total"] for page in there} == {23}
+    assert items_of(walk(client, there[-1]["meta"]["prev"], "prev")) == expected[-2::-1]
+    back = walk(client, there[0]["meta"]["last"], "prev")
+    assert items_of(back) == expected[::-1]
+    assert (there[0]["meta"]["prev"], back[0]["meta"]["next"]) == (None, None)
+    assert [page["meta"]["page"] for page in back] == list(range(length, 0, -1))
+    for page, following in zip(back[1:], back):
+        assert items_of(follow_links(client, page, "next")) == [following["items"]]
+    for number, items in enumerate(expected, 1):
+        page = client.get(f"{url}&page={number}").json
+        assert (page["items"], page["meta"]["pages"]) == (items, length)
+        linked = [page, *follow_links(client, page, "first", "prev", "next", "last")]
+        for each, to in zip(linked, (number, 1, number - 1, number + 1, length)):
+            if 1 <= to <= length:
+                assert (each["items"], each["meta"]["page"]) == (expected[to - 1], to)
+            else:
+                assert each is None
 
 
 @pytest.mark.parametrize(
