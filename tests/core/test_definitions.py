@@ -35,7 +35,7 @@ def test_a_model_without_a_write_schema_is_refused():
     with pytest.raises(DefinitionError, match=r"\.Book has no write_schema: set it to"):
 
         class Book(Owned, SqlModel):
-            __tablename__ = "books"
+            __tablename__ = "sample_books"
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -52,7 +52,7 @@ def test_decorators_in_another_order_are_refused(number):
 
 def mounted(make_app, *decorators):
     """Return an application with a feature whose verb has these decorators."""
-    app, feature = make_app(), FeatureApi("books", "Books.")
+    app, feature = make_app(), FeatureApi("sample_books", "Books.")
 
     class Books(Resource):
         def get(self):
@@ -69,7 +69,10 @@ def mounted(make_app, *decorators):
     "decorators, sentence",
     [
         ([], r"\.get needs @requires\(\) or @public\."),
-        ([requires("books:burn")], r"\.get requires books:burn, which no FeatureApi"),
+        (
+            [requires("sample_books:burn")],
+            r"\.get requires sample_books:burn, which no FeatureApi",
+        ),
     ],
 )
 def test_a_verb_must_tell_who_may_call_it(make_app, decorators, sentence):
@@ -79,8 +82,10 @@ def test_a_verb_must_tell_who_may_call_it(make_app, decorators, sentence):
 
 
 def test_a_feature_needs_resources(make_app):
-    with pytest.raises(DefinitionError, match="books has no resources: import its"):
-        FeatureApi("books", "Books.").mount(make_app())
+    with pytest.raises(
+        DefinitionError, match="sample_books has no resources: import its"
+    ):
+        FeatureApi("sample_books", "Books.").mount(make_app())
 
 
 @pytest.mark.parametrize(

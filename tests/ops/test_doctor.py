@@ -345,7 +345,8 @@ def stop(*_):
 REPLICA = {"SQLALCHEMY_REPLICA_URIS": ["postgresql://x"]}
 DEMO = DevelopmentConfig.AUTH_PASSWORD2
 LRU = {"maxmemory": 10**9, "maxmemory_policy": "allkeys-lru"}
-SAME = f"are the same; set MYAPP_JWT_SECRET_KEY to what this prints: {SECRET_COMMAND}"
+SAME = f"are the same; set {settings.PREFIX}JWT_SECRET_KEY to what this prints: "
+SAME += SECRET_COMMAND
 # Only for production, these messages are errors, and these checks run.
 ADVICE_ELSEWHERE = "worker.E001", "beat.E001", "readers.E001"
 ONLY_FOR_PRODUCTION = "secrets", "exposure"

@@ -135,9 +135,9 @@ def test_a_worker_that_is_asked_to_end_ends_its_task_and_begins_no_other(
 
 def test_a_task_of_a_removed_feature_is_dropped_with_a_line(service, at_work, me):
     before = len(at_work.output)
-    service.extensions["celery"].send_task("books.lend", [7])
+    service.extensions["celery"].send_task("sample_books.lend", [7])
     me.wait_until_done(me.upload())
-    wait_until(lambda: "Dropped the task books.lend, which" in at_work.output)
+    wait_until(lambda: "Dropped the task sample_books.lend, which" in at_work.output)
     assert "Traceback" not in at_work.output[before:]
 
 
