@@ -257,7 +257,10 @@ def sort_by_references(steps: Iterable[Any]) -> list[Any]:
 
 
 def sort_table_changes(steps: Iterable[Any]) -> list[Any]:
-    """Return the changes of a table sorted by ORDER; foreign keys are dropped first."""
+    """Return the changes of a table sorted by OPERATION_ORDER.
+
+    Foreign keys are dropped first.
+    """
 
     def rank(step: Any) -> int:
         if isinstance(step, ops.DropConstraintOp):

@@ -36,10 +36,11 @@ SQLITE_MISSING = re.compile(r"no such (table|column)\b|table \S+ has no column n
 # The codes of a unique value that is taken, and of a reference to no record, or to one
 # that is still referred to. A client can cause these.
 CLIENT_CONFLICT_CODES = (
-    *("23505", "23503", 1062, 1451, 1452),
+    *("23505", "23503", "23001", 1062, 1451, 1452),
     *("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"),
-    "SQLITE_CONSTRAINT_FOREIGNKEY",
 )
+# The code of a foreign key with RESTRICT is that of a trigger, so the message decides.
+SQLITE_FOREIGN_KEY = "FOREIGN KEY constraint failed"
 
 # Raised while a store does not answer.
 UNAVAILABLE_ERRORS = (OperationalError, InterfaceError, PoolTimeout, RedisError)
@@ -200,7 +201,8 @@ def error_code(error: BaseException) -> int | str | None:
 
 def is_client_conflict(error: BaseException) -> bool:
     """Return True if a constraint was violated in a way that a client can cause."""
-    return error_code(error) in CLIENT_CONFLICT_CODES
+    is_foreign_key = str(getattr(error, "orig", error)) == SQLITE_FOREIGN_KEY
+    return is_foreign_key or error_code(error) in CLIENT_CONFLICT_CODES
 
 
 def is_missing_table(error: BaseException) -> bool:

@@ -85,7 +85,10 @@ class Server:
         self.refresh_lock = Lock()
 
     def refresh(self) -> None:
-        """Start a check in another thread, unless there was one within EVERY seconds."""
+        """Start a check in another thread, unless the last one has just been made.
+
+        CHECK_INTERVAL_SECONDS lie between two checks.
+        """
         if time.monotonic() - self._refreshed_at < CHECK_INTERVAL_SECONDS:
             return
         if self.refresh_lock.acquire(blocking=False):

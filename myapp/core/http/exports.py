@@ -126,7 +126,7 @@ def responds_csv(
 def download_response(pieces: Pieces, form: str, stem: str) -> Response:
     """Return a response that streams `pieces` as the file `stem`.`form`.
 
-    `form` is a key of TYPES.
+    `form` is a key of MEDIA_TYPES.
     """
     content_coding = negotiate_coding()
     if content_coding:

@@ -145,7 +145,7 @@ def parse_selection(model: type[SchemaModel], check: CheckParameter) -> Page:
 
 
 def parse_positive(text: str) -> int:
-    """Parse an integer from 1 to DEEPEST, or raise ValueError."""
+    """Parse an integer from 1 to MAX_PAGE_NUMBER, or raise ValueError."""
     if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= MAX_PAGE_NUMBER:
         raise ValueError(f"Must be an integer from 1 to {MAX_PAGE_NUMBER}.")
     return int(text)

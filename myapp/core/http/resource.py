@@ -16,7 +16,7 @@ class Resource(flask_restx.Resource):
     """A resource at one URL, with a method for each verb.
 
     One request is one transaction, committed after the response is built and before it is
-    sent. A request that lost a race (Changed) is retried.
+    sent. A request that lost a race (RetryTransaction) is retried.
     """
 
     # Whether a request writes to the SQL database; None: every method except GET and HEAD.
@@ -25,8 +25,8 @@ class Resource(flask_restx.Resource):
     def dispatch_request(self, *args: Any, **kwargs: Any) -> ResponseReturnValue:
         """Call the method for the request's verb in a unit of work.
 
-        Raises RetryTransaction after ATTEMPTS attempts, or after LOCK_TIMEOUT_SECONDS
-        seconds.
+        Raises RetryTransaction after MAX_ATTEMPTS attempts, or after
+        LOCK_TIMEOUT_SECONDS seconds.
         """
         start = time.monotonic()
         writes = self.writes

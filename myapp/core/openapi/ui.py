@@ -105,13 +105,15 @@ def asset(stamp: str, name: str) -> Response:
 
 def ui_page(feature: DocumentedFeature | None = None) -> Response:
     """Return Swagger UI for the document of a feature, or of the whole service."""
-    features = current_app.extensions["features"]
-    return html_page("docs.html", current=feature, features=features)
+    return html_page("docs.html", current=feature)
 
 
 def html_page(template: str, **values: Any) -> Response:
     """Return a page that a template makes."""
-    page = render_template(template, title=TITLE, stamp=STAMP, **values)
+    features = current_app.extensions["features"]
+    page = render_template(
+        template, title=TITLE, stamp=STAMP, features=features, **values
+    )
     headers = {"Content-Security-Policy": DOCS_POLICY, "Cache-Control": "no-cache"}
     return Response(page, headers=headers)
 

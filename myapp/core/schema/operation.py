@@ -175,7 +175,7 @@ def merge_responses(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any
 
 
 def header_refs(*names: str) -> dict[str, Any]:
-    """Return references to HEADERS by name, as the `headers` of a response."""
+    """Return references to RESPONSE_HEADERS by name, as the `headers` of a response."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 

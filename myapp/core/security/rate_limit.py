@@ -55,7 +55,7 @@ class SharedStorage(RedisStorage):
         return redis_store
 
     def count_calls(self, key: str, seconds: int, calls: int) -> WindowCount:
-        """Add `calls` requests to a key's window of `seconds`, and return its Count."""
+        """Add `calls` requests to a key's window of `seconds`, and return its count."""
         used, left = redis_store.eval(COUNT_SCRIPT, 1, key, calls, seconds)
         return WindowCount(used, ceil(time.time() + max(0, left) / 1000))
 
@@ -64,7 +64,7 @@ class LocalStorage(MemoryStorage):
     """The library's storage in this process."""
 
     def count_calls(self, key: str, seconds: int, calls: int) -> WindowCount:
-        """Add `calls` requests to a key's window of `seconds`, and return its Count."""
+        """Add `calls` requests to a key's window of `seconds`, and return its count."""
         used = self.incr(key, seconds, calls) if calls else self.get(key)
         return WindowCount(used, ceil(self.get_expiry(key)))
 

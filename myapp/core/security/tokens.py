@@ -46,7 +46,7 @@ class TokenSigner:
     ) -> str:
         """Return a token that is valid for `lifetime` seconds.
 
-        `kind`: ACCESS or REFRESH. `claims`: further claims of the token.
+        `kind`: ACCESS_TOKEN_TYPE or REFRESH_TOKEN_TYPE. `claims`: further claims.
         """
         key = self._keys.keys[0]
         now = int(time.time())

@@ -7,8 +7,17 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
-from sqlalchemy import create_engine, event, make_url
-from sqlalchemy.exc import DataError
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    make_url,
+)
+from sqlalchemy.exc import DataError, IntegrityError
 
 from conftest import (
     DATABASE_SERVER,
@@ -369,3 +378,22 @@ def test_many_parallel_requests_survive_dead_connections(live_app, empty_uri):
 
     assert at_once(*[post] * 12) == [201] * 12
     assert client.get(GADGETS).json["meta"]["total"] == 12
+
+
+@pytest.mark.parametrize("action", ["RESTRICT", "NO ACTION"])
+def test_a_record_that_is_referred_to_is_a_conflict_and_no_fault(make_app, action):
+    with make_app().app_context(), sql.engine.connect() as connection:
+        tables = MetaData()
+        shelf = Table("a_shelf", tables, Column("id", Integer, primary_key=True))
+        key = ForeignKey(shelf.c.id, ondelete=action)
+        book = Table("a_book", tables, Column("shelf", Integer, key, nullable=False))
+        tables.create_all(connection)
+        connection.execute(shelf.insert(), {"id": 1})
+        connection.execute(book.insert(), {"shelf": 1})
+        with pytest.raises(IntegrityError) as referred, connection.begin_nested():
+            connection.execute(shelf.delete())
+        with pytest.raises(IntegrityError) as empty, connection.begin_nested():
+            connection.execute(book.insert(), {"shelf": None})
+        tables.drop_all(connection)
+    assert dialects.is_client_conflict(referred.value)
+    assert not dialects.is_client_conflict(empty.value)
